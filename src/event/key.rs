@@ -1,0 +1,159 @@
+//! Keys: computed once from what the source said, stored, never recomputed for an event (semantics 1.1).
+//!
+//! `canon` puts each field's length (u32, big-endian) before its UTF-8 bytes, so that no two lists of fields collide.
+//! An id is the first 16 bytes of SHA-256 over it, marked as a UUIDv8. Nothing that can change on a second decode is in
+//! a key: no time, no payload, no event kind, no map version.
+
+use std::fmt;
+
+use sha2::{Digest, Sha256};
+
+/// A 16-byte id, printed as a UUID.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Id(pub [u8; 16]);
+
+impl Id {
+    fn of(fields: &[&str]) -> Self {
+        let hash = digest(fields);
+        let mut id = [0; 16];
+        id.copy_from_slice(&hash[..16]);
+        id[6] = (id[6] & 0x0f) | 0x80; // version 8
+        id[8] = (id[8] & 0x3f) | 0x80; // variant 10
+        Self(id)
+    }
+
+    /// The id in the 16 bytes of `bytes`, if it has that length.
+    pub fn from_slice(bytes: &[u8]) -> Option<Self> {
+        bytes.try_into().ok().map(Self)
+    }
+
+    /// Reads the form that [`fmt::Display`] writes.
+    pub fn parse(text: &str) -> Option<Self> {
+        let hex: Vec<u8> = text.bytes().filter(|b| *b != b'-').collect();
+        if text.len() != 36 || hex.len() != 32 {
+            return None;
+        }
+        let mut id = [0; 16];
+        for (byte, pair) in id.iter_mut().zip(hex.chunks(2)) {
+            *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
+        }
+        Some(Self(id))
+    }
+}
+
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, byte) in self.0.iter().enumerate() {
+            if matches!(i, 4 | 6 | 8 | 10) {
+                f.write_str("-")?;
+            }
+            write!(f, "{byte:02x}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+fn canon(fields: &[&str]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(fields.iter().map(|f| f.len() + 4).sum());
+    for field in fields {
+        let length =
+            u32::try_from(field.len()).expect("a key field is bounded by the source's own limits, far below 4 GiB");
+        out.extend_from_slice(&length.to_be_bytes());
+        out.extend_from_slice(field.as_bytes());
+    }
+    out
+}
+
+fn digest(fields: &[&str]) -> [u8; 32] {
+    Sha256::digest(canon(fields)).into()
+}
+
+/// `event_id` of a device event: site, device, epoch text, sequence text, ordinal.
+pub fn device_event_id(site: &str, device: &str, epoch: &str, seq: &str, ordinal: u32) -> Id {
+    Id::of(&["floorgate/event/1", site, device, epoch, seq, &ordinal.to_string()])
+}
+
+/// `event_id` of an event that a rule derived: site, rule, subject, cycle.
+pub fn derived_event_id(site: &str, rule: &str, subject: &str, cycle: &str) -> Id {
+    Id::of(&["floorgate/derived/1", site, rule, subject, cycle])
+}
+
+/// The key under which one system posts one event once: event, system, transaction type, revision.
+pub fn posting_id(event: Id, system: &str, tx_type: &str, revision: u32) -> Id {
+    Id::of(&["floorgate/post/1", &event.to_string(), system, tx_type, &revision.to_string()])
+}
+
+/// The id of a batch: its postings' ids, in order.
+pub fn batch_id(postings: &[Id]) -> Id {
+    let texts: Vec<String> = postings.iter().map(Id::to_string).collect();
+    let mut fields = vec!["floorgate/batch/1"];
+    fields.extend(texts.iter().map(String::as_str));
+    Id::of(&fields)
+}
+
+/// The short form of a posting for narrow reference fields: "FG" and 70 bits of its hash in Crockford base32.
+pub fn short_ref(event: Id, system: &str, tx_type: &str, revision: u32) -> String {
+    const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+    let hash = digest(&["floorgate/post/1", &event.to_string(), system, tx_type, &revision.to_string()]);
+    let bits = hash[..9].iter().fold(0u128, |n, byte| (n << 8) | u128::from(*byte)) >> 2;
+    let digits = (0..14).rev().map(|i| ALPHABET[((bits >> (5 * i)) & 31) as usize] as char);
+    "FG".chars().chain(digits).collect()
+}
+
+/// What orders postings (semantics 1.3), and its first 64 bits. A clash of those means shared order: harmless.
+pub fn order_key(site: &str, business_unit: &str, order_class: &str, subject: &str) -> (String, i64) {
+    let hash = digest(&[site, business_unit, order_class, subject]);
+    let first = i64::from_be_bytes(hash[..8].try_into().expect("8 of 32 bytes are 8 bytes"));
+    (format!("{site}/{business_unit}/{order_class}/{subject}"), first)
+}
+
+/// The first 16 bytes of SHA-256 over `bytes`: tells contents apart where they are looked up.
+pub fn short_hash(bytes: &[u8]) -> [u8; 16] {
+    let hash: [u8; 32] = Sha256::digest(bytes).into();
+    hash[..16].try_into().expect("16 of 32 bytes are 16 bytes")
+}
+
+/// SHA-256 over `bytes`, in lower-case hex.
+pub fn sha256_hex(bytes: &[u8]) -> String {
+    let hash: [u8; 32] = Sha256::digest(bytes).into();
+    hash.iter().fold(String::with_capacity(64), |mut out, b| {
+        use fmt::Write as _;
+        write!(out, "{b:02x}").expect("writing to a String cannot fail");
+        out
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The vectors of the published key rules: they may never change.
+    #[test]
+    fn vectors_are_reproduced() {
+        let event = device_event_id("HAM1", "CONV-07", "d:5A31", "18211", 0);
+        assert_eq!(event.to_string(), "8be34a6d-183b-8ac9-9dc5-8bef23c21648");
+        assert_eq!(posting_id(event, "erp", "goods_issue", 0).to_string(), "5d5f5c7d-bf6e-879a-b6e2-a74afa96e7d1");
+        assert_eq!(posting_id(event, "erp", "goods_issue", 1).to_string(), "e7681f86-49a1-8d7c-8fac-f6c8bb7ea370");
+        assert_eq!(short_ref(event, "erp", "goods_issue", 0), "FGBNFNRZDZDT3SMD");
+        let hex: String = canon(&["floorgate/event/1", "HAM1"]).iter().map(|b| format!("{b:02x}")).collect();
+        assert_eq!(hex, "00000011666c6f6f72676174652f6576656e742f310000000448414d31");
+    }
+
+    #[test]
+    fn an_id_reads_back() {
+        let id = device_event_id("HAM1", "CONV-07", "d:5A31", "18211", 0);
+        assert_eq!(Id::parse(&id.to_string()), Some(id));
+        assert_eq!(Id::parse("8be34a6d"), None);
+    }
+
+    #[test]
+    fn fields_cannot_run_into_each_other() {
+        assert_ne!(device_event_id("a", "bc", "d:1", "1", 0), device_event_id("ab", "c", "d:1", "1", 0));
+    }
+}

@@ -1,0 +1,13 @@
+//! What happened on the floor, and the keys that name it for ever.
+//!
+//! Layer 0: plain data. Nothing here reads a clock, a socket or a file.
+
+mod key;
+mod sample;
+mod time;
+
+pub use key::{
+    Id, batch_id, derived_event_id, device_event_id, order_key, posting_id, sha256_hex, short_hash, short_ref,
+};
+pub use sample::{Decoded, DeviceEvent, Fields, Position, Redelivery, Repeat, Sample, Undecodable, Value, is_valid_id};
+pub use time::{Millis, Now};

@@ -1,0 +1,143 @@
+//! One read of a source and the device events it decodes to.
+
+use std::sync::Arc;
+
+use crate::event::Now;
+
+/// Ids of sites, devices, systems, lanes: `^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$` (semantics 1.1).
+pub fn is_valid_id(text: &str) -> bool {
+    let ok = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
+    (1..=32).contains(&text.len()) && text.as_bytes()[0].is_ascii_alphanumeric() && text.bytes().all(ok)
+}
+
+/// One value of an event. Closed: what a map can produce.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(untagged)]
+pub enum Value {
+    /// true or false
+    Bool(bool),
+    /// a whole number
+    Int(i64),
+    /// text; decimals travel as text too
+    Text(String),
+}
+
+/// Named values in the order of the map.
+pub type Fields = Vec<(String, Value)>;
+
+/// What a device did, without business meaning.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DeviceEvent {
+    /// Raw kind, dotted lower case: `scan.carton`, `divert.confirmed`.
+    pub kind: String,
+    /// What orders the event (an SSCC, say); `None`: the device itself.
+    pub subject: Option<String>,
+    /// The event's data.
+    pub fields: Fields,
+    /// What the device said of the time, verbatim: evidence only.
+    pub device_time: Option<String>,
+}
+
+/// Where a happening stands in its source's own count (semantics 1.2).
+#[derive(Debug, Clone, PartialEq)]
+pub enum Position {
+    /// A counter of `bits` bits; `boot` is the device's boot id as text without prefix, if it has one.
+    Counted {
+        /// Boot id: a number as upper-case hex padded to its width, a text as given.
+        boot: Option<String>,
+        /// The counter, as given.
+        seq: u64,
+        /// Width of the counter in bits: 16, 32 or 64.
+        bits: u8,
+        /// Slots of the ring that holds it; further behind than this is a restart (MQTT: 1,024).
+        ring: u32,
+    },
+    /// A message id only: repeats are dropped for 90 days, gaps can't be seen.
+    Message(String),
+    /// Nothing but the content: told apart by occurrence.
+    Content {
+        /// The content that repeats: AIM prefix and trailing CR, LF, TAB removed.
+        content: Vec<u8>,
+        /// How repeats of the same content are judged.
+        repeat: Repeat,
+    },
+}
+
+/// How repeats of a plain scanner's content are judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Repeat {
+    /// The same content within this many milliseconds is one scan (sliding).
+    pub window_ms: u64,
+    /// The window slides no longer than this many milliseconds from the first scan of a burst.
+    pub max_burst_ms: u64,
+    /// The content names one thing that passes once (an SSCC): an undecidable repeat is a duplicate, not held.
+    pub once: bool,
+}
+
+/// What the transport knows of a message's delivery: evidence for telling a redelivery from a second scan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Redelivery {
+    /// The link's id.
+    pub link: Arc<str>,
+    /// The broker kept the session over the connection this message came on.
+    pub session_present: bool,
+    /// Packet identifier.
+    pub packet: u16,
+    /// The DUP flag.
+    pub dup: bool,
+    /// The message was queued while nobody listened: its arrival says nothing of when it was scanned.
+    pub backlog: bool,
+}
+
+/// A sample that no map could read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Undecodable {
+    /// Why, in words an integrator can act on.
+    pub reason: String,
+    /// The decoder panicked: an error of ours, raised as such.
+    pub panicked: bool,
+}
+
+/// What a sample decoded to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Decoded {
+    /// The device of the key: the configured id, or one instance behind it.
+    pub device: Arc<str>,
+    /// Position in the source's own count.
+    pub position: Position,
+    /// One event for each ordinal, from 0.
+    pub events: Vec<DeviceEvent>,
+    /// `id@version` of the map.
+    pub map: Arc<str>,
+}
+
+/// One register read or one publish, with what it decoded to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sample {
+    /// The configured device, or the link when no device wants it.
+    pub source: Arc<str>,
+    /// When it was read.
+    pub at: Now,
+    /// Topic, or name of the FIFO.
+    pub origin: Arc<str>,
+    /// The bytes as they came.
+    pub raw: Vec<u8>,
+    /// The events, or why there are none.
+    pub content: Result<Decoded, Undecodable>,
+    /// The transport's evidence; `None` for sources without redelivery.
+    pub redelivery: Option<Redelivery>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_valid_id;
+
+    #[test]
+    fn ids_are_short_and_plain() {
+        assert!(is_valid_id("CONV-07"));
+        assert!(is_valid_id("9a_"));
+        for bad in ["", "-a", "a.b", "a b", "ä", &"x".repeat(33)] {
+            assert!(!is_valid_id(bad), "{bad}");
+        }
+    }
+}

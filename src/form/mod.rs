@@ -1,0 +1,421 @@
+//! Reading a TOML file with all its faults at once, each with its place.
+//!
+//! A reader asks a [`Table`] for the keys it knows. What it asks for and doesn't find, finds with the wrong type, or
+//! refuses, becomes a [`Fault`]; what stands in the file and nobody asked for is an unknown key, told when the table is
+//! dropped, with the nearest known key. So a reader is one straight run through its keys, and never stops at the first
+//! fault.
+
+mod units;
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::ops::Range;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+/// One thing wrong in a file.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Fault {
+    /// The file, as it was named.
+    pub file: String,
+    /// Byte range in the file.
+    #[serde(skip)]
+    pub span: Range<usize>,
+    /// From 1.
+    pub line: usize,
+    /// From 1, in characters.
+    pub column: usize,
+    /// Path of the key: `link[2].address`.
+    pub key: String,
+    /// What is wrong.
+    pub message: String,
+    /// What to write instead.
+    pub help: String,
+}
+
+impl std::fmt::Display for Fault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}:{}: {}: {}", self.file, self.line, self.column, self.key, self.message)?;
+        if self.help.is_empty() { Ok(()) } else { write!(f, " ({})", self.help) }
+    }
+}
+
+/// A file's name and text.
+#[derive(Debug, Clone)]
+pub struct Document {
+    /// As faults name it.
+    pub name: String,
+    /// The whole text.
+    pub text: String,
+}
+
+impl Document {
+    fn fault(&self, span: Range<usize>, key: &str, message: String, help: String) -> Fault {
+        let start = span.start.min(self.text.len());
+        let before = self.text.get(..start).unwrap_or_default();
+        let line_start = before.rfind('\n').map_or(0, |i| i + 1);
+        Fault {
+            file: self.name.clone(),
+            line: before.matches('\n').count() + 1,
+            column: before[line_start..].chars().count() + 1,
+            span,
+            key: key.to_owned(),
+            message,
+            help,
+        }
+    }
+
+    /// Parses the file and hands its root table to `reader`; returns what the reader made, or every fault.
+    pub fn read<T>(&self, reader: impl FnOnce(&Table<'_>) -> Option<T>) -> Result<T, Vec<Fault>> {
+        let root = match DeTable::parse(&self.text) {
+            Ok(root) => root,
+            Err(e) => {
+                let span = e.span().unwrap_or(0..0);
+                return Err(vec![self.fault(
+                    span,
+                    "",
+                    format!("not TOML: {}", e.message()),
+                    "see https://toml.io".to_owned(),
+                )]);
+            }
+        };
+        let faults = RefCell::new(Vec::new());
+        let made = {
+            let table = Table {
+                document: self,
+                path: String::new(),
+                span: root.span(),
+                entries: root.get_ref(),
+                asked: RefCell::default(),
+                faults: &faults,
+            };
+            reader(&table)
+        };
+        let mut faults = faults.into_inner();
+        faults.sort_by_key(|f| f.span.start);
+        match made {
+            Some(made) if faults.is_empty() => Ok(made),
+            _ => Err(faults),
+        }
+    }
+}
+
+/// One table of the file, asked key by key. Unknown keys are told on drop.
+pub struct Table<'d> {
+    document: &'d Document,
+    path: String,
+    span: Range<usize>,
+    entries: &'d DeTable<'d>,
+    asked: RefCell<BTreeSet<String>>,
+    faults: &'d RefCell<Vec<Fault>>,
+}
+
+/// A value with its place, to be refused later if need be.
+pub struct Entry<'d> {
+    table_path: String,
+    document: &'d Document,
+    faults: &'d RefCell<Vec<Fault>>,
+    key: String,
+    span: Range<usize>,
+    value: &'d DeValue<'d>,
+}
+
+/// A type that a TOML value can be read as.
+pub trait FromValue: Sized {
+    /// What a fault says was expected, with an example: `a duration such as "500ms"`.
+    const EXPECTED: &'static str;
+    /// The value, or `None` when it is not one.
+    fn from_value(value: &DeValue<'_>) -> Option<Self>;
+}
+
+impl<'d> Table<'d> {
+    /// The key's value; a fault when it is missing or of another type.
+    pub fn required<T: FromValue>(&self, key: &str) -> Option<T> {
+        self.required_entry(key)?.read()
+    }
+
+    /// The key's value if it is there; a fault only when it is of another type.
+    pub fn optional<T: FromValue>(&self, key: &str) -> Option<T> {
+        self.entry(key)?.read()
+    }
+
+    /// The key's value, or `default` when it is absent or wrong (wrong is a fault).
+    pub fn or<T: FromValue>(&self, key: &str, default: T) -> T {
+        self.optional(key).unwrap_or(default)
+    }
+
+    /// The value with its place, if the key is there.
+    pub fn entry(&self, key: &str) -> Option<Entry<'d>> {
+        self.asked.borrow_mut().insert(key.to_owned());
+        let (_, value) = self.entries.iter().find(|(k, _)| k.get_ref().as_ref() == key)?;
+        Some(self.entry_of(key, value))
+    }
+
+    /// The value with its place; a fault when the key is missing.
+    pub fn required_entry(&self, key: &str) -> Option<Entry<'d>> {
+        let entry = self.entry(key);
+        if entry.is_none() {
+            self.refuse_key(key, "is missing", &format!("add `{key} = …` here"));
+        }
+        entry
+    }
+
+    fn entry_of(&self, key: &str, value: &'d Spanned<DeValue<'d>>) -> Entry<'d> {
+        Entry {
+            table_path: self.path.clone(),
+            document: self.document,
+            faults: self.faults,
+            key: key.to_owned(),
+            span: value.span(),
+            value: value.get_ref(),
+        }
+    }
+
+    /// The sub-table of that key, if it is there.
+    pub fn table(&self, key: &str) -> Option<Table<'d>> {
+        self.entry(key)?.table()
+    }
+
+    /// The sub-table of that key; a fault when it is missing.
+    pub fn required_table(&self, key: &str) -> Option<Table<'d>> {
+        self.required_entry(key)?.table()
+    }
+
+    /// The tables of `[[key]]`; none when it is absent.
+    pub fn tables(&self, key: &str) -> Vec<Table<'d>> {
+        let Some(entry) = self.entry(key) else { return Vec::new() };
+        let Some(array) = entry.value.as_array() else {
+            entry.refuse("is not a list of tables", &format!("write `[[{key}]]` above each"));
+            return Vec::new();
+        };
+        let mut tables = Vec::new();
+        for (i, value) in array.iter().enumerate() {
+            tables.extend(self.entry_of(&format!("{key}[{}]", i + 1), value).table());
+        }
+        tables
+    }
+
+    /// All keys with their values, in the order of the file; asks for all of them.
+    pub fn all(&self) -> Vec<Entry<'d>> {
+        let entries = self.entries.iter().map(|(k, v)| self.entry_of(k.get_ref(), v));
+        self.asked.borrow_mut().extend(self.entries.iter().map(|(k, _)| k.get_ref().to_string()));
+        entries.collect()
+    }
+
+    /// A fault of the table as a whole.
+    pub fn refuse(&self, message: &str, help: &str) {
+        let fault = self.document.fault(self.header(), &self.path, message.to_owned(), help.to_owned());
+        self.faults.borrow_mut().push(fault);
+    }
+
+    /// A fault of one key: at its value if it is there, at the table's head if not.
+    pub fn refuse_key(&self, key: &str, message: &str, help: &str) {
+        let found = self.entries.iter().find(|(k, _)| k.get_ref().as_ref() == key);
+        let span = found.map_or_else(|| self.header(), |(_, v)| v.span());
+        let fault = self.document.fault(span, &join(&self.path, key), message.to_owned(), help.to_owned());
+        self.faults.borrow_mut().push(fault);
+    }
+
+    /// Path of the table: `link[2]`.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    fn header(&self) -> Range<usize> {
+        self.span.clone()
+    }
+}
+
+impl Drop for Table<'_> {
+    fn drop(&mut self) {
+        let asked = self.asked.borrow();
+        for (key, _) in self.entries {
+            let name = key.get_ref().as_ref();
+            if !asked.contains(name) {
+                let fault = self.document.fault(
+                    key.span(),
+                    &join(&self.path, name),
+                    "unknown key".to_owned(),
+                    nearest(name, &asked),
+                );
+                self.faults.borrow_mut().push(fault);
+            }
+        }
+    }
+}
+
+impl<'d> Entry<'d> {
+    /// The value as a `T`; a fault when it is not one.
+    pub fn read<T: FromValue>(&self) -> Option<T> {
+        let read = T::from_value(self.value);
+        if read.is_none() {
+            self.refuse(&format!("is {}", describe(self.value)), &format!("write {}", T::EXPECTED));
+        }
+        read
+    }
+
+    /// The raw value.
+    pub fn value(&self) -> &'d DeValue<'d> {
+        self.value
+    }
+
+    /// The key's own name.
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// The value as a table (inline or with its own header); a fault when it is not one.
+    pub fn table(&self) -> Option<Table<'d>> {
+        let Some(entries) = self.value.as_table() else {
+            self.refuse(&format!("is {}", describe(self.value)), "write a table: { key = value, … }");
+            return None;
+        };
+        Some(Table {
+            document: self.document,
+            path: join(&self.table_path, &self.key),
+            span: self.span.clone(),
+            entries,
+            asked: RefCell::default(),
+            faults: self.faults,
+        })
+    }
+
+    /// A fault at this value.
+    pub fn refuse(&self, message: &str, help: &str) {
+        let key = join(&self.table_path, &self.key);
+        let fault = self.document.fault(self.span.clone(), &key, message.to_owned(), help.to_owned());
+        self.faults.borrow_mut().push(fault);
+    }
+
+    /// One of the `(word, meaning)` pairs; a fault that lists them (and the nearest) when it is none.
+    pub fn choice<T: Clone>(&self, words: &[(&str, T)]) -> Option<T> {
+        let text: String = self.read()?;
+        if let Some((_, meaning)) = words.iter().find(|(word, _)| *word == text) {
+            return Some(meaning.clone());
+        }
+        let known: BTreeSet<String> = words.iter().map(|(word, _)| (*word).to_owned()).collect();
+        let list = words.iter().map(|(w, _)| format!("\"{w}\"")).collect::<Vec<_>>().join(", ");
+        let hint = nearest(&text, &known);
+        let help = if hint.starts_with("did") { format!("{hint} One of {list}") } else { format!("one of {list}") };
+        self.refuse(&format!("\"{text}\" is not known here"), &help);
+        None
+    }
+}
+
+fn join(path: &str, key: &str) -> String {
+    if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
+}
+
+fn nearest(word: &str, known: &BTreeSet<String>) -> String {
+    let best = known.iter().map(|k| (strsim::damerau_levenshtein(word, k), k)).min();
+    match best {
+        Some((distance, k)) if distance <= (word.len() / 3).max(2) => format!("did you mean `{k}`?"),
+        _ if known.is_empty() => "nothing is expected here".to_owned(),
+        _ => format!("known here: {}", known.iter().map(|k| format!("`{k}`")).collect::<Vec<_>>().join(", ")),
+    }
+}
+
+fn describe(value: &DeValue<'_>) -> String {
+    match value {
+        DeValue::String(s) => format!("the text \"{s}\""),
+        DeValue::Integer(i) => format!("the number {i}"),
+        DeValue::Float(x) => format!("the number {x}"),
+        DeValue::Boolean(b) => format!("{b}"),
+        DeValue::Datetime(t) => format!("the time {t}"),
+        DeValue::Array(_) => "a list".to_owned(),
+        DeValue::Table(_) => "a table".to_owned(),
+    }
+}
+
+impl FromValue for String {
+    const EXPECTED: &'static str = "a text in quotes";
+    fn from_value(value: &DeValue<'_>) -> Option<Self> {
+        value.as_str().map(str::to_owned)
+    }
+}
+
+impl FromValue for bool {
+    const EXPECTED: &'static str = "true or false";
+    fn from_value(value: &DeValue<'_>) -> Option<Self> {
+        value.as_bool()
+    }
+}
+
+impl FromValue for i64 {
+    const EXPECTED: &'static str = "a whole number";
+    fn from_value(value: &DeValue<'_>) -> Option<Self> {
+        let integer = value.as_integer()?;
+        Self::from_str_radix(&integer.as_str().replace('_', ""), integer.radix()).ok()
+    }
+}
+
+macro_rules! unsigned {
+    ($($type:ty, $expected:literal;)*) => {$(
+        impl FromValue for $type {
+            const EXPECTED: &'static str = $expected;
+            fn from_value(value: &DeValue<'_>) -> Option<Self> {
+                i64::from_value(value)?.try_into().ok()
+            }
+        }
+    )*};
+}
+unsigned! {
+    u8, "a whole number from 0 to 255";
+    u16, "a whole number from 0 to 65535";
+    u32, "a whole number from 0 to 4294967295";
+    usize, "a whole number, not negative";
+}
+
+impl<T: FromValue> FromValue for Vec<T> {
+    const EXPECTED: &'static str = "a list: [\"…\", \"…\"]";
+    fn from_value(value: &DeValue<'_>) -> Option<Self> {
+        value.as_array()?.iter().map(|v| T::from_value(v.get_ref())).collect()
+    }
+}
+
+pub use units::{Bytes, Duration};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn faults(text: &str) -> Vec<String> {
+        let document = Document { name: "f.toml".to_owned(), text: text.to_owned() };
+        let read = document.read(|root| {
+            let site = root.required_table("site")?;
+            let id: String = site.required("id")?;
+            let _: Option<Duration> = site.optional("timeout");
+            for link in root.tables("link") {
+                let _: Option<u16> = link.required("port");
+                link.entry("kind").and_then(|e| e.choice(&[("mqtt", 1), ("modbus-tcp", 2)]));
+            }
+            Some(id)
+        });
+        read.err().unwrap_or_default().iter().map(Fault::to_string).collect()
+    }
+
+    #[test]
+    fn every_fault_is_told_at_its_place() {
+        let text =
+            "[site]\nid = \"dc1\"\ntimout = \"5s\"\n[[link]]\nport = 70000\n[[link]]\nport = 1\nkind = \"mqt\"\n";
+        assert_eq!(
+            faults(text),
+            [
+                "f.toml:3:1: site.timout: unknown key (did you mean `timeout`?)",
+                "f.toml:5:8: link[1].port: is the number 70000 (write a whole number from 0 to 65535)",
+                "f.toml:8:8: link[2].kind: \"mqt\" is not known here (did you mean `mqtt`? One of \"mqtt\", \"modbus-tcp\")",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_missing_key_points_to_its_table() {
+        assert_eq!(faults("\n[site]\n"), ["f.toml:2:1: site.id: is missing (add `id = …` here)"]);
+    }
+
+    #[test]
+    fn text_that_is_not_toml_is_one_fault() {
+        assert!(faults("[site\n")[0].starts_with("f.toml:1:6: : not TOML"), "{:?}", faults("[site\n"));
+    }
+}

@@ -1,0 +1,69 @@
+//! Durations and sizes carry their unit.
+
+use toml::de::DeValue;
+
+use super::FromValue;
+
+/// A duration, written with its unit: `500ms`, `20s`, `5m`, `24h`, `30d`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Duration(pub std::time::Duration);
+
+/// A size in bytes, written with its unit: `512 KiB`, `2 GiB`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Bytes(pub u64);
+
+impl Duration {
+    /// Reads `20s` and the like; also what the command line takes.
+    pub fn parse(text: &str) -> Option<Self> {
+        const UNITS: [(&str, u64); 5] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
+        let (number, unit) = split(text)?;
+        let (_, factor) = UNITS.iter().find(|(name, _)| *name == unit)?;
+        Some(Self(std::time::Duration::from_millis(number.checked_mul(*factor)?)))
+    }
+}
+
+impl Bytes {
+    /// Reads `2 GiB` and the like.
+    pub fn parse(text: &str) -> Option<Self> {
+        const UNITS: [(&str, u32); 5] = [("B", 0), ("KiB", 10), ("MiB", 20), ("GiB", 30), ("TiB", 40)];
+        let (number, unit) = split(text)?;
+        let (_, shift) = UNITS.iter().find(|(name, _)| *name == unit)?;
+        number.checked_mul(1 << shift).map(Self)
+    }
+}
+
+fn split(text: &str) -> Option<(u64, &str)> {
+    let text = text.trim();
+    let end = text.find(|c: char| !c.is_ascii_digit())?;
+    Some((text[..end].parse().ok()?, text[end..].trim_start()))
+}
+
+impl FromValue for Duration {
+    const EXPECTED: &'static str = "a duration with its unit, such as \"500ms\", \"20s\", \"5m\", \"24h\" or \"30d\"";
+    fn from_value(value: &DeValue<'_>) -> Option<Self> {
+        Self::parse(value.as_str()?)
+    }
+}
+
+impl FromValue for Bytes {
+    const EXPECTED: &'static str = "a size with its unit, such as \"512 KiB\" or \"2 GiB\"";
+    fn from_value(value: &DeValue<'_>) -> Option<Self> {
+        Self::parse(value.as_str()?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn units_are_required() {
+        assert_eq!(Duration::parse("20s"), Some(Duration(std::time::Duration::from_secs(20))));
+        assert_eq!(Duration::parse("30 d"), Some(Duration(std::time::Duration::from_secs(30 * 86_400))));
+        assert_eq!(Bytes::parse("512 KiB"), Some(Bytes(512 * 1024)));
+        for bad in ["20", "s", "-1s", "1.5s", "99999999999999999999s", "9999999999999999999d"] {
+            assert_eq!(Duration::parse(bad), None, "{bad}");
+        }
+        assert_eq!(Bytes::parse("2 GB"), None);
+    }
+}

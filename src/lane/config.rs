@@ -1,0 +1,88 @@
+//! What a lane is configured with.
+
+use crate::lane::Format;
+
+/// What the postings of a lane are worth, and so what may happen to them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Worth {
+    /// Stream only: a rejected row does not park its subject.
+    Visibility,
+    /// ERP document status.
+    Document,
+    /// Stock or finance.
+    Ledger,
+}
+
+/// A lane, validated. Durations in milliseconds, sizes in bytes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// Lane id.
+    pub id: String,
+    /// Index of its target in the configuration.
+    pub target: usize,
+    /// System id of its target: part of every posting's key.
+    pub system: String,
+    /// Business unit.
+    pub business_unit: String,
+    /// What its postings are worth.
+    pub worth: Worth,
+    /// Globs of transaction types: `divert.*`.
+    pub take: Vec<String>,
+    /// How a batch's body is written.
+    pub format: Format,
+    /// The target applies a batch in order and stops a subject at its first error: rows of one subject may share one.
+    pub ordered_batch: bool,
+    /// Most rows of a batch.
+    pub max_events: usize,
+    /// Most bytes of a batch's events.
+    pub max_bytes: usize,
+    /// Behind requests in flight, a batch that isn't full waits this long.
+    pub linger_ms: u64,
+    /// Batches sent and not yet answered.
+    pub max_in_flight: usize,
+    /// How long the target remembers a key, counted from the first send.
+    pub dedup_horizon_ms: u64,
+    /// The target's request timeout: the margin before the horizon.
+    pub timeout_ms: u64,
+    /// First bound of the backoff …
+    pub retry_first_ms: u64,
+    /// … which doubles up to this one.
+    pub retry_max_ms: u64,
+    /// More subjects parked than this stop the lane.
+    pub max_parked: usize,
+}
+
+impl Config {
+    /// Whether this lane takes `tx_type`: a glob's `*` stands for any run of characters.
+    pub fn takes(&self, tx_type: &str) -> bool {
+        self.take.iter().any(|glob| matches(glob, tx_type))
+    }
+}
+
+fn matches(glob: &str, text: &str) -> bool {
+    match glob.split_once('*') {
+        None => glob == text,
+        Some((head, rest)) => text
+            .strip_prefix(head)
+            .is_some_and(|text| (0..=text.len()).any(|i| text.is_char_boundary(i) && matches(rest, &text[i..]))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::matches;
+
+    #[test]
+    fn a_star_stands_for_any_run() {
+        for (glob, text, yes) in [
+            ("divert.*", "divert.confirmed", true),
+            ("*", "", true),
+            ("a*c", "abbc", true),
+            ("a*c", "abcd", false),
+            ("scan.carton", "scan.carton", true),
+            ("scan", "scan.carton", false),
+        ] {
+            assert_eq!(matches(glob, text), yes, "{glob} {text}");
+        }
+    }
+}

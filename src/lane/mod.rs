@@ -1,0 +1,13 @@
+//! Delivery: what to send next, and what an answer means. Pure: no clock, no socket, no SQL.
+//!
+//! A lane is (system, site, business unit, group of transaction types): the unit of batches, order, backoff and backlog.
+
+mod answer;
+mod config;
+mod outcome;
+mod render;
+
+pub use answer::{AnswerShape, Reply, classify};
+pub use config::{Config, Worth};
+pub use outcome::{Answer, Class, Outcome};
+pub use render::{Format, Posting, RENDERER, render};

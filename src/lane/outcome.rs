@@ -1,0 +1,93 @@
+//! What came of an attempt, for each row of a batch.
+
+/// What an answer says of one row (semantics 4.4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Class {
+    /// The effect exists, made now.
+    Delivered,
+    /// The effect existed before.
+    Duplicate,
+    /// Definitely no effect: the target did not try.
+    NotAttempted,
+    /// Definitely no effect: the target or the way to it is in trouble.
+    Transient,
+    /// Definitely no effect: slow down.
+    Throttled,
+    /// Definitely no effect: who we are was refused.
+    Auth,
+    /// Definitely no effect: the endpoint does not take what we send.
+    Contract,
+    /// Definitely no effect: this row is wrong. A person decides.
+    Validation,
+    /// Definitely no effect: it refers to something the target does not have (yet).
+    Reference,
+    /// Definitely no effect: locked, or changed meanwhile.
+    Conflict,
+    /// The key was used for other content. A person decides.
+    KeyClash,
+    /// The bytes may have had effect.
+    Unknown,
+    /// Ours: neither a resend nor a lookup is safe any more. A person decides.
+    Unresolvable,
+    /// Ours: the stored row does not match its checksum; it was not sent. A person decides.
+    Corrupt,
+}
+
+impl Class {
+    /// The name in logs, tables and JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Delivered => "delivered",
+            Self::Duplicate => "duplicate",
+            Self::NotAttempted => "not_attempted",
+            Self::Transient => "transient",
+            Self::Throttled => "throttled",
+            Self::Auth => "auth",
+            Self::Contract => "contract",
+            Self::Validation => "validation",
+            Self::Reference => "reference",
+            Self::Conflict => "conflict",
+            Self::KeyClash => "key_clash",
+            Self::Unknown => "unknown",
+            Self::Unresolvable => "unresolvable",
+            Self::Corrupt => "corrupt",
+        }
+    }
+}
+
+/// What came of one row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// The class.
+    pub class: Class,
+    /// The target's words, or ours; for people.
+    pub reason: String,
+    /// The target's own reference of the posting.
+    pub reference: Option<String>,
+}
+
+impl Outcome {
+    /// An outcome without reference.
+    pub fn new(class: Class, reason: impl Into<String>) -> Self {
+        Self { class, reason: reason.into(), reference: None }
+    }
+}
+
+/// What came of one attempt to deliver a batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// HTTP status, if there was one.
+    pub status: Option<u16>,
+    /// The beginning of the answer, kept with what it rejected; at most [`Answer::EXCERPT`] bytes.
+    pub excerpt: String,
+    /// One for each row, in the order of the batch.
+    pub outcomes: Vec<Outcome>,
+    /// Milliseconds for which the target asked us to stay away (Retry-After), counted from now.
+    pub retry_after_ms: Option<u64>,
+}
+
+impl Answer {
+    /// Bytes kept of an answer.
+    pub const EXCERPT: usize = 2_048;
+}

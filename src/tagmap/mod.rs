@@ -1,0 +1,185 @@
+//! Tag maps: what a device's bytes mean, as data.
+//!
+//! A map is a TOML file (`devices/<vendor>-<model>/map.toml`); bound to a device and its parameters it decodes samples
+//! into device events. Pure: bytes in, events or a reason out. A map never panics the gateway: sources decode through
+//! [`guarded`].
+
+mod fifo;
+mod topic;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::event::{Decoded, Undecodable, is_valid_id};
+use crate::form::{Document, Fault, Table};
+
+pub use fifo::{Fifo, FifoPlan};
+pub use topic::Topic;
+
+/// The schema version that maps declare.
+const SCHEMA: u8 = 1;
+
+/// A map bound to one device.
+#[derive(Debug, Clone)]
+pub struct Map {
+    /// `id@version`.
+    pub name: Arc<str>,
+    /// For people.
+    pub title: String,
+    /// What it is read with.
+    pub protocol: Protocol,
+    /// MQTT topics.
+    pub topics: Vec<Topic>,
+    /// Modbus event FIFOs.
+    pub fifos: Vec<Fifo>,
+}
+
+/// What a map's device speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// Holding registers.
+    Modbus,
+    /// Topics.
+    Mqtt,
+}
+
+/// How the numbers of a map are written: never guessed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Addresses {
+    /// The first register is 0.
+    Zero,
+    /// The first register is 1.
+    One,
+    /// 40001 is the first holding register.
+    Modicon,
+}
+
+/// The device that a map is bound to.
+#[derive(Debug, Clone)]
+pub struct Binding {
+    /// Configured device id: part of every key.
+    pub device: Arc<str>,
+    /// `params = { … }` of the device, as text.
+    pub params: BTreeMap<String, String>,
+    /// The operator accepts that a device which counts without a boot id may restart unseen.
+    pub accept_epoch_risk: bool,
+}
+
+/// What the sections of a map are read with.
+pub struct Context<'a> {
+    /// `id@version`.
+    pub map: Arc<str>,
+    /// The device.
+    pub binding: &'a Binding,
+    /// Parameters with the map's defaults filled in.
+    pub params: BTreeMap<String, String>,
+    /// `[defaults]` and `[map] addresses`, for Modbus.
+    pub addresses: Option<Addresses>,
+    /// `[poll.NAME] every`.
+    pub polls: BTreeMap<String, std::time::Duration>,
+}
+
+impl Context<'_> {
+    /// `text` with each `{name}` of a parameter replaced; other braces stay (they name captures and fields).
+    pub fn fill(&self, text: &str) -> String {
+        self.params.iter().fold(text.to_owned(), |text, (name, value)| text.replace(&format!("{{{name}}}"), value))
+    }
+}
+
+impl Map {
+    /// Reads a map for one device.
+    ///
+    /// # Errors
+    /// Every fault of the file, and of the parameters against it.
+    pub fn read(document: &Document, binding: &Binding) -> Result<Self, Vec<Fault>> {
+        document.read(|root| {
+            if root.required::<u8>("schema").is_some_and(|schema| schema != SCHEMA) {
+                root.refuse_key("schema", "is of a later floorgate", &format!("write schema = {SCHEMA}"));
+            }
+            let head = root.required_table("map")?;
+            let id: Option<String> = head.required("id");
+            if let Some(id) = id.as_deref().filter(|id| !is_valid_id(id)) {
+                head.refuse_key("id", &format!("\"{id}\" is not an id"), "letters, digits, - and _, at most 32");
+            }
+            let version: Option<u32> = head.required("version");
+            let protocol = head
+                .required_entry("protocol")
+                .and_then(|e| e.choice(&[("modbus", Protocol::Modbus), ("mqtt", Protocol::Mqtt)]));
+            let title = head.or("title", String::new());
+            let _: Option<String> = head.optional("source");
+            let bases = [("zero", Addresses::Zero), ("one", Addresses::One), ("modicon", Addresses::Modicon)];
+            let addresses = head.entry("addresses").and_then(|e| e.choice(&bases));
+            if protocol == Some(Protocol::Modbus) && addresses.is_none() {
+                head.refuse_key(
+                    "addresses",
+                    "is missing",
+                    "say how addresses are written: \"zero\", \"one\" or \"modicon\"",
+                );
+            }
+            let context = Context {
+                map: format!("{}@{}", id?, version?).into(),
+                binding,
+                params: params(root, binding),
+                addresses,
+                polls: polls(root),
+            };
+            let topics = root.tables("topic").iter().filter_map(|t| Topic::read(t, &context)).collect();
+            let fifos = root.tables("fifo").iter().filter_map(|t| Fifo::read(t, &context)).collect();
+            Some(Self { name: context.map, title, protocol: protocol?, topics, fifos })
+        })
+    }
+}
+
+/// The map's parameters with the device's values; a missing value without default is a fault.
+fn params(root: &Table<'_>, binding: &Binding) -> BTreeMap<String, String> {
+    let mut filled = BTreeMap::new();
+    let declared = root.table("param");
+    for entry in declared.iter().flat_map(Table::all) {
+        let Some(param) = entry.table() else { continue };
+        let _ = param.required_entry("type").and_then(|e| e.choice(&[("string", ()), ("integer", ())]));
+        let default = param.entry("default").and_then(|e| text_of(e.value()));
+        match binding.params.get(entry.key()).cloned().or(default) {
+            Some(value) => drop(filled.insert(entry.key().to_owned(), value)),
+            None => param.refuse(
+                &format!("device {} gives no value for it", binding.device),
+                &format!("write params = {{ {} = … }} at the device", entry.key()),
+            ),
+        }
+    }
+    for name in binding.params.keys().filter(|name| !filled.contains_key(*name)) {
+        root.refuse(
+            &format!("device {} gives `{name}`, which is no parameter of this map", binding.device),
+            "remove it from params",
+        );
+    }
+    filled
+}
+
+/// A parameter's value as text, if it is a text or a number.
+pub fn text_of(value: &toml::de::DeValue<'_>) -> Option<String> {
+    value.as_str().map(str::to_owned).or_else(|| value.as_integer().map(|i| i.as_str().to_owned()))
+}
+
+fn polls(root: &Table<'_>) -> BTreeMap<String, std::time::Duration> {
+    let mut polls = BTreeMap::new();
+    for entry in root.table("poll").iter().flat_map(Table::all) {
+        let Some(poll) = entry.table() else { continue };
+        let every: Option<crate::form::Duration> = poll.required("every");
+        if let Some(every) = every {
+            polls.insert(entry.key().to_owned(), every.0);
+        }
+    }
+    polls
+}
+
+/// Runs a decoder so that a panic in it becomes an undecodable sample, kept with its bytes like any other.
+pub fn guarded(
+    decode: impl FnOnce() -> Result<Decoded, Undecodable> + std::panic::UnwindSafe,
+) -> Result<Decoded, Undecodable> {
+    std::panic::catch_unwind(decode).unwrap_or_else(|panic| {
+        let text =
+            panic.downcast_ref::<&str>().map(|s| (*s).to_owned()).or_else(|| panic.downcast_ref::<String>().cloned());
+        let reason = format!("the decoder panicked: {}", text.unwrap_or_else(|| "no message".to_owned()));
+        Err(Undecodable { reason, panicked: true })
+    })
+}

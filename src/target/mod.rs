@@ -1,0 +1,68 @@
+//! The wire to the systems that post: HTTP batches.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::event::{Id, Millis};
+use crate::lane::{Answer, AnswerShape};
+
+/// An HTTP target, validated.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// System id: part of every posting's key.
+    pub id: String,
+    /// Where batches are posted.
+    pub url: String,
+    /// Where the answer's parts stand.
+    pub answers: AnswerShape,
+    /// `Content-Type` of the body.
+    pub content_type: &'static str,
+    /// Compress bodies.
+    pub gzip: bool,
+    /// The whole request, until the last byte of the answer.
+    pub timeout: Duration,
+    /// Until the connection stands.
+    pub connect_timeout: Duration,
+    /// A file with the bearer token; read for each connection, so that it may be renewed.
+    pub bearer_file: Option<PathBuf>,
+    /// A file with CA certificates (PEM) to trust beside the system's.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// A batch on its way out. The rows are durably `sending`.
+#[derive(Debug, Clone)]
+pub struct Outgoing {
+    /// Index of the lane.
+    pub lane: usize,
+    /// The lane's number of the batch.
+    pub batch: u64,
+    /// `batch_id` over the keys.
+    pub id: Id,
+    /// From 1.
+    pub attempt: u32,
+    /// When its first attempt left.
+    pub first_sent: Millis,
+    /// Keys of the rows, in order.
+    pub keys: Vec<Id>,
+    /// The rendered body, not compressed.
+    pub body: Vec<u8>,
+}
+
+/// An HTTP target, ready to send.
+#[derive(Debug, Clone)]
+pub struct Http {}
+
+impl Http {
+    /// Builds the client.
+    ///
+    /// # Errors
+    /// When the URL or a certificate file can't be used.
+    pub fn new(_config: Config) -> Result<Self, String> {
+        Ok(Self {})
+    }
+
+    /// Sends a batch once and says what came of each row. Never retries by itself.
+    pub async fn deliver(&self, _batch: &Outgoing) -> Answer {
+        std::future::pending().await
+    }
+}
