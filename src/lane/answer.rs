@@ -42,5 +42,5 @@ pub enum Reply {
 
 /// What a reply says of each of `keys`.
 pub fn classify(_reply: &Reply, _shape: &AnswerShape, _keys: &[Id]) -> Answer {
-    Answer { status: None, excerpt: String::new(), outcomes: Vec::new(), retry_after_ms: None }
+    Answer { status: None, excerpt: String::new(), outcomes: Vec::new(), whole: true, retry_after_ms: None }
 }

@@ -44,6 +44,8 @@ pub struct Row {
     pub order: i64,
     /// Bytes it adds to a batch, about.
     pub size: u32,
+    /// It waits for a person before it is sent at all.
+    pub held: bool,
 }
 
 /// A row that isn't simply ready: as stored.
@@ -247,7 +249,13 @@ impl Lane {
     }
 
     /// Takes back what was stored: batches that were `sending` are unknown now, and are resent first.
-    pub fn restore(&mut self, batches: Vec<SavedBatch>, exceptions: Vec<(Row, Exception)>, next_batch: u64, now: Millis) {
+    pub fn restore(
+        &mut self,
+        batches: Vec<SavedBatch>,
+        exceptions: Vec<(Row, Exception)>,
+        next_batch: u64,
+        now: Millis,
+    ) {
         self.next_batch = next_batch;
         for saved in batches {
             let rows = saved.rows.iter().map(|row| row.key).collect();
@@ -339,12 +347,18 @@ impl Lane {
 
     fn captured(&mut self, rows: Vec<Row>, now: Millis) {
         for row in rows {
+            if row.held {
+                self.park(row);
+                continue;
+            }
             if self.more || self.rows.len() >= WINDOW {
                 self.more = true; // it is on disk, behind the cursor
-                return;
+                continue;
             }
-            self.cursor = row.key;
-            self.insert(Slot { row, state: State::Queued, ready_at: now, tries: 0, since: now });
+            if row.key > self.cursor {
+                self.cursor = row.key;
+                self.insert(Slot { row, state: State::Queued, ready_at: now, tries: 0, since: now });
+            }
         }
     }
 
@@ -509,7 +523,7 @@ impl Lane {
         let clean = flight.attempt == 1;
         let alone = flight.rows.len() == 1;
         let refused_whole = answer.whole && !alone;
-        let trouble = self.note_trouble(answer, &flight, now);
+        let trouble = self.note_trouble(answer, now);
         let mut open = Vec::new();
         for (row, outcome) in flight.rows.iter().copied().zip(&answer.outcomes) {
             match outcome.class {
@@ -544,7 +558,7 @@ impl Lane {
     }
 
     /// Judges whether the answer speaks of the way or the target rather than of rows; then the lane pauses.
-    fn note_trouble(&mut self, answer: &Answer, flight: &Flight, now: Millis) -> bool {
+    fn note_trouble(&mut self, answer: &Answer, now: Millis) -> bool {
         let wide = |class| {
             matches!(class, Class::Transient | Class::Throttled | Class::Auth | Class::Contract | Class::Unknown)
         };
@@ -561,13 +575,8 @@ impl Lane {
             }
         } else {
             self.failures = 0;
-            if let Some(split) = self.split {
-                let larger = split.saturating_mul(2);
-                self.split = (larger < self.config.max_events && !answer.whole).then_some(larger).or(self.split);
-                if larger >= self.config.max_events && flight.rows.len() >= split {
-                    self.split = None;
-                }
-            }
+            let doubled = self.split.map(|split| split.saturating_mul(2));
+            self.split = doubled.filter(|split| *split < self.config.max_events);
         }
         trouble
     }
@@ -608,7 +617,9 @@ impl Lane {
             self.reject(row, outcome.clone(), false, actions);
             return;
         }
-        let pause = self.backoff(tries.max(1)).clamp(self.config.retry_first_ms, ROW_RETRY_MAX_MS.max(self.config.retry_first_ms));
+        let pause = self
+            .backoff(tries.max(1))
+            .clamp(self.config.retry_first_ms, ROW_RETRY_MAX_MS.max(self.config.retry_first_ms));
         self.again(row, class, now.plus(pause), now, actions);
     }
 

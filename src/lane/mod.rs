@@ -4,10 +4,12 @@
 
 mod answer;
 mod config;
+mod machine;
 mod outcome;
 mod render;
 
 pub use answer::{AnswerShape, Reply, classify};
 pub use config::{Config, Worth};
+pub use machine::{Action, Exception, Input, Lane, Row, RowKey, SavedBatch, WINDOW};
 pub use outcome::{Answer, Class, Outcome};
 pub use render::{Format, Posting, RENDERER, render};

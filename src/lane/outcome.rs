@@ -83,6 +83,8 @@ pub struct Answer {
     pub excerpt: String,
     /// One for each row, in the order of the batch.
     pub outcomes: Vec<Outcome>,
+    /// The answer (or its absence) spoke of the batch as a whole, not of each item.
+    pub whole: bool,
     /// Milliseconds for which the target asked us to stay away (Retry-After), counted from now.
     pub retry_after_ms: Option<u64>,
 }
