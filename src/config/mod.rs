@@ -1,6 +1,28 @@
 //! The configuration: files, secrets, and what is wrong with them.
+//!
+//! [`check`] reads one TOML file, the device maps it names and the secret files it refers to, and makes the validated
+//! structures of the rooms below. It tells every fault at once, each with its place and what to write instead; what is
+//! allowed but doubtful is a warning. It reads and never writes: a data directory that is missing is made by `run`.
+//!
+//! Paths in the file are relative to the file's own directory. Secrets are only ever files.
 
-use crate::{lane, outbox, source, target};
+mod bounds;
+mod device;
+mod emits;
+mod files;
+mod lane;
+mod link;
+mod maps;
+mod site;
+mod target;
+
+use std::cell::RefCell;
+use std::path::{Path, PathBuf};
+
+use crate::form::{Document, Fault, Table};
+use crate::{outbox, source};
+
+pub use device::Device;
 
 /// A whole configuration, validated.
 #[derive(Debug, Clone)]
@@ -9,7 +31,7 @@ pub struct Config {
     pub site: String,
     /// IANA time zone, for showing and for posting dates.
     pub timezone: String,
-    /// The site's business unit, for lanes without their own.
+    /// The site's business unit: part of every order key.
     pub business_unit: String,
     /// Gateway id.
     pub gateway: String,
@@ -20,7 +42,137 @@ pub struct Config {
     /// Modbus links.
     pub modbus: Vec<source::modbus::Config>,
     /// Targets; lanes refer to them by index.
-    pub targets: Vec<target::Config>,
+    pub targets: Vec<crate::target::Config>,
     /// Lanes.
-    pub lanes: Vec<lane::Config>,
+    pub lanes: Vec<crate::lane::Config>,
+}
+
+/// What checking a configuration found.
+#[derive(Debug)]
+pub struct Checked {
+    /// The configuration, or every fault.
+    pub config: Result<Config, Vec<Fault>>,
+    /// What is allowed but doubtful.
+    pub warnings: Vec<Fault>,
+    /// The devices as far as they could be read, with what their maps emit.
+    pub devices: Vec<Device>,
+    /// The files that faults and warnings name, for showing the lines.
+    pub documents: Vec<Document>,
+}
+
+/// Reads and validates the configuration at `path`.
+///
+/// # Errors
+/// Every fault of the file, of the maps it uses and of the files it refers to.
+pub fn load(path: &Path) -> Result<Config, Vec<Fault>> {
+    check(path).config
+}
+
+/// Reads and validates the configuration at `path`; keeps the warnings and what is needed to show it.
+pub fn check(path: &Path) -> Checked {
+    let name = path.display().to_string();
+    let document = match files::text(path) {
+        Ok(text) => Document { name, text },
+        Err(why) => return unread(name, &why),
+    };
+    let base = path.parent().map(Path::to_owned).unwrap_or_default();
+    let (library, warnings) = maps::Library::load(&base);
+    let reading = Reading { base, library, elsewhere: RefCell::default(), warnings: RefCell::new(warnings) };
+    let mut devices = Vec::new();
+    let read = document.read(|root| root_table(root, &reading, &mut devices));
+    let Reading { elsewhere, warnings, library, .. } = reading;
+    let config = with_elsewhere(read, elsewhere.into_inner());
+    let mut documents = vec![document];
+    documents.extend(library.into_documents());
+    Checked { config, warnings: warnings.into_inner(), devices, documents }
+}
+
+fn unread(name: String, why: &str) -> Checked {
+    let fault = Fault {
+        file: name,
+        span: 0..0,
+        line: 1,
+        column: 1,
+        key: String::new(),
+        message: format!("can't be read: {why}"),
+        help: "name the configuration with --config FILE".to_owned(),
+    };
+    Checked { config: Err(vec![fault]), warnings: Vec::new(), devices: Vec::new(), documents: Vec::new() }
+}
+
+/// Faults of map files count like those of the file itself, each once however many devices use the map.
+fn with_elsewhere(read: Result<Config, Vec<Fault>>, elsewhere: Vec<Fault>) -> Result<Config, Vec<Fault>> {
+    let (config, told) = match read {
+        Ok(config) => (Some(config), Vec::new()),
+        Err(faults) => (None, faults),
+    };
+    let mut faults: Vec<Fault> = Vec::new();
+    for fault in told.into_iter().chain(elsewhere) {
+        if !faults.contains(&fault) {
+            faults.push(fault);
+        }
+    }
+    match config {
+        Some(config) if faults.is_empty() => Ok(config),
+        _ => Err(faults),
+    }
+}
+
+/// What the readers of the sections share.
+struct Reading {
+    /// Directory of the configuration.
+    base: PathBuf,
+    library: maps::Library,
+    /// Faults of other files: maps.
+    elsewhere: RefCell<Vec<Fault>>,
+    warnings: RefCell<Vec<Fault>>,
+}
+
+impl Reading {
+    fn warn(&self, warning: Fault) {
+        self.warnings.borrow_mut().push(warning);
+    }
+
+    /// A path of the file, relative to the file's directory.
+    fn path(&self, text: &str) -> PathBuf {
+        self.base.join(text)
+    }
+}
+
+/// Reads every section before it gives up on any: a key that nobody asked for would be told as unknown.
+fn root_table(root: &Table<'_>, reading: &Reading, devices: &mut Vec<Device>) -> Option<Config> {
+    for (key, help) in [
+        ("control", "remove it: there is no control API yet"),
+        ("device_set", "write each device as its own [[device]]"),
+    ] {
+        if root.entry(key).is_some() {
+            root.refuse_key(key, "is not in this version", help);
+        }
+    }
+    let site = site::site(root);
+    let gateway = site::gateway(root, reading);
+    let outbox = site::outbox(root);
+    let mut links = link::read_all(root, reading, gateway.as_ref().map(|g| g.id.as_str()));
+    *devices = device::read_all(root, reading, &mut links, site.as_ref().map(|s| s.business_unit.as_str()));
+    let targets = target::read_all(root, reading);
+    let lanes = lane::read_all(root, reading, &targets, devices, site.as_ref().map(|s| s.business_unit.as_str()));
+    let (site, gateway) = (site?, gateway?);
+    let mut config = Config {
+        outbox: outbox?.for_site(gateway.data_dir, &site.id),
+        site: site.id,
+        timezone: site.timezone,
+        business_unit: site.business_unit,
+        gateway: gateway.id,
+        mqtt: Vec::new(),
+        modbus: Vec::new(),
+        targets: targets.into_iter().map(|t| Some(t.made?.config)).collect::<Option<_>>()?,
+        lanes: lanes?,
+    };
+    for declared in links {
+        match declared.link? {
+            link::Link::Mqtt(link) => config.mqtt.push(link),
+            link::Link::Modbus(link) => config.modbus.push(link),
+        }
+    }
+    Some(config)
 }

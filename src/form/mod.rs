@@ -36,7 +36,11 @@ pub struct Fault {
 
 impl std::fmt::Display for Fault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}:{}:{}: {}: {}", self.file, self.line, self.column, self.key, self.message)?;
+        write!(f, "{}:{}:{}: ", self.file, self.line, self.column)?;
+        if !self.key.is_empty() {
+            write!(f, "{}: ", self.key)?;
+        }
+        write!(f, "{}", self.message)?;
         if self.help.is_empty() { Ok(()) } else { write!(f, " ({})", self.help) }
     }
 }
@@ -211,10 +215,15 @@ impl<'d> Table<'d> {
 
     /// A fault of one key: at its value if it is there, at the table's head if not.
     pub fn refuse_key(&self, key: &str, message: &str, help: &str) {
+        let fault = self.fault_at(key, message, help);
+        self.faults.borrow_mut().push(fault);
+    }
+
+    /// The same, made and not told: for warnings, which do not stop the reading.
+    pub fn fault_at(&self, key: &str, message: &str, help: &str) -> Fault {
         let found = self.entries.iter().find(|(k, _)| k.get_ref().as_ref() == key);
         let span = found.map_or_else(|| self.header(), |(_, v)| v.span());
-        let fault = self.document.fault(span, &join(&self.path, key), message.to_owned(), help.to_owned());
-        self.faults.borrow_mut().push(fault);
+        self.document.fault(span, &join(&self.path, key), message.to_owned(), help.to_owned())
     }
 
     /// Path of the table: `link[2]`.
@@ -283,9 +292,19 @@ impl<'d> Entry<'d> {
 
     /// A fault at this value.
     pub fn refuse(&self, message: &str, help: &str) {
-        let key = join(&self.table_path, &self.key);
-        let fault = self.document.fault(self.span.clone(), &key, message.to_owned(), help.to_owned());
+        let fault = self.fault(message, help);
         self.faults.borrow_mut().push(fault);
+    }
+
+    /// The same, made and not told: for warnings, which do not stop the reading.
+    pub fn fault(&self, message: &str, help: &str) -> Fault {
+        let key = join(&self.table_path, &self.key);
+        self.document.fault(self.span.clone(), &key, message.to_owned(), help.to_owned())
+    }
+
+    /// Path of the value: `link[2].address`.
+    pub fn path(&self) -> String {
+        join(&self.table_path, &self.key)
     }
 
     /// One of the `(word, meaning)` pairs; a fault that lists them (and the nearest) when it is none.
@@ -307,7 +326,8 @@ fn join(path: &str, key: &str) -> String {
     if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
 }
 
-fn nearest(word: &str, known: &BTreeSet<String>) -> String {
+/// `did you mean …?` for the nearest of `known`, or the list of them.
+pub fn nearest(word: &str, known: &BTreeSet<String>) -> String {
     let best = known.iter().map(|k| (strsim::damerau_levenshtein(word, k), k)).min();
     match best {
         Some((distance, k)) if distance <= (word.len() / 3).max(2) => format!("did you mean `{k}`?"),
@@ -416,6 +436,6 @@ mod tests {
 
     #[test]
     fn text_that_is_not_toml_is_one_fault() {
-        assert!(faults("[site\n")[0].starts_with("f.toml:1:6: : not TOML"), "{:?}", faults("[site\n"));
+        assert!(faults("[site\n")[0].starts_with("f.toml:1:6: not TOML"), "{:?}", faults("[site\n"));
     }
 }

@@ -1,0 +1,190 @@
+//! `floorgate check`: everything that is wrong with a configuration, or what it will do.
+
+use std::fmt::Write as _;
+use std::io::IsTerminal as _;
+use std::process::ExitCode;
+
+use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteDiagnostic, NamedSource, Report, Severity};
+
+use crate::app::Exit;
+use crate::cli::{ConfigFile, print};
+use crate::config::{self, Checked, Config};
+use crate::form::{Document, Fault};
+use crate::outbox::Preset;
+
+/// Tell everything that is wrong with a configuration.
+///
+/// Reads the file, the device maps it uses and the files it refers to; changes nothing and connects to nothing. All
+/// faults are told at once, each with its place, and what to write instead. Ends with 78 when there is one. Warnings
+/// are told and let pass, unless --strict.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Args {
+    #[command(flatten)]
+    config: ConfigFile,
+    /// Print a JSON array of faults and warnings; empty when there are none
+    #[arg(long)]
+    json: bool,
+    /// Count warnings as faults
+    #[arg(long)]
+    strict: bool,
+    /// Events a second of the whole site, for saying how long the outbox and its flash last
+    #[arg(long, value_name = "N", default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    rate: u32,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  floorgate check
+  floorgate check --config config/gateway.toml --rate 50
+  floorgate check --json | jq -r '.[] | \"\\(.line): \\(.key): \\(.message)\"'";
+
+pub(super) fn run(args: &Args) -> ExitCode {
+    let checked = config::check(&args.config.path);
+    let faults = checked.config.as_ref().err().map(Vec::as_slice).unwrap_or_default();
+    let passed = faults.is_empty() && (!args.strict || checked.warnings.is_empty());
+    let text = if args.json {
+        json(faults, &checked.warnings)
+    } else if std::io::stdout().is_terminal() {
+        graphical(faults, &checked, std::env::var_os("NO_COLOR").is_none())
+    } else {
+        plain(faults, &checked.warnings)
+    };
+    print::out(&text);
+    if let (false, Ok(config)) = (args.json, &checked.config) {
+        print::out(&summary(config, &checked, args.rate));
+    }
+    if passed { Exit::Clean.into() } else { Exit::Config.into() }
+}
+
+/// A finding as scripts read it.
+#[derive(serde::Serialize)]
+struct Finding<'a> {
+    severity: &'static str,
+    #[serde(flatten)]
+    fault: &'a Fault,
+}
+
+fn findings<'a>(faults: &'a [Fault], warnings: &'a [Fault]) -> impl Iterator<Item = Finding<'a>> {
+    let faults = faults.iter().map(|fault| Finding { severity: "fault", fault });
+    faults.chain(warnings.iter().map(|fault| Finding { severity: "warning", fault }))
+}
+
+fn json(faults: &[Fault], warnings: &[Fault]) -> String {
+    let all: Vec<Finding<'_>> = findings(faults, warnings).collect();
+    let text = serde_json::to_string_pretty(&all).expect("texts and numbers always make JSON");
+    format!("{text}\n")
+}
+
+/// `file:line:column: key: message (help)`; a warning says so after its place.
+fn plain(faults: &[Fault], warnings: &[Fault]) -> String {
+    let mut text = String::new();
+    for Finding { severity, fault } in findings(faults, warnings) {
+        let mut fault = fault.clone();
+        if severity == "warning" {
+            fault.message = format!("warning: {}", fault.message);
+        }
+        writeln!(text, "{fault}").expect("writing to a String cannot fail");
+    }
+    text
+}
+
+fn graphical(faults: &[Fault], checked: &Checked, colours: bool) -> String {
+    let theme = if colours { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
+    let handler = GraphicalReportHandler::new_themed(theme);
+    let mut text = String::new();
+    for Finding { severity, fault } in findings(faults, &checked.warnings) {
+        let report = report(fault, severity, &checked.documents);
+        handler.render_report(&mut text, report.as_ref()).expect("writing to a String cannot fail");
+    }
+    let (faults, warnings) = (faults.len(), checked.warnings.len());
+    if faults + warnings > 0 {
+        writeln!(text, "{}, {}", count(faults, "fault"), count(warnings, "warning"))
+            .expect("writing to a String cannot fail");
+    }
+    text
+}
+
+fn report(fault: &Fault, severity: &str, documents: &[Document]) -> Report {
+    let subject = if fault.key.is_empty() { &fault.file } else { &fault.key };
+    let mut diagnostic = MietteDiagnostic::new(format!("{subject}: {}", fault.message));
+    diagnostic.severity = Some(if severity == "warning" { Severity::Warning } else { Severity::Error });
+    diagnostic.help = (!fault.help.is_empty()).then(|| fault.help.clone());
+    let Some(document) = documents.iter().find(|d| d.name == fault.file) else { return diagnostic.into() };
+    let first_line = document.text.get(fault.span.clone()).and_then(|t| t.lines().next()).map_or(0, str::len);
+    diagnostic.labels = Some(vec![LabeledSpan::at(fault.span.start..fault.span.start + first_line, "here")]);
+    Report::from(diagnostic).with_source_code(NamedSource::new(&fault.file, document.text.clone()))
+}
+
+fn count(n: usize, what: &str) -> String {
+    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
+}
+
+/// Bytes that one pending event takes in the database: event, raw bytes, pending row and indexes.
+const PENDING_BYTES_PER_EVENT: f64 = 900.0;
+/// Bytes written to the disk for one event over its whole life, without the share of its commits …
+const WRITTEN_PER_EVENT: f64 = 2_700.0;
+/// … and for one commit: WAL pages and the checkpoint.
+const WRITTEN_PER_COMMIT: f64 = 34_000.0;
+/// Commits a second at most with `gentle` …
+const GENTLE_COMMITS: f64 = 50.0;
+/// … and for each event with `fast`, as some share one.
+const FAST_COMMITS_PER_EVENT: f64 = 0.7;
+/// An 8 GB eMMC of 3,000 cycles takes this many bytes in its life.
+const EMMC_BYTES: f64 = 8e9 * 3_000.0;
+const SECONDS_A_YEAR: f64 = 365.25 * 86_400.0;
+
+fn summary(config: &Config, checked: &Checked, rate: u32) -> String {
+    let mut text = String::new();
+    let mut line = |s: String| writeln!(text, "{s}").expect("writing to a String cannot fail");
+    line(format!(
+        "site {} (business unit {}, {}), gateway {}",
+        config.site, config.business_unit, config.timezone, config.gateway
+    ));
+    for link in &config.mqtt {
+        line(format!("link {}: mqtt {}:{} as {}", link.link, link.host, link.port, link.client_id));
+    }
+    for link in &config.modbus {
+        line(format!("link {}: modbus-tcp {}", link.link, link.address));
+    }
+    for device in &checked.devices {
+        line(format!("device {}: {} on {}", device.id, device.map, device.link));
+        for kind in &device.kinds {
+            line(format!("  {kind} -> {}", destinations(config, kind)));
+        }
+    }
+    for lane in &config.lanes {
+        let target = &config.targets[lane.target];
+        line(format!("lane {}: {} -> {} ({})", lane.id, lane.take.join(", "), target.id, target.url));
+    }
+    let rate = f64::from(rate);
+    let hold = config.outbox.max_size as f64 / PENDING_BYTES_PER_EVENT / rate;
+    line(format!("at {rate} events/s the outbox holds {}; then devices are not acknowledged", span(hold)));
+    for link in &config.mqtt {
+        let expiry = span(link.session_expiry.as_secs_f64());
+        line(format!(
+            "  and the broker of {} keeps the session for {expiry}, as far as its own limits allow",
+            link.link
+        ));
+    }
+    let written = match config.outbox.preset {
+        Preset::Gentle => WRITTEN_PER_EVENT + WRITTEN_PER_COMMIT * (GENTLE_COMMITS / rate).min(1.0),
+        Preset::Fast => WRITTEN_PER_EVENT + WRITTEN_PER_COMMIT * FAST_COMMITS_PER_EVENT,
+    };
+    let life = EMMC_BYTES / (written * rate);
+    line(format!("  about {:.1} KB written for an event: an 8 GB eMMC lasts {}", written / 1e3, span(life)));
+    text
+}
+
+fn destinations(config: &Config, kind: &str) -> String {
+    let lanes = config.lanes.iter().filter(|lane| lane.takes(kind));
+    let names: Vec<String> = lanes.map(|lane| format!("{} ({})", lane.id, lane.system)).collect();
+    if names.is_empty() { "kept, not posted".to_owned() } else { names.join(", ") }
+}
+
+/// Seconds in the unit that people would say them in.
+fn span(seconds: f64) -> String {
+    let units = [(SECONDS_A_YEAR, "years"), (86_400.0, "days"), (3_600.0, "hours"), (60.0, "minutes")];
+    let unit = units.iter().find(|(length, _)| seconds >= *length).unwrap_or(&(1.0, "seconds"));
+    format!("{:.1} {}", seconds / unit.0, unit.1)
+}

@@ -1,0 +1,230 @@
+//! `[[device]]`: a map bound to a link.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::config::Reading;
+use crate::config::bounds::Ids;
+use crate::config::emits::{Emits, emits};
+use crate::config::link::{Declared, Link};
+use crate::form::{Document, Entry, Table, nearest};
+use crate::source::modbus;
+use crate::tagmap::{Binding, Map, Protocol, text_of};
+
+/// A device as `check` shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Device {
+    /// Device id.
+    pub id: String,
+    /// Link id.
+    pub link: String,
+    /// `id@version` of its map.
+    pub map: String,
+    /// Kinds of events that the map may emit; `*` stands where a field's text is not known beforehand.
+    pub kinds: Vec<String>,
+}
+
+/// What the checks between devices look at.
+struct Seen<'d> {
+    table: Table<'d>,
+    id: String,
+    emits: Emits,
+}
+
+pub(super) fn read_all(
+    root: &Table<'_>,
+    reading: &Reading,
+    links: &mut [Declared<'_>],
+    business_unit: Option<&str>,
+) -> Vec<Device> {
+    let mut ids = Ids::default();
+    let mut devices = Vec::new();
+    let mut seen = Vec::new();
+    let mut units = BTreeMap::new();
+    let mut used = BTreeSet::new();
+    let mut all_found = true;
+    for table in root.tables("device") {
+        let id = ids.read(&table);
+        same_business_unit(&table, business_unit);
+        let link = link(&table, links);
+        let map = table.required_entry("map").and_then(|e| Some((named_map(&e, reading)?, e)));
+        let params = params(&table, map.as_ref().map(|((_, document), _)| *document));
+        let accept_epoch_risk = table.or("accept_epoch_risk", false);
+        let unit = table.entry("unit");
+        used.extend(link);
+        all_found &= link.is_some();
+        let Some(id) = id else { continue };
+        let emits = map.as_ref().map(|((_, document), _)| emits(document)).unwrap_or_default();
+        if let (Some(link), Some(((name, _), _))) = (link, &map) {
+            let kinds = emits.kinds.clone();
+            devices.push(Device { id: id.clone(), link: links[link].id.clone(), map: name.clone(), kinds });
+        }
+        let binding = params.map(|params| Binding { device: id.as_str().into(), params, accept_epoch_risk });
+        let bound = map.as_ref().zip(binding).and_then(|(((_, document), _), b)| bind(document, &b, reading));
+        if let (Some(link), Some((_, entry))) = (link, &map) {
+            let unit = unit_id(&table, unit.as_ref(), links[link].protocol);
+            let fits = bound.as_ref().is_none_or(|bound| fits(entry, bound, &links[link]));
+            if let (Some(bound), true) = (bound, fits) {
+                one_reader(&table, &id, link, unit, &bound.name, &mut units);
+                attach(&mut links[link], &id, unit, bound);
+            }
+        }
+        seen.push(Seen { table, id, emits });
+    }
+    instances_apart(&seen);
+    for (_, link) in links.iter().enumerate().filter(|(i, _)| all_found && !used.contains(i)) {
+        reading.warn(link.table.fault_at("id", "no device uses this link", "remove it, or add its devices"));
+    }
+    devices
+}
+
+/// Order keys carry the site's unit; another one would be ignored unseen, so it is refused.
+fn same_business_unit(table: &Table<'_>, site: Option<&str>) {
+    let Some(entry) = table.entry("business_unit") else { return };
+    let Some(text) = entry.read::<String>() else { return };
+    if site.is_some_and(|site| site != text) {
+        let message = format!("\"{text}\" is not the site's: several business units are not in this version");
+        entry.refuse(&message, "remove it, or set `site.business_unit`");
+    }
+}
+
+/// Index of the device's link.
+fn link(table: &Table<'_>, links: &[Declared<'_>]) -> Option<usize> {
+    let entry = table.required_entry("link")?;
+    let id: String = entry.read()?;
+    let found = links.iter().position(|link| link.id == id);
+    if found.is_none() {
+        let known = links.iter().map(|link| link.id.clone()).collect();
+        entry.refuse(&format!("there is no link \"{id}\""), &nearest(&id, &known));
+    }
+    found
+}
+
+fn named_map<'r>(entry: &Entry<'_>, reading: &'r Reading) -> Option<(String, &'r Document)> {
+    let name: String = entry.read()?;
+    let found = reading.library.find(&name);
+    if found.is_none() {
+        let known: BTreeSet<String> = reading.library.names().map(str::to_owned).collect();
+        let place = reading.base.join("devices").display().to_string();
+        let hint = if known.is_empty() { String::new() } else { format!("{}; ", nearest(&name, &known)) };
+        let shape = if name.contains('@') { "" } else { "a map is named with its version, \"sorter@1\"; " };
+        let help = format!("{hint}{shape}your own maps stand in {place}/<vendor>-<model>/map.toml");
+        entry.refuse(&format!("there is no map \"{name}\""), &help);
+    }
+    found.map(|document| (name, document))
+}
+
+/// The device's parameters; `None` when they don't suit the map's, which is told here, at the device.
+fn params(table: &Table<'_>, map: Option<&Document>) -> Option<BTreeMap<String, String>> {
+    let mut given = BTreeMap::new();
+    let declared = map.and_then(declared_params);
+    let mut fine = true;
+    for entry in table.table("params").iter().flat_map(Table::all) {
+        let unknown = declared.as_ref().is_some_and(|declared| !declared.contains_key(entry.key()));
+        if let Some(declared) = declared.as_ref().filter(|_| unknown) {
+            fine = false;
+            let help = nearest(entry.key(), &declared.keys().cloned().collect());
+            entry.refuse("is no parameter of the map", &help);
+        }
+        if let Some(text) = text_of(entry.value()) {
+            given.insert(entry.key().to_owned(), text);
+        } else {
+            fine = false;
+            entry.refuse("is neither a text nor a whole number", "write a text in quotes or a whole number");
+        }
+    }
+    for (name, _) in
+        declared.iter().flatten().filter(|(name, has_default)| !**has_default && !given.contains_key(*name))
+    {
+        fine = false;
+        let help = format!("write params = {{ {name} = … }}");
+        table.refuse_key("params", &format!("the map needs the parameter `{name}`"), &help);
+    }
+    fine.then_some(given)
+}
+
+/// Names of the map's parameters, and whether they have a default.
+fn declared_params(map: &Document) -> Option<BTreeMap<String, bool>> {
+    let root = toml::de::DeTable::parse(&map.text).ok()?;
+    let Some(params) = root.get_ref().get("param") else { return Some(BTreeMap::new()) };
+    let params = params.get_ref().as_table()?;
+    let has_default = |p: &toml::de::DeValue<'_>| p.as_table().is_some_and(|p| p.contains_key("default"));
+    Some(params.iter().map(|(name, p)| (name.get_ref().to_string(), has_default(p.get_ref()))).collect())
+}
+
+fn bind(document: &Document, binding: &Binding, reading: &Reading) -> Option<Map> {
+    match Map::read(document, binding) {
+        Ok(map) => Some(map),
+        Err(faults) => {
+            reading.elsewhere.borrow_mut().extend(faults);
+            None
+        }
+    }
+}
+
+fn unit_id(table: &Table<'_>, unit: Option<&Entry<'_>>, protocol: Option<Protocol>) -> Option<u8> {
+    match (protocol?, unit) {
+        (Protocol::Modbus, Some(entry)) => entry.read(),
+        (Protocol::Modbus, None) => {
+            table.refuse_key("unit", "is missing", "add the Modbus unit id: `unit = 1`");
+            None
+        }
+        (Protocol::Mqtt, Some(entry)) => {
+            entry.refuse("means nothing on an MQTT link", "remove it");
+            None
+        }
+        (Protocol::Mqtt, None) => None,
+    }
+}
+
+fn fits(entry: &Entry<'_>, map: &Map, link: &Declared<'_>) -> bool {
+    let word = |p| if p == Protocol::Mqtt { "MQTT" } else { "Modbus" };
+    let Some(protocol) = link.protocol.filter(|p| *p != map.protocol) else { return true };
+    let message =
+        format!("{} is for {}, the link \"{}\" speaks {}", map.name, word(map.protocol), link.id, word(protocol));
+    entry.refuse(&message, "name a map for that link, or a link for that map");
+    false
+}
+
+/// Two devices on one unit with one map would acknowledge each other's events.
+fn one_reader(
+    table: &Table<'_>,
+    id: &str,
+    link: usize,
+    unit: Option<u8>,
+    map: &Arc<str>,
+    units: &mut BTreeMap<(usize, u8, Arc<str>), String>,
+) {
+    let Some(unit) = unit else { return };
+    let first = units.entry((link, unit, map.clone())).or_insert_with(|| id.to_owned());
+    if *first != id {
+        let message = format!("is {unit}, as of device \"{first}\" with the same link and map");
+        table.refuse_key("unit", &message, "remove one of the two: they would acknowledge each other's events");
+    }
+}
+
+fn attach(declared: &mut Declared<'_>, id: &str, unit: Option<u8>, map: Map) {
+    match &mut declared.link {
+        Some(Link::Mqtt(link)) => link.devices.push((id.into(), map)),
+        Some(Link::Modbus(link)) => link.devices.extend(unit.map(|unit| modbus::Device { id: id.into(), unit, map })),
+        None => {}
+    }
+}
+
+/// `{device}-{station}` makes ids of its own: no other device may have one of those, or two share their keys.
+fn instances_apart(seen: &[Seen<'_>]) {
+    for maker in seen {
+        for literal in &maker.emits.instances {
+            let prefix = format!("{}{literal}", maker.id).to_lowercase();
+            for other in seen.iter().filter(|other| other.id != maker.id) {
+                if other.id.to_lowercase().starts_with(&prefix) {
+                    let message = format!(
+                        "\"{}\" could be one of the devices \"{}{literal}…\" behind \"{}\"",
+                        other.id, maker.id, maker.id
+                    );
+                    other.table.refuse_key("id", &message, "choose an id with another beginning");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! What a map says it may emit, read from its text: for telling which lane takes what.
+
+use toml::de::{DeTable, DeValue};
+
+use crate::form::Document;
+
+/// What the text of a map promises. A map that can't be parsed promises nothing.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Emits {
+    /// Kinds of events; `*` stands where a field's text is not known beforehand.
+    pub(super) kinds: Vec<String>,
+    /// What follows the device's id in the ids of the instances behind it: `-` for `{device}-{station}`.
+    pub(super) instances: Vec<String>,
+}
+
+pub(super) fn emits(document: &Document) -> Emits {
+    let mut made = Emits::default();
+    let Ok(root) = DeTable::parse(&document.text) else { return made };
+    for section in ["topic", "fifo"] {
+        for table in items(root.get_ref().get(section).map(toml::Spanned::get_ref)) {
+            for emit in items(table.get("emit").map(toml::Spanned::get_ref)) {
+                if let Some(event) = emit.get("event").and_then(|e| e.get_ref().as_str()) {
+                    made.kinds.extend(kinds(event, table));
+                }
+            }
+            made.instances.extend(instance(table));
+        }
+    }
+    made.kinds.sort();
+    made.kinds.dedup();
+    made
+}
+
+/// The tables of a list of tables, or the one table.
+fn items<'a>(value: Option<&'a DeValue<'a>>) -> Vec<&'a DeTable<'a>> {
+    match value {
+        Some(DeValue::Array(array)) => array.iter().filter_map(|v| v.get_ref().as_table()).collect(),
+        Some(DeValue::Table(table)) => vec![table],
+        _ => Vec::new(),
+    }
+}
+
+/// `divert.{result}` with the words that the field `result` can be.
+fn kinds(event: &str, table: &DeTable<'_>) -> Vec<String> {
+    let Some((head, rest)) = event.split_once('{') else { return vec![event.to_owned()] };
+    let (name, tail) = rest.split_once('}').unwrap_or((rest, ""));
+    let words = words(table, name).unwrap_or_else(|| vec!["*".to_owned()]);
+    let tails = kinds(tail, table);
+    words.iter().flat_map(|word| tails.iter().map(move |tail| format!("{head}{word}{tail}"))).collect()
+}
+
+fn words(table: &DeTable<'_>, field: &str) -> Option<Vec<String>> {
+    let field = table.get("field")?.get_ref().as_table()?.get(field)?.get_ref().as_table()?;
+    let words = field.get("enum")?.get_ref().as_table()?;
+    words.values().map(|word| word.get_ref().as_str().map(str::to_owned)).collect()
+}
+
+fn instance(table: &DeTable<'_>) -> Option<String> {
+    let device = table.get("identity")?.get_ref().as_table()?.get("device")?.get_ref().as_str()?;
+    let rest = device.strip_prefix("{device}")?;
+    rest.split_once('{').map(|(literal, _)| literal.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_of_known_words_are_spelled_out() {
+        let text = r#"
+            [[fifo]]
+            field.result = { word = 4, enum = { 1 = "confirmed", 2 = "missed" } }
+            emit = { event = "divert.{result}" }
+            [[topic]]
+            identity = { device = "{device}-{station}" }
+            [[topic.emit]]
+            event = "scan.{kind}"
+            [[topic.emit]]
+            event = "scan.item"
+        "#;
+        let made = emits(&Document { name: "map.toml".to_owned(), text: text.to_owned() });
+        assert_eq!(made.kinds, ["divert.confirmed", "divert.missed", "scan.*", "scan.item"]);
+        assert_eq!(made.instances, ["-"]);
+    }
+}

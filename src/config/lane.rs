@@ -1,0 +1,153 @@
+//! `[[lane]]`: which events go to which target.
+
+use crate::config::Reading;
+use crate::config::bounds::{Ids, number};
+use crate::config::device::Device;
+use crate::config::target::Declared;
+use crate::form::{Table, nearest};
+use crate::lane::{Config, Worth};
+
+/// More subjects parked than this stop a lane, unless it says otherwise.
+const MAX_PARKED: usize = 500;
+
+/// A lane as far as it could be read, for the checks between lanes.
+struct Seen<'d> {
+    table: Table<'d>,
+    id: String,
+    target: Option<usize>,
+    take: Vec<String>,
+}
+
+pub(super) fn read_all(
+    root: &Table<'_>,
+    reading: &Reading,
+    targets: &[Declared],
+    devices: &[Device],
+    business_unit: Option<&str>,
+) -> Option<Vec<Config>> {
+    let mut ids = Ids::default();
+    let mut lanes = Vec::new();
+    let mut seen = Vec::new();
+    for table in root.tables("lane") {
+        let id = ids.read(&table);
+        let target = target(&table, targets);
+        let words = [("visibility", Worth::Visibility), ("document", Worth::Document), ("ledger", Worth::Ledger)];
+        let worth = table.entry("class").map_or(Some(Worth::Visibility), |e| e.choice(&words));
+        let take = take(&table);
+        let max_parked = number(&table, "max_parked", MAX_PARKED, 1..=1_000_000);
+        let made = target.and_then(|target| {
+            Some(Config {
+                id: id.clone()?,
+                target,
+                business_unit: business_unit?.to_owned(),
+                worth: worth?,
+                take: take.clone()?,
+                max_parked,
+                ..targets[target].made.as_ref()?.lane.clone()
+            })
+        });
+        lanes.push(made);
+        seen.push(Seen { table, id: id.unwrap_or_default(), target, take: take.unwrap_or_default() });
+    }
+    if seen.is_empty() {
+        root.refuse_key("lane", "is missing", "add a [[lane]]: which events go to the target");
+    }
+    one_lane_each(&seen, devices);
+    if !devices.is_empty() {
+        idle_lanes(&seen, devices, reading);
+        unposted(root, &seen, devices, reading);
+    }
+    lanes.into_iter().collect()
+}
+
+fn target(table: &Table<'_>, targets: &[Declared]) -> Option<usize> {
+    let entry = table.required_entry("target")?;
+    let id: String = entry.read()?;
+    let found = targets.iter().position(|target| target.id == id);
+    if found.is_none() {
+        let known = targets.iter().map(|target| target.id.clone()).collect();
+        entry.refuse(&format!("there is no target \"{id}\""), &nearest(&id, &known));
+    }
+    found
+}
+
+fn take(table: &Table<'_>) -> Option<Vec<String>> {
+    let entry = table.required_entry("take")?;
+    let take: Vec<String> = entry.read()?;
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'_' | b'-' | b'*');
+    let bad = take.iter().find(|glob| glob.is_empty() || !glob.bytes().all(plain));
+    if let Some(bad) = bad {
+        let help = "write dotted lower-case words, `*` for any run of characters: \"divert.*\"";
+        entry.refuse(&format!("\"{bad}\" can't be a transaction type"), help);
+    } else if take.is_empty() {
+        entry.refuse("is empty: the lane would take nothing", "write what it takes: [\"scan.*\"]");
+    }
+    Some(take)
+}
+
+/// A transaction type has one lane of a target: two would post it twice under one key.
+fn one_lane_each(seen: &[Seen<'_>], devices: &[Device]) {
+    for (i, later) in seen.iter().enumerate() {
+        for earlier in seen[..i].iter().filter(|e| e.target.is_some() && e.target == later.target) {
+            let pairs = later.take.iter().flat_map(|a| earlier.take.iter().map(move |b| (a, b)));
+            let Some((ours, theirs)) = pairs.into_iter().find(|(a, b)| meet(a, b)) else { continue };
+            let mut kinds = devices.iter().flat_map(|d| &d.kinds);
+            let example = kinds.find(|kind| meet(kind, ours) && meet(kind, theirs));
+            let example = example.map_or(String::new(), |kind| format!(", such as \"{kind}\""));
+            let message =
+                format!("\"{ours}\" and \"{theirs}\" of lane \"{}\" both take the same types{example}", earlier.id);
+            later.table.refuse_key("take", &message, "take each transaction type in one lane of a target");
+        }
+    }
+}
+
+fn idle_lanes(seen: &[Seen<'_>], devices: &[Device], reading: &Reading) {
+    for lane in seen.iter().filter(|lane| !lane.take.is_empty()) {
+        let mut kinds = devices.iter().flat_map(|d| &d.kinds);
+        if !kinds.any(|kind| lane.take.iter().any(|glob| meet(glob, kind))) {
+            let kinds: Vec<&str> = devices.iter().flat_map(|d| &d.kinds).map(String::as_str).collect();
+            let help = format!("the maps emit: {}", kinds.join(", "));
+            reading.warn(lane.table.fault_at("take", "takes nothing that any device's map emits", &help));
+        }
+    }
+}
+
+fn unposted(root: &Table<'_>, seen: &[Seen<'_>], devices: &[Device], reading: &Reading) {
+    for table in root.tables("device") {
+        table.all();
+        let id: Option<String> = table.optional("id");
+        let Some(device) = devices.iter().find(|d| Some(&d.id) == id.as_ref()) else { continue };
+        let taken = |kind: &String| seen.iter().flat_map(|lane| &lane.take).any(|glob| meet(glob, kind));
+        let left: Vec<&str> = device.kinds.iter().filter(|kind| !taken(kind)).map(String::as_str).collect();
+        if !left.is_empty() {
+            let message = format!("no lane takes {} of \"{}\"", left.join(", "), device.id);
+            reading.warn(table.fault_at(
+                "map",
+                &message,
+                "they are kept and shown, not posted: add a lane if they should be",
+            ));
+        }
+    }
+}
+
+/// Whether some text matches both globs.
+pub(super) fn meet(a: &str, b: &str) -> bool {
+    let (a, b) = (a.as_bytes(), b.as_bytes());
+    // `row[j]`: whether the rest of `a` and `b[j..]` have a text in common.
+    let mut row: Vec<bool> = vec![false; b.len() + 1];
+    for i in (0..=a.len()).rev() {
+        let below = row;
+        row = vec![false; b.len() + 1];
+        for j in (0..=b.len()).rev() {
+            row[j] = match (a.get(i), b.get(j)) {
+                (None, None) => true,
+                (Some(b'*'), other) => below[j] || (other.is_some() && row[j + 1]),
+                (Some(_), Some(b'*')) => row[j + 1] || below[j],
+                (None, Some(b'*')) => row[j + 1],
+                (Some(x), Some(y)) => x == y && below[j + 1],
+                (None, Some(_)) | (Some(_), None) => false,
+            };
+        }
+    }
+    row[0]
+}

@@ -1,0 +1,249 @@
+//! `[[link]]`: brokers and PLC networks.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::config::bounds::{DAY, HOUR, Ids, SECOND, duration, number, size, span_text};
+use crate::config::{Reading, files};
+use crate::form::Table;
+use crate::source::{Backoff, modbus, mqtt};
+use crate::tagmap::Protocol;
+
+const MQTT_PORT: u16 = 1883;
+const MODBUS_PORT: u16 = 502;
+/// Longest client id, bytes. MQTT 3.1.1 promises 23; brokers in use take more.
+const MAX_CLIENT_ID: usize = 128;
+const MS: Duration = Duration::from_millis(1);
+
+/// A link of the file, whether it could be read or not, so that what refers to it is no second fault.
+pub(super) struct Declared<'d> {
+    pub(super) table: Table<'d>,
+    pub(super) id: String,
+    pub(super) protocol: Option<Protocol>,
+    pub(super) link: Option<Link>,
+}
+
+pub(super) enum Link {
+    Mqtt(mqtt::Config),
+    Modbus(modbus::Config),
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Known(Protocol),
+    Later,
+}
+
+const KINDS: [(&str, Kind); 9] = [
+    ("mqtt", Kind::Known(Protocol::Mqtt)),
+    ("modbus-tcp", Kind::Known(Protocol::Modbus)),
+    ("modbus-tls", Kind::Later),
+    ("modbus-rtu", Kind::Later),
+    ("modbus-rtu-over-tcp", Kind::Later),
+    ("tcp", Kind::Later),
+    ("serial", Kind::Later),
+    ("http", Kind::Later),
+    ("file", Kind::Later),
+];
+
+pub(super) fn read_all<'d>(root: &Table<'d>, reading: &Reading, gateway: Option<&str>) -> Vec<Declared<'d>> {
+    let mut ids = Ids::default();
+    let mut clients = BTreeMap::new();
+    let mut links = Vec::new();
+    for table in root.tables("link") {
+        let id = ids.read(&table);
+        let kind = kind(&table);
+        let name = id.as_deref().unwrap_or_default();
+        let link = match kind {
+            Some(Kind::Known(Protocol::Mqtt)) => {
+                let link = read_mqtt(&table, reading, name, gateway.unwrap_or_default());
+                unique_client(&table, link.as_ref(), &mut clients);
+                link.map(Link::Mqtt)
+            }
+            Some(Kind::Known(Protocol::Modbus)) => read_modbus(&table, name).map(Link::Modbus),
+            // The rest of its keys can't be judged: they are asked for, so that they are no unknown keys.
+            Some(Kind::Later) | None => {
+                table.all();
+                None
+            }
+        };
+        let protocol = match kind {
+            Some(Kind::Known(protocol)) => Some(protocol),
+            _ => None,
+        };
+        links.extend(id.map(|id| Declared { table, id, protocol, link }));
+    }
+    links
+}
+
+fn kind(table: &Table<'_>) -> Option<Kind> {
+    let entry = table.required_entry("kind")?;
+    let text: String = entry.read()?;
+    match KINDS.iter().find(|(word, _)| *word == text) {
+        Some((_, Kind::Later)) => {
+            entry.refuse(&format!("\"{text}\" is not in this version"), "this version has \"mqtt\" and \"modbus-tcp\"");
+            Some(Kind::Later)
+        }
+        Some((_, known)) => Some(*known),
+        None => entry.choice(&KINDS[..2]),
+    }
+}
+
+/// Two sessions of one client id throw each other out, again and again.
+fn unique_client(table: &Table<'_>, link: Option<&mqtt::Config>, clients: &mut BTreeMap<String, String>) {
+    let Some(link) = link else { return };
+    if let Some(first) = clients.get(&link.client_id) {
+        let message = format!("\"{}\" is also the client id of {first}", link.client_id);
+        table.refuse_key("client_id", &message, "give each link its own: the broker drops one for the other");
+    } else {
+        clients.insert(link.client_id.clone(), table.path().to_owned());
+    }
+}
+
+fn read_mqtt(table: &Table<'_>, reading: &Reading, id: &str, gateway: &str) -> Option<mqtt::Config> {
+    let address = mqtt_address(table);
+    let versions = [(3, mqtt::Version::V311), (5, mqtt::Version::V5)];
+    let number_given: u8 = table.or("version", 5);
+    let version = versions.iter().find(|(number, _)| *number == number_given).map(|(_, version)| *version);
+    if version.is_none() {
+        table.refuse_key("version", &format!("is {number_given}"), "write 5, or 3 for MQTT 3.1.1");
+    }
+    let client_id = client_id(table, format!("floorgate-{gateway}-{id}"));
+    let login = login(table, reading);
+    if table.entry("tls").is_some() {
+        table.refuse_key("tls", "is not in this version", "remove it and use a mqtt:// address");
+    }
+    let max_in_flight = number(table, "max_in_flight", 512, 1..=u16::MAX);
+    let session_expiry = duration(table, "session_expiry", DAY * 7, SECOND * 60..=DAY * 3650);
+    let keep_alive = duration(table, "keep_alive", SECOND * 30, SECOND..=HOUR * 18);
+    if !keep_alive.as_millis().is_multiple_of(1000) {
+        table.refuse_key("keep_alive", &format!("is {}", span_text(keep_alive)), "write whole seconds");
+    }
+    let max_packet = size(table, "max_packet", 1 << 20, 1 << 10..=16 << 20);
+    let reconnect = backoff(table);
+    let (host, port) = address?;
+    Some(mqtt::Config {
+        link: id.into(),
+        host,
+        port,
+        version: version?,
+        client_id: client_id?,
+        login: login?,
+        max_in_flight,
+        session_expiry,
+        keep_alive,
+        max_packet: usize::try_from(max_packet).expect("16 MiB at most, as checked above"),
+        reconnect,
+        devices: Vec::new(),
+    })
+}
+
+fn mqtt_address(table: &Table<'_>) -> Option<(String, u16)> {
+    let entry = table.required_entry("address")?;
+    let text: String = entry.read()?;
+    let (scheme, rest) = text.split_once("://").unwrap_or(("mqtt", &text));
+    let help = "write \"mqtt://host:1883\"";
+    if ["mqtts", "ssl", "tls", "wss", "ws"].contains(&scheme) {
+        entry.refuse(&format!("{scheme}:// is not in this version"), &format!("{help}: plain TCP inside the site"));
+        return None;
+    }
+    let parsed = (scheme == "mqtt" || scheme == "tcp").then(|| host_port(rest, MQTT_PORT)).flatten();
+    if parsed.is_none() {
+        entry.refuse(&format!("\"{text}\" is not the address of a broker"), help);
+    }
+    parsed
+}
+
+/// `host:port`, `host`, `[::1]:port`; no path, no user.
+fn host_port(text: &str, default: u16) -> Option<(String, u16)> {
+    let (host, port) = match text.strip_prefix('[') {
+        Some(rest) => {
+            let (host, rest) = rest.split_once(']')?;
+            host.parse::<std::net::Ipv6Addr>().ok()?;
+            (host, if rest.is_empty() { None } else { Some(rest.strip_prefix(':')?) })
+        }
+        None => text.split_once(':').map_or((text, None), |(host, port)| (host, Some(port))),
+    };
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b':');
+    let port = port.map_or(Some(default), |p| p.parse().ok().filter(|p| *p > 0))?;
+    (!host.is_empty() && host.bytes().all(plain)).then(|| (host.to_owned(), port))
+}
+
+fn client_id(table: &Table<'_>, default: String) -> Option<String> {
+    let Some(entry) = table.entry("client_id") else { return Some(default) };
+    let text: String = entry.read()?;
+    if text.is_empty() || text.len() > MAX_CLIENT_ID || text.chars().any(char::is_control) {
+        entry.refuse(&format!("\"{text}\" is not a client id"), "write 1 to 128 bytes without control characters");
+        return None;
+    }
+    Some(text)
+}
+
+/// `Some(None)`: nobody logs in. `None`: a fault was told.
+#[expect(clippy::option_option, reason = "no login and no readable login differ")]
+fn login(table: &Table<'_>, reading: &Reading) -> Option<Option<(String, String)>> {
+    if table.entry("password").is_some() {
+        let help = "write it into a file that only the service may read, and `password_file = \"…\"` here";
+        table.refuse_key("password", "a secret does not belong into the configuration", help);
+    }
+    let user: Option<String> = table.optional("username");
+    let password = table.entry("password_file");
+    if let (None, Some(entry)) = (&user, &password) {
+        entry.refuse("has no `username` beside it", "add `username = \"…\"`");
+    }
+    let Some(entry) = password else { return Some(user.map(|user| (user, String::new()))) };
+    let path = reading.path(&entry.read::<String>()?);
+    match files::secret(&path) {
+        Ok(secret) => {
+            if files::world_readable(&path) {
+                let message = format!("{} may be read by everyone", path.display());
+                reading.warn(entry.fault(&message, "chmod 0600, owned by the service's user"));
+            }
+            Some(user.map(|user| (user, secret)))
+        }
+        Err(why) => {
+            entry.refuse(&format!("{}: {why}", path.display()), "name a file that holds the password and nothing else");
+            None
+        }
+    }
+}
+
+fn read_modbus(table: &Table<'_>, id: &str) -> Option<modbus::Config> {
+    let address = modbus_address(table);
+    let connect_timeout = duration(table, "connect_timeout", SECOND * 2, MS * 10..=SECOND * 60);
+    let request_timeout = duration(table, "request_timeout", MS * 500, MS * 10..=SECOND * 60);
+    let reconnect = backoff(table);
+    Some(modbus::Config {
+        link: id.into(),
+        address: address?,
+        connect_timeout,
+        request_timeout,
+        reconnect,
+        devices: Vec::new(),
+    })
+}
+
+fn modbus_address(table: &Table<'_>) -> Option<String> {
+    let entry = table.required_entry("address")?;
+    let text: String = entry.read()?;
+    let Some((host, port)) = host_port(&text, MODBUS_PORT) else {
+        entry.refuse(&format!("\"{text}\" is not the address of a Modbus TCP server"), "write \"host:502\"");
+        return None;
+    };
+    Some(if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") })
+}
+
+fn backoff(table: &Table<'_>) -> Backoff {
+    let (min, max, reset_after) = (MS * 500, SECOND * 30, SECOND * 300);
+    let Some(table) = table.table("reconnect") else { return Backoff { min, max, reset_after } };
+    let made = Backoff {
+        min: duration(&table, "min", min, MS * 10..=HOUR),
+        max: duration(&table, "max", max, MS * 10..=HOUR),
+        reset_after: duration(&table, "reset_after", reset_after, Duration::ZERO..=DAY),
+    };
+    if made.min > made.max {
+        let message = format!("is {}, less than min = {}", span_text(made.max), span_text(made.min));
+        table.refuse_key("max", &message, "write a max that is not below min");
+    }
+    made
+}

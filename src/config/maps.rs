@@ -1,0 +1,98 @@
+//! Where device maps are found: beside the configuration, then in `/usr/share/floorgate/devices`, then built in.
+//!
+//! A map is named `id@version` by what stands in the file; the folder's name says nothing. What is found first wins, so
+//! that a site can replace a map of the package by its own.
+
+use std::path::{Path, PathBuf};
+
+use crate::config::files;
+use crate::form::{Document, Fault};
+
+const SYSTEM: &str = "/usr/share/floorgate/devices";
+/// Most folders looked at in one place.
+const MAX_FOLDERS: usize = 1_000;
+
+/// Maps that are part of the binary: path in the repository, text.
+const BUILT_IN: &[(&str, &str)] = &[];
+
+pub(super) struct Library {
+    maps: Vec<(String, Document)>,
+}
+
+impl Library {
+    /// Looks through the places; a file that names no map is a warning.
+    pub(super) fn load(base: &Path) -> (Self, Vec<Fault>) {
+        let mut library = Self { maps: Vec::new() };
+        let mut warnings = Vec::new();
+        for place in [base.join("devices"), PathBuf::from(SYSTEM)] {
+            let before = library.maps.len();
+            for path in map_files(&place) {
+                let document = match files::text(&path) {
+                    Ok(text) => Document { name: path.display().to_string(), text },
+                    Err(why) => {
+                        warnings.push(unusable(&path, &format!("can't be read: {why}")));
+                        continue;
+                    }
+                };
+                match name_of(&document) {
+                    None => warnings.push(unusable(&path, "names no map")),
+                    Some(name) => {
+                        if let Some((_, first)) = library.maps[before..].iter().find(|(n, _)| *n == name) {
+                            warnings.push(unusable(&path, &format!("is {name} again, after {}", first.name)));
+                        }
+                        library.maps.push((name, document));
+                    }
+                }
+            }
+        }
+        for (path, text) in BUILT_IN {
+            let document = Document { name: format!("built-in:{path}"), text: (*text).to_owned() };
+            library.maps.extend(name_of(&document).map(|name| (name, document)));
+        }
+        (library, warnings)
+    }
+
+    /// The map of that `id@version`.
+    pub(super) fn find(&self, name: &str) -> Option<&Document> {
+        self.maps.iter().find(|(n, _)| n == name).map(|(_, document)| document)
+    }
+
+    /// The names of all maps.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.maps.iter().map(|(name, _)| name.as_str())
+    }
+
+    pub(super) fn into_documents(self) -> impl Iterator<Item = Document> {
+        self.maps.into_iter().map(|(_, document)| document)
+    }
+}
+
+fn map_files(place: &Path) -> Vec<PathBuf> {
+    let Ok(folders) = std::fs::read_dir(place) else { return Vec::new() };
+    let mut files: Vec<PathBuf> = folders
+        .take(MAX_FOLDERS)
+        .filter_map(|folder| Some(folder.ok()?.path().join("map.toml")))
+        .filter(|path| path.exists())
+        .collect();
+    files.sort();
+    files
+}
+
+fn name_of(document: &Document) -> Option<String> {
+    let root = toml::de::DeTable::parse(&document.text).ok()?;
+    let map = root.get_ref().get("map")?.get_ref().as_table()?;
+    let id = map.get("id")?.get_ref().as_str()?;
+    Some(format!("{id}@{}", map.get("version")?.get_ref().as_integer()?.as_str()))
+}
+
+fn unusable(path: &Path, message: &str) -> Fault {
+    Fault {
+        file: path.display().to_string(),
+        span: 0..0,
+        line: 1,
+        column: 1,
+        key: String::new(),
+        message: message.to_owned(),
+        help: "it is not used: correct or remove it".to_owned(),
+    }
+}

@@ -1,0 +1,103 @@
+//! `[site]`, `[gateway]` and `[outbox]`.
+
+use std::path::{Path, PathBuf};
+
+use crate::config::Reading;
+use crate::config::bounds::{DAY, HOUR, duration, id, size};
+use crate::event::is_valid_id;
+use crate::form::Table;
+use crate::outbox::{self, Preset};
+
+pub(super) struct Site {
+    pub(super) id: String,
+    pub(super) timezone: String,
+    pub(super) business_unit: String,
+}
+
+pub(super) fn site(root: &Table<'_>) -> Option<Site> {
+    let table = root.required_table("site")?;
+    let id = id(&table, "id");
+    let timezone = timezone(&table);
+    let business_unit = table.or("business_unit", "main".to_owned());
+    if !is_valid_id(&business_unit) {
+        let rule = "write letters, digits, - and _, at most 32, a letter or digit first";
+        table.refuse_key("business_unit", &format!("\"{business_unit}\" is not an id"), rule);
+    }
+    Some(Site { id: id?, timezone: timezone?, business_unit })
+}
+
+fn timezone(table: &Table<'_>) -> Option<String> {
+    let entry = table.required_entry("timezone")?;
+    let name: String = entry.read()?;
+    if jiff::tz::TimeZone::get(&name).is_err() {
+        entry.refuse(&format!("\"{name}\" is no time zone known here"), "write an IANA name such as \"Europe/Berlin\"");
+        return None;
+    }
+    Some(name)
+}
+
+pub(super) struct Gateway {
+    pub(super) id: String,
+    pub(super) data_dir: PathBuf,
+}
+
+pub(super) fn gateway(root: &Table<'_>, reading: &Reading) -> Option<Gateway> {
+    let table = root.required_table("gateway")?;
+    let id = id(&table, "id");
+    let data_dir = reading.path(&table.or("data_dir", "/var/lib/floorgate".to_owned()));
+    if data_dir.exists() && !data_dir.is_dir() {
+        table.refuse_key("data_dir", &format!("{} is not a directory", data_dir.display()), "name a directory");
+    } else if let Some(doubt) = not_creatable(&data_dir) {
+        reading.warn(table.fault_at("data_dir", &doubt, "make it, or name another: the outbox lives there"));
+    }
+    Some(Gateway { id: id?, data_dir })
+}
+
+/// Why `run` may not be able to make the directory; a guess from the outside, as `check` may be another user.
+fn not_creatable(dir: &Path) -> Option<String> {
+    if dir.is_dir() {
+        return None;
+    }
+    let above = dir.ancestors().skip(1).find(|a| a.as_os_str().is_empty() || a.exists())?;
+    (!above.as_os_str().is_empty() && !above.is_dir())
+        .then(|| format!("{} can't be made: {} is a file", dir.display(), above.display()))
+}
+
+/// `[outbox]` without what other sections say of it.
+pub(super) struct Outbox {
+    preset: Preset,
+    max_size: u64,
+    history_age: std::time::Duration,
+    history_size: u64,
+}
+
+impl Outbox {
+    pub(super) fn for_site(self, dir: PathBuf, site: &str) -> outbox::Config {
+        outbox::Config {
+            dir,
+            site: site.to_owned(),
+            preset: self.preset,
+            max_size: self.max_size,
+            history_age: self.history_age,
+            history_size: self.history_size,
+        }
+    }
+}
+
+pub(super) fn outbox(root: &Table<'_>) -> Option<Outbox> {
+    const MIB: u64 = 1 << 20;
+    const TIB: u64 = 1 << 40;
+    let mut outbox = Outbox { preset: Preset::Gentle, max_size: 2 << 30, history_age: DAY * 30, history_size: 4 << 30 };
+    let Some(entry) = root.entry("outbox") else { return Some(outbox) };
+    let table = entry.table()?;
+    let words = [("gentle", Preset::Gentle), ("fast", Preset::Fast)];
+    if let Some(preset) = table.entry("preset").and_then(|e| e.choice(&words)) {
+        outbox.preset = preset;
+    }
+    outbox.max_size = size(&table, "max_size", outbox.max_size, MIB..=TIB);
+    if let Some(history) = table.table("history") {
+        outbox.history_age = duration(&history, "max_age", outbox.history_age, HOUR..=DAY * 3650);
+        outbox.history_size = size(&history, "max_size", outbox.history_size, MIB..=TIB);
+    }
+    Some(outbox)
+}

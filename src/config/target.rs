@@ -1,0 +1,265 @@
+//! `[[target]]`: the systems that post, and how they want it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::config::bounds::{DAY, HOUR, Ids, SECOND, duration, number, size, span_text};
+use crate::config::{Reading, files};
+use crate::form::Table;
+use crate::lane::{self, AnswerShape, Format, Worth};
+use crate::target;
+
+const MS: Duration = Duration::from_millis(1);
+
+/// A target of the file, whether it could be read or not, so that what refers to it is no second fault.
+pub(super) struct Declared {
+    pub(super) id: String,
+    pub(super) made: Option<Made>,
+}
+
+pub(super) struct Made {
+    pub(super) config: target::Config,
+    /// A lane to it, but for what `[[lane]]` says.
+    pub(super) lane: lane::Config,
+}
+
+pub(super) fn read_all(root: &Table<'_>, reading: &Reading) -> Vec<Declared> {
+    let mut ids = Ids::default();
+    let mut targets = Vec::new();
+    for table in root.tables("target") {
+        let id = ids.read(&table);
+        let made = read(&table, reading, id.as_deref().unwrap_or_default());
+        targets.extend(id.map(|id| Declared { id, made }));
+    }
+    if targets.is_empty() && root.tables("target").is_empty() {
+        root.refuse_key("target", "is missing", "add a [[target]]: where events are posted");
+    }
+    targets
+}
+
+fn read(table: &Table<'_>, reading: &Reading, id: &str) -> Option<Made> {
+    kind(table);
+    let url = url(table, reading);
+    let batch = batch(table);
+    let answers = answers(table);
+    idempotency(table);
+    let timeout = duration(table, "timeout", SECOND * 60, MS * 100..=SECOND * 600);
+    let connect_timeout = duration(table, "connect_timeout", SECOND * 10, MS * 10..=SECOND * 60);
+    let horizon = horizon(table, timeout);
+    let (retry_first, retry_max) = retry(table);
+    if table.entry("rate").is_some() {
+        table.refuse_key("rate", "is not in this version", "remove it");
+    }
+    let gzip = table.or("gzip", false);
+    let ordered_batch = table.or("ordered_batch", false);
+    let max_in_flight = number(table, "max_in_flight", 1, 1..=64);
+    let bearer_file = bearer(table, reading);
+    let ca_file = ca_file(table, reading);
+    let content_type = match batch.format {
+        Format::JsonArray { .. } => "application/json",
+        Format::Ndjson => "application/x-ndjson",
+        Format::CloudEvents => "application/cloudevents-batch+json",
+    };
+    let config = target::Config {
+        id: id.to_owned(),
+        url: url?,
+        answers,
+        content_type,
+        gzip,
+        timeout,
+        connect_timeout,
+        bearer_file,
+        ca_file,
+    };
+    let lane = lane::Config {
+        id: String::new(),
+        target: 0,
+        system: id.to_owned(),
+        business_unit: String::new(),
+        worth: Worth::Visibility,
+        take: Vec::new(),
+        format: batch.format,
+        ordered_batch,
+        max_events: batch.max_events,
+        max_bytes: batch.max_bytes,
+        linger_ms: ms(batch.linger),
+        max_in_flight,
+        dedup_horizon_ms: ms(horizon?),
+        timeout_ms: ms(timeout),
+        retry_first_ms: ms(retry_first),
+        retry_max_ms: ms(retry_max),
+        max_parked: 0,
+    };
+    Some(Made { config, lane })
+}
+
+fn ms(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).expect("every duration was checked to be some years at most")
+}
+
+fn kind(table: &Table<'_>) {
+    let Some(entry) = table.required_entry("kind") else { return };
+    let Some(text) = entry.read::<String>() else { return };
+    if ["nats", "file", "mqtt", "erp", "odata", "soap"].contains(&text.as_str()) {
+        entry.refuse(&format!("\"{text}\" is not in this version"), "this version has \"http\"");
+    } else {
+        entry.choice(&[("http", ())]);
+    }
+}
+
+fn url(table: &Table<'_>, reading: &Reading) -> Option<String> {
+    let entry = table.required_entry("url")?;
+    let text: String = entry.read()?;
+    let help = "write \"https://host/path\"";
+    let url = match reqwest::Url::parse(&text) {
+        Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => url,
+        _ => {
+            entry.refuse(&format!("\"{text}\" is not an http or https address"), help);
+            return None;
+        }
+    };
+    if !url.username().is_empty() || url.password().is_some() {
+        entry.refuse("carries a user or a password", "remove it and use auth = { bearer_file = \"…\" }");
+        return None;
+    }
+    if url.scheme() == "http" && !loopback(url.host_str().unwrap_or_default()) {
+        reading.warn(entry.fault("events and the token travel in clear to another machine", "use https://"));
+    }
+    Some(text)
+}
+
+fn loopback(host: &str) -> bool {
+    let address = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
+    host == "localhost" || address.is_ok_and(|a| a.is_loopback())
+}
+
+struct Batch {
+    max_events: usize,
+    max_bytes: usize,
+    linger: Duration,
+    format: Format,
+}
+
+fn batch(table: &Table<'_>) -> Batch {
+    #[derive(Clone, Copy, PartialEq)]
+    enum Word {
+        Array,
+        Ndjson,
+        CloudEvents,
+    }
+    let mut batch =
+        Batch { max_events: 50, max_bytes: 512 << 10, linger: MS * 20, format: Format::JsonArray { wrap: None } };
+    let Some(table) = table.table("batch") else { return batch };
+    batch.max_events = number(&table, "max_events", batch.max_events, 1..=10_000);
+    let bytes = size(&table, "max_size", batch.max_bytes as u64, 4 << 10..=64 << 20);
+    batch.max_bytes = usize::try_from(bytes).expect("64 MiB at most, as checked above");
+    batch.linger = duration(&table, "linger", batch.linger, Duration::ZERO..=SECOND * 60);
+    let words = [("json-array", Word::Array), ("ndjson", Word::Ndjson), ("cloudevents", Word::CloudEvents)];
+    let word = table.entry("format").and_then(|e| e.choice(&words)).unwrap_or(Word::Array);
+    let wrap: Option<String> = table.optional("wrap");
+    if wrap.as_ref().is_some_and(String::is_empty) {
+        table.refuse_key("wrap", "is empty", "name the member that holds the list, or remove it");
+    }
+    if wrap.is_some() && word != Word::Array {
+        table.refuse_key("wrap", "goes with format = \"json-array\" only", "remove it");
+    }
+    batch.format = match word {
+        Word::Array => Format::JsonArray { wrap },
+        Word::Ndjson => Format::Ndjson,
+        Word::CloudEvents => Format::CloudEvents,
+    };
+    batch
+}
+
+fn answers(table: &Table<'_>) -> AnswerShape {
+    let given = table.table("answers");
+    let pointer = |key: &str, default: &str| {
+        let Some(table) = &given else { return default.to_owned() };
+        let text = table.or(key, default.to_owned());
+        if !text.is_empty() && !text.starts_with('/') {
+            table.refuse_key(key, &format!("\"{text}\" is not a JSON Pointer"), &format!("write \"/{text}\""));
+        }
+        text
+    };
+    AnswerShape {
+        items: given.is_some().then(|| pointer("items", "/results")),
+        key: pointer("key", "/key"),
+        status: pointer("status", "/status"),
+        reason: pointer("reason", "/reason"),
+        reference: pointer("reference", "/reference"),
+    }
+}
+
+fn idempotency(table: &Table<'_>) {
+    let Some(entry) = table.required_entry("idempotency") else { return };
+    let Some(text) = entry.read::<String>() else { return };
+    if ["natural", "lookup", "none"].contains(&text.as_str()) {
+        let help = "write \"key\": the target must remember the key of each item";
+        entry.refuse(&format!("\"{text}\" is not in this version"), help);
+    } else {
+        entry.choice(&[("key", ())]);
+    }
+}
+
+/// A resend must end inside the horizon, so one that is no longer than a request is of no use.
+fn horizon(table: &Table<'_>, timeout: Duration) -> Option<Duration> {
+    if table.entry("dedup_horizon").is_none() {
+        let help = "add how long the target remembers a key: `dedup_horizon = \"24h\"`";
+        table.refuse_key("dedup_horizon", "is missing", help);
+        return None;
+    }
+    let horizon = duration(table, "dedup_horizon", DAY, SECOND..=DAY * 3650);
+    if horizon <= timeout * 2 {
+        let message = format!("is {}, too short for a timeout of {}", span_text(horizon), span_text(timeout));
+        table.refuse_key("dedup_horizon", &message, "write more than twice the timeout, or shorten the timeout");
+    }
+    Some(horizon)
+}
+
+fn retry(table: &Table<'_>) -> (Duration, Duration) {
+    let (first, max) = (MS * 500, SECOND * 300);
+    let Some(table) = table.table("retry") else { return (first, max) };
+    let first = duration(&table, "first", first, MS * 10..=HOUR);
+    let max = duration(&table, "max", max, MS * 10..=DAY);
+    if first > max {
+        let message = format!("is {}, less than first = {}", span_text(max), span_text(first));
+        table.refuse_key("max", &message, "write a max that is not below first");
+    }
+    (first, max)
+}
+
+fn bearer(table: &Table<'_>, reading: &Reading) -> Option<PathBuf> {
+    let auth = table.table("auth")?;
+    for key in ["bearer", "token", "password"] {
+        if auth.entry(key).is_some() {
+            let help = "write it into a file that only the service may read, and `bearer_file = \"…\"` here";
+            auth.refuse_key(key, "a secret does not belong into the configuration", help);
+        }
+    }
+    let entry = auth.entry("bearer_file")?;
+    let path = reading.path(&entry.read::<String>()?);
+    if let Err(why) = files::secret(&path) {
+        entry.refuse(&format!("{}: {why}", path.display()), "name a file that holds the token and nothing else");
+    } else if files::world_readable(&path) {
+        let message = format!("{} may be read by everyone", path.display());
+        reading.warn(entry.fault(&message, "chmod 0600, owned by the service's user"));
+    }
+    Some(path)
+}
+
+fn ca_file(table: &Table<'_>, reading: &Reading) -> Option<PathBuf> {
+    let tls = table.table("tls")?;
+    for key in ["cert_file", "key_file"] {
+        if tls.entry(key).is_some() {
+            tls.refuse_key(key, "is not in this version", "remove it");
+        }
+    }
+    let entry = tls.entry("ca_file")?;
+    let path = reading.path(&entry.read::<String>()?);
+    match files::text(&path) {
+        Ok(pem) if pem.contains("-----BEGIN CERTIFICATE-----") => {}
+        Ok(_) => entry.refuse(&format!("{} holds no certificate", path.display()), "name a PEM file"),
+        Err(why) => entry.refuse(&format!("{}: {why}", path.display()), "name a PEM file with the CA's certificates"),
+    }
+    Some(path)
+}
