@@ -5,6 +5,7 @@
 //! [`guarded`].
 
 mod fifo;
+pub mod registers;
 mod topic;
 
 use std::collections::BTreeMap;
@@ -13,7 +14,7 @@ use std::sync::Arc;
 use crate::event::{Decoded, Undecodable, is_valid_id};
 use crate::form::{Document, Fault, Table};
 
-pub use fifo::{Fifo, FifoPlan};
+pub use fifo::{Accepted, Defaults, Fifo, FifoPlan, Handshake, Missing, Registers, Ring, Span, Taken};
 pub use topic::Topic;
 
 /// The schema version that maps declare.
@@ -73,8 +74,10 @@ pub struct Context<'a> {
     pub binding: &'a Binding,
     /// Parameters with the map's defaults filled in.
     pub params: BTreeMap<String, String>,
-    /// `[defaults]` and `[map] addresses`, for Modbus.
+    /// `[map] addresses`, for Modbus.
     pub addresses: Option<Addresses>,
+    /// `[defaults]`.
+    pub defaults: Defaults,
     /// `[poll.NAME] every`.
     pub polls: BTreeMap<String, std::time::Duration>,
 }
@@ -121,10 +124,16 @@ impl Map {
                 binding,
                 params: params(root, binding),
                 addresses,
+                defaults: Defaults::read(root),
                 polls: polls(root),
             };
             let topics = root.tables("topic").iter().filter_map(|t| Topic::read(t, &context)).collect();
-            let fifos = root.tables("fifo").iter().filter_map(|t| Fifo::read(t, &context)).collect();
+            let fifos = root.tables("fifo");
+            for second in fifos.iter().skip(1) {
+                second
+                    .refuse("is a second count of one device: their numbers would clash", "give it a map and a device");
+            }
+            let fifos = fifos.iter().filter_map(|t| Fifo::read(t, &context)).collect();
             Some(Self { name: context.map, title, protocol: protocol?, topics, fifos })
         })
     }

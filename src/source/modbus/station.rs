@@ -1,0 +1,268 @@
+//! One event FIFO of one device: a poll reads, captures, and acknowledges, in that order.
+//!
+//! What goes wrong is told once, when it begins, and once more when it is over; never in each poll.
+
+use std::collections::BTreeSet;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::wire::{Trouble, Wire};
+use crate::event::{Decoded, Sample, Undecodable};
+use crate::outbox::{CaptureError, Placed};
+use crate::source::now;
+use crate::tagmap::registers::bytes_of;
+use crate::tagmap::{Fifo, FifoPlan, Handshake, Registers, Taken, guarded};
+
+/// A FIFO being polled.
+pub(super) struct Station {
+    pub(super) device: Arc<str>,
+    unit: u8,
+    fifo: Fifo,
+    handshake: Handshake,
+    /// When to poll next.
+    pub(super) due: Instant,
+    /// Since when events wait without a commit, monotonic milliseconds.
+    waiting: Option<u64>,
+    told: Told,
+}
+
+/// What was told and is not over.
+#[derive(Default)]
+struct Told {
+    restart: Option<Registers>,
+    torn: Option<u16>,
+    lasting: BTreeSet<Lasting>,
+}
+
+/// Trouble that lasts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Lasting {
+    /// The outbox takes nothing.
+    Full,
+    /// Events wait without a commit.
+    Stuck,
+    /// The device answers with an exception.
+    Refused,
+    /// The ack register does not hold what was written.
+    Unacknowledged,
+}
+
+impl Told {
+    /// `trouble` is there or is over: whether that is news.
+    fn changes(&mut self, trouble: Lasting, there: bool) -> bool {
+        if there { self.lasting.insert(trouble) } else { self.lasting.remove(&trouble) }
+    }
+}
+
+/// What to do after a poll.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Next {
+    /// Poll again when it is due.
+    Wait,
+    /// More is waiting: poll again at once.
+    Again,
+    /// The outbox is closed.
+    Stop,
+}
+
+impl Station {
+    pub(super) fn new(device: Arc<str>, unit: u8, fifo: Fifo) -> Self {
+        let handshake = Handshake::new(fifo.ring.slots, fifo.ring.max_batch, fifo.has_crc());
+        Self { device, unit, fifo, handshake, due: Instant::now(), waiting: None, told: Told::default() }
+    }
+
+    /// Goes on from the outbox's last commit.
+    pub(super) fn resume(&mut self, epoch: &str, position: i64) {
+        self.handshake.resume(epoch, position);
+    }
+
+    /// Sets the next poll on the period's grid: late polls are left out, and the period does not drift.
+    pub(super) fn schedule(&mut self, at: Instant) {
+        let missed = at.saturating_duration_since(self.due).as_nanos() / self.fifo.every.as_nanos().max(1);
+        self.due += self.fifo.every * u32::try_from(missed + 1).unwrap_or(u32::MAX);
+    }
+
+    /// One poll: read, commit, acknowledge. `Err` is [`Trouble::Down`]: the connection is to be dropped.
+    pub(super) async fn poll<F>(
+        &mut self,
+        wire: &mut Wire,
+        capture: &impl Fn(Vec<Sample>) -> F,
+    ) -> Result<Next, Trouble>
+    where
+        F: Future<Output = Result<Vec<Placed>, CaptureError>>,
+    {
+        let polled = self.handle(wire, capture).await;
+        match &polled {
+            Ok(_) if self.told.changes(Lasting::Refused, false) => {
+                tracing::info!(device = %self.device, fifo = %self.fifo.name, "registers can be read again");
+            }
+            Err(refused @ Trouble::Refused(..)) => {
+                if self.told.changes(Lasting::Refused, true) {
+                    tracing::error!(device = %self.device, fifo = %self.fifo.name, unit = self.unit, %refused,
+                        "the FIFO can't be read: compare the map's addresses with the PLC's list");
+                }
+                return Ok(Next::Wait);
+            }
+            _ => {}
+        }
+        polled
+    }
+
+    async fn handle<F>(&mut self, wire: &mut Wire, capture: &impl Fn(Vec<Sample>) -> F) -> Result<Next, Trouble>
+    where
+        F: Future<Output = Result<Vec<Placed>, CaptureError>>,
+    {
+        let before = self.status(wire).await?;
+        let Some(plan) = self.handshake.plan(before) else { return Ok(Next::Wait) };
+        self.tell_restart(before, plan);
+        let (mut done, mut next) = (plan.base, Next::Wait);
+        if plan.count > 0 {
+            let samples = self.read(wire, before, plan).await?;
+            if let Some((last, samples)) = samples {
+                match capture(samples).await {
+                    Ok(_) => {
+                        done = last;
+                        self.handshake.committed(before.epoch, last);
+                        self.tell_full(false);
+                    }
+                    Err(CaptureError::Full) => self.tell_full(true),
+                    Err(CaptureError::Closed) => return Ok(Next::Stop),
+                }
+                if done != plan.base && done != before.head {
+                    next = Next::Again;
+                }
+            }
+        }
+        self.tell_stuck(done != plan.base || done == before.head);
+        if done != before.ack {
+            self.acknowledge(wire, done).await?;
+        }
+        Ok(next)
+    }
+
+    async fn status(&self, wire: &mut Wire) -> Result<Registers, Trouble> {
+        let words = wire.read(self.unit, self.fifo.ring.status()).await?;
+        let registers = self.fifo.ring.registers(&words);
+        registers.ok_or_else(|| Trouble::Down("fewer registers than asked for".to_owned()))
+    }
+
+    /// Reads the planned slots: the number of the last one to hand on, and the samples.
+    async fn read(
+        &mut self,
+        wire: &mut Wire,
+        before: Registers,
+        plan: FifoPlan,
+    ) -> Result<Option<(u16, Vec<Sample>)>, Trouble> {
+        let mut words = Vec::with_capacity(usize::from(plan.count) * usize::from(self.fifo.ring.words));
+        for span in self.fifo.ring.spans(plan.after, plan.count) {
+            words.extend(wire.read(self.unit, span).await?);
+        }
+        let after = self.status(wire).await?;
+        let size = usize::from(self.fifo.ring.words);
+        let slot = |seq: u16| {
+            let index = usize::from(seq.wrapping_sub(plan.after).wrapping_sub(1));
+            words.get(index * size..(index + 1) * size).unwrap_or_default()
+        };
+        let whole = |seq| self.fifo.check_slot(seq, slot(seq));
+        let Some(accepted) = self.handshake.accept(&plan, before, after, whole) else { return Ok(None) };
+        for missing in &accepted.missing {
+            tracing::error!(device = %self.device, fifo = %self.fifo.name, %missing, count = missing.count,
+                "overrun: the PLC overwrote events before they were read");
+        }
+        self.tell_torn(accepted.torn);
+        let Some(last) = accepted.taken.last().map(|taken| taken.seq) else { return Ok(None) };
+        let at = now();
+        let samples = accepted.taken.into_iter().map(|taken| {
+            let words = slot(taken.seq);
+            Sample {
+                source: Arc::clone(&self.device),
+                at,
+                origin: Arc::clone(&self.fifo.name),
+                raw: bytes_of(words),
+                content: self.decode(before.epoch, taken, words),
+                redelivery: None,
+            }
+        });
+        Ok(Some((last, samples.collect())))
+    }
+
+    fn decode(&self, epoch: Option<u32>, taken: Taken, words: &[u16]) -> Result<Decoded, Undecodable> {
+        let Taken { seq, torn } = taken;
+        if let Some(reason) = torn {
+            return Err(Undecodable { reason: format!("slot {seq} stays torn: it {reason}"), panicked: false });
+        }
+        guarded(AssertUnwindSafe(|| self.fifo.decode_slot(epoch.map(u64::from), u64::from(seq), words)))
+    }
+
+    /// Writes the ack register and reads it back. What fails short of the connection is repeated by the next poll.
+    async fn acknowledge(&mut self, wire: &mut Wire, seq: u16) -> Result<(), Trouble> {
+        let ring = &self.fifo.ring;
+        let written = match wire.write(self.unit, ring.ack, seq).await {
+            Ok(()) if ring.verify => self.status(wire).await.map(|registers| registers.ack == seq),
+            Ok(()) => Ok(true),
+            Err(e) => Err(e),
+        };
+        match written {
+            Err(down @ Trouble::Down(_)) => {
+                tracing::warn!(device = %self.device, fifo = %self.fifo.name, seq, %down,
+                    "the ack register was perhaps not written: it will be written again");
+                return Err(down);
+            }
+            Ok(true) => drop(self.told.changes(Lasting::Unacknowledged, false)),
+            Ok(false) | Err(Trouble::Refused(..)) => {
+                if self.told.changes(Lasting::Unacknowledged, true) {
+                    tracing::error!(device = %self.device, fifo = %self.fifo.name, seq, register = ring.ack,
+                        "the ack register does not take what is written: the PLC's FIFO will fill up");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn tell_restart(&mut self, registers: Registers, plan: FifoPlan) {
+        if !plan.restarted {
+            self.told.restart = None;
+        } else if self.told.restart.map(|seen| seen.epoch) != Some(registers.epoch) {
+            self.told.restart = Some(registers);
+            tracing::warn!(device = %self.device, fifo = %self.fifo.name, epoch = registers.epoch, head = registers.head,
+                "the PLC started anew: reading from its first event");
+        }
+    }
+
+    fn tell_torn(&mut self, torn: Option<(u16, String)>) {
+        if let Some((seq, reason)) = torn.as_ref().filter(|(seq, _)| self.told.torn != Some(*seq)) {
+            tracing::warn!(device = %self.device, fifo = %self.fifo.name, seq, reason,
+                "a slot is not whole: it is read again");
+        }
+        self.told.torn = torn.map(|(seq, _)| seq);
+    }
+
+    fn tell_full(&mut self, full: bool) {
+        match (self.told.changes(Lasting::Full, full), full) {
+            (true, true) => tracing::error!(device = %self.device, fifo = %self.fifo.name,
+                "the outbox is full: the PLC's events are not acknowledged and stay in its FIFO"),
+            (true, false) => {
+                tracing::info!(device = %self.device, fifo = %self.fifo.name, "the outbox takes events again");
+            }
+            _ => {}
+        }
+    }
+
+    /// Told once when events wait for `stuck_after` without a commit.
+    fn tell_stuck(&mut self, moved: bool) {
+        if moved {
+            self.waiting = None;
+            self.told.changes(Lasting::Stuck, false);
+            return;
+        }
+        let mono = now().mono;
+        let since = *self.waiting.get_or_insert(mono);
+        let limit = u64::try_from(self.fifo.stuck_after.as_millis()).unwrap_or(u64::MAX);
+        if mono - since >= limit && self.told.changes(Lasting::Stuck, true) {
+            tracing::error!(device = %self.device, fifo = %self.fifo.name, waiting_ms = mono - since,
+                "stuck: events wait in the FIFO and nothing is committed");
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! Event FIFOs in holding registers, with an acknowledge register.
+//!
+//! A ring: the PLC writes event N into slot (N - 1) mod slots, then sets `head` to N; the gateway reads, commits, and
+//! sets `ack` to the last number committed, which frees the slots up to it. A restart count (`epoch`) tells the numbers
+//! of one run of the PLC from those of the next. [`Ring`] knows where the registers are, [`Handshake`] decides what to
+//! read and what to take, [`Fifo::decode_slot`] says what a slot means. Nothing here does I/O.
+//!
+//! Limits: style `ring`, 16-bit counters, at most 125 registers a slot. Faults of a map are told with their places; a
+//! slot that decodes to nothing keeps its reason.
+
+mod plan;
+mod schema;
+mod slot;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use plan::{Accepted, FifoPlan, Handshake, Missing, Registers, Taken};
+pub use schema::Defaults;
+use slot::Slot;
+
+use crate::tagmap::registers::{Order, wide};
+
+/// One `[[fifo]]`, bound to a device.
+#[derive(Debug, Clone)]
+pub struct Fifo {
+    /// Its name in the map: the origin of its samples.
+    pub name: Arc<str>,
+    /// Time from one poll to the next.
+    pub every: Duration,
+    /// Events that wait this long without a commit are told.
+    pub stuck_after: Duration,
+    /// Where the registers are.
+    pub ring: Ring,
+    /// The PLC has a restart count: its events are keyed by the device alone.
+    slot: Slot,
+    device: Arc<str>,
+    map: Arc<str>,
+}
+
+/// Registers next to each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span {
+    /// The first one, counted from 0.
+    pub at: u16,
+    /// How many.
+    pub words: u16,
+}
+
+impl Span {
+    fn end(self) -> u32 {
+        u32::from(self.at) + u32::from(self.words)
+    }
+
+    fn overlaps(self, other: Self) -> bool {
+        u32::from(self.at) < other.end() && u32::from(other.at) < self.end()
+    }
+}
+
+/// Where a ring's registers are: holding registers, counted from 0.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ring {
+    /// The PLC's counter: the number of the newest complete slot.
+    pub head: u16,
+    /// Ours: the number of the last slot that is committed.
+    pub ack: u16,
+    /// `ack` is read back after it was written.
+    pub verify: bool,
+    /// The restart count; a number of two registers has an order.
+    pub epoch: Option<(u16, Option<Order>)>,
+    /// The first slot's first register.
+    pub slots_at: u16,
+    /// Slots: divides 65536.
+    pub slots: u16,
+    /// Registers of a slot.
+    pub words: u16,
+    /// Most registers of one request.
+    pub max_words: u16,
+    /// Most slots taken at once.
+    pub max_batch: u16,
+}
+
+impl Ring {
+    /// Head, ack and epoch, read in one request so that they fit each other.
+    pub fn status(&self) -> Span {
+        let spans = [Some((self.head, 1)), Some((self.ack, 1)), self.epoch.map(|e| (e.0, epoch_words(e)))];
+        let first = spans.iter().flatten().map(|s| s.0).min().unwrap_or(self.head);
+        let end = spans.iter().flatten().map(|s| u32::from(s.0) + u32::from(s.1)).max().unwrap_or(0);
+        Span { at: first, words: u16::try_from(end - u32::from(first)).unwrap_or(u16::MAX) }
+    }
+
+    /// What the registers of [`Ring::status`] say; `None` when they are fewer.
+    pub fn registers(&self, status: &[u16]) -> Option<Registers> {
+        let first = self.status().at;
+        let word = |at: u16| status.get(usize::from(at.wrapping_sub(first))).copied();
+        let epoch = match self.epoch {
+            None => None,
+            Some((at, None)) => Some(u32::from(word(at)?)),
+            Some((at, Some(order))) => Some(wide(order, word(at)?, word(at + 1)?)),
+        };
+        Some(Registers { head: word(self.head)?, ack: word(self.ack)?, epoch })
+    }
+
+    /// The requests that read `count` slots after number `after`, in order: split where the ring wraps and where one
+    /// would be larger than allowed, never inside a slot.
+    pub fn spans(&self, after: u16, count: u16) -> Vec<Span> {
+        let most = (self.max_words / self.words).max(1);
+        let mut spans = Vec::new();
+        let (mut slot, mut left) = (after % self.slots, count);
+        while left > 0 {
+            let run = left.min(most).min(self.slots - slot);
+            spans.push(Span { at: self.slots_at + slot * self.words, words: run * self.words });
+            slot = (slot + run) % self.slots;
+            left -= run;
+        }
+        spans
+    }
+}
+
+const fn epoch_words(epoch: (u16, Option<Order>)) -> u16 {
+    if epoch.1.is_some() { 2 } else { 1 }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::form::Document;
+    use crate::tagmap::{Binding, Map};
+
+    /// The sorter's map, as it ships.
+    pub(crate) const SORTER: &str = include_str!("../../../devices/acme-sorter/map.toml");
+
+    /// A map bound to `sorter-1`, or its faults.
+    pub(crate) fn read(text: &str, accept_epoch_risk: bool) -> Result<Map, Vec<String>> {
+        let document = Document { name: "map.toml".to_owned(), text: text.to_owned() };
+        let binding =
+            Binding { device: "sorter-1".into(), params: std::collections::BTreeMap::new(), accept_epoch_risk };
+        Map::read(&document, &binding).map_err(|faults| faults.iter().map(ToString::to_string).collect())
+    }
+
+    pub(crate) fn sorter() -> Fifo {
+        read(SORTER, false).expect("the shipped map has no fault").fifos.remove(0)
+    }
+
+    #[test]
+    fn the_registers_lie_where_the_sorters_list_says() {
+        let ring = sorter().ring;
+        assert_eq!(ring.status(), Span { at: 100, words: 3 });
+        assert_eq!(ring.registers(&[7, 6, 3]), Some(Registers { head: 7, ack: 6, epoch: Some(3) }));
+        assert_eq!(ring.registers(&[7, 6]), None);
+        assert_eq!(ring.spans(6, 1), [Span { at: 296, words: 16 }], "number 7 lies at 40297");
+    }
+
+    #[test]
+    fn a_request_ends_at_the_ring_and_at_its_limit() {
+        let ring = sorter().ring;
+        assert_eq!(ring.spans(30, 4), [Span { at: 680, words: 32 }, Span { at: 200, words: 32 }]);
+        let words: Vec<u16> = ring.spans(u16::MAX, 32).iter().map(|s| s.words).collect();
+        assert_eq!(words, [16, 96, 96, 96, 96, 96, 16], "65536 is slot 32, then the ring wraps");
+        assert_eq!(ring.spans(5, 0), []);
+    }
+}
