@@ -96,12 +96,14 @@ pub enum Input {
         /// The answer.
         answer: Answer,
     },
-    /// Rows of a batch that was about to leave, found not to match their checksum: they were not sent this time.
-    Corrupt {
+    /// Rows of a batch that was about to leave and must not: they were not sent this time.
+    Unsendable {
         /// The batch.
         batch: u64,
         /// Those rows.
         rows: Vec<RowKey>,
+        /// Why: [`Class::Corrupt`] or [`Class::Unresolvable`].
+        outcome: Outcome,
     },
     /// Time has passed.
     Tick,
@@ -302,7 +304,7 @@ impl Lane {
             Input::Captured(rows) => self.captured(rows, now),
             Input::Loaded { rows, more } => self.loaded(rows, more, now),
             Input::Answered { batch, answer } => self.answered(batch, &answer, now, &mut actions),
-            Input::Corrupt { batch, rows } => self.corrupt(batch, &rows, &mut actions),
+            Input::Unsendable { batch, rows, outcome } => self.unsendable(batch, &rows, &outcome, &mut actions),
             Input::Tick => {}
         }
         self.promote(now);
@@ -630,12 +632,11 @@ impl Lane {
         actions.push(Action::Reject { row: key, outcome, maybe });
     }
 
-    /// Rows that don't match their checksum never leave; the rest of their batch does.
-    fn corrupt(&mut self, batch: u64, rows: &[RowKey], actions: &mut Vec<Action>) {
+    /// These rows never leave; the rest of their batch does.
+    fn unsendable(&mut self, batch: u64, rows: &[RowKey], outcome: &Outcome, actions: &mut Vec<Action>) {
         let Some(mut flight) = self.flights.remove(&batch) else { return };
         for row in rows {
-            let reason = "the stored event does not match its checksum: it was not sent";
-            self.reject(*row, Outcome::new(Class::Corrupt, reason), flight.attempt > 1, actions);
+            self.reject(*row, outcome.clone(), flight.attempt > 1, actions);
         }
         flight.rows.retain(|row| !rows.contains(row));
         if flight.rows.is_empty() {

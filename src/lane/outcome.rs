@@ -1,4 +1,6 @@
-//! What came of an attempt, for each row of a batch.
+//! A batch on its way out, and what came of it for each row.
+
+use crate::event::{Id, Millis};
 
 /// What an answer says of one row (semantics 4.4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
@@ -92,4 +94,23 @@ pub struct Answer {
 impl Answer {
     /// Bytes kept of an answer.
     pub const EXCERPT: usize = 2_048;
+}
+
+/// A batch on its way out. Its rows are durably `sending`.
+#[derive(Debug, Clone)]
+pub struct Outgoing {
+    /// Index of the lane.
+    pub lane: usize,
+    /// The lane's number of the batch.
+    pub batch: u64,
+    /// `batch_id` over the keys.
+    pub id: Id,
+    /// From 1.
+    pub attempt: u32,
+    /// When its first attempt left.
+    pub first_sent: Millis,
+    /// Keys of the rows, in order.
+    pub keys: Vec<Id>,
+    /// The rendered body, not compressed.
+    pub body: Vec<u8>,
 }

@@ -1,11 +1,31 @@
 //! The outbox: one writer thread owns the SQLite database; everything else hands it commands.
+//!
+//! What is captured is durable when the caller hears of it: WAL, `synchronous=FULL`, one commit for whatever is waiting.
+//! The same commit freezes the next batch of a lane that may send. An error of the storage ends the process with its own
+//! code, and the next start finds out what was committed; nothing is guessed in between.
+
+mod capture;
+mod clock;
+mod delivery;
+mod open;
+pub mod read;
+mod trim;
+mod writer;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, TrySendError};
 
-use tokio::sync::watch;
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::event::Sample;
+use crate::lane::{self, Answer, Outgoing};
+use crate::outbox::writer::Writer;
+
+pub use open::StorageError;
+
+/// Commands that may wait for the writer: each source and each request in flight has one at most.
+const QUEUE: usize = 4_096;
 
 /// How commits are paced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +51,8 @@ pub struct Config {
     pub history_age: std::time::Duration,
     /// … and up to this many bytes.
     pub history_size: u64,
+    /// A fault that tests plant: commits that a power cut takes back. Never set by a configuration file.
+    pub synchronous_normal: bool,
 }
 
 /// What became of a sample. Each of them is durable and may be acknowledged.
@@ -66,26 +88,95 @@ pub struct LastSeen {
     pub position: i64,
 }
 
+type CaptureReply = oneshot::Sender<Result<Vec<Placed>, CaptureError>>;
+
+enum Command {
+    Capture { samples: Vec<Sample>, reply: CaptureReply },
+    LastSeen { device: Arc<str>, reply: oneshot::Sender<Option<LastSeen>> },
+    Answered { lane: usize, batch: u64, answer: Answer },
+    Stop,
+}
+
 /// The door to the writer thread. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Outbox {
+    commands: SyncSender<Command>,
     room: watch::Receiver<bool>,
 }
 
+/// The writer thread's end, for whoever supervises it.
+#[derive(Debug)]
+pub struct Ended(oneshot::Receiver<Result<(), StorageError>>);
+
+impl Ended {
+    /// Waits for the writer to end: `Ok` after [`Outbox::stop`], an error when the storage failed. A writer that
+    /// panicked shows as `None`.
+    pub async fn wait(&mut self) -> Option<Result<(), StorageError>> {
+        (&mut self.0).await.ok()
+    }
+}
+
 impl Outbox {
+    /// Opens the database, takes back what was under way, and starts the writer thread. Batches leave through `out`,
+    /// one channel a target, which must have room for all that its lanes may have in flight.
+    ///
+    /// # Errors
+    /// When the directory is taken or can't be used, or the database is of a later version.
+    pub fn open(
+        config: Config,
+        lanes: Vec<lane::Config>,
+        out: Vec<mpsc::Sender<Outgoing>>,
+    ) -> Result<(Self, Ended), StorageError> {
+        let (commands, inbox) = std::sync::mpsc::sync_channel(QUEUE);
+        let (room_tx, room) = watch::channel(true);
+        let (ended_tx, ended) = oneshot::channel();
+        let mut writer = Writer::open(config, lanes, out, inbox, room_tx)?;
+        let thread = std::thread::Builder::new().name("outbox".to_owned()).spawn(move || {
+            let result = writer.run();
+            if ended_tx.send(result).is_err() {
+                tracing::debug!("the writer ended after its supervisor");
+            }
+        });
+        thread.map_err(|e| StorageError::Directory("a thread".to_owned(), e))?;
+        Ok((Self { commands, room }, Ended(ended)))
+    }
+
     /// Stores samples of one source, in order, in one commit (shared with whatever else is waiting). Returns after the
     /// commit: one [`Placed`] for each sample.
-    pub async fn capture(&self, _samples: Vec<Sample>) -> Result<Vec<Placed>, CaptureError> {
-        Err(CaptureError::Closed)
+    pub async fn capture(&self, samples: Vec<Sample>) -> Result<Vec<Placed>, CaptureError> {
+        let (reply, committed) = oneshot::channel();
+        self.hand_in(Command::Capture { samples, reply })?;
+        committed.await.unwrap_or(Err(CaptureError::Closed))
     }
 
     /// Where the device stood at its last commit; `None`: never seen.
-    pub async fn last_seen(&self, _device: Arc<str>) -> Result<Option<LastSeen>, CaptureError> {
-        Err(CaptureError::Closed)
+    pub async fn last_seen(&self, device: Arc<str>) -> Result<Option<LastSeen>, CaptureError> {
+        let (reply, found) = oneshot::channel();
+        self.hand_in(Command::LastSeen { device, reply })?;
+        found.await.map_err(|_| CaptureError::Closed)
+    }
+
+    /// Hands in what came of an attempt.
+    pub fn answered(&self, lane: usize, batch: u64, answer: Answer) -> Result<(), CaptureError> {
+        self.hand_in(Command::Answered { lane, batch, answer })
+    }
+
+    /// Nothing new leaves; what is in flight is settled if its answer comes in time. [`Ended::wait`] tells when.
+    pub fn stop(&self) {
+        if self.hand_in(Command::Stop).is_err() {
+            tracing::debug!("the writer had ended before");
+        }
     }
 
     /// `true` while there is room.
     pub fn room(&self) -> watch::Receiver<bool> {
         self.room.clone()
+    }
+
+    fn hand_in(&self, command: Command) -> Result<(), CaptureError> {
+        self.commands.try_send(command).map_err(|e| match e {
+            TrySendError::Full(_) => CaptureError::Full,
+            TrySendError::Disconnected(_) => CaptureError::Closed,
+        })
     }
 }

@@ -3,8 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::event::{Id, Millis};
-use crate::lane::{Answer, AnswerShape};
+use crate::lane::{Answer, AnswerShape, Outgoing};
 
 /// An HTTP target, validated.
 #[derive(Debug, Clone)]
@@ -27,25 +26,6 @@ pub struct Config {
     pub bearer_file: Option<PathBuf>,
     /// A file with CA certificates (PEM) to trust beside the system's.
     pub ca_file: Option<PathBuf>,
-}
-
-/// A batch on its way out. The rows are durably `sending`.
-#[derive(Debug, Clone)]
-pub struct Outgoing {
-    /// Index of the lane.
-    pub lane: usize,
-    /// The lane's number of the batch.
-    pub batch: u64,
-    /// `batch_id` over the keys.
-    pub id: Id,
-    /// From 1.
-    pub attempt: u32,
-    /// When its first attempt left.
-    pub first_sent: Millis,
-    /// Keys of the rows, in order.
-    pub keys: Vec<Id>,
-    /// The rendered body, not compressed.
-    pub body: Vec<u8>,
 }
 
 /// An HTTP target, ready to send.

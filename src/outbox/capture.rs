@@ -1,0 +1,725 @@
+//! Samples into rows: placed by the inbox's rules, interpreted, routed to lanes, all within one savepoint a sample.
+
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use crate::event::{
+    Decoded, DeviceEvent, Id, Millis, Now, Position, Sample, derived_event_id, device_event_id, order_key, posting_id,
+    sha256_hex, short_hash,
+};
+use crate::inbox::{Counter, Evidence, Placement, Repeat, Seen, Stored, extend, judge, place};
+use crate::lane::{self, Row, RowKey};
+use crate::milestone::{interpret, sequence_gap};
+use crate::outbox::{LastSeen, Placed, StorageError};
+
+/// Undecodable samples that are kept.
+const BAD_INPUT_ROWS: i64 = 10_000;
+/// Bytes kept of each.
+const BAD_INPUT_BYTES: usize = 4_096;
+/// Devices that a topic may bring in: what comes from the wire can't grow the database without bound.
+const MAX_SOURCES: usize = 4_096;
+/// Among so many of a source's last events a repeated content is looked for, where no better evidence is left.
+const RECENT: i64 = 32;
+/// What a row adds to the database beside its payload, about.
+const ROW_OVERHEAD: usize = 160;
+/// One log line for each source and kind of trouble in this time; the tally counts all.
+const QUIET_MS: u64 = 10_000;
+
+type Sql<T> = Result<T, rusqlite::Error>;
+
+/// A lane, as capturing knows it.
+pub(super) struct Route {
+    pub(super) id: i64,
+    pub(super) config: lane::Config,
+}
+
+/// One source's present epoch, as cached between commits.
+struct Source {
+    id: i64,
+    present: Option<Epoch>,
+}
+
+#[derive(Clone)]
+struct Epoch {
+    id: i64,
+    text: Arc<str>,
+    last: Option<i64>,
+    floor: i64,
+    /// Deliveries made since the row was last written.
+    rows_in: i64,
+    bytes_in: i64,
+    dirty: bool,
+}
+
+/// Where a sample's events go.
+struct Spot {
+    epoch: Epoch,
+    position: i64,
+    /// The sequence text of the key, where it isn't the position.
+    mark: Option<String>,
+    held: bool,
+    gap: Option<(i64, i64)>,
+    late: bool,
+}
+
+enum Judged {
+    At(Spot),
+    Duplicate,
+    Bad(String),
+}
+
+/// The capturing half of the writer: everything between a sample and its rows.
+pub(super) struct Capture {
+    pub(super) site: String,
+    incarnation: String,
+    run: i64,
+    pub(super) routes: Vec<Route>,
+    next_seq: i64,
+    names: HashMap<String, i64>,
+    sources: HashMap<Arc<str>, Source>,
+    /// Which lanes take a transaction type.
+    taken: HashMap<String, Vec<usize>>,
+    quiet: HashMap<(String, &'static str), u64>,
+    /// Bytes of deliveries that are not terminal.
+    pub(super) pending_bytes: i64,
+}
+
+impl Capture {
+    pub(super) fn new(
+        db: &Connection,
+        site: String,
+        incarnation: String,
+        run: i64,
+        lanes: &[lane::Config],
+    ) -> Result<Self, StorageError> {
+        let mut routes = Vec::new();
+        for config in lanes {
+            db.execute("INSERT OR IGNORE INTO lane(name, system) VALUES (?, ?)", [&config.id, &config.system])?;
+            let id = db.query_row("SELECT id FROM lane WHERE name = ?", [&config.id], |r| r.get(0))?;
+            routes.push(Route { id, config: config.clone() });
+        }
+        let count = |sql: &str| db.query_row(sql, [], |r| r.get::<_, i64>(0));
+        Ok(Self {
+            site,
+            incarnation,
+            run,
+            routes,
+            next_seq: 1 + count(
+                "SELECT max(coalesce((SELECT max(seq) FROM event), 0), coalesce((SELECT v FROM meta WHERE k = 'last_seq'), 0))",
+            )?,
+            names: HashMap::new(),
+            sources: HashMap::new(),
+            taken: HashMap::new(),
+            quiet: HashMap::new(),
+            pending_bytes: count(
+                "SELECT (SELECT coalesce(sum(bytes_in), 0) FROM epoch) - (SELECT coalesce(sum(bytes_out), 0) FROM lane)",
+            )?,
+        })
+    }
+
+    /// Stores one sample and returns what became of it, with its rows for each lane.
+    ///
+    /// Whatever is wrong with the sample itself, a panic of its interpretation included, is undone and kept as bad
+    /// input. An error of the storage is returned.
+    pub(super) fn sample(
+        &mut self,
+        db: &Connection,
+        sample: &Sample,
+        now: Now,
+        quality: &str,
+        rows: &mut Vec<(usize, Row)>,
+    ) -> Sql<Placed> {
+        let before = rows.len();
+        db.prepare_cached("SAVEPOINT sample")?.execute([])?;
+        let placed = catch_unwind(AssertUnwindSafe(|| self.place_sample(db, sample, now, quality, rows)));
+        let reason = match placed {
+            Ok(Ok(placed)) => {
+                db.prepare_cached("RELEASE sample")?.execute([])?;
+                return Ok(placed);
+            }
+            Ok(Err(e)) if e.sqlite_error_code() != Some(rusqlite::ErrorCode::ConstraintViolation) => return Err(e),
+            Ok(Err(e)) => format!("it contradicts what is stored: {e}"),
+            Err(panic) => format!("its interpretation panicked: {}", panic_text(panic.as_ref())),
+        };
+        db.execute_batch("ROLLBACK TO sample; RELEASE sample")?;
+        rows.truncate(before);
+        self.forget(db)?;
+        tracing::error!(source = %sample.source, origin = %sample.origin, reason, "a sample was kept as bad input");
+        self.keep_bad(db, sample, &reason, now)?;
+        Ok(Placed::Bad)
+    }
+
+    /// Drops what is cached of the database, after writing what only the cache knows.
+    pub(super) fn forget(&mut self, db: &Connection) -> Sql<()> {
+        self.flush(db)?;
+        self.sources.clear();
+        self.names.clear();
+        Ok(())
+    }
+
+    /// Drops what is cached, of a transaction that was undone.
+    pub(super) fn undo(&mut self) {
+        for epoch in self.sources.values().filter_map(|s| s.present.as_ref()) {
+            self.pending_bytes -= epoch.bytes_in;
+        }
+        self.sources.clear();
+        self.names.clear();
+    }
+
+    /// Writes the epochs that this transaction moved.
+    pub(super) fn flush(&mut self, db: &Connection) -> Sql<()> {
+        for epoch in self.sources.values_mut().filter_map(|s| s.present.as_mut()).filter(|e| e.dirty) {
+            save_epoch(db, epoch)?;
+        }
+        Ok(())
+    }
+
+    fn place_sample(
+        &mut self,
+        db: &Connection,
+        sample: &Sample,
+        now: Now,
+        quality: &str,
+        rows: &mut Vec<(usize, Row)>,
+    ) -> Sql<Placed> {
+        let decoded = match &sample.content {
+            Ok(decoded) => decoded,
+            Err(why) => {
+                if why.panicked {
+                    tracing::error!(source = %sample.source, origin = %sample.origin, reason = why.reason, "a decoder panicked");
+                }
+                self.keep_bad(db, sample, &why.reason, now)?;
+                return Ok(Placed::Bad);
+            }
+        };
+        let source = match self.source(db, &decoded.device)? {
+            Some(id) => id,
+            None => return self.refuse(db, sample, &format!("more than {MAX_SOURCES} devices have sent: is a wildcard too wide?"), now),
+        };
+        let judged = match &decoded.position {
+            Position::Counted { boot, seq, bits, ring } => {
+                self.judge_counted(db, source, decoded, &sample.raw, boot.as_deref(), (*seq, *bits, *ring), now)?
+            }
+            Position::Message(id) => self.judge_message(db, source, decoded, id, now)?,
+            Position::Content { content, repeat } => {
+                self.judge_content(db, source, decoded, sample, content, *repeat, now)?
+            }
+        };
+        let spot = match judged {
+            Judged::At(spot) => spot,
+            Judged::Duplicate => {
+                self.tally(db, &decoded.device, "duplicate", now)?;
+                return Ok(Placed::Duplicate);
+            }
+            Judged::Bad(reason) => return self.refuse(db, sample, &reason, now),
+        };
+        self.store(db, sample, decoded, spot, now, quality, rows)
+    }
+
+    /// Writes the sample's events and their deliveries.
+    #[expect(clippy::too_many_arguments, reason = "one straight step of place_sample, split for reading")]
+    fn store(
+        &mut self,
+        db: &Connection,
+        sample: &Sample,
+        decoded: &Decoded,
+        spot: Spot,
+        now: Now,
+        quality: &str,
+        rows: &mut Vec<(usize, Row)>,
+    ) -> Sql<Placed> {
+        let Spot { mut epoch, position, mark, held, gap, late } = spot;
+        let mut write = Write { at: sample.at, now, quality, position, mark: mark.as_deref(), map: self.name(db, &decoded.map)?, held };
+        let mut added = 0;
+        if let Some((from, to)) = gap {
+            let gap = sequence_gap(&decoded.device, &epoch.text, from, to);
+            let cycle = format!("{}:{from}", epoch.text);
+            let id = derived_event_id(&self.site, "sequence_gap", &decoded.device, &cycle);
+            let ours = Write { mark: Some(&cycle), held: false, ..write };
+            added += self.event(db, &ours, &mut epoch, &decoded.device, &gap, (id, -1), None, rows)?;
+            self.alarm(db, &decoded.device, "gap", &format!("numbers {from} to {to} of epoch {} are missing", epoch.text), now)?;
+        }
+        if late {
+            self.alarm(db, &decoded.device, "late", &format!("number {position} came far behind others of its epoch"), now)?;
+        }
+        let seq_text = mark.clone().unwrap_or_else(|| position.to_string());
+        for (ordinal, event) in decoded.events.iter().enumerate() {
+            let ordinal = u32::try_from(ordinal).unwrap_or(u32::MAX);
+            let id = device_event_id(&self.site, &decoded.device, &epoch.text, &seq_text, ordinal);
+            let raw = (ordinal == 0).then_some(sample.raw.as_slice());
+            added += self.event(db, &write, &mut epoch, &decoded.device, event, (id, i64::from(ordinal)), raw, rows)?;
+            write.held = held;
+        }
+        epoch.last = Some(epoch.last.map_or(position, |last| last.max(position)));
+        epoch.dirty = true;
+        self.pending_bytes += added;
+        self.keep_epoch(db, &decoded.device, epoch)?;
+        if held {
+            self.alarm(db, &decoded.device, "ambiguous_repeat", "a repeat can't be told from a second scan: it is held for a person", now)?;
+        }
+        Ok(if held { Placed::Held } else { Placed::New })
+    }
+
+    /// Writes one event and its delivery for each lane that takes it; returns the bytes that these add.
+    #[expect(clippy::too_many_arguments, reason = "the columns of one row")]
+    fn event(
+        &mut self,
+        db: &Connection,
+        write: &Write<'_>,
+        epoch: &mut Epoch,
+        device: &str,
+        event: &DeviceEvent,
+        (id, ordinal): (Id, i64),
+        raw: Option<&[u8]>,
+        rows: &mut Vec<(usize, Row)>,
+    ) -> Sql<i64> {
+        let business = interpret(event, device);
+        let seq = self.next_seq;
+        let body = body_of(event);
+        let kind = self.name(db, &event.kind)?;
+        let sum = Checked {
+            id,
+            epoch: epoch.id,
+            position: write.position,
+            ordinal,
+            kind: &event.kind,
+            subject: &business.subject,
+            occurred_at: write.at.wall,
+            body: &body,
+            raw: raw.unwrap_or_default(),
+        }
+        .sum();
+        db.prepare_cached(
+            "INSERT INTO event(seq, epoch, pos, ordinal, id, kind, mark, subject, occurred_at, quality, device_time, run,
+                               mono, recorded_at, map, raw, body, sum)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        )?
+        .execute(params![
+            seq,
+            epoch.id,
+            write.position,
+            ordinal,
+            id.0,
+            kind,
+            write.mark,
+            business.subject,
+            write.at.wall.0,
+            write.quality,
+            event.device_time,
+            self.run,
+            i64::try_from(write.at.mono).unwrap_or(i64::MAX),
+            write.now.wall.0,
+            write.map,
+            raw,
+            body,
+            sum,
+        ])?;
+        self.next_seq += 1;
+
+        let size = i64::try_from(body.len() + raw.map_or(0, <[u8]>::len) + ROW_OVERHEAD).unwrap_or(i64::MAX);
+        let mut added = 0;
+        for lane in self.lanes_of(&business.tx_type) {
+            let tx = self.name(db, &business.tx_type)?;
+            let Route { id: lane_id, config } = &self.routes[lane];
+            let posting = posting_id(id, &config.system, &business.tx_type, 0);
+            let (_, order) = order_key(&self.site, &config.business_unit, &config.id, &business.subject);
+            db.prepare_cached(
+                "INSERT INTO pending(lane, seq, tx, order8, posting, size, state) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            )?
+            .execute(params![lane_id, seq, tx, order, posting.0, size, if write.held { 3 } else { 0 }])?;
+            let row = Row { key: RowKey { seq, tx }, order, size: u32::try_from(size).unwrap_or(u32::MAX), held: write.held };
+            rows.push((lane, row));
+            epoch.rows_in += 1;
+            epoch.bytes_in += size;
+            added += size;
+        }
+        Ok(added)
+    }
+
+    fn lanes_of(&mut self, tx_type: &str) -> Vec<usize> {
+        if let Some(lanes) = self.taken.get(tx_type) {
+            return lanes.clone();
+        }
+        let takes = |(i, route): (usize, &Route)| route.config.takes(tx_type).then_some(i);
+        let lanes: Vec<usize> = self.routes.iter().enumerate().filter_map(takes).collect();
+        self.taken.insert(tx_type.to_owned(), lanes.clone()); // as many as the maps have kinds
+        lanes
+    }
+
+    // ---- judging
+
+    #[expect(clippy::too_many_arguments, reason = "one arm of place_sample, split for reading")]
+    fn judge_counted(
+        &mut self,
+        db: &Connection,
+        source: i64,
+        decoded: &Decoded,
+        raw: &[u8],
+        boot: Option<&str>,
+        (seq, bits, ring): (u64, u8, u32),
+        now: Now,
+    ) -> Sql<Judged> {
+        let present = self.sources.get(&decoded.device).and_then(|s| s.present.clone());
+        let (epoch, own_boot) = match (boot, present.clone()) {
+            (Some(boot), _) => (self.epoch(db, source, &decoded.device, &format!("d:{boot}"))?, true),
+            (None, Some(present)) => (present, false),
+            (None, None) => (self.gateway_epoch(db, source, &decoded.device, 'g')?, false),
+        };
+        let Some(position) = extend(epoch.last, seq, bits) else {
+            return Ok(Judged::Bad(format!("the sequence number {seq} does not fit {bits} bits")));
+        };
+        let stored = match epoch.last {
+            Some(last) if position <= last => stored_at(db, epoch.id, position, raw)?,
+            _ => Stored::No,
+        };
+        let counter = Counter { last: epoch.last, floor: epoch.floor };
+        let first = epoch.last.is_none();
+        let spot = |epoch, position, gap, late| Judged::At(Spot { epoch, position, mark: None, held: false, gap, late });
+        Ok(match place(counter, position, stored, own_boot, ring) {
+            Placement::Duplicate => Judged::Duplicate,
+            Placement::Clash => {
+                self.alarm(db, &decoded.device, "clash", &format!("number {position} came again with other content"), now)?;
+                Judged::Bad(format!("number {position} of epoch {} is stored with other content", epoch.text))
+            }
+            Placement::New { gap } => {
+                let gap = if first { first_gap(present.as_ref(), &epoch, position) } else { gap };
+                spot(epoch, position, gap, false)
+            }
+            Placement::Late { far } => spot(epoch, position, None, far),
+            Placement::Restarted => {
+                self.alarm(db, &decoded.device, "restart", "the device counts afresh: a new epoch begins", now)?;
+                let fresh = self.gateway_epoch(db, source, &decoded.device, 'g')?;
+                let position = extend(None, seq, bits).unwrap_or(0);
+                let gap = first_gap(present.as_ref(), &fresh, position);
+                spot(fresh, position, gap, false)
+            }
+        })
+    }
+
+    fn judge_message(&mut self, db: &Connection, source: i64, decoded: &Decoded, id: &str, now: Now) -> Sql<Judged> {
+        let hash = short_hash(id.as_bytes());
+        let known = db
+            .prepare_cached("UPDATE seen SET at = ? WHERE source = ? AND hash = ?")?
+            .execute(params![now.wall.0, source, hash])?;
+        if known > 0 {
+            return Ok(Judged::Duplicate);
+        }
+        self.see(db, source, &hash, &Seen { n: 1, first_mono: 0, last_mono: 0, run: self.run, device_ms: None }, now)?;
+        let epoch = self.epoch(db, source, &decoded.device, "m:")?;
+        let position = epoch.last.map_or(1, |last| last + 1);
+        Ok(Judged::At(Spot { epoch, position, mark: Some(id.to_owned()), held: false, gap: None, late: false }))
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one arm of place_sample, split for reading")]
+    fn judge_content(
+        &mut self,
+        db: &Connection,
+        source: i64,
+        decoded: &Decoded,
+        sample: &Sample,
+        content: &[u8],
+        rule: crate::event::Repeat,
+        now: Now,
+    ) -> Sql<Judged> {
+        let hash = short_hash(content);
+        let seen = self.seen(db, source, &hash)?;
+        let redelivery = sample.redelivery.as_ref();
+        let committed_under_packet = match redelivery {
+            Some(d) if d.session_present => {
+                let kept: Option<[u8; 16]> = db
+                    .prepare_cached("SELECT hash FROM unacked WHERE link = ? AND packet = ?")?
+                    .query_row(params![&*d.link, d.packet], |r| r.get(0))
+                    .optional()?;
+                kept == Some(hash)
+            }
+            _ => false,
+        };
+        let device_ms = decoded.events.first().and_then(|e| e.device_time.as_deref()).and_then(parse_ms);
+        let evidence = Evidence {
+            redelivery,
+            committed_under_packet,
+            recent: seen.is_some() && redelivery.is_some_and(|d| d.dup) && recent(db, source, &sha256_hex(content))?,
+            device_ms,
+            at: sample.at,
+            run: self.run,
+        };
+        let judged = judge(seen.as_ref(), &rule, &evidence);
+        if let Some(d) = redelivery.filter(|d| d.packet != 0) {
+            db.prepare_cached("INSERT OR REPLACE INTO unacked(link, packet, hash) VALUES (?, ?, ?)")?
+                .execute(params![&*d.link, d.packet, hash])?;
+        }
+        let mono = i64::try_from(sample.at.mono).unwrap_or(i64::MAX);
+        if judged == Repeat::Same {
+            if let Some(mut seen) = seen.filter(|_| !committed_under_packet) {
+                (seen.last_mono, seen.device_ms) = (mono, device_ms.or(seen.device_ms));
+                self.see(db, source, &hash, &seen, now)?;
+            }
+            return Ok(Judged::Duplicate);
+        }
+        let n = seen.map_or(1, |s| s.n + 1);
+        self.see(db, source, &hash, &Seen { n, first_mono: mono, last_mono: mono, run: self.run, device_ms }, now)?;
+        let epoch = match self.sources.get(&decoded.device).and_then(|s| s.present.clone()) {
+            Some(present) => present,
+            None => self.gateway_epoch(db, source, &decoded.device, 'c')?,
+        };
+        let position = epoch.last.map_or(1, |last| last + 1);
+        let mark = Some(format!("{}#{n}", sha256_hex(content)));
+        Ok(Judged::At(Spot { epoch, position, mark, held: judged == Repeat::Ambiguous, gap: None, late: false }))
+    }
+
+    #[expect(clippy::unused_self, reason = "reads like its neighbours")]
+    fn seen(&self, db: &Connection, source: i64, hash: &[u8; 16]) -> Sql<Option<Seen>> {
+        db.prepare_cached("SELECT n, first_mono, last_mono, run, device_ms FROM seen WHERE source = ? AND hash = ?")?
+            .query_row(params![source, hash], |r| {
+                Ok(Seen { n: r.get(0)?, first_mono: r.get(1)?, last_mono: r.get(2)?, run: r.get(3)?, device_ms: r.get(4)? })
+            })
+            .optional()
+    }
+
+    #[expect(clippy::unused_self, reason = "reads like its neighbours")]
+    fn see(&self, db: &Connection, source: i64, hash: &[u8; 16], seen: &Seen, now: Now) -> Sql<()> {
+        db.prepare_cached(
+            "INSERT OR REPLACE INTO seen(source, hash, n, first_mono, last_mono, run, device_ms, at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        )?
+        .execute(params![source, hash, seen.n, seen.first_mono, seen.last_mono, seen.run, seen.device_ms, now.wall.0])?;
+        Ok(())
+    }
+
+    // ---- sources and epochs
+
+    /// The source's id; `None`: there are too many already.
+    fn source(&mut self, db: &Connection, device: &Arc<str>) -> Sql<Option<i64>> {
+        if let Some(source) = self.sources.get(device) {
+            return Ok(Some(source.id));
+        }
+        let found: Option<(i64, Option<i64>)> = db
+            .prepare_cached("SELECT id, present FROM source WHERE name = ?")?
+            .query_row([&**device], |r| Ok((r.get(0)?, r.get(1)?)))
+            .optional()?;
+        let (id, present) = match found {
+            Some(found) => found,
+            None => {
+                let count: i64 = db.query_row("SELECT count(*) FROM source", [], |r| r.get(0))?;
+                if usize::try_from(count).unwrap_or(usize::MAX) >= MAX_SOURCES {
+                    return Ok(None);
+                }
+                db.execute("INSERT INTO source(name) VALUES (?)", [&**device])?;
+                (db.last_insert_rowid(), None)
+            }
+        };
+        let present = match present {
+            Some(epoch) => Some(load_epoch(db, "SELECT id, text, last, floor FROM epoch WHERE id = ?", params![epoch])?),
+            None => None,
+        };
+        self.sources.insert(device.clone(), Source { id, present: present.flatten() });
+        Ok(Some(id))
+    }
+
+    /// The source's epoch of that name, made when it is new.
+    fn epoch(&mut self, db: &Connection, source: i64, device: &Arc<str>, text: &str) -> Sql<Epoch> {
+        if let Some(present) = self.sources.get(device).and_then(|s| s.present.as_ref()).filter(|e| &*e.text == text) {
+            return Ok(present.clone());
+        }
+        let sql = "SELECT id, text, last, floor FROM epoch WHERE source = ? AND text = ?";
+        match load_epoch(db, sql, params![source, text])? {
+            Some(epoch) => Ok(epoch),
+            None => new_epoch(db, source, text),
+        }
+    }
+
+    /// A new epoch that the gateway counts: `g:` and `c:` with the incarnation and a number.
+    fn gateway_epoch(&mut self, db: &Connection, source: i64, _device: &Arc<str>, kind: char) -> Sql<Epoch> {
+        let n: i64 = db.query_row("SELECT 1 + count(*) FROM epoch WHERE source = ?", [source], |r| r.get(0))?;
+        new_epoch(db, source, &format!("{kind}:{}:{n}", self.incarnation))
+    }
+
+    /// Puts a moved epoch back into the cache; a new one becomes the present one, an old one is written at once.
+    fn keep_epoch(&mut self, db: &Connection, device: &Arc<str>, mut epoch: Epoch) -> Sql<()> {
+        let Some(source) = self.sources.get_mut(device) else { return Ok(()) };
+        let newer = source.present.as_ref().is_none_or(|present| epoch.id >= present.id);
+        if !newer {
+            return save_epoch(db, &mut epoch); // a straggler from before a restart
+        }
+        let switched = source.present.as_ref().is_none_or(|present| present.id != epoch.id);
+        if switched {
+            if let Some(old) = source.present.as_mut().filter(|e| e.dirty) {
+                save_epoch(db, old)?;
+            }
+            db.execute("UPDATE source SET present = ? WHERE id = ?", params![epoch.id, source.id])?;
+        }
+        source.present = Some(epoch);
+        Ok(())
+    }
+
+    /// Where the device stood at its last commit.
+    pub(super) fn last_seen(&mut self, db: &Connection, device: &Arc<str>) -> Sql<Option<LastSeen>> {
+        if !self.sources.contains_key(device) {
+            let known: Option<i64> =
+                db.query_row("SELECT id FROM source WHERE name = ?", [&**device], |r| r.get(0)).optional()?;
+            if known.is_none() {
+                return Ok(None);
+            }
+            self.source(db, device)?;
+        }
+        let present = self.sources.get(device).and_then(|s| s.present.as_ref());
+        Ok(present.and_then(|e| Some(LastSeen { epoch: e.text.to_string(), position: e.last? })))
+    }
+
+    fn name(&mut self, db: &Connection, text: &str) -> Sql<i64> {
+        if let Some(id) = self.names.get(text) {
+            return Ok(*id);
+        }
+        db.execute("INSERT OR IGNORE INTO name(text) VALUES (?)", [text])?;
+        let id = db.query_row("SELECT id FROM name WHERE text = ?", [text], |r| r.get(0))?;
+        self.names.insert(text.to_owned(), id);
+        Ok(id)
+    }
+
+    // ---- what went wrong
+
+    fn refuse(&mut self, db: &Connection, sample: &Sample, reason: &str, now: Now) -> Sql<Placed> {
+        self.keep_bad(db, sample, reason, now)?;
+        Ok(Placed::Bad)
+    }
+
+    fn keep_bad(&mut self, db: &Connection, sample: &Sample, reason: &str, now: Now) -> Sql<()> {
+        let bytes = &sample.raw[..sample.raw.len().min(BAD_INPUT_BYTES)];
+        let length = i64::try_from(sample.raw.len()).unwrap_or(i64::MAX);
+        db.prepare_cached("INSERT INTO bad_input(at, source, origin, reason, length, bytes) VALUES (?, ?, ?, ?, ?, ?)")?
+            .execute(params![now.wall.0, &*sample.source, &*sample.origin, reason, length, bytes])?;
+        db.prepare_cached("DELETE FROM bad_input WHERE id <= ?")?.execute([db.last_insert_rowid() - BAD_INPUT_ROWS])?;
+        self.alarm(db, &sample.source, "bad_input", &format!("{}: {reason}", sample.origin), now)
+    }
+
+    fn tally(&mut self, db: &Connection, source: &str, what: &'static str, now: Now) -> Sql<()> {
+        db.prepare_cached(
+            "INSERT INTO tally(source, what, n, at) VALUES (?1, ?2, 1, ?3)
+             ON CONFLICT DO UPDATE SET n = n + 1, at = ?3",
+        )?
+        .execute(params![source, what, now.wall.0])?;
+        Ok(())
+    }
+
+    /// Counts a trouble, and logs it unless the same was logged a moment ago.
+    fn alarm(&mut self, db: &Connection, source: &str, what: &'static str, text: &str, now: Now) -> Sql<()> {
+        self.tally(db, source, what, now)?;
+        let key = (source.to_owned(), what);
+        if self.quiet.get(&key).is_none_or(|logged| now.mono >= logged + QUIET_MS) {
+            tracing::warn!(source, trouble = what, "{text}");
+            if self.quiet.len() > MAX_SOURCES {
+                self.quiet.clear();
+            }
+            self.quiet.insert(key, now.mono);
+        }
+        Ok(())
+    }
+}
+
+/// What the rows of one sample share.
+#[derive(Clone, Copy)]
+struct Write<'a> {
+    at: Now,
+    now: Now,
+    quality: &'a str,
+    position: i64,
+    mark: Option<&'a str>,
+    map: i64,
+    held: bool,
+}
+
+/// What an event's checksum covers: everything that its posting is made of.
+pub(super) struct Checked<'a> {
+    pub(super) id: Id,
+    pub(super) epoch: i64,
+    pub(super) position: i64,
+    pub(super) ordinal: i64,
+    pub(super) kind: &'a str,
+    pub(super) subject: &'a str,
+    pub(super) occurred_at: Millis,
+    pub(super) body: &'a str,
+    pub(super) raw: &'a [u8],
+}
+
+impl Checked<'_> {
+    pub(super) fn sum(&self) -> i64 {
+        let mut crc = crc32fast::Hasher::new();
+        crc.update(&self.id.0);
+        for number in [self.epoch, self.position, self.ordinal, self.occurred_at.0] {
+            crc.update(&number.to_le_bytes());
+        }
+        for bytes in [self.kind.as_bytes(), self.subject.as_bytes(), self.body.as_bytes(), self.raw] {
+            crc.update(&(bytes.len() as u64).to_le_bytes());
+            crc.update(bytes);
+        }
+        i64::from(crc.finalize())
+    }
+}
+
+fn body_of(event: &DeviceEvent) -> String {
+    let mut body = serde_json::Map::with_capacity(event.fields.len());
+    for (name, value) in &event.fields {
+        let value = serde_json::to_value(value).expect("booleans, integers and text are always JSON");
+        body.insert(name.clone(), value);
+    }
+    serde_json::Value::Object(body).to_string()
+}
+
+/// A device that began to count afresh may have lost the first numbers: a counter that goes on over its boots has not.
+fn first_gap(before: Option<&Epoch>, epoch: &Epoch, position: i64) -> Option<(i64, i64)> {
+    let last = before.filter(|b| b.id != epoch.id)?.last?;
+    (position > 1 && position != last + 1).then_some((1, position - 1))
+}
+
+fn stored_at(db: &Connection, epoch: i64, position: i64, raw: &[u8]) -> Sql<Stored> {
+    let found: Option<Option<Vec<u8>>> = db
+        .prepare_cached("SELECT raw FROM event WHERE epoch = ? AND pos = ? AND ordinal = 0")?
+        .query_row(params![epoch, position], |r| r.get(0))
+        .optional()?;
+    Ok(match found {
+        None => Stored::No,
+        Some(stored) if stored.as_deref() == Some(raw) => Stored::Same,
+        Some(_) => Stored::Different,
+    })
+}
+
+/// Whether the source's last events hold this content.
+fn recent(db: &Connection, source: i64, content_hash: &str) -> Sql<bool> {
+    let sql = "SELECT 1 FROM (SELECT mark FROM event WHERE epoch = (SELECT present FROM source WHERE id = ?)
+               ORDER BY pos DESC LIMIT ?) WHERE mark LIKE ? || '#%'";
+    Ok(db.prepare_cached(sql)?.query_row(params![source, RECENT, content_hash], |_| Ok(())).optional()?.is_some())
+}
+
+fn load_epoch(db: &Connection, sql: &str, keys: &[&dyn rusqlite::ToSql]) -> Sql<Option<Epoch>> {
+    db.prepare_cached(sql)?
+        .query_row(keys, |r| {
+            let text: String = r.get(1)?;
+            Ok(Epoch { id: r.get(0)?, text: text.into(), last: r.get(2)?, floor: r.get(3)?, rows_in: 0, bytes_in: 0, dirty: false })
+        })
+        .optional()
+}
+
+fn new_epoch(db: &Connection, source: i64, text: &str) -> Sql<Epoch> {
+    db.execute("INSERT INTO epoch(source, text) VALUES (?, ?)", params![source, text])?;
+    Ok(Epoch { id: db.last_insert_rowid(), text: text.into(), last: None, floor: -1, rows_in: 0, bytes_in: 0, dirty: false })
+}
+
+fn save_epoch(db: &Connection, epoch: &mut Epoch) -> Sql<()> {
+    db.prepare_cached(
+        "UPDATE epoch SET last = ?, rows_in = rows_in + ?, bytes_in = bytes_in + ? WHERE id = ?",
+    )?
+    .execute(params![epoch.last, epoch.rows_in, epoch.bytes_in, epoch.id])?;
+    (epoch.rows_in, epoch.bytes_in, epoch.dirty) = (0, 0, false);
+    Ok(())
+}
+
+fn parse_ms(text: &str) -> Option<i64> {
+    text.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_millisecond)
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned())
+}

@@ -1,0 +1,77 @@
+//! The outbox's clock: a wall clock that never goes back within one database.
+
+use std::path::Path;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use crate::event::{Millis, Now};
+
+/// Where a time daemon says that the clock is synchronised (systemd-timesyncd, chrony's helper).
+const SYNCED: [&str; 2] = ["/run/systemd/timesync/synchronized", "/run/chrony/synchronized"];
+/// How often that is looked up.
+const LOOK_AGAIN: Duration = Duration::from_secs(60);
+
+/// Reads both clocks; `wall` is at least the last moment that was persisted, and goes on with the monotonic clock when
+/// the system clock is set back.
+#[derive(Debug)]
+pub(super) struct Clock {
+    highest: Millis,
+    highest_at: Instant,
+    synced: Option<(Instant, bool)>,
+}
+
+impl Clock {
+    pub(super) fn new(last_persisted: Millis) -> Self {
+        Self { highest: last_persisted, highest_at: instant(), synced: None }
+    }
+
+    pub(super) fn now(&mut self) -> Now {
+        let at = instant();
+        let elapsed = at.duration_since(self.highest_at).as_millis();
+        let carried = self.highest.plus(u64::try_from(elapsed).unwrap_or(0));
+        let wall = system().max(carried);
+        if wall > carried || elapsed > 1_000 {
+            (self.highest, self.highest_at) = (wall, at);
+        }
+        Now { wall, mono: mono(at) }
+    }
+
+    /// `synced` or `unsynced`, as the machine's time daemon says.
+    pub(super) fn quality(&mut self) -> &'static str {
+        let at = instant();
+        let fresh = self.synced.filter(|(looked, _)| at.duration_since(*looked) < LOOK_AGAIN);
+        let (_, synced) = *self.synced.insert(fresh.unwrap_or_else(|| (at, SYNCED.iter().any(|p| Path::new(p).exists()))));
+        if synced { "synced" } else { "unsynced" }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is the writer's clock")]
+pub(super) fn instant() -> Instant {
+    Instant::now()
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is the writer's clock")]
+fn system() -> Millis {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+fn mono(at: Instant) -> u64 {
+    static START: OnceLock<Instant> = OnceLock::new();
+    let start = *START.get_or_init(|| at);
+    u64::try_from(at.saturating_duration_since(start).as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_wall_clock_never_goes_behind_what_was_persisted() {
+        let future = system().plus(3_600_000);
+        let mut clock = Clock::new(future);
+        let first = clock.now().wall;
+        assert!(first >= future);
+        assert!(clock.now().wall >= first);
+    }
+}

@@ -1,0 +1,307 @@
+//! What lanes decide, made rows; and batches made bytes.
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use crate::event::{Id, Millis, batch_id, order_key, posting_id};
+use crate::lane::{
+    Action, Answer, Class, Exception, Outcome, Outgoing, Posting, RENDERER, Row, RowKey, SavedBatch, render,
+};
+use crate::outbox::capture::{Checked, Route};
+
+type Sql<T> = Result<T, rusqlite::Error>;
+
+/// A batch that may leave, or the rows of it that must not.
+pub(super) enum Frozen {
+    Ready(Outgoing),
+    Unsendable { rows: Vec<RowKey>, outcome: Outcome },
+}
+
+/// What is known of a batch while it is under way.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Flight {
+    pub(super) attempt: u32,
+    pub(super) rows: usize,
+    pub(super) first_seq: i64,
+    pub(super) last_seq: i64,
+}
+
+/// Stores the batch as `sending` and renders it, or tells which rows must not leave.
+pub(super) fn freeze(
+    db: &Connection,
+    site: &str,
+    lane: usize,
+    route: &Route,
+    (batch, attempt, first_sent): (u64, u32, Millis),
+    rows: &[RowKey],
+    now: Millis,
+) -> Sql<Frozen> {
+    let (postings, corrupt) = postings(db, site, route, rows)?;
+    if !corrupt.is_empty() {
+        let reason = "the stored event does not match its checksum: the disk or the file was damaged, and it was not sent";
+        return Ok(Frozen::Unsendable { rows: corrupt, outcome: Outcome::new(Class::Corrupt, reason) });
+    }
+    let body = render(&route.config.format, &postings);
+    let sum = i64::from(crc32fast::hash(&body));
+    let number = i64::try_from(batch).unwrap_or(i64::MAX);
+    if attempt == 1 {
+        db.prepare_cached(
+            "INSERT OR REPLACE INTO batch(lane, id, attempt, first_sent, last_sent, renderer, sum, rows) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        )?
+        .execute(params![route.id, number, attempt, first_sent.0, now.0, RENDERER, sum, pack(rows)])?;
+    } else {
+        let stored: (u16, i64) = db
+            .prepare_cached("SELECT renderer, sum FROM batch WHERE lane = ? AND id = ?")?
+            .query_row(params![route.id, number], |r| Ok((r.get(0)?, r.get(1)?)))?;
+        if stored != (RENDERER, sum) {
+            let reason = "a resend would not be the same bytes: the target's format or the lane was changed while \
+                          this was unresolved. Look in the target whether it was posted";
+            return Ok(Frozen::Unsendable { rows: rows.to_vec(), outcome: Outcome::new(Class::Unresolvable, reason) });
+        }
+        db.prepare_cached("UPDATE batch SET attempt = ?, last_sent = ? WHERE lane = ? AND id = ?")?
+            .execute(params![attempt, now.0, route.id, number])?;
+    }
+    let keys: Vec<Id> = postings.iter().map(|p| p.key).collect();
+    Ok(Frozen::Ready(Outgoing { lane, batch, id: batch_id(&keys), attempt, first_sent, keys, body }))
+}
+
+/// The postings of these rows, and the rows whose event is not what was stored.
+fn postings(db: &Connection, site: &str, route: &Route, rows: &[RowKey]) -> Sql<(Vec<Posting>, Vec<RowKey>)> {
+    let mut statement = db.prepare_cached(
+        "SELECT e.id, k.text, t.text, s.name, e.subject, e.occurred_at, e.quality, ep.text, e.mark, e.pos, e.body,
+                p.posting, p.rev, e.epoch, e.ordinal, e.raw, e.sum
+         FROM pending p JOIN event e ON e.seq = p.seq JOIN epoch ep ON ep.id = e.epoch JOIN source s ON s.id = ep.source
+              JOIN name k ON k.id = e.kind JOIN name t ON t.id = p.tx
+         WHERE p.lane = ? AND p.seq = ? AND p.tx = ?",
+    )?;
+    let (mut postings, mut corrupt) = (Vec::with_capacity(rows.len()), Vec::new());
+    for row in rows {
+        let read = statement
+            .query_row(params![route.id, row.seq, row.tx], |r| {
+                let id = Id(r.get(0)?);
+                let position: i64 = r.get(9)?;
+                let mark: Option<String> = r.get(8)?;
+                let posting = Posting {
+                    key: Id(r.get(11)?),
+                    event: id,
+                    kind: r.get(1)?,
+                    tx_type: r.get(2)?,
+                    site: site.to_owned(),
+                    device: r.get(3)?,
+                    order_key: String::new(),
+                    subject: r.get(4)?,
+                    occurred_at: Millis(r.get(5)?),
+                    time_quality: r.get(6)?,
+                    epoch: r.get(7)?,
+                    seq: mark.unwrap_or_else(|| position.to_string()),
+                    commit_seq: row.seq,
+                    data: r.get(10)?,
+                };
+                let sum = Checked {
+                    id,
+                    epoch: r.get(13)?,
+                    position,
+                    ordinal: r.get(14)?,
+                    kind: &posting.kind,
+                    subject: &posting.subject,
+                    occurred_at: posting.occurred_at,
+                    body: &posting.data,
+                    raw: r.get_ref(15)?.as_bytes_or_null()?.unwrap_or_default(),
+                }
+                .sum();
+                let key = posting_id(id, &route.config.system, &posting.tx_type, r.get(12)?);
+                let whole = sum == r.get::<_, i64>(16)? && key == posting.key;
+                Ok(whole.then_some(posting))
+            })
+            .optional();
+        match read {
+            Ok(Some(Some(mut posting))) => {
+                let config = &route.config;
+                posting.order_key = order_key(site, &config.business_unit, &config.id, &posting.subject).0;
+                postings.push(posting);
+            }
+            // A damaged text or blob is the row's trouble; a damaged page is the storage's.
+            Ok(_) | Err(rusqlite::Error::FromSqlConversionFailure(..) | rusqlite::Error::InvalidColumnType(..)) => {
+                corrupt.push(*row);
+            }
+            Err(e) => return Err(e),
+        }
+    }
+    Ok((postings, corrupt))
+}
+
+/// Writes one action; returns the bytes of deliveries that reached their end.
+pub(super) fn apply(db: &Connection, site: &str, route: &Route, action: &Action, cause: &Cause, now: Millis) -> Sql<i64> {
+    match action {
+        Action::Load { .. } | Action::Send { .. } => {} // the writer's own
+        Action::Shrink { batch, rows } => {
+            let (postings, _) = postings(db, site, route, rows)?;
+            let sum = i64::from(crc32fast::hash(&render(&route.config.format, &postings)));
+            db.prepare_cached("UPDATE batch SET rows = ?, sum = ? WHERE lane = ? AND id = ?")?
+                .execute(params![pack(rows), sum, route.id, i64::try_from(*batch).unwrap_or(i64::MAX)])?;
+        }
+        Action::Close { batch } => {
+            db.prepare_cached("DELETE FROM batch WHERE lane = ? AND id = ?")?
+                .execute(params![route.id, i64::try_from(*batch).unwrap_or(i64::MAX)])?;
+        }
+        Action::Settle { row, class, reference } => {
+            let size: Option<i64> = db
+                .prepare_cached("DELETE FROM pending WHERE lane = ? AND seq = ? AND tx = ? RETURNING size")?
+                .query_row(params![route.id, row.seq, row.tx], |r| r.get(0))
+                .optional()?;
+            db.prepare_cached("INSERT OR REPLACE INTO done(seq, lane, tx, attempt, how, ref) VALUES (?, ?, ?, ?, ?, ?)")?
+                .execute(params![row.seq, route.id, row.tx, cause.attempt, class.name(), reference])?;
+            return Ok(size.unwrap_or(0));
+        }
+        Action::Wait { row, until, class, tries, since } => {
+            db.prepare_cached(
+                "UPDATE pending SET state = 1, not_before = ?, why = ?, tries = ?, since = ? WHERE lane = ? AND seq = ? AND tx = ?",
+            )?
+            .execute(params![until.0, class.name(), tries, since.0, route.id, row.seq, row.tx])?;
+        }
+        Action::Reject { row, outcome, maybe } => {
+            db.prepare_cached("UPDATE pending SET state = 2, why = ? WHERE lane = ? AND seq = ? AND tx = ?")?
+                .execute(params![outcome.class.name(), route.id, row.seq, row.tx])?;
+            db.prepare_cached(
+                "INSERT OR REPLACE INTO letter(lane, seq, tx, at, class, maybe, reason, status, answer) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            )?
+            .execute(params![
+                route.id,
+                row.seq,
+                row.tx,
+                now.0,
+                outcome.class.name(),
+                maybe,
+                outcome.reason,
+                cause.status,
+                cause.excerpt
+            ])?;
+        }
+    }
+    Ok(0)
+}
+
+/// The answer that an action came of.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Cause {
+    pub(super) attempt: i64,
+    pub(super) status: Option<u16>,
+    pub(super) excerpt: Option<String>,
+}
+
+/// Writes the attempt that an answer ended. Its excerpt is kept when there is something to explain.
+pub(super) fn attempt(db: &Connection, route: &Route, batch: u64, flight: Flight, answer: &Answer, cause: &Cause, now: Millis) -> Sql<()> {
+    let worst = answer.outcomes.iter().map(|o| o.class).max().unwrap_or(Class::Unknown);
+    let good = matches!(worst, Class::Delivered | Class::Duplicate);
+    db.prepare_cached(
+        "INSERT INTO attempt(id, lane, batch, attempt, at, status, rows, first_seq, last_seq, class, excerpt)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    )?
+    .execute(params![
+        cause.attempt,
+        route.id,
+        i64::try_from(batch).unwrap_or(i64::MAX),
+        flight.attempt,
+        now.0,
+        answer.status,
+        i64::try_from(flight.rows).unwrap_or(i64::MAX),
+        flight.first_seq,
+        flight.last_seq,
+        worst.name(),
+        if good { None } else { Some(&answer.excerpt) },
+    ])?;
+    Ok(())
+}
+
+/// Rows behind `after`, in order, and whether there are others behind them.
+pub(super) fn load(db: &Connection, route: &Route, after: RowKey, limit: usize) -> Sql<(Vec<Row>, bool)> {
+    let mut statement = db.prepare_cached(
+        "SELECT seq, tx, order8, size, state FROM pending WHERE lane = ? AND (seq, tx) > (?, ?) AND state < 2
+         ORDER BY seq, tx LIMIT ?",
+    )?;
+    let limit_sql = i64::try_from(limit).unwrap_or(i64::MAX);
+    let rows: Vec<Row> =
+        statement.query_map(params![route.id, after.seq, after.tx, limit_sql], row)?.collect::<Result<_, _>>()?;
+    let more = rows.len() == limit;
+    Ok((rows, more))
+}
+
+fn row(r: &rusqlite::Row<'_>) -> Sql<Row> {
+    Ok(Row { key: RowKey { seq: r.get(0)?, tx: r.get(1)? }, order: r.get(2)?, size: r.get(3)?, held: r.get::<_, i64>(4)? == 3 })
+}
+
+/// What a lane has to know of the time before this start.
+pub(super) fn saved(db: &Connection, route: &Route) -> Sql<(Vec<SavedBatch>, Vec<(Row, Exception)>)> {
+    let mut find = db.prepare("SELECT seq, tx, order8, size, state FROM pending WHERE lane = ? AND seq = ? AND tx = ?")?;
+    let mut statement = db.prepare("SELECT id, attempt, first_sent, rows FROM batch WHERE lane = ? ORDER BY id")?;
+    let mut batches = Vec::new();
+    let mut found = statement.query([route.id])?;
+    while let Some(r) = found.next()? {
+        let keys = unpack(r.get_ref(3)?.as_blob().unwrap_or_default());
+        let rows = keys.iter().map(|k| find.query_row(params![route.id, k.seq, k.tx], row)).collect::<Result<_, _>>()?;
+        let batch = r.get::<_, i64>(0)?;
+        batches.push(SavedBatch { batch: batch.unsigned_abs(), rows, attempt: r.get(1)?, first_sent: Millis(r.get(2)?) });
+    }
+    let mut statement = db.prepare(
+        "SELECT seq, tx, order8, size, state, not_before, tries, since FROM pending
+         WHERE lane = ? AND state IN (1, 2, 3) ORDER BY seq",
+    )?;
+    let exceptions = statement.query_map([route.id], |r| {
+        let waiting = Exception::Waiting {
+            until: Millis(r.get::<_, Option<i64>>(5)?.unwrap_or(0)),
+            tries: r.get::<_, Option<u32>>(6)?.unwrap_or(0),
+            since: Millis(r.get::<_, Option<i64>>(7)?.unwrap_or(0)),
+        };
+        Ok((row(r)?, if r.get::<_, i64>(4)? == 1 { waiting } else { Exception::Parked }))
+    })?;
+    Ok((batches, exceptions.collect::<Result<_, _>>()?))
+}
+
+/// Row names as varints: the distance of each sequence from the one before, and the transaction type.
+fn pack(rows: &[RowKey]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(rows.len() * 3);
+    let mut before = 0;
+    for row in rows {
+        for mut n in [(row.seq - before).unsigned_abs(), row.tx.unsigned_abs()] {
+            while n >= 0x80 {
+                out.push((n as u8) | 0x80);
+                n >>= 7;
+            }
+            out.push(n as u8);
+        }
+        before = row.seq;
+    }
+    out
+}
+
+fn unpack(bytes: &[u8]) -> Vec<RowKey> {
+    let mut numbers = Vec::new();
+    let (mut n, mut shift) = (0_u64, 0);
+    for byte in bytes {
+        n |= u64::from(byte & 0x7f) << shift;
+        shift += 7;
+        if byte & 0x80 == 0 {
+            numbers.push(i64::try_from(n).unwrap_or(i64::MAX));
+            (n, shift) = (0, 0);
+        }
+    }
+    let mut seq = 0;
+    let pairs = numbers.chunks_exact(2).map(|pair| {
+        seq += pair[0];
+        RowKey { seq, tx: pair[1] }
+    });
+    pairs.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    proptest::proptest! {
+        #[test]
+        fn row_names_read_back(steps in proptest::collection::vec((1_i64..1_000_000_000, 1_i64..100_000), 0..50)) {
+            let mut seq = 0;
+            let rows: Vec<RowKey> = steps.iter().map(|(step, tx)| { seq += step; RowKey { seq, tx: *tx } }).collect();
+            proptest::prop_assert_eq!(unpack(&pack(&rows)), rows);
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! Opening the database: one gateway a directory, numbered migrations, one run a start.
+
+use std::fs::{File, TryLockError};
+use std::io;
+use std::path::Path;
+
+use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
+
+use crate::event::Millis;
+
+/// The database's name in the data directory.
+pub(super) const DATABASE: &str = "outbox.db";
+/// Set aside so that draining can go on when the disk is full.
+const BALLAST: &str = "ballast";
+const BALLAST_BYTES: u64 = 4 << 20;
+/// SQL that takes a database from version n to n + 1. Never edit one that has shipped: add the next.
+pub(super) const MIGRATIONS: [&str; 1] = [include_str!("schema/0001.sql")];
+
+/// Why the outbox can't be opened or has to stop.
+#[derive(Debug, thiserror::Error)]
+pub enum StorageError {
+    /// Another gateway has the directory.
+    #[error("another floorgate already runs on {0}: stop it first, or give this one a data_dir of its own")]
+    Taken(String),
+    /// The directory can't be used.
+    #[error("use {0}: {1}")]
+    Directory(String, io::Error),
+    /// A later floorgate wrote the database.
+    #[error("{path} has schema {found}, and this floorgate knows up to {known}: install the later version again")]
+    Newer {
+        /// The database.
+        path: String,
+        /// Its version.
+        found: usize,
+        /// Ours.
+        known: usize,
+    },
+    /// No room on the disk for what was to be captured; nothing of it is stored, and nothing is broken.
+    #[error("the disk is full")]
+    NoRoom,
+    /// SQLite failed.
+    #[error("the database: {0}")]
+    Sql(#[from] rusqlite::Error),
+}
+
+impl StorageError {
+    /// An error of a transaction that was rolled back before anything of it counted.
+    pub(super) fn of_capture(e: rusqlite::Error) -> Self {
+        match e.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::DiskFull) => Self::NoRoom,
+            _ => Self::Sql(e),
+        }
+    }
+}
+
+/// What a start finds.
+pub(super) struct Opened {
+    pub(super) db: Connection,
+    /// Held as long as the gateway runs.
+    pub(super) lock: File,
+    /// Random, made with the database: 16 hex digits.
+    pub(super) incarnation: String,
+    pub(super) run: i64,
+    pub(super) last_wall: Millis,
+}
+
+/// Opens the outbox for its one writer.
+pub(super) fn open(dir: &Path, synchronous_normal: bool) -> Result<Opened, StorageError> {
+    let shown = dir.display().to_string();
+    std::fs::create_dir_all(dir).map_err(|e| StorageError::Directory(shown.clone(), e))?;
+    let lock = File::create(dir.join("lock")).map_err(|e| StorageError::Directory(shown.clone(), e))?;
+    lock.try_lock().map_err(|e| match e {
+        TryLockError::WouldBlock => StorageError::Taken(shown.clone()),
+        TryLockError::Error(e) => StorageError::Directory(shown.clone(), e),
+    })?;
+    keep_ballast(dir);
+    let path = dir.join(DATABASE);
+    let mut db = Connection::open(&path)?;
+    db.set_prepared_statement_cache_capacity(64);
+    db.pragma_update(None, "page_size", PAGE_SIZE)?;
+    db.pragma_update(None, "journal_mode", "WAL")?;
+    db.pragma_update(None, "synchronous", if synchronous_normal { "NORMAL" } else { "FULL" })?;
+    db.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+    db.pragma_update(None, "journal_size_limit", 64 << 20)?;
+    db.pragma_update(None, "cache_size", -CACHE_KIB)?;
+    db.pragma_update(None, "temp_store", "MEMORY")?;
+    migrate(&mut db, &path)?;
+    sync_dir(dir).map_err(|e| StorageError::Directory(shown, e))?;
+
+    let run = begin_run(&mut db)?;
+    let incarnation = db.query_row("SELECT v FROM meta WHERE k = 'incarnation'", [], |r| r.get(0))?;
+    let last_wall = db.query_row(
+        "SELECT max(coalesce((SELECT recorded_at FROM event ORDER BY seq DESC LIMIT 1), 0),
+                    coalesce((SELECT at FROM attempt ORDER BY id DESC LIMIT 1), 0))",
+        [],
+        |r| r.get(0).map(Millis),
+    )?;
+    Ok(Opened { db, lock, incarnation, run, last_wall })
+}
+
+/// 2 KiB: see docs/performance.md for the bytes written with 1, 2 and 4 KiB.
+const PAGE_SIZE: i64 = 2_048;
+/// WAL pages after which the writer itself checkpoints (8 MiB).
+const CHECKPOINT_PAGES: i64 = 4_000;
+const CACHE_KIB: i64 = 4_096;
+
+/// Opens the outbox read-only, whether a gateway runs on it or not.
+pub(super) fn open_read_only(dir: &Path) -> Result<Connection, StorageError> {
+    let path = dir.join(DATABASE);
+    if !path.exists() {
+        let missing = io::Error::new(io::ErrorKind::NotFound, "there is no outbox.db here: has a gateway run with this data_dir?");
+        return Err(StorageError::Directory(dir.display().to_string(), missing));
+    }
+    let db = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    db.busy_timeout(std::time::Duration::from_secs(5))?;
+    Ok(db)
+}
+
+fn migrate(db: &mut Connection, path: &Path) -> Result<(), StorageError> {
+    let found: usize = db.query_row("PRAGMA user_version", [], |r| r.get::<_, i64>(0))?.try_into().unwrap_or(usize::MAX);
+    if found > MIGRATIONS.len() {
+        return Err(StorageError::Newer { path: path.display().to_string(), found, known: MIGRATIONS.len() });
+    }
+    for (version, sql) in MIGRATIONS.iter().enumerate().skip(found) {
+        let tx = db.transaction()?;
+        tx.execute_batch(sql)?;
+        if version == 0 {
+            tx.execute("INSERT INTO meta(k, v) VALUES ('incarnation', lower(hex(randomblob(8))))", [])?;
+        }
+        tx.pragma_update(None, "user_version", i64::try_from(version + 1).unwrap_or(i64::MAX))?;
+        tx.commit()?;
+    }
+    Ok(())
+}
+
+fn begin_run(db: &mut Connection) -> Result<i64, StorageError> {
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    db.execute("INSERT INTO run(boot, at) VALUES (?, unixepoch() * 1000)", params![boot.trim()])?;
+    let run = db.last_insert_rowid();
+    // A run that no event refers to any more has nothing to tell.
+    let oldest: Option<i64> = db.query_row("SELECT run FROM event ORDER BY seq LIMIT 1", [], |r| r.get(0)).optional()?;
+    db.execute("DELETE FROM run WHERE id < ?", [oldest.unwrap_or(run)])?;
+    Ok(run)
+}
+
+/// A new file's name is durable only when its directory is.
+fn sync_dir(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()
+}
+
+/// Sets the ballast aside if there is room for it.
+pub(super) fn keep_ballast(dir: &Path) {
+    let path = dir.join(BALLAST);
+    if std::fs::metadata(&path).is_ok_and(|m| m.len() == BALLAST_BYTES) {
+        return;
+    }
+    let (free, _) = disk_bytes(dir).unwrap_or((0, 0));
+    if free < 16 * BALLAST_BYTES {
+        return;
+    }
+    let zeros = vec![0; usize::try_from(BALLAST_BYTES).unwrap_or(0)];
+    if let Err(e) = std::fs::write(&path, zeros) {
+        tracing::warn!(error = %e, "no ballast could be set aside");
+    }
+}
+
+/// Gives the ballast back to the disk; `false` when there was none.
+pub(super) fn drop_ballast(dir: &Path) -> bool {
+    std::fs::remove_file(dir.join(BALLAST)).is_ok()
+}
+
+/// Bytes that the file system still has for us, and has in all.
+pub(super) fn disk_bytes(dir: &Path) -> Option<(u64, u64)> {
+    let stat = rustix::fs::statvfs(dir).ok()?;
+    Some((stat.f_bavail.saturating_mul(stat.f_frsize), stat.f_blocks.saturating_mul(stat.f_frsize)))
+}

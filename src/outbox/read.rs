@@ -1,0 +1,1 @@
+//! Reading the outbox beside its writer: read-only, from a running gateway, a stopped one, or a copy.

@@ -1,0 +1,480 @@
+//! The writer thread: takes commands, groups them into commits, drives the lanes.
+//!
+//! A commit is made at once when a batch waits to leave or (preset `fast`) a sample waits for its acknowledgement; at the
+//! pace of the preset otherwise; and a settled batch alone rides on the next commit, [`LAZY`] later at most. A crash
+//! before that only causes a resend, which the key absorbs.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use rusqlite::{Connection, TransactionBehavior};
+use tokio::sync::{mpsc, watch};
+
+use crate::event::{Now, Sample};
+use crate::lane::{self, Action, Answer, Input, Lane, Outgoing, Row};
+use crate::outbox::capture::Capture;
+use crate::outbox::clock::{Clock, instant};
+use crate::outbox::delivery::{Cause, Flight, Frozen, apply, attempt, freeze, load, saved};
+use crate::outbox::open::{self, StorageError};
+use crate::outbox::{CaptureError, CaptureReply, Command, Config, Placed, Preset, trim};
+
+/// `gentle`: at most one commit in this time.
+const PACE: Duration = Duration::from_millis(20);
+/// A settled batch waits this long for a commit to ride on.
+const LAZY: Duration = Duration::from_millis(40);
+/// Samples that one commit takes.
+const GROUP: usize = 2_048;
+/// How often history is trimmed and the disk looked at, when nothing else happens.
+const HOUSEKEEPING: Duration = Duration::from_secs(2);
+/// Below this, the disk counts as full.
+const RESERVE_BYTES: u64 = 16 << 20;
+/// … or below this part of it, where it is small.
+const RESERVE_PART: u64 = 8;
+/// A full outbox takes events again below this share of its size.
+const RELIEVED: (i64, i64) = (9, 10);
+
+struct Waiting {
+    samples: Vec<Sample>,
+    reply: CaptureReply,
+}
+
+/// What a lane decided and the database does not know yet.
+struct Todo {
+    lane: usize,
+    action: Action,
+    cause: Cause,
+}
+
+struct Ended {
+    lane: usize,
+    batch: u64,
+    flight: Flight,
+    answer: Answer,
+    cause: Cause,
+}
+
+pub(super) struct Writer {
+    db: Connection,
+    _lock: File,
+    dir: PathBuf,
+    config: Config,
+    clock: Clock,
+    capture: Capture,
+    lanes: Vec<Lane>,
+    out: Vec<mpsc::Sender<Outgoing>>,
+    inbox: Receiver<Command>,
+    room: watch::Sender<bool>,
+
+    waiting: Vec<Waiting>,
+    waiting_samples: usize,
+    ended: Vec<Ended>,
+    todo: Vec<Todo>,
+    /// Batches sent and not answered.
+    flying: HashMap<(usize, u64), Flight>,
+    next_attempt: i64,
+    /// The oldest settled thing not yet committed.
+    lazy_since: Option<Instant>,
+    last_commit: Instant,
+    last_housekeeping: Instant,
+    disk_full: bool,
+    stopping: bool,
+}
+
+impl Writer {
+    pub(super) fn open(
+        config: Config,
+        lanes: Vec<lane::Config>,
+        out: Vec<mpsc::Sender<Outgoing>>,
+        inbox: Receiver<Command>,
+        room: watch::Sender<bool>,
+    ) -> Result<Self, StorageError> {
+        let opened = open::open(&config.dir, config.synchronous_normal)?;
+        let db = opened.db;
+        let mut clock = Clock::new(opened.last_wall);
+        let now = clock.now();
+        let capture = Capture::new(&db, config.site.clone(), opened.incarnation, opened.run, &lanes)?;
+        let mut states = Vec::new();
+        for (route, config) in capture.routes.iter().zip(lanes) {
+            let (batches, exceptions) = saved(&db, route)?;
+            let next = db.query_row(
+                "SELECT 1 + max(coalesce((SELECT max(id) FROM batch WHERE lane = ?1), 0),
+                                coalesce((SELECT max(batch) FROM attempt WHERE lane = ?1), 0))",
+                [route.id],
+                |r| r.get::<_, i64>(0),
+            )?;
+            if !batches.is_empty() {
+                tracing::info!(lane = config.id, batches = batches.len(), "batches were under way at the last stop: resending them under their keys");
+            }
+            let mut lane = Lane::new(config, opened.run.unsigned_abs());
+            lane.restore(batches, exceptions, next.unsigned_abs(), now.wall);
+            states.push(lane);
+        }
+        let next_attempt = 1 + db.query_row("SELECT coalesce(max(id), 0) FROM attempt", [], |r| r.get::<_, i64>(0))?;
+        let at = instant();
+        Ok(Self {
+            db,
+            _lock: opened.lock,
+            dir: config.dir.clone(),
+            config,
+            clock,
+            capture,
+            lanes: states,
+            out,
+            inbox,
+            room,
+            waiting: Vec::new(),
+            waiting_samples: 0,
+            ended: Vec::new(),
+            todo: Vec::new(),
+            flying: HashMap::new(),
+            next_attempt,
+            lazy_since: None,
+            last_commit: at,
+            last_housekeeping: at,
+            disk_full: false,
+            stopping: false,
+        })
+    }
+
+    /// Runs until [`Command::Stop`] has been served or everyone who could hand in commands is gone.
+    pub(super) fn run(&mut self) -> Result<(), StorageError> {
+        self.housekeeping()?;
+        self.tick()?;
+        loop {
+            if self.commit_due() {
+                self.commit()?;
+            }
+            if self.stopping && self.flying.is_empty() && self.ended.is_empty() && self.todo.is_empty() {
+                return self.close();
+            }
+            let timeout = self.next_deadline().saturating_duration_since(instant());
+            match self.inbox.recv_timeout(timeout) {
+                Ok(command) => {
+                    self.take(command)?;
+                    while self.waiting_samples < GROUP {
+                        let Ok(command) = self.inbox.try_recv() else { break };
+                        self.take(command)?;
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => {
+                    self.commit()?;
+                    return self.close();
+                }
+            }
+            self.tick()?;
+        }
+    }
+
+    fn take(&mut self, command: Command) -> Result<(), StorageError> {
+        match command {
+            Command::Capture { reply, .. } if self.stopping => answer(reply, Err(CaptureError::Closed)),
+            Command::Capture { reply, .. } if self.is_full() => answer(reply, Err(CaptureError::Full)),
+            Command::Capture { samples, reply } => {
+                self.waiting_samples += samples.len();
+                self.waiting.push(Waiting { samples, reply });
+            }
+            Command::LastSeen { device, reply } => {
+                let found = self.capture.last_seen(&self.db, &device)?;
+                drop(reply.send(found)); // the source may have stopped meanwhile
+            }
+            Command::Answered { lane, batch, answer } => self.answered(lane, batch, answer)?,
+            Command::Stop => self.stopping = true,
+        }
+        Ok(())
+    }
+
+    fn answered(&mut self, lane: usize, batch: u64, answer: Answer) -> Result<(), StorageError> {
+        let Some(flight) = self.flying.remove(&(lane, batch)) else { return Ok(()) };
+        let good = answer.outcomes.iter().all(|o| matches!(o.class, lane::Class::Delivered | lane::Class::Duplicate));
+        let cause = Cause {
+            attempt: self.next_attempt,
+            status: answer.status,
+            excerpt: (!good).then(|| answer.excerpt.clone()),
+        };
+        self.next_attempt += 1;
+        let input = Input::Answered { batch, answer: answer.clone() };
+        self.ended.push(Ended { lane, batch, flight, answer, cause: cause.clone() });
+        self.lazy_since.get_or_insert_with(instant);
+        self.step(lane, input, &cause)
+    }
+
+    /// Hands an input to a lane; what it wants to read is read at once, the rest waits for the commit.
+    fn step(&mut self, lane: usize, input: Input, cause: &Cause) -> Result<(), StorageError> {
+        let mut inputs = vec![input];
+        while let Some(input) = inputs.pop() {
+            let now = self.clock.now().wall;
+            for action in self.lanes[lane].step(input, now) {
+                match action {
+                    Action::Load { after, limit } => {
+                        let (rows, more) = load(&self.db, &self.capture.routes[lane], after, limit)?;
+                        inputs.push(Input::Loaded { rows, more });
+                    }
+                    // Nothing new leaves any more: on disk the rows stay as they are.
+                    Action::Send { .. } if self.stopping => {}
+                    action => self.todo.push(Todo { lane, action, cause: cause.clone() }),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn tick(&mut self) -> Result<(), StorageError> {
+        if self.last_housekeeping.elapsed() >= HOUSEKEEPING {
+            self.housekeeping()?;
+        }
+        let now = self.clock.now().wall;
+        for lane in 0..self.lanes.len() {
+            if !self.stopping && self.lanes[lane].wake_at().is_some_and(|at| at <= now) {
+                self.step(lane, Input::Tick, &Cause::default())?;
+            }
+        }
+        Ok(())
+    }
+
+    fn wants_to_send(&self) -> bool {
+        self.todo.iter().any(|todo| matches!(todo.action, Action::Send { .. }))
+    }
+
+    fn pace(&self) -> Duration {
+        match self.config.preset {
+            Preset::Fast => Duration::ZERO,
+            Preset::Gentle => PACE,
+        }
+    }
+
+    fn commit_due(&self) -> bool {
+        let captures = !self.waiting.is_empty()
+            && (self.waiting_samples >= GROUP || self.last_commit.elapsed() >= self.pace());
+        let lazy = self.lazy_since.is_some_and(|since| since.elapsed() >= LAZY);
+        captures || lazy || self.wants_to_send() || (self.stopping && self.has_work())
+    }
+
+    fn has_work(&self) -> bool {
+        !(self.waiting.is_empty() && self.todo.is_empty() && self.ended.is_empty())
+    }
+
+    fn next_deadline(&mut self) -> Instant {
+        let mut deadline = self.last_housekeeping + HOUSEKEEPING;
+        if !self.waiting.is_empty() {
+            deadline = deadline.min(self.last_commit + self.pace());
+        }
+        if let Some(since) = self.lazy_since {
+            deadline = deadline.min(since + LAZY);
+        }
+        let now = self.clock.now().wall;
+        let at = instant();
+        for lane in self.lanes.iter().filter(|_| !self.stopping) {
+            if let Some(wake) = lane.wake_at() {
+                deadline = deadline.min(at + Duration::from_millis(wake.since(now)));
+            }
+        }
+        deadline
+    }
+
+    // ---- the commit
+
+    fn commit(&mut self) -> Result<(), StorageError> {
+        let waiting = std::mem::take(&mut self.waiting);
+        self.waiting_samples = 0;
+        match self.transaction(&waiting) {
+            Ok((placed, outgoing)) => {
+                for (waiting, placed) in waiting.into_iter().zip(placed) {
+                    answer(waiting.reply, Ok(placed));
+                }
+                self.send(outgoing);
+                Ok(())
+            }
+            Err(StorageError::NoRoom) => {
+                // Nothing of it is stored. What is captured stays with the devices; what was settled goes by itself.
+                self.disk_is_full();
+                for waiting in waiting {
+                    answer(waiting.reply, Err(CaptureError::Full));
+                }
+                let (_, outgoing) = self.transaction(&[])?;
+                self.send(outgoing);
+                Ok(())
+            }
+            Err(e) => Err(e),
+        }
+    }
+
+    /// One transaction for all that waits. After an error nothing of it is stored, and the lanes' decisions still wait.
+    fn transaction(&mut self, waiting: &[Waiting]) -> Result<(Vec<Vec<Placed>>, Vec<Outgoing>), StorageError> {
+        let now = self.clock.now();
+        let quality = self.clock.quality();
+        self.db.execute_batch("BEGIN IMMEDIATE")?;
+        let captured = self.capture_all(waiting, now, quality);
+        let (placed, rows) = match captured {
+            Ok(captured) => captured,
+            Err(e) => {
+                self.db.execute_batch("ROLLBACK").ok(); // SQLite may have rolled back by itself
+                self.capture.undo();
+                return Err(StorageError::of_capture(e));
+            }
+        };
+        for (lane, rows) in rows.into_iter().enumerate().filter(|(_, rows)| !rows.is_empty()) {
+            self.step(lane, Input::Captured(rows), &Cause::default())?;
+        }
+        let outgoing = self.apply_all(now)?;
+        self.capture.flush(&self.db)?;
+        self.db.execute_batch("COMMIT")?;
+        self.last_commit = instant();
+        self.lazy_since = None;
+        self.tell_room();
+        Ok((placed, outgoing))
+    }
+
+    #[expect(clippy::type_complexity, reason = "what became of each sample, and the rows of each lane")]
+    fn capture_all(&mut self, waiting: &[Waiting], now: Now, quality: &str) -> Result<(Vec<Vec<Placed>>, Vec<Vec<Row>>), rusqlite::Error> {
+        let mut rows = Vec::new();
+        let mut placed = Vec::with_capacity(waiting.len());
+        for waiting in waiting {
+            let of_one = waiting.samples.iter().map(|sample| self.capture.sample(&self.db, sample, now, quality, &mut rows));
+            placed.push(of_one.collect::<Result<Vec<_>, _>>()?);
+        }
+        let mut by_lane = vec![Vec::new(); self.lanes.len()];
+        for (lane, row) in rows {
+            by_lane[lane].push(row);
+        }
+        Ok((placed, by_lane))
+    }
+
+    /// Writes what the lanes decided; returns the batches that may leave after the commit.
+    fn apply_all(&mut self, now: Now) -> Result<Vec<Outgoing>, StorageError> {
+        for ended in std::mem::take(&mut self.ended) {
+            let route = &self.capture.routes[ended.lane];
+            attempt(&self.db, route, ended.batch, ended.flight, &ended.answer, &ended.cause, now.wall)?;
+        }
+        let mut outgoing = Vec::new();
+        let mut out = vec![(0_i64, 0_i64); self.lanes.len()];
+        let mut index = 0;
+        // Refusing rows that must not leave makes the lane add to the list.
+        while index < self.todo.len() {
+            let Todo { lane, action, cause } = &self.todo[index];
+            let (lane, cause) = (*lane, cause.clone());
+            index += 1;
+            if let Action::Send { batch, rows, attempt, first_sent } = action {
+                let (batch, named) = (*batch, (*batch, *attempt, *first_sent));
+                let route = &self.capture.routes[lane];
+                let flight = Flight {
+                    attempt: *attempt,
+                    rows: rows.len(),
+                    first_seq: rows.first().map_or(0, |r| r.seq),
+                    last_seq: rows.last().map_or(0, |r| r.seq),
+                };
+                match freeze(&self.db, &self.capture.site, lane, route, named, rows, now.wall)? {
+                    Frozen::Ready(ready) => {
+                        self.flying.insert((lane, batch), flight);
+                        outgoing.push(ready);
+                    }
+                    Frozen::Unsendable { rows, outcome } => {
+                        tracing::error!(lane = route.config.id, rows = rows.len(), reason = outcome.reason, "rows need a person");
+                        self.step(lane, Input::Unsendable { batch, rows, outcome }, &cause)?;
+                    }
+                }
+                continue;
+            }
+            let route = &self.capture.routes[lane];
+            let bytes = apply(&self.db, &self.capture.site, route, action, &cause, now.wall)?;
+            if let Action::Reject { row, outcome, .. } = action {
+                tracing::warn!(lane = route.config.id, seq = row.seq, class = outcome.class.name(), reason = outcome.reason, "rejected: its subject is parked");
+            }
+            if matches!(action, Action::Settle { .. }) {
+                out[lane].0 += 1;
+                out[lane].1 += bytes;
+            }
+        }
+        self.todo.clear();
+        for (route, (rows, bytes)) in self.capture.routes.iter().zip(out).filter(|(_, (rows, _))| *rows > 0) {
+            self.db
+                .prepare_cached("UPDATE lane SET rows_out = rows_out + ?, bytes_out = bytes_out + ? WHERE id = ?")?
+                .execute([rows, bytes, route.id])?;
+            self.capture.pending_bytes -= bytes;
+        }
+        Ok(outgoing)
+    }
+
+    fn send(&mut self, outgoing: Vec<Outgoing>) {
+        for batch in outgoing {
+            let target = self.lanes[batch.lane].config().target;
+            if let Err(e) = self.out[target].try_send(batch) {
+                // The dispatcher has ended, so the process is about to: the batch is `sending` and resent at the next start.
+                tracing::debug!(error = %e, "a batch found no way out");
+            }
+        }
+    }
+
+    // ---- room
+
+    fn is_full(&self) -> bool {
+        !*self.room.borrow()
+    }
+
+    fn tell_room(&mut self) {
+        let limit = i64::try_from(self.config.max_size).unwrap_or(i64::MAX);
+        let pending = self.capture.pending_bytes;
+        let relieved = pending < limit / RELIEVED.1 * RELIEVED.0 && !self.disk_full;
+        let full = pending >= limit || self.disk_full;
+        self.room.send_if_modified(|room| {
+            let was = *room;
+            *room = if was { !full } else { relieved };
+            if was && !*room {
+                tracing::error!(
+                    pending_bytes = pending,
+                    max_size = limit,
+                    disk_full = self.disk_full,
+                    "the outbox is full: devices are no longer acknowledged; what is stored goes on being posted"
+                );
+            } else if !was && *room {
+                tracing::info!("the outbox has room again: devices are acknowledged");
+            }
+            was != *room
+        });
+    }
+
+    fn disk_is_full(&mut self) {
+        let freed = open::drop_ballast(&self.dir);
+        tracing::error!(ballast_freed = freed, "the disk is full");
+        self.disk_full = true;
+        self.tell_room();
+    }
+
+    fn housekeeping(&mut self) -> Result<(), StorageError> {
+        self.last_housekeeping = instant();
+        let (free, total) = open::disk_bytes(&self.dir).unwrap_or((u64::MAX, u64::MAX));
+        let reserve = RESERVE_BYTES.min(total / RESERVE_PART);
+        if self.disk_full && free > 2 * reserve {
+            open::keep_ballast(&self.dir);
+            self.disk_full = false;
+        } else if !self.disk_full && free < reserve {
+            self.disk_is_full();
+        }
+        self.tell_room();
+        if self.stopping {
+            return Ok(());
+        }
+        let now = self.clock.now().wall;
+        let tx = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let trimmed = trim::bite(&tx, &self.config, self.capture.pending_bytes, now)?;
+        if trimmed > 0 {
+            tx.commit()?;
+            self.capture.forget(&self.db)?;
+            self.last_housekeeping -= HOUSEKEEPING; // there may be another bite
+            tracing::debug!(events = trimmed, "history trimmed");
+        }
+        Ok(())
+    }
+
+    fn close(&mut self) -> Result<(), StorageError> {
+        self.db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+        Ok(())
+    }
+}
+
+fn answer(reply: CaptureReply, result: Result<Vec<Placed>, CaptureError>) {
+    drop(reply.send(result)); // the source may have stopped meanwhile; what was committed stays committed
+}
