@@ -80,8 +80,15 @@ impl Outbox {
             max_size: self.max_size,
             history_age: self.history_age,
             history_size: self.history_size,
+            synchronous_normal: planted("synchronous-normal"),
         }
     }
+}
+
+/// Faults that tests plant in builds with the `sim` feature: shipped binaries don't know them.
+#[expect(clippy::disallowed_methods, reason = "this is the layer that reads the environment")]
+fn planted(fault: &str) -> bool {
+    cfg!(feature = "sim") && std::env::var("FLOORGATE_PLANT").is_ok_and(|planted| planted == fault)
 }
 
 pub(super) fn outbox(root: &Table<'_>) -> Option<Outbox> {

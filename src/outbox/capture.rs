@@ -107,9 +107,10 @@ impl Capture {
             incarnation,
             run,
             routes,
-            next_seq: 1 + count(
-                "SELECT max(coalesce((SELECT max(seq) FROM event), 0), coalesce((SELECT v FROM meta WHERE k = 'last_seq'), 0))",
-            )?,
+            next_seq: 1
+                + count(
+                    "SELECT max(coalesce((SELECT max(seq) FROM event), 0), coalesce((SELECT v FROM meta WHERE k = 'last_seq'), 0))",
+                )?,
             names: HashMap::new(),
             sources: HashMap::new(),
             taken: HashMap::new(),
@@ -197,7 +198,14 @@ impl Capture {
         };
         let source = match self.source(db, &decoded.device)? {
             Some(id) => id,
-            None => return self.refuse(db, sample, &format!("more than {MAX_SOURCES} devices have sent: is a wildcard too wide?"), now),
+            None => {
+                return self.refuse(
+                    db,
+                    sample,
+                    &format!("more than {MAX_SOURCES} devices have sent: is a wildcard too wide?"),
+                    now,
+                );
+            }
         };
         let judged = match &decoded.position {
             Position::Counted { boot, seq, bits, ring } => {
@@ -232,7 +240,15 @@ impl Capture {
         rows: &mut Vec<(usize, Row)>,
     ) -> Sql<Placed> {
         let Spot { mut epoch, position, mark, held, gap, late } = spot;
-        let mut write = Write { at: sample.at, now, quality, position, mark: mark.as_deref(), map: self.name(db, &decoded.map)?, held };
+        let mut write = Write {
+            at: sample.at,
+            now,
+            quality,
+            position,
+            mark: mark.as_deref(),
+            map: self.name(db, &decoded.map)?,
+            held,
+        };
         let mut added = 0;
         if let Some((from, to)) = gap {
             let gap = sequence_gap(&decoded.device, &epoch.text, from, to);
@@ -240,10 +256,22 @@ impl Capture {
             let id = derived_event_id(&self.site, "sequence_gap", &decoded.device, &cycle);
             let ours = Write { mark: Some(&cycle), held: false, ..write };
             added += self.event(db, &ours, &mut epoch, &decoded.device, &gap, (id, -1), None, rows)?;
-            self.alarm(db, &decoded.device, "gap", &format!("numbers {from} to {to} of epoch {} are missing", epoch.text), now)?;
+            self.alarm(
+                db,
+                &decoded.device,
+                "gap",
+                &format!("numbers {from} to {to} of epoch {} are missing", epoch.text),
+                now,
+            )?;
         }
         if late {
-            self.alarm(db, &decoded.device, "late", &format!("number {position} came far behind others of its epoch"), now)?;
+            self.alarm(
+                db,
+                &decoded.device,
+                "late",
+                &format!("number {position} came far behind others of its epoch"),
+                now,
+            )?;
         }
         let seq_text = mark.clone().unwrap_or_else(|| position.to_string());
         for (ordinal, event) in decoded.events.iter().enumerate() {
@@ -258,7 +286,13 @@ impl Capture {
         self.pending_bytes += added;
         self.keep_epoch(db, &decoded.device, epoch)?;
         if held {
-            self.alarm(db, &decoded.device, "ambiguous_repeat", "a repeat can't be told from a second scan: it is held for a person", now)?;
+            self.alarm(
+                db,
+                &decoded.device,
+                "ambiguous_repeat",
+                "a repeat can't be told from a second scan: it is held for a person",
+                now,
+            )?;
         }
         Ok(if held { Placed::Held } else { Placed::New })
     }
@@ -330,7 +364,8 @@ impl Capture {
                 "INSERT INTO pending(lane, seq, tx, order8, posting, size, state) VALUES (?, ?, ?, ?, ?, ?, ?)",
             )?
             .execute(params![lane_id, seq, tx, order, posting.0, size, if write.held { 3 } else { 0 }])?;
-            let row = Row { key: RowKey { seq, tx }, order, size: u32::try_from(size).unwrap_or(u32::MAX), held: write.held };
+            let row =
+                Row { key: RowKey { seq, tx }, order, size: u32::try_from(size).unwrap_or(u32::MAX), held: write.held };
             rows.push((lane, row));
             epoch.rows_in += 1;
             epoch.bytes_in += size;
@@ -377,11 +412,18 @@ impl Capture {
         };
         let counter = Counter { last: epoch.last, floor: epoch.floor };
         let first = epoch.last.is_none();
-        let spot = |epoch, position, gap, late| Judged::At(Spot { epoch, position, mark: None, held: false, gap, late });
+        let spot =
+            |epoch, position, gap, late| Judged::At(Spot { epoch, position, mark: None, held: false, gap, late });
         Ok(match place(counter, position, stored, own_boot, ring) {
             Placement::Duplicate => Judged::Duplicate,
             Placement::Clash => {
-                self.alarm(db, &decoded.device, "clash", &format!("number {position} came again with other content"), now)?;
+                self.alarm(
+                    db,
+                    &decoded.device,
+                    "clash",
+                    &format!("number {position} came again with other content"),
+                    now,
+                )?;
                 Judged::Bad(format!("number {position} of epoch {} is stored with other content", epoch.text))
             }
             Placement::New { gap } => {
@@ -474,7 +516,13 @@ impl Capture {
     fn seen(&self, db: &Connection, source: i64, hash: &[u8; 16]) -> Sql<Option<Seen>> {
         db.prepare_cached("SELECT n, first_mono, last_mono, run, device_ms FROM seen WHERE source = ? AND hash = ?")?
             .query_row(params![source, hash], |r| {
-                Ok(Seen { n: r.get(0)?, first_mono: r.get(1)?, last_mono: r.get(2)?, run: r.get(3)?, device_ms: r.get(4)? })
+                Ok(Seen {
+                    n: r.get(0)?,
+                    first_mono: r.get(1)?,
+                    last_mono: r.get(2)?,
+                    run: r.get(3)?,
+                    device_ms: r.get(4)?,
+                })
             })
             .optional()
     }
@@ -511,7 +559,9 @@ impl Capture {
             }
         };
         let present = match present {
-            Some(epoch) => Some(load_epoch(db, "SELECT id, text, last, floor FROM epoch WHERE id = ?", params![epoch])?),
+            Some(epoch) => {
+                Some(load_epoch(db, "SELECT id, text, last, floor FROM epoch WHERE id = ?", params![epoch])?)
+            }
             None => None,
         };
         self.sources.insert(device.clone(), Source { id, present: present.flatten() });
@@ -588,8 +638,10 @@ impl Capture {
     fn keep_bad(&mut self, db: &Connection, sample: &Sample, reason: &str, now: Now) -> Sql<()> {
         let bytes = &sample.raw[..sample.raw.len().min(BAD_INPUT_BYTES)];
         let length = i64::try_from(sample.raw.len()).unwrap_or(i64::MAX);
-        db.prepare_cached("INSERT INTO bad_input(at, source, origin, reason, length, bytes) VALUES (?, ?, ?, ?, ?, ?)")?
-            .execute(params![now.wall.0, &*sample.source, &*sample.origin, reason, length, bytes])?;
+        db.prepare_cached(
+            "INSERT INTO bad_input(at, source, origin, reason, length, bytes) VALUES (?, ?, ?, ?, ?, ?)",
+        )?
+        .execute(params![now.wall.0, &*sample.source, &*sample.origin, reason, length, bytes])?;
         db.prepare_cached("DELETE FROM bad_input WHERE id <= ?")?.execute([db.last_insert_rowid() - BAD_INPUT_ROWS])?;
         self.alarm(db, &sample.source, "bad_input", &format!("{}: {reason}", sample.origin), now)
     }
@@ -696,21 +748,35 @@ fn load_epoch(db: &Connection, sql: &str, keys: &[&dyn rusqlite::ToSql]) -> Sql<
     db.prepare_cached(sql)?
         .query_row(keys, |r| {
             let text: String = r.get(1)?;
-            Ok(Epoch { id: r.get(0)?, text: text.into(), last: r.get(2)?, floor: r.get(3)?, rows_in: 0, bytes_in: 0, dirty: false })
+            Ok(Epoch {
+                id: r.get(0)?,
+                text: text.into(),
+                last: r.get(2)?,
+                floor: r.get(3)?,
+                rows_in: 0,
+                bytes_in: 0,
+                dirty: false,
+            })
         })
         .optional()
 }
 
 fn new_epoch(db: &Connection, source: i64, text: &str) -> Sql<Epoch> {
     db.execute("INSERT INTO epoch(source, text) VALUES (?, ?)", params![source, text])?;
-    Ok(Epoch { id: db.last_insert_rowid(), text: text.into(), last: None, floor: -1, rows_in: 0, bytes_in: 0, dirty: false })
+    Ok(Epoch {
+        id: db.last_insert_rowid(),
+        text: text.into(),
+        last: None,
+        floor: -1,
+        rows_in: 0,
+        bytes_in: 0,
+        dirty: false,
+    })
 }
 
 fn save_epoch(db: &Connection, epoch: &mut Epoch) -> Sql<()> {
-    db.prepare_cached(
-        "UPDATE epoch SET last = ?, rows_in = rows_in + ?, bytes_in = bytes_in + ? WHERE id = ?",
-    )?
-    .execute(params![epoch.last, epoch.rows_in, epoch.bytes_in, epoch.id])?;
+    db.prepare_cached("UPDATE epoch SET last = ?, rows_in = rows_in + ?, bytes_in = bytes_in + ? WHERE id = ?")?
+        .execute(params![epoch.last, epoch.rows_in, epoch.bytes_in, epoch.id])?;
     (epoch.rows_in, epoch.bytes_in, epoch.dirty) = (0, 0, false);
     Ok(())
 }

@@ -40,7 +40,8 @@ impl Clock {
     pub(super) fn quality(&mut self) -> &'static str {
         let at = instant();
         let fresh = self.synced.filter(|(looked, _)| at.duration_since(*looked) < LOOK_AGAIN);
-        let (_, synced) = *self.synced.insert(fresh.unwrap_or_else(|| (at, SYNCED.iter().any(|p| Path::new(p).exists()))));
+        let (_, synced) =
+            *self.synced.insert(fresh.unwrap_or_else(|| (at, SYNCED.iter().any(|p| Path::new(p).exists()))));
         if synced { "synced" } else { "unsynced" }
     }
 }

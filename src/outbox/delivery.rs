@@ -37,7 +37,8 @@ pub(super) fn freeze(
 ) -> Sql<Frozen> {
     let (postings, corrupt) = postings(db, site, route, rows)?;
     if !corrupt.is_empty() {
-        let reason = "the stored event does not match its checksum: the disk or the file was damaged, and it was not sent";
+        let reason =
+            "the stored event does not match its checksum: the disk or the file was damaged, and it was not sent";
         return Ok(Frozen::Unsendable { rows: corrupt, outcome: Outcome::new(Class::Corrupt, reason) });
     }
     let body = render(&route.config.format, &postings);
@@ -130,14 +131,25 @@ fn postings(db: &Connection, site: &str, route: &Route, rows: &[RowKey]) -> Sql<
 }
 
 /// Writes one action; returns the bytes of deliveries that reached their end.
-pub(super) fn apply(db: &Connection, site: &str, route: &Route, action: &Action, cause: &Cause, now: Millis) -> Sql<i64> {
+pub(super) fn apply(
+    db: &Connection,
+    site: &str,
+    route: &Route,
+    action: &Action,
+    cause: &Cause,
+    now: Millis,
+) -> Sql<i64> {
     match action {
         Action::Load { .. } | Action::Send { .. } => {} // the writer's own
         Action::Shrink { batch, rows } => {
             let (postings, _) = postings(db, site, route, rows)?;
             let sum = i64::from(crc32fast::hash(&render(&route.config.format, &postings)));
-            db.prepare_cached("UPDATE batch SET rows = ?, sum = ? WHERE lane = ? AND id = ?")?
-                .execute(params![pack(rows), sum, route.id, i64::try_from(*batch).unwrap_or(i64::MAX)])?;
+            db.prepare_cached("UPDATE batch SET rows = ?, sum = ? WHERE lane = ? AND id = ?")?.execute(params![
+                pack(rows),
+                sum,
+                route.id,
+                i64::try_from(*batch).unwrap_or(i64::MAX)
+            ])?;
         }
         Action::Close { batch } => {
             db.prepare_cached("DELETE FROM batch WHERE lane = ? AND id = ?")?
@@ -148,8 +160,10 @@ pub(super) fn apply(db: &Connection, site: &str, route: &Route, action: &Action,
                 .prepare_cached("DELETE FROM pending WHERE lane = ? AND seq = ? AND tx = ? RETURNING size")?
                 .query_row(params![route.id, row.seq, row.tx], |r| r.get(0))
                 .optional()?;
-            db.prepare_cached("INSERT OR REPLACE INTO done(seq, lane, tx, attempt, how, ref) VALUES (?, ?, ?, ?, ?, ?)")?
-                .execute(params![row.seq, route.id, row.tx, cause.attempt, class.name(), reference])?;
+            db.prepare_cached(
+                "INSERT OR REPLACE INTO done(seq, lane, tx, attempt, how, ref) VALUES (?, ?, ?, ?, ?, ?)",
+            )?
+            .execute(params![row.seq, route.id, row.tx, cause.attempt, class.name(), reference])?;
             return Ok(size.unwrap_or(0));
         }
         Action::Wait { row, until, class, tries, since } => {
@@ -189,7 +203,15 @@ pub(super) struct Cause {
 }
 
 /// Writes the attempt that an answer ended. Its excerpt is kept when there is something to explain.
-pub(super) fn attempt(db: &Connection, route: &Route, batch: u64, flight: Flight, answer: &Answer, cause: &Cause, now: Millis) -> Sql<()> {
+pub(super) fn attempt(
+    db: &Connection,
+    route: &Route,
+    batch: u64,
+    flight: Flight,
+    answer: &Answer,
+    cause: &Cause,
+    now: Millis,
+) -> Sql<()> {
     let worst = answer.outcomes.iter().map(|o| o.class).max().unwrap_or(Class::Unknown);
     let good = matches!(worst, Class::Delivered | Class::Duplicate);
     db.prepare_cached(
@@ -226,20 +248,32 @@ pub(super) fn load(db: &Connection, route: &Route, after: RowKey, limit: usize) 
 }
 
 fn row(r: &rusqlite::Row<'_>) -> Sql<Row> {
-    Ok(Row { key: RowKey { seq: r.get(0)?, tx: r.get(1)? }, order: r.get(2)?, size: r.get(3)?, held: r.get::<_, i64>(4)? == 3 })
+    Ok(Row {
+        key: RowKey { seq: r.get(0)?, tx: r.get(1)? },
+        order: r.get(2)?,
+        size: r.get(3)?,
+        held: r.get::<_, i64>(4)? == 3,
+    })
 }
 
 /// What a lane has to know of the time before this start.
 pub(super) fn saved(db: &Connection, route: &Route) -> Sql<(Vec<SavedBatch>, Vec<(Row, Exception)>)> {
-    let mut find = db.prepare("SELECT seq, tx, order8, size, state FROM pending WHERE lane = ? AND seq = ? AND tx = ?")?;
+    let mut find =
+        db.prepare("SELECT seq, tx, order8, size, state FROM pending WHERE lane = ? AND seq = ? AND tx = ?")?;
     let mut statement = db.prepare("SELECT id, attempt, first_sent, rows FROM batch WHERE lane = ? ORDER BY id")?;
     let mut batches = Vec::new();
     let mut found = statement.query([route.id])?;
     while let Some(r) = found.next()? {
         let keys = unpack(r.get_ref(3)?.as_blob().unwrap_or_default());
-        let rows = keys.iter().map(|k| find.query_row(params![route.id, k.seq, k.tx], row)).collect::<Result<_, _>>()?;
+        let rows =
+            keys.iter().map(|k| find.query_row(params![route.id, k.seq, k.tx], row)).collect::<Result<_, _>>()?;
         let batch = r.get::<_, i64>(0)?;
-        batches.push(SavedBatch { batch: batch.unsigned_abs(), rows, attempt: r.get(1)?, first_sent: Millis(r.get(2)?) });
+        batches.push(SavedBatch {
+            batch: batch.unsigned_abs(),
+            rows,
+            attempt: r.get(1)?,
+            first_sent: Millis(r.get(2)?),
+        });
     }
     let mut statement = db.prepare(
         "SELECT seq, tx, order8, size, state, not_before, tries, since FROM pending

@@ -108,7 +108,10 @@ const CACHE_KIB: i64 = 4_096;
 pub(super) fn open_read_only(dir: &Path) -> Result<Connection, StorageError> {
     let path = dir.join(DATABASE);
     if !path.exists() {
-        let missing = io::Error::new(io::ErrorKind::NotFound, "there is no outbox.db here: has a gateway run with this data_dir?");
+        let missing = io::Error::new(
+            io::ErrorKind::NotFound,
+            "there is no outbox.db here: has a gateway run with this data_dir?",
+        );
         return Err(StorageError::Directory(dir.display().to_string(), missing));
     }
     let db = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
@@ -117,7 +120,8 @@ pub(super) fn open_read_only(dir: &Path) -> Result<Connection, StorageError> {
 }
 
 fn migrate(db: &mut Connection, path: &Path) -> Result<(), StorageError> {
-    let found: usize = db.query_row("PRAGMA user_version", [], |r| r.get::<_, i64>(0))?.try_into().unwrap_or(usize::MAX);
+    let found: usize =
+        db.query_row("PRAGMA user_version", [], |r| r.get::<_, i64>(0))?.try_into().unwrap_or(usize::MAX);
     if found > MIGRATIONS.len() {
         return Err(StorageError::Newer { path: path.display().to_string(), found, known: MIGRATIONS.len() });
     }
@@ -138,7 +142,8 @@ fn begin_run(db: &mut Connection) -> Result<i64, StorageError> {
     db.execute("INSERT INTO run(boot, at) VALUES (?, unixepoch() * 1000)", params![boot.trim()])?;
     let run = db.last_insert_rowid();
     // A run that no event refers to any more has nothing to tell.
-    let oldest: Option<i64> = db.query_row("SELECT run FROM event ORDER BY seq LIMIT 1", [], |r| r.get(0)).optional()?;
+    let oldest: Option<i64> =
+        db.query_row("SELECT run FROM event ORDER BY seq LIMIT 1", [], |r| r.get(0)).optional()?;
     db.execute("DELETE FROM run WHERE id < ?", [oldest.unwrap_or(run)])?;
     Ok(run)
 }

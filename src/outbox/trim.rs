@@ -11,7 +11,12 @@ const BITE: i64 = 2_000;
 const SEEN_MS: i64 = 90 * 86_400_000;
 
 /// Takes one bite off the oldest end, if it is old or too much; returns the events removed.
-pub(super) fn bite(db: &Connection, config: &Config, pending_bytes: i64, now: Millis) -> Result<usize, rusqlite::Error> {
+pub(super) fn bite(
+    db: &Connection,
+    config: &Config,
+    pending_bytes: i64,
+    now: Millis,
+) -> Result<usize, rusqlite::Error> {
     let oldest: Option<i64> = db.query_row("SELECT min(seq) FROM event", [], |r| r.get(0))?;
     let Some(oldest) = oldest else { return Ok(0) };
     let open = "SELECT min(seq) FROM (SELECT (SELECT min(seq) FROM pending WHERE lane = lane.id) AS seq FROM lane)";

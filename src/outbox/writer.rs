@@ -106,7 +106,11 @@ impl Writer {
                 |r| r.get::<_, i64>(0),
             )?;
             if !batches.is_empty() {
-                tracing::info!(lane = config.id, batches = batches.len(), "batches were under way at the last stop: resending them under their keys");
+                tracing::info!(
+                    lane = config.id,
+                    batches = batches.len(),
+                    "batches were under way at the last stop: resending them under their keys"
+                );
             }
             let mut lane = Lane::new(config, opened.run.unsigned_abs());
             lane.restore(batches, exceptions, next.unsigned_abs(), now.wall);
@@ -247,8 +251,8 @@ impl Writer {
     }
 
     fn commit_due(&self) -> bool {
-        let captures = !self.waiting.is_empty()
-            && (self.waiting_samples >= GROUP || self.last_commit.elapsed() >= self.pace());
+        let captures =
+            !self.waiting.is_empty() && (self.waiting_samples >= GROUP || self.last_commit.elapsed() >= self.pace());
         let lazy = self.lazy_since.is_some_and(|since| since.elapsed() >= LAZY);
         captures || lazy || self.wants_to_send() || (self.stopping && self.has_work())
     }
@@ -329,11 +333,17 @@ impl Writer {
     }
 
     #[expect(clippy::type_complexity, reason = "what became of each sample, and the rows of each lane")]
-    fn capture_all(&mut self, waiting: &[Waiting], now: Now, quality: &str) -> Result<(Vec<Vec<Placed>>, Vec<Vec<Row>>), rusqlite::Error> {
+    fn capture_all(
+        &mut self,
+        waiting: &[Waiting],
+        now: Now,
+        quality: &str,
+    ) -> Result<(Vec<Vec<Placed>>, Vec<Vec<Row>>), rusqlite::Error> {
         let mut rows = Vec::new();
         let mut placed = Vec::with_capacity(waiting.len());
         for waiting in waiting {
-            let of_one = waiting.samples.iter().map(|sample| self.capture.sample(&self.db, sample, now, quality, &mut rows));
+            let of_one =
+                waiting.samples.iter().map(|sample| self.capture.sample(&self.db, sample, now, quality, &mut rows));
             placed.push(of_one.collect::<Result<Vec<_>, _>>()?);
         }
         let mut by_lane = vec![Vec::new(); self.lanes.len()];
@@ -372,7 +382,12 @@ impl Writer {
                         outgoing.push(ready);
                     }
                     Frozen::Unsendable { rows, outcome } => {
-                        tracing::error!(lane = route.config.id, rows = rows.len(), reason = outcome.reason, "rows need a person");
+                        tracing::error!(
+                            lane = route.config.id,
+                            rows = rows.len(),
+                            reason = outcome.reason,
+                            "rows need a person"
+                        );
                         self.step(lane, Input::Unsendable { batch, rows, outcome }, &cause)?;
                     }
                 }
@@ -381,7 +396,13 @@ impl Writer {
             let route = &self.capture.routes[lane];
             let bytes = apply(&self.db, &self.capture.site, route, action, &cause, now.wall)?;
             if let Action::Reject { row, outcome, .. } = action {
-                tracing::warn!(lane = route.config.id, seq = row.seq, class = outcome.class.name(), reason = outcome.reason, "rejected: its subject is parked");
+                tracing::warn!(
+                    lane = route.config.id,
+                    seq = row.seq,
+                    class = outcome.class.name(),
+                    reason = outcome.reason,
+                    "rejected: its subject is parked"
+                );
             }
             if matches!(action, Action::Settle { .. }) {
                 out[lane].0 += 1;
