@@ -97,6 +97,12 @@ pub fn batch_id(postings: &[Id]) -> Id {
     Id::of(&fields)
 }
 
+/// The W3C span id of one attempt to post: the first 8 bytes of SHA-256 over posting and attempt (semantics 1.5).
+pub fn span_id(posting: Id, attempt: u32) -> [u8; 8] {
+    let hash = digest(&["floorgate/span/1", &posting.to_string(), &attempt.to_string()]);
+    hash[..8].try_into().expect("8 of 32 bytes are 8 bytes")
+}
+
 /// The short form of a posting for narrow reference fields: "FG" and 70 bits of its hash in Crockford base32.
 pub fn short_ref(event: Id, system: &str, tx_type: &str, revision: u32) -> String {
     const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
@@ -141,6 +147,8 @@ mod tests {
         assert_eq!(posting_id(event, "erp", "goods_issue", 0).to_string(), "5d5f5c7d-bf6e-879a-b6e2-a74afa96e7d1");
         assert_eq!(posting_id(event, "erp", "goods_issue", 1).to_string(), "e7681f86-49a1-8d7c-8fac-f6c8bb7ea370");
         assert_eq!(short_ref(event, "erp", "goods_issue", 0), "FGBNFNRZDZDT3SMD");
+        let span = span_id(posting_id(event, "erp", "goods_issue", 0), 1);
+        assert_eq!(u64::from_be_bytes(span), 0x8e7d_ce6b_8c38_66f7);
         let hex: String = canon(&["floorgate/event/1", "HAM1"]).iter().map(|b| format!("{b:02x}")).collect();
         assert_eq!(hex, "00000011666c6f6f72676174652f6576656e742f310000000448414d31");
     }

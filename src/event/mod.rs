@@ -7,7 +7,7 @@ mod sample;
 mod time;
 
 pub use key::{
-    Id, batch_id, derived_event_id, device_event_id, order_key, posting_id, sha256_hex, short_hash, short_ref,
+    Id, batch_id, derived_event_id, device_event_id, order_key, posting_id, sha256_hex, short_hash, short_ref, span_id,
 };
 pub use sample::{Decoded, DeviceEvent, Fields, Position, Redelivery, Repeat, Sample, Undecodable, Value, is_valid_id};
 pub use time::{Millis, Now};

@@ -12,4 +12,4 @@ pub use answer::{AnswerShape, Reply, classify};
 pub use config::{Config, Worth};
 pub use machine::{Action, Exception, Input, Lane, Row, RowKey, SavedBatch, WINDOW};
 pub use outcome::{Answer, Class, Outcome, Outgoing};
-pub use render::{Format, Posting, RENDERER, render};
+pub use render::{Format, Posting, RENDERER, render, size};

@@ -1,0 +1,40 @@
+//! Retry-After (RFC 9110, 10.2.3), in both forms.
+
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+
+/// No target keeps us away longer than this at one go, in seconds.
+const MOST_S: u64 = 3_600;
+
+/// A target that wants less gets this, in seconds: a zero would make a tight loop of us.
+const LEAST_S: u64 = 1;
+
+/// When a target asks us to stay away and no usable time comes with it, in seconds.
+const DEFAULT_S: u64 = 30;
+
+/// The three forms of an HTTP date that a recipient must read (RFC 9110, 5.6.7).
+const DATES: [&str; 3] = ["%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT", "%a %b %e %H:%M:%S %Y"];
+
+/// Milliseconds to stay away, for a 429 or 503. A date counts from the answer's own `date`: our clock may be wrong.
+pub(super) fn wait_ms(status: u16, retry_after: Option<&str>, date: Option<&str>) -> Option<u64> {
+    let asked = retry_after.map(str::trim).and_then(|text| seconds(text).or_else(|| until(text, date)));
+    let throttled = (status == 429).then_some(DEFAULT_S);
+    asked.or(throttled).map(|s| s.clamp(LEAST_S, MOST_S) * 1_000)
+}
+
+fn seconds(text: &str) -> Option<u64> {
+    let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    digits.then(|| text.parse().unwrap_or(u64::MAX))
+}
+
+fn until(text: &str, date: Option<&str>) -> Option<u64> {
+    let end = http_date(text)?;
+    let Some(start) = date.map(str::trim).and_then(http_date) else { return Some(DEFAULT_S) };
+    Some(u64::try_from(end.saturating_sub(start)).unwrap_or(0))
+}
+
+/// Seconds since 1970.
+fn http_date(text: &str) -> Option<i64> {
+    let date = DATES.iter().find_map(|form| DateTime::strptime(form, text).ok())?;
+    TimeZone::UTC.to_timestamp(date).ok().map(jiff::Timestamp::as_second)
+}

@@ -1,0 +1,307 @@
+use proptest::prelude::*;
+
+use super::*;
+
+fn keys(n: u8) -> Vec<Id> {
+    (1..=n).map(|i| Id([i; 16])).collect()
+}
+
+fn shape(items: Option<&str>) -> AnswerShape {
+    AnswerShape {
+        items: items.map(str::to_owned),
+        key: "/key".into(),
+        status: "/status".into(),
+        reason: "/reason".into(),
+        reference: "/reference".into(),
+    }
+}
+
+fn http(status: u16, content_type: &str, body: &str) -> Reply {
+    Reply::Http {
+        status,
+        content_type: content_type.into(),
+        retry_after: None,
+        date: None,
+        body: body.as_bytes().to_vec(),
+    }
+}
+
+fn json(status: u16, body: &str) -> Reply {
+    http(status, "application/json", body)
+}
+
+fn classes(answer: &Answer) -> Vec<Class> {
+    answer.outcomes.iter().map(|o| o.class).collect()
+}
+
+/// One result for key `i`, with further members.
+fn result(i: u8, more: &str) -> String {
+    format!(r#"{{"key":"{}",{more}}}"#, Id([i; 16]))
+}
+
+fn results(items: &[String]) -> String {
+    format!(r#"{{"results":[{}]}}"#, items.join(","))
+}
+
+#[test]
+fn a_status_that_speaks_of_the_whole_batch_gives_each_row_its_class() {
+    use Class::{Auth, Conflict, Contract, Delivered, KeyClash, Throttled, Unknown, Validation};
+    let (expected, none) = (Some("/results"), None);
+    let reuse = r#"{"type":"https://erp.example/problems/idempotency-key-reuse","title":"key reused"}"#;
+    let outstanding = r#"{"type":"https://erp.example/problems/outstanding-request"}"#;
+    for (status, items, content_type, body, rows, class) in [
+        (200, none, "application/json", "{}", 2, Delivered),
+        (200, none, "", "", 2, Delivered),
+        (201, none, "text/plain", "made", 2, Delivered),
+        (204, none, "", "", 2, Delivered),
+        (200, none, "text/html", "<html>log in</html>", 2, Unknown),
+        (200, expected, "text/html", r#"{"results":[]}"#, 2, Unknown),
+        (200, expected, "application/json", r#"{"results":[{"key""#, 2, Unknown),
+        (200, expected, "application/json", "", 2, Unknown),
+        (200, expected, "application/json", r#"{"other":[]}"#, 2, Unknown),
+        (200, expected, "application/json", r#"{"results":{}}"#, 2, Unknown),
+        (201, expected, "application/json", "[]", 2, Unknown),
+        (202, none, "", "", 2, Unknown),
+        (202, expected, "application/json", "{}", 2, Unknown),
+        (203, none, "", "", 2, Unknown),
+        (204, expected, "", "", 2, Unknown),
+        (207, none, "application/json", "[]", 2, Unknown),
+        (301, none, "", "", 2, Contract),
+        (302, expected, "text/html", "", 2, Contract),
+        (303, none, "", "", 2, Contract),
+        (307, none, "", "", 2, Contract),
+        (308, none, "", "", 2, Contract),
+        (400, expected, "application/json", r#"{"title":"bad"}"#, 2, Validation),
+        (400, none, "text/html", "<h1>bad</h1>", 1, Validation),
+        (400, expected, "application/json", r#"{"results":[]}"#, 2, Validation),
+        (401, none, "", "", 2, Auth),
+        (403, expected, "text/html", "", 2, Auth),
+        (404, none, "", "", 2, Contract),
+        (405, none, "", "", 2, Contract),
+        (406, none, "", "", 2, Contract),
+        (408, none, "", "", 2, Unknown),
+        (409, none, "", "", 2, Unknown),
+        (409, none, "application/problem+json", outstanding, 2, Conflict),
+        (410, none, "", "", 2, Contract),
+        (412, none, "", "", 2, Unknown),
+        (413, none, "text/html", "", 2, Validation),
+        (415, none, "", "", 2, Contract),
+        (418, none, "", "", 2, Contract),
+        (422, expected, "application/json", "{}", 2, Validation),
+        (422, none, "application/problem+json", reuse, 1, KeyClash),
+        (422, none, "application/problem+json", reuse, 2, Validation),
+        (423, none, "", "", 2, Conflict),
+        (425, none, "", "", 2, Conflict),
+        (429, none, "", "", 2, Throttled),
+        (500, none, "", "", 2, Unknown),
+        (501, none, "", "", 2, Unknown),
+        (502, none, "text/html", "", 2, Unknown),
+        (503, none, "", "", 2, Unknown),
+        (504, none, "", "", 2, Unknown),
+        (599, none, "", "", 2, Unknown),
+    ] {
+        let answer = classify(&http(status, content_type, body), &shape(items), &keys(rows));
+        assert_eq!(classes(&answer), vec![class; rows.into()], "{status} {content_type} {body}");
+        assert!(answer.whole, "{status} spoke of the batch");
+        assert_eq!(answer.status, Some(status));
+    }
+}
+
+#[test]
+fn without_an_answer_what_left_decides() {
+    let answer = classify(&Reply::NotSent("connection refused".into()), &shape(None), &keys(2));
+    assert_eq!(classes(&answer), [Class::Transient; 2]);
+    assert_eq!(answer.outcomes[0].reason, "not sent: connection refused");
+    let answer = classify(&Reply::Lost("timed out".into()), &shape(None), &keys(2));
+    assert_eq!(classes(&answer), [Class::Unknown; 2]);
+    assert_eq!(answer.outcomes[0].reason, "sent, but no whole answer came: timed out");
+    assert!(answer.whole);
+    assert_eq!((answer.status, answer.excerpt.as_str()), (None, "timed out"));
+}
+
+#[test]
+fn each_status_word_of_an_item_has_its_class() {
+    for (more, class, reason) in [
+        (r#""status":"posted""#, Class::Delivered, "the ERP says: posted"),
+        (r#""status":"ok""#, Class::Delivered, "the ERP says: ok"),
+        (r#""status":"created""#, Class::Delivered, "the ERP says: created"),
+        (r#""status":"delivered""#, Class::Delivered, "the ERP says: delivered"),
+        (r#""status":"duplicate""#, Class::Duplicate, "the ERP says: duplicate"),
+        (
+            r#""status":"rejected","reason":"unknown_item","message":"item X is not known""#,
+            Class::Validation,
+            "the ERP says: unknown_item: item X is not known",
+        ),
+        (r#""status":"rejected""#, Class::Validation, "the ERP says: rejected"),
+        (r#""status":"rejected","reason":"key_reused""#, Class::KeyClash, "the ERP says: key_reused"),
+        (r#""status":"retry""#, Class::Transient, "the ERP says: retry"),
+        (r#""status":"retry","reason":"busy""#, Class::Transient, "the ERP says: busy"),
+        (r#""status":"retry","reason":"lane_blocked""#, Class::NotAttempted, "the ERP says: lane_blocked"),
+        (r#""status":"retry","reason":"concurrent""#, Class::Conflict, "the ERP says: concurrent"),
+        (r#""status":"accepted""#, Class::Unknown, "the ERP accepted it for later without a handle to ask by"),
+        (
+            r#""status":"fine","message":"all good""#,
+            Class::Unknown,
+            "the ERP says \"fine\", which is no status this gateway knows: all good",
+        ),
+        (r#""status":7"#, Class::Unknown, "the ERP's answer gives this item no status"),
+        (r#""reason":"x""#, Class::Unknown, "the ERP's answer gives this item no status: x"),
+    ] {
+        let answer = classify(&json(200, &results(&[result(1, more)])), &shape(Some("/results")), &keys(1));
+        assert_eq!((answer.outcomes[0].class, answer.outcomes[0].reason.as_str()), (class, reason), "{more}");
+        assert!(!answer.whole);
+    }
+}
+
+#[test]
+fn items_are_matched_by_key_in_any_order_and_keep_their_reference() {
+    let body = results(&[
+        result(2, r#""status":"duplicate","reference":4711"#),
+        result(1, r#""status":"posted","reference":"GI-1""#),
+    ]);
+    for status in [200, 201, 207] {
+        let answer = classify(&json(status, &body), &shape(Some("/results")), &keys(2));
+        assert_eq!(classes(&answer), [Class::Delivered, Class::Duplicate]);
+        let references: Vec<Option<&str>> = answer.outcomes.iter().map(|o| o.reference.as_deref()).collect();
+        assert_eq!(references, [Some("GI-1"), Some("4711")]);
+    }
+}
+
+#[test]
+fn a_missing_or_doubled_item_is_unknown_and_a_strange_one_is_noted() {
+    let body = results(&[
+        result(1, r#""status":"posted""#),
+        result(3, r#""status":"posted""#),
+        result(3, r#""status":"rejected""#),
+        result(9, r#""status":"posted""#),
+        r#"{"key":"what","status":"posted"}"#.into(),
+    ]);
+    let answer = classify(&json(200, &body), &shape(Some("/results")), &keys(3));
+    assert_eq!(classes(&answer), [Class::Delivered, Class::Unknown, Class::Unknown]);
+    assert_eq!(answer.outcomes[1].reason, "the ERP's answer does not name this item");
+    assert_eq!(answer.outcomes[2].reason, "the ERP's answer names this item twice");
+    let note = "[2 of the results at /results have a key that was not in the batch] {";
+    assert!(answer.excerpt.starts_with(note), "{}", answer.excerpt);
+}
+
+#[test]
+fn a_refused_request_may_still_speak_of_its_items() {
+    let body =
+        results(&[result(1, r#""status":"retry","reason":"lane_blocked""#), result(2, r#""status":"rejected""#)]);
+    for (status, believed) in [(400, true), (409, true), (422, true), (429, false), (500, false), (503, false)] {
+        let answer = classify(&json(status, &body), &shape(Some("/results")), &keys(2));
+        assert_eq!(!answer.whole, believed, "{status}");
+        if believed {
+            assert_eq!(classes(&answer), [Class::NotAttempted, Class::Validation], "{status}");
+        }
+    }
+}
+
+#[test]
+fn pointers_reach_a_list_at_the_root_and_nested_members() {
+    let shape = AnswerShape {
+        items: Some(String::new()),
+        key: "/ref/key".into(),
+        status: "/state".into(),
+        reason: "/why".into(),
+        reference: "/doc".into(),
+    };
+    let body = format!(r#"[{{"ref":{{"key":"{}"}},"state":"rejected","why":"closed","doc":null}}]"#, Id([1; 16]));
+    let answer = classify(&json(200, &body), &shape, &keys(1));
+    assert_eq!(answer.outcomes, [Outcome::new(Class::Validation, "the ERP says: closed")]);
+}
+
+#[test]
+fn a_problem_document_tells_the_analyst_why() {
+    let body = r#"{"type":"about:blank","title":"period closed","detail":"October is closed"}"#;
+    let answer = classify(&http(422, "application/problem+json", body), &shape(None), &keys(1));
+    let reason = "the ERP refuses the request (HTTP 422): period closed: October is closed";
+    assert_eq!(answer.outcomes[0].reason, reason);
+    assert_eq!(answer.excerpt, body);
+}
+
+#[test]
+fn retry_after_counts_from_the_answer_s_own_date() {
+    let sent = Some("Sun, 23 Nov 2025 14:00:00 GMT");
+    for (status, retry_after, date, wait) in [
+        (429, Some("7"), None, Some(7_000)),
+        (429, Some(" 7 "), None, Some(7_000)),
+        (429, None, sent, Some(30_000)),
+        (429, Some("soon"), sent, Some(30_000)),
+        (429, Some("-5"), sent, Some(30_000)),
+        (429, Some("0"), None, Some(1_000)),
+        (429, Some("86400"), None, Some(3_600_000)),
+        (429, Some("99999999999999999999999"), None, Some(3_600_000)),
+        (429, Some("Sun, 23 Nov 2025 14:01:30 GMT"), sent, Some(90_000)),
+        (429, Some("Sunday, 23-Nov-25 14:01:30 GMT"), sent, Some(90_000)),
+        (429, Some("Sun Nov 23 14:01:30 2025"), sent, Some(90_000)),
+        (429, Some("Sun, 23 Nov 2025 13:59:00 GMT"), sent, Some(1_000)),
+        (429, Some("Mon, 24 Nov 2025 14:00:00 GMT"), sent, Some(3_600_000)),
+        (429, Some("Sun, 23 Nov 2025 14:01:30 GMT"), None, Some(30_000)),
+        (429, Some("Sun, 23 Nov 2025 14:01:30 GMT"), Some("today"), Some(30_000)),
+        (503, Some("120"), None, Some(120_000)),
+        (503, Some("Sun, 23 Nov 2025 14:01:30 GMT"), sent, Some(90_000)),
+        (503, None, sent, None),
+        (503, Some("later"), sent, None),
+        (200, Some("120"), None, None),
+        (500, Some("120"), None, None),
+    ] {
+        let reply = Reply::Http {
+            status,
+            content_type: String::new(),
+            retry_after: retry_after.map(str::to_owned),
+            date: date.map(str::to_owned),
+            body: Vec::new(),
+        };
+        let answer = classify(&reply, &shape(None), &keys(1));
+        assert_eq!(answer.retry_after_ms, wait, "{status} {retry_after:?} {date:?}");
+    }
+}
+
+#[test]
+fn what_is_kept_of_an_answer_is_bounded_and_harmless_on_a_terminal() {
+    let answer = classify(&json(500, &"ä".repeat(3_000)), &shape(None), &keys(1));
+    assert_eq!(answer.excerpt, "ä".repeat(Answer::EXCERPT / 2));
+    let answer = classify(&json(500, "\u{1b}[2Jgone"), &shape(None), &keys(1));
+    assert_eq!(answer.excerpt, "\u{fffd}[2Jgone");
+    let long = results(&[result(1, &format!(r#""status":"rejected","reason":"{}""#, "x".repeat(9_000)))]);
+    let answer = classify(&json(200, &long), &shape(Some("/results")), &keys(1));
+    assert!(answer.outcomes[0].reason.len() < 600);
+}
+
+/// Bodies between noise and nearly right.
+fn any_body() -> impl Strategy<Value = Vec<u8>> {
+    let word = prop::sample::select(vec!["posted", "duplicate", "rejected", "retry", "accepted", "ä", ""]);
+    let item = (0u8..6, word).prop_map(|(i, word)| result(i, &format!(r#""status":"{word}","reason":"{word}""#)));
+    let listed = (prop::collection::vec(item, 0..8), any::<prop::sample::Index>(), any::<bool>()).prop_map(
+        |(items, cut, whole)| {
+            let body = results(&items).into_bytes();
+            let end = if whole { body.len() } else { cut.index(body.len()) };
+            body[..end].to_vec()
+        },
+    );
+    prop_oneof![prop::collection::vec(any::<u8>(), 0..4_000), any::<String>().prop_map(String::into_bytes), listed]
+}
+
+proptest! {
+    #[test]
+    fn whatever_comes_each_key_gets_one_outcome(
+        status in 100u16..1_000,
+        content_type in prop::sample::select(vec!["application/json", "text/html", ""]),
+        retry_after in prop::option::of(".{0,40}"),
+        date in prop::option::of(".{0,40}"),
+        body in any_body(),
+        items in prop::option::of(prop::sample::select(vec!["/results", "", "/results/0", "nonsense"])),
+        rows in 0u8..5,
+    ) {
+        let content_type = content_type.to_owned();
+        let reply = Reply::Http { status, content_type, retry_after, date, body };
+        let answer = classify(&reply, &shape(items), &keys(rows));
+        prop_assert_eq!(answer.outcomes.len(), usize::from(rows));
+        prop_assert!(answer.excerpt.len() <= Answer::EXCERPT);
+        prop_assert!(answer.retry_after_ms.is_none_or(|ms| (1_000..=3_600_000).contains(&ms)));
+        let done = |o: &Outcome| matches!(o.class, Class::Delivered | Class::Duplicate);
+        let may = matches!(status, 200 | 201 | 204 | 207 | 400 | 404 | 405 | 409 | 413 | 415 | 422);
+        prop_assert!(may || !answer.outcomes.iter().any(done), "{} can't prove an effect", status);
+    }
+}
