@@ -67,3 +67,71 @@ fn run_from(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     }
 }
+
+#[cfg(all(test, feature = "sim"))]
+mod tests {
+    use super::*;
+
+    fn exit(arguments: &[&str]) -> ExitCode {
+        run_from(["floorgate"].iter().chain(arguments).map(OsString::from))
+    }
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn wrong_usage_ends_with_64_and_help_with_0() {
+        let cases: [(&[&str], Exit); 6] = [
+            (&["chekc"], Exit::Usage),
+            (&["check", "--rate", "0"], Exit::Usage),
+            (&["completions"], Exit::Usage),
+            (&["--version"], Exit::Clean),
+            (&["check", "--help"], Exit::Clean),
+            (&["check", "--config", "no/such.toml"], Exit::Config),
+        ];
+        for (arguments, expected) in cases {
+            assert_eq!(exit(arguments), expected.into(), "{arguments:?}");
+        }
+    }
+
+    #[test]
+    fn every_verb_shows_examples() {
+        for verb in Cli::command().get_subcommands().filter(|v| !v.has_subcommands()) {
+            let help = verb.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let example = format!("\n  floorgate {}", verb.get_name());
+            let nested = help.contains("\n  floorgate ") && help.contains(&format!(" {}", verb.get_name()));
+            assert!(help.contains("Examples:") && (help.contains(&example) || nested), "{}: {help}", verb.get_name());
+        }
+    }
+
+    /// The help of every verb, as `docs/cli.md` shows it.
+    fn reference() -> String {
+        let mut command = Cli::command().term_width(90).disable_help_subcommand(true);
+        command.build();
+        let mut text = "# Command line\n\nWritten from the help texts: `FLOORGATE_RENEW=1 cargo test --lib cli_reference` renews it.\n".to_owned();
+        sections(&mut command, "floorgate", &mut text);
+        text
+    }
+
+    fn sections(command: &mut clap::Command, name: &str, text: &mut String) {
+        let help = command.render_long_help().to_string();
+        let help: Vec<&str> = help.lines().map(str::trim_end).collect();
+        *text += &["\n## `", name, "`\n\n```text\n", help.join("\n").trim_end(), "\n```\n"].concat();
+        for verb in command.get_subcommands_mut() {
+            let name = format!("{name} {}", verb.get_name());
+            sections(verb, &name, text);
+        }
+    }
+
+    #[test]
+    fn cli_reference_is_up_to_date() {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/cli.md");
+        if std::env::var_os("FLOORGATE_RENEW").is_some() {
+            std::fs::write(&path, reference()).expect("docs/cli.md can be written");
+        }
+        let written = std::fs::read_to_string(&path).unwrap_or_default();
+        assert_eq!(written, reference(), "stale: FLOORGATE_RENEW=1 cargo test --lib cli_reference renews docs/cli.md");
+    }
+}
