@@ -130,8 +130,8 @@ pub enum Action {
         /// When the first attempt left.
         first_sent: Millis,
     },
-    /// Only these rows of the batch are still unresolved.
-    Shrink {
+    /// The attempt is over, and what came of these rows of it is unknown; the others are resolved.
+    Unknown {
         /// The batch.
         batch: u64,
         /// What remains of it, in order.
@@ -551,9 +551,7 @@ impl Lane {
             actions.push(Action::Close { batch });
             return;
         }
-        if open.len() < flight.rows.len() {
-            actions.push(Action::Shrink { batch, rows: open.clone() });
-        }
+        actions.push(Action::Unknown { batch, rows: open.clone() });
         flight.rows = open;
         flight.resend_at = Some(now.plus(self.backoff(flight.attempt)));
         self.flights.insert(batch, flight);
@@ -589,7 +587,7 @@ impl Lane {
         self.jitter.u64(0..=doubled.min(self.config.retry_max_ms))
     }
 
-    /// Puts a row back in line; it is `ready` on disk again once its batch is closed or shrunk.
+    /// Puts a row back in line; it is `ready` on disk again once its batch is closed or without it.
     fn again(&mut self, row: RowKey, class: Class, until: Millis, now: Millis, actions: &mut Vec<Action>) {
         let Some(slot) = self.rows.get(&row).copied() else { return };
         if self.parked.contains_key(&slot.row.order) {

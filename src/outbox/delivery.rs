@@ -58,7 +58,7 @@ pub(super) fn freeze(
                           this was unresolved. Look in the target whether it was posted";
             return Ok(Frozen::Unsendable { rows: rows.to_vec(), outcome: Outcome::new(Class::Unresolvable, reason) });
         }
-        db.prepare_cached("UPDATE batch SET attempt = ?, last_sent = ? WHERE lane = ? AND id = ?")?
+        db.prepare_cached("UPDATE batch SET attempt = ?, last_sent = ?, unknown = NULL WHERE lane = ? AND id = ?")?
             .execute(params![attempt, now.0, route.id, number])?;
     }
     let keys: Vec<Id> = postings.iter().map(|p| p.key).collect();
@@ -141,15 +141,18 @@ pub(super) fn apply(
 ) -> Sql<i64> {
     match action {
         Action::Load { .. } | Action::Send { .. } => {} // the writer's own
-        Action::Shrink { batch, rows } => {
-            let (postings, _) = postings(db, site, route, rows)?;
-            let sum = i64::from(crc32fast::hash(&render(&route.config.format, &postings)));
-            db.prepare_cached("UPDATE batch SET rows = ?, sum = ? WHERE lane = ? AND id = ?")?.execute(params![
-                pack(rows),
-                sum,
-                route.id,
-                i64::try_from(*batch).unwrap_or(i64::MAX)
-            ])?;
+        Action::Unknown { batch, rows } => {
+            let (number, packed) = (i64::try_from(*batch).unwrap_or(i64::MAX), pack(rows));
+            let before: Option<Vec<u8>> = db
+                .prepare_cached("UPDATE batch SET unknown = ? WHERE lane = ? AND id = ? RETURNING rows")?
+                .query_row(params![now.0, route.id, number], |r| r.get(0))
+                .optional()?;
+            if before.is_some_and(|before| before != packed) {
+                let (postings, _) = postings(db, site, route, rows)?;
+                let sum = i64::from(crc32fast::hash(&render(&route.config.format, &postings)));
+                db.prepare_cached("UPDATE batch SET rows = ?, sum = ? WHERE lane = ? AND id = ?")?
+                    .execute(params![packed, sum, route.id, number])?;
+            }
         }
         Action::Close { batch } => {
             db.prepare_cached("DELETE FROM batch WHERE lane = ? AND id = ?")?

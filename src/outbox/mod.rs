@@ -9,6 +9,8 @@ mod clock;
 mod delivery;
 mod open;
 pub mod read;
+#[cfg(test)]
+mod tests;
 mod trim;
 mod writer;
 

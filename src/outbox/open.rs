@@ -87,6 +87,7 @@ pub(super) fn open(dir: &Path, synchronous_normal: bool) -> Result<Opened, Stora
     migrate(&mut db, &path)?;
     sync_dir(dir).map_err(|e| StorageError::Directory(shown, e))?;
 
+    db.execute("UPDATE batch SET unknown = unixepoch() * 1000 WHERE unknown IS NULL", [])?;
     let run = begin_run(&mut db)?;
     let incarnation = db.query_row("SELECT v FROM meta WHERE k = 'incarnation'", [], |r| r.get(0))?;
     let last_wall = db.query_row(

@@ -1,1 +1,243 @@
 //! Reading the outbox beside its writer: read-only, from a running gateway, a stopped one, or a copy.
+
+use std::path::Path;
+
+use rusqlite::{Connection, params};
+use serde::Serialize;
+
+use crate::outbox::StorageError;
+use crate::outbox::open::{DATABASE, disk_bytes, open_read_only};
+use crate::outbox::trim::used_bytes;
+
+/// The present rate is taken over this many of the last events.
+const RATE_WINDOW: i64 = 10_000;
+/// Dead letters shown.
+const LETTERS: i64 = 10;
+
+/// How the outbox stands. Times are UTC milliseconds, sizes bytes.
+#[derive(Debug, Clone, Serialize)]
+pub struct Status {
+    /// Rows by lane and state.
+    pub lanes: Vec<LaneStatus>,
+    /// Bytes of deliveries that are not at their end: what `max_size` bounds.
+    pub pending_bytes: i64,
+    /// Database, WAL and index files.
+    pub file_bytes: u64,
+    /// Of these, bytes that hold something.
+    pub used_bytes: i64,
+    /// What the file system still has.
+    pub disk_free_bytes: Option<u64>,
+    /// Events stored, delivered ones included.
+    pub events: i64,
+    /// Recorded time of the newest event.
+    pub newest_at: Option<i64>,
+    /// Events a second over the last ones, up to `now`.
+    pub rate_per_second: f64,
+    /// Bytes that one event adds, about, over the same events.
+    pub bytes_per_event: f64,
+    /// Dead letters in all.
+    pub dead_letters: i64,
+    /// The oldest of them.
+    pub letters: Vec<Letter>,
+    /// Samples that could not be read, by source and reason, of the ones kept.
+    pub bad_input: Vec<BadInput>,
+    /// Troubles counted since the database was made: duplicates, gaps, late, clashes, restarts.
+    pub counts: Vec<Count>,
+}
+
+/// One lane's rows by state.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct LaneStatus {
+    /// Lane id.
+    pub lane: String,
+    /// System id.
+    pub system: String,
+    /// May be taken, or behind another row of its subject.
+    pub ready: i64,
+    /// On its way: sent, and not answered.
+    pub sending: i64,
+    /// May have had effect: resent under its key.
+    pub unknown: i64,
+    /// Had no effect, goes again later.
+    pub waiting: i64,
+    /// Needs a person.
+    pub rejected: i64,
+    /// Not sent at all until a person decides.
+    pub held: i64,
+    /// Reached its effect.
+    pub delivered: i64,
+    /// Recorded time of the oldest row that isn't delivered.
+    pub oldest_at: Option<i64>,
+}
+
+/// A row that needs a person.
+#[derive(Debug, Clone, Serialize)]
+pub struct Letter {
+    /// Lane id.
+    pub lane: String,
+    /// Commit sequence of the event.
+    pub seq: i64,
+    /// Kind of the event.
+    pub kind: String,
+    /// Its subject; parked until this is resolved.
+    pub subject: String,
+    /// When it was rejected.
+    pub at: i64,
+    /// Class of the rejection.
+    pub class: String,
+    /// An attempt may have had effect.
+    pub maybe_posted: bool,
+    /// Why, in the target's words or ours.
+    pub reason: String,
+    /// HTTP status of the answer.
+    pub status: Option<u16>,
+    /// The beginning of the answer.
+    pub answer: Option<String>,
+}
+
+/// Samples that could not be read.
+#[derive(Debug, Clone, Serialize)]
+pub struct BadInput {
+    /// Device or link.
+    pub source: String,
+    /// Why.
+    pub reason: String,
+    /// How many are kept.
+    pub n: i64,
+    /// When the last one came.
+    pub last_at: i64,
+}
+
+/// One counter.
+#[derive(Debug, Clone, Serialize)]
+pub struct Count {
+    /// Device or link.
+    pub source: String,
+    /// What is counted.
+    pub what: String,
+    /// How often.
+    pub n: i64,
+    /// When last.
+    pub last_at: i64,
+}
+
+/// Reads the status of the outbox in `dir`. `now`: UTC milliseconds.
+///
+/// # Errors
+/// When there is no outbox, or it can't be read.
+pub fn status(dir: &Path, now: i64) -> Result<Status, StorageError> {
+    let mut db = open_read_only(dir)?;
+    let db = db.transaction()?; // one moment, whatever the writer does meanwhile
+    let file = |suffix: &str| std::fs::metadata(dir.join(format!("{DATABASE}{suffix}"))).map_or(0, |m| m.len());
+    let newest: Option<(i64, i64)> =
+        first(&db, "SELECT seq, recorded_at FROM event ORDER BY seq DESC LIMIT 1", |r| Ok((r.get(0)?, r.get(1)?)))?;
+    let (rate_per_second, bytes_per_event) = rate(&db, newest.map(|(seq, _)| seq), now)?;
+    Ok(Status {
+        lanes: lanes(&db)?,
+        pending_bytes: db.query_row(
+            "SELECT (SELECT coalesce(sum(bytes_in), 0) FROM epoch) - (SELECT coalesce(sum(bytes_out), 0) FROM lane)",
+            [],
+            |r| r.get(0),
+        )?,
+        file_bytes: file("") + file("-wal") + file("-shm"),
+        used_bytes: used_bytes(&db)?,
+        disk_free_bytes: disk_bytes(dir).map(|(free, _)| free),
+        events: db.query_row("SELECT count(*) FROM event", [], |r| r.get(0))?,
+        newest_at: newest.map(|(_, at)| at),
+        rate_per_second,
+        bytes_per_event,
+        dead_letters: db.query_row("SELECT count(*) FROM letter", [], |r| r.get(0))?,
+        letters: letters(&db)?,
+        bad_input: all(
+            &db,
+            "SELECT source, reason, count(*), max(at) FROM bad_input GROUP BY 1, 2 ORDER BY 3 DESC LIMIT 20",
+            |r| Ok(BadInput { source: r.get(0)?, reason: r.get(1)?, n: r.get(2)?, last_at: r.get(3)? }),
+        )?,
+        counts: all(&db, "SELECT source, what, n, at FROM tally ORDER BY source, what", |r| {
+            Ok(Count { source: r.get(0)?, what: r.get(1)?, n: r.get(2)?, last_at: r.get(3)? })
+        })?,
+    })
+}
+
+fn lanes(db: &Connection) -> Result<Vec<LaneStatus>, rusqlite::Error> {
+    let named: Vec<(i64, LaneStatus)> = all(db, "SELECT id, name, system, rows_out FROM lane ORDER BY id", |r| {
+        Ok((r.get(0)?, LaneStatus { lane: r.get(1)?, system: r.get(2)?, delivered: r.get(3)?, ..LaneStatus::default() }))
+    })?;
+    let mut lanes = Vec::new();
+    for (id, mut lane) in named {
+        let of_state = |state: i64| {
+            let sql = "SELECT count(*) FROM pending WHERE lane = ? AND state = ? AND state <> 0";
+            db.query_row(sql, params![id, state], |r| r.get::<_, i64>(0))
+        };
+        (lane.waiting, lane.rejected, lane.held) = (of_state(1)?, of_state(2)?, of_state(3)?);
+        let mut statement = db.prepare("SELECT rows, unknown IS NOT NULL FROM batch WHERE lane = ?")?;
+        let mut batches = statement.query([id])?;
+        while let Some(batch) = batches.next()? {
+            // Two varints a row: the bytes without the continuation bit are the ends of numbers.
+            let rows = batch.get_ref(0)?.as_blob().unwrap_or_default();
+            let n = rows.iter().filter(|b| **b < 0x80).count() as i64 / 2;
+            *(if batch.get(1)? { &mut lane.unknown } else { &mut lane.sending }) += n;
+        }
+        let pending: i64 = db.query_row("SELECT count(*) FROM pending WHERE lane = ?", [id], |r| r.get(0))?;
+        lane.ready = pending - lane.sending - lane.unknown - lane.waiting - lane.rejected - lane.held;
+        // A waiting row that is on its way again counts as what it is now.
+        if lane.ready < 0 {
+            lane.waiting += lane.ready;
+            lane.ready = 0;
+        }
+        let sql = "SELECT recorded_at FROM event WHERE seq = (SELECT min(seq) FROM pending WHERE lane = ?)";
+        lane.oldest_at = db.query_row(sql, [id], |r| r.get(0)).ok();
+        lanes.push(lane);
+    }
+    Ok(lanes)
+}
+
+fn letters(db: &Connection) -> Result<Vec<Letter>, rusqlite::Error> {
+    let sql = format!(
+        "SELECT l.name, d.seq, k.text, e.subject, d.at, d.class, d.maybe, d.reason, d.status, d.answer
+         FROM letter d JOIN lane l ON l.id = d.lane JOIN event e ON e.seq = d.seq JOIN name k ON k.id = e.kind
+         ORDER BY d.at, d.seq LIMIT {LETTERS}"
+    );
+    all(db, &sql, |r| {
+        Ok(Letter {
+            lane: r.get(0)?,
+            seq: r.get(1)?,
+            kind: r.get(2)?,
+            subject: r.get(3)?,
+            at: r.get(4)?,
+            class: r.get(5)?,
+            maybe_posted: r.get(6)?,
+            reason: r.get(7)?,
+            status: r.get(8)?,
+            answer: r.get(9)?,
+        })
+    })
+}
+
+/// Events a second and bytes of an event over the last ones; sequence and recorded time grow together.
+fn rate(db: &Connection, newest: Option<i64>, now: i64) -> Result<(f64, f64), rusqlite::Error> {
+    let Some(newest) = newest else { return Ok((0.0, 0.0)) };
+    let (n, since, bytes): (i64, i64, f64) = db.query_row(
+        "SELECT count(*), min(recorded_at), coalesce(avg(coalesce(length(raw), 0) + length(body) + 160), 0) FROM event WHERE seq > ?",
+        [newest - RATE_WINDOW],
+        |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)),
+    )?;
+    let seconds = (now - since).max(1_000) as f64 / 1_000.0;
+    Ok((n as f64 / seconds, bytes))
+}
+
+fn all<T>(
+    db: &Connection,
+    sql: &str,
+    read: impl FnMut(&rusqlite::Row<'_>) -> Result<T, rusqlite::Error>,
+) -> Result<Vec<T>, rusqlite::Error> {
+    db.prepare(sql)?.query_map([], read)?.collect()
+}
+
+fn first<T>(
+    db: &Connection,
+    sql: &str,
+    read: impl FnMut(&rusqlite::Row<'_>) -> Result<T, rusqlite::Error>,
+) -> Result<Option<T>, rusqlite::Error> {
+    db.prepare(sql)?.query_map([], read)?.next().transpose()
+}

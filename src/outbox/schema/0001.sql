@@ -38,11 +38,12 @@ CREATE TABLE pending(
     state INTEGER NOT NULL DEFAULT 0, tries INTEGER, since INTEGER, not_before INTEGER, why TEXT,
     PRIMARY KEY(lane, seq, tx)) WITHOUT ROWID;
 CREATE INDEX pending_exception ON pending(lane, state, seq) WHERE state <> 0;
--- A batch from its first send until the target has spoken of each row. `rows`: (seq, tx) pairs as varints. A resend is
+-- A batch from its first send until the target has spoken of each row. `rows`: (seq, tx) pairs as varints. `unknown`: since when its last
+-- attempt is over without a word on these rows; NULL while it is sending. A resend is
 -- rendered from the same rows by the same `renderer` and must give the same `sum`.
 CREATE TABLE batch(
     lane INTEGER, id INTEGER, attempt INTEGER NOT NULL, first_sent INTEGER NOT NULL, last_sent INTEGER NOT NULL,
-    renderer INTEGER NOT NULL, sum INTEGER NOT NULL, rows BLOB NOT NULL,
+    unknown INTEGER, renderer INTEGER NOT NULL, sum INTEGER NOT NULL, rows BLOB NOT NULL,
     PRIMARY KEY(lane, id)) WITHOUT ROWID;
 
 -- One row an answer; one row a delivery that reached its end; the letter of each one that needs a person.

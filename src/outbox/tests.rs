@@ -1,0 +1,295 @@
+//! The outbox through its door, on real SQLite in a temporary directory.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use super::*;
+use crate::event::{Decoded, DeviceEvent, Millis, Now, Position, Redelivery, Repeat, Undecodable, Value};
+use crate::lane::{Class, Format, Outcome, Worth};
+
+const DEADLINE: Duration = Duration::from_secs(20);
+
+fn config(dir: &std::path::Path) -> Config {
+    Config {
+        dir: dir.to_owned(),
+        site: "dc1".to_owned(),
+        preset: Preset::Fast,
+        max_size: 1 << 30,
+        history_age: Duration::from_secs(86_400),
+        history_size: 1 << 30,
+        synchronous_normal: false,
+    }
+}
+
+fn lane() -> lane::Config {
+    lane::Config {
+        id: "outbound".to_owned(),
+        target: 0,
+        system: "erp".to_owned(),
+        business_unit: "main".to_owned(),
+        worth: Worth::Document,
+        take: vec!["scan.*".to_owned(), "planted.*".to_owned()],
+        format: Format::JsonArray { wrap: Some("events".to_owned()) },
+        ordered_batch: false,
+        max_events: 50,
+        max_bytes: 1 << 20,
+        linger_ms: 5,
+        max_in_flight: 1,
+        dedup_horizon_ms: 86_400_000,
+        timeout_ms: 1_000,
+        retry_first_ms: 1,
+        retry_max_ms: 20,
+        max_parked: 500,
+    }
+}
+
+fn open(config: Config) -> (Outbox, Ended, mpsc::Receiver<Outgoing>) {
+    let (out, work) = mpsc::channel(8);
+    let (outbox, ended) = Outbox::open(config, vec![lane()], vec![out]).expect("a fresh directory opens");
+    (outbox, ended, work)
+}
+
+fn event(kind: &str, subject: &str) -> DeviceEvent {
+    let fields = vec![("code".to_owned(), Value::Text(subject.to_owned()))];
+    DeviceEvent { kind: kind.to_owned(), subject: Some(subject.to_owned()), fields, device_time: None }
+}
+
+fn sample(position: Position, events: Vec<DeviceEvent>, raw: &str) -> Sample {
+    Sample {
+        source: "scanner".into(),
+        at: Now { wall: Millis(1_763_906_709_412), mono: 5 },
+        origin: "floor/scan".into(),
+        raw: raw.into(),
+        content: Ok(Decoded { device: "scanner".into(), position, events, map: "scanner@1".into() }),
+        redelivery: None,
+    }
+}
+
+fn counted(boot: &str, seq: u64, raw: &str) -> Sample {
+    let position = Position::Counted { boot: Some(boot.to_owned()), seq, bits: 16, ring: 32 };
+    sample(position, vec![event("scan.item", raw)], raw)
+}
+
+fn plain(content: &str, redelivery: Option<Redelivery>) -> Sample {
+    let repeat = Repeat { window_ms: 0, max_burst_ms: 0, once: false };
+    let position = Position::Content { content: content.into(), repeat };
+    Sample { redelivery, ..sample(position, vec![event("scan.item", content)], content) }
+}
+
+async fn next(work: &mut mpsc::Receiver<Outgoing>) -> Outgoing {
+    tokio::time::timeout(DEADLINE, work.recv()).await.expect("a batch leaves in time").expect("the writer runs")
+}
+
+fn all(batch: &Outgoing, class: Class) -> Answer {
+    let outcomes = batch.keys.iter().map(|_| Outcome::new(class, "test")).collect();
+    Answer { status: Some(200), excerpt: "test".to_owned(), outcomes, whole: class == Class::Unknown, retry_after_ms: None }
+}
+
+/// Stops the gateway as a crash would: nothing more is written, the batch under way is not answered.
+async fn stop(outbox: Outbox, mut ended: Ended) {
+    drop(outbox);
+    ended.wait().await.expect("the writer ends").expect("and no storage failed");
+}
+
+#[tokio::test]
+async fn a_captured_event_leaves_at_once_and_settles() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (outbox, mut ended, mut work) = open(config(dir.path()));
+    assert_eq!(outbox.capture(vec![counted("1", 1, "a")]).await, Ok(vec![Placed::New]));
+    let batch = next(&mut work).await;
+    let body = String::from_utf8(batch.body.clone()).expect("a body is UTF-8");
+    let status = read::status(dir.path(), 0).expect("it reads beside the writer");
+    assert_eq!((status.lanes[0].sending, status.lanes[0].ready), (1, 0), "durably sending before it leaves");
+    assert!(body.contains(&batch.keys[0].to_string()) && body.contains("\"code\":\"a\""), "{body}");
+    outbox.answered(0, batch.batch, all(&batch, Class::Delivered)).expect("the writer runs");
+    outbox.stop();
+    ended.wait().await.expect("the writer ends").expect("cleanly");
+    let status = read::status(dir.path(), 0).expect("it reads after the writer");
+    assert_eq!((status.lanes[0].delivered, status.lanes[0].sending, status.pending_bytes), (1, 0, 0));
+}
+
+#[tokio::test]
+async fn what_was_sending_is_resent_byte_for_byte_after_a_crash() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (outbox, ended, mut work) = open(config(dir.path()));
+    let samples = vec![counted("1", 1, "a"), counted("1", 2, "b"), counted("1", 3, "a")];
+    outbox.capture(samples).await.expect("there is room");
+    let first = next(&mut work).await;
+    assert_eq!(first.keys.len(), 2, "the second row of subject a waits for the first");
+    stop(outbox, ended).await;
+
+    let (outbox, ended, mut work) = open(config(dir.path()));
+    let again = next(&mut work).await;
+    assert_eq!((again.batch, again.attempt, &again.body, again.first_sent), (first.batch, 2, &first.body, first.first_sent));
+    outbox.answered(0, again.batch, all(&again, Class::Duplicate)).expect("the writer runs");
+    let last = next(&mut work).await;
+    assert_eq!((last.attempt, last.keys.len()), (1, 1));
+    stop(outbox, ended).await;
+}
+
+#[tokio::test]
+async fn the_same_happening_is_stored_once() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (outbox, ended, _work) = open(config(dir.path()));
+    let placed = outbox.capture(vec![counted("1", 7, "a"), counted("1", 7, "a"), counted("1", 7, "b"), counted("2", 7, "a")]).await;
+    assert_eq!(placed, Ok(vec![Placed::New, Placed::Duplicate, Placed::Bad, Placed::New]));
+    stop(outbox, ended).await;
+    let (outbox, ended, _work) = open(config(dir.path()));
+    assert_eq!(outbox.capture(vec![counted("2", 7, "a"), counted("1", 7, "a")]).await, Ok(vec![Placed::Duplicate; 2]));
+    assert_eq!(
+        outbox.last_seen("scanner".into()).await,
+        Ok(Some(LastSeen { epoch: "d:2".to_owned(), position: 7 }))
+    );
+    stop(outbox, ended).await;
+}
+
+#[tokio::test]
+async fn a_gap_becomes_an_event_of_its_own() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (outbox, ended, _work) = open(config(dir.path()));
+    outbox.capture(vec![counted("1", 1, "a"), counted("1", 5, "b")]).await.expect("there is room");
+    let db = open::open_read_only(dir.path()).expect("it opens beside the writer");
+    let (body, kind): (String, String) = db
+        .query_row("SELECT e.body, k.text FROM event e JOIN name k ON k.id = e.kind WHERE e.ordinal = -1", [], |r| {
+            Ok((r.get(0)?, r.get(1)?))
+        })
+        .expect("the gap is stored");
+    assert_eq!(kind, "sequence_gap");
+    assert!(body.contains("\"from\":2,\"to\":4"), "{body}");
+    stop(outbox, ended).await;
+}
+
+#[tokio::test]
+async fn a_true_second_scan_is_two_and_a_redelivery_one() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (outbox, ended, _work) = open(config(dir.path()));
+    let message = |packet, dup| Some(Redelivery { link: "broker".into(), session_present: true, packet, dup, backlog: false });
+    let placed = outbox.capture(vec![plain("x", message(1, false)), plain("x", message(2, false))]).await;
+    assert_eq!(placed, Ok(vec![Placed::New, Placed::New]));
+    stop(outbox, ended).await;
+    // Killed between the commit and the PUBACKs: the broker sends both again, and one that had not arrived.
+    let (outbox, ended, _work) = open(config(dir.path()));
+    let again = vec![plain("x", message(1, true)), plain("x", message(2, true)), plain("x", message(3, true))];
+    assert_eq!(outbox.capture(again).await, Ok(vec![Placed::Duplicate, Placed::Duplicate, Placed::New]));
+    let lost = Some(Redelivery { link: "broker".into(), session_present: false, packet: 9, dup: true, backlog: false });
+    assert_eq!(outbox.capture(vec![plain("x", lost)]).await, Ok(vec![Placed::Held]), "never decided silently");
+    stop(outbox, ended).await;
+}
+
+#[tokio::test]
+async fn a_panic_in_interpretation_loses_its_own_sample_only() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (outbox, ended, _work) = open(config(dir.path()));
+    let mut planted = counted("1", 2, "p");
+    if let Ok(decoded) = &mut planted.content {
+        decoded.events.push(event("planted.panic", "p"));
+    }
+    let placed = outbox.capture(vec![counted("1", 1, "a"), planted, counted("1", 3, "c")]).await;
+    assert_eq!(placed, Ok(vec![Placed::New, Placed::Bad, Placed::New]));
+    let status = read::status(dir.path(), 0).expect("it reads");
+    assert_eq!(status.events, 3, "two events, and the gap that the kept sample leaves; nothing of the panicked one");
+    assert!(status.bad_input[0].reason.contains("planted panic"), "{:?}", status.bad_input);
+    stop(outbox, ended).await;
+}
+
+#[tokio::test]
+async fn what_no_map_reads_is_kept_with_its_bytes() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (outbox, ended, _work) = open(config(dir.path()));
+    let mut bad = counted("1", 1, "\u{1}?");
+    bad.content = Err(Undecodable { reason: "not JSON".to_owned(), panicked: false });
+    assert_eq!(outbox.capture(vec![bad]).await, Ok(vec![Placed::Bad]));
+    let db = open::open_read_only(dir.path()).expect("it opens beside the writer");
+    let kept: (String, Vec<u8>) =
+        db.query_row("SELECT reason, bytes FROM bad_input", [], |r| Ok((r.get(0)?, r.get(1)?))).expect("it is kept");
+    assert_eq!(kept, ("not JSON".to_owned(), b"\x01?".to_vec()));
+    stop(outbox, ended).await;
+}
+
+#[tokio::test]
+async fn a_full_outbox_stops_taking_and_goes_on_draining() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (outbox, ended, mut work) = open(Config { max_size: 1_000, ..config(dir.path()) });
+    let mut taken = 0;
+    while outbox.capture(vec![counted("1", taken + 1, "a")]).await.is_ok() {
+        taken += 1;
+        assert!(taken < 100, "it fills up");
+    }
+    assert_eq!(outbox.capture(vec![counted("1", taken + 1, "a")]).await, Err(CaptureError::Full));
+    let mut room = outbox.room();
+    for _ in 0..taken {
+        let batch = next(&mut work).await;
+        outbox.answered(0, batch.batch, all(&batch, Class::Delivered)).expect("the writer runs");
+    }
+    tokio::time::timeout(DEADLINE, room.wait_for(|room| *room)).await.expect("room comes back").expect("the writer runs");
+    assert_eq!(outbox.capture(vec![counted("1", taken + 1, "a")]).await, Ok(vec![Placed::New]), "with no gap");
+    stop(outbox, ended).await;
+}
+
+#[tokio::test]
+async fn a_damaged_row_never_leaves_and_parks_its_subject_only() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (outbox, ended, mut work) = open(config(dir.path()));
+    outbox.capture(vec![counted("1", 1, "first")]).await.expect("there is room");
+    let held_back = next(&mut work).await; // one batch in flight: what follows waits on disk
+    outbox.capture(vec![counted("1", 2, "a"), counted("1", 3, "b")]).await.expect("there is room");
+    let db = rusqlite::Connection::open(dir.path().join(open::DATABASE)).expect("it opens");
+    db.execute("UPDATE event SET body = replace(body, 'a', 'x') WHERE pos = 2", []).expect("a bit flips");
+    outbox.answered(0, held_back.batch, all(&held_back, Class::Delivered)).expect("the writer runs");
+    let batch = next(&mut work).await;
+    let body = String::from_utf8(batch.body).expect("UTF-8");
+    assert!(batch.keys.len() == 1 && body.contains("\"code\":\"b\""), "{body}");
+    let status = read::status(dir.path(), 0).expect("it reads");
+    assert_eq!((status.letters[0].class.as_str(), status.dead_letters), ("corrupt", 1));
+    stop(outbox, ended).await;
+}
+
+#[tokio::test]
+async fn a_second_gateway_on_the_same_directory_is_refused() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (outbox, ended, _work) = open(config(dir.path()));
+    let (out, _work2) = mpsc::channel(1);
+    let refused = Outbox::open(config(dir.path()), vec![lane()], vec![out]).expect_err("the directory is taken");
+    assert!(refused.to_string().contains("another floorgate already runs on"), "{refused}");
+    stop(outbox, ended).await;
+}
+
+#[tokio::test]
+async fn history_is_trimmed_from_its_oldest_end_and_never_what_is_open() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (outbox, ended, mut work) = open(Config { history_age: Duration::ZERO, ..config(dir.path()) });
+    outbox.capture(vec![counted("1", 1, "a"), counted("1", 2, "b")]).await.expect("there is room");
+    let batch = next(&mut work).await;
+    let mut answer = all(&batch, Class::Delivered);
+    answer.outcomes[1] = Outcome::new(Class::Validation, "wrong");
+    outbox.answered(0, batch.batch, answer).expect("the writer runs");
+    stop(outbox, ended).await;
+    let (outbox, ended, _work) = open(Config { history_age: Duration::ZERO, ..config(dir.path()) });
+    let db = open::open_read_only(dir.path()).expect("it opens beside the writer");
+    let left = || db.query_row("SELECT group_concat(pos) FROM event", [], |r| r.get::<_, String>(0)).expect("it reads");
+    let deadline = tokio::time::Instant::now() + DEADLINE;
+    while left() != "2" {
+        assert!(tokio::time::Instant::now() < deadline, "the delivered one goes: {}", left());
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(outbox.capture(vec![counted("1", 1, "a")]).await, Ok(vec![Placed::Duplicate]), "what was purged isn't new");
+    stop(outbox, ended).await;
+}
+
+/// A database of a later version is left alone.
+#[test]
+fn a_newer_schema_is_refused() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let db = rusqlite::Connection::open(dir.path().join(open::DATABASE)).expect("it opens");
+    db.pragma_update(None, "user_version", 99).expect("it writes");
+    let (out, _work) = mpsc::channel(1);
+    let refused = Outbox::open(config(dir.path()), vec![lane()], vec![out]).expect_err("it is newer");
+    assert!(refused.to_string().contains("schema 99"), "{refused}");
+}
+
+const _: fn() = || {
+    fn shared<T: Send + Sync>() {}
+    shared::<Arc<Outbox>>();
+};
