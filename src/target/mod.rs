@@ -1,9 +1,16 @@
 //! The wire to the systems that post: HTTP batches.
+//!
+//! A batch is sent once, and what came of it is told row by row. Whether and when it is sent again is the lane's
+//! matter alone: nothing here retries, follows a redirect or asks a proxy.
+
+mod http;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::lane::{Answer, AnswerShape, Outgoing};
+pub use http::Http;
+
+use crate::lane::AnswerShape;
 
 /// An HTTP target, validated.
 #[derive(Debug, Clone)]
@@ -20,29 +27,11 @@ pub struct Config {
     pub gzip: bool,
     /// The whole request, until the last byte of the answer.
     pub timeout: Duration,
-    /// Until the connection stands.
+    /// Until the connection stands; at most half of `timeout` is given, so that a connection that never stood can be told
+    /// from an answer that never came.
     pub connect_timeout: Duration,
-    /// A file with the bearer token; read for each connection, so that it may be renewed.
+    /// A file with the bearer token; read for each request, so that it may be renewed.
     pub bearer_file: Option<PathBuf>,
     /// A file with CA certificates (PEM) to trust beside the system's.
     pub ca_file: Option<PathBuf>,
-}
-
-/// An HTTP target, ready to send.
-#[derive(Debug, Clone)]
-pub struct Http {}
-
-impl Http {
-    /// Builds the client.
-    ///
-    /// # Errors
-    /// When the URL or a certificate file can't be used.
-    pub fn new(_config: Config) -> Result<Self, String> {
-        Ok(Self {})
-    }
-
-    /// Sends a batch once and says what came of each row. Never retries by itself.
-    pub async fn deliver(&self, _batch: &Outgoing) -> Answer {
-        std::future::pending().await
-    }
 }

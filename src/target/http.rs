@@ -1,0 +1,189 @@
+//! HTTP/1.1 POST of a batch, over TLS or not.
+//!
+//! How it fails: what goes wrong before a connection stands is [`Reply::NotSent`], since not a byte of the request can
+//! have left; whatever goes wrong afterwards is [`Reply::Lost`], since some may have. Answers are bounded to
+//! [`MAX_ANSWER`] bytes. The bearer token is in no log and no reason.
+
+use std::error::Error as _;
+use std::io::{Read as _, Write as _};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use flate2::{Compression, GzBuilder};
+use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Certificate, Client, Response, Url};
+
+use crate::lane::{Answer, Outgoing, Reply, classify};
+use crate::target::Config;
+
+/// Bytes of an answer's body.
+const MAX_ANSWER: usize = 8 << 20;
+
+/// Bytes of a bearer token.
+const MAX_TOKEN: u64 = 16 << 10;
+
+/// A connection idle for longer is not used again. Common servers close theirs after 5 s, and a request that meets the
+/// close ends as unknown.
+const IDLE: Duration = Duration::from_secs(4);
+
+/// Connections kept for the next request.
+const MAX_IDLE: usize = 4;
+
+/// Light on an industrial PC's CPU; a body shrinks to about a fifth. Part of what makes a resend byte-identical.
+const GZIP_LEVEL: Compression = Compression::new(3);
+
+/// An HTTP target, ready to send. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Http {
+    client: Client,
+    url: Url,
+    config: Arc<Config>,
+}
+
+impl Http {
+    /// Builds the client. Connects to nothing.
+    ///
+    /// # Errors
+    /// When the URL or a certificate file can't be used.
+    pub fn new(config: Config) -> Result<Self, String> {
+        let url = posting_url(&config.url)?;
+        let builder = Client::builder()
+            .http1_only()
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .referer(false)
+            .timeout(config.timeout)
+            .connect_timeout(config.connect_timeout.min(config.timeout / 2))
+            .pool_idle_timeout(IDLE)
+            .pool_max_idle_per_host(MAX_IDLE)
+            .user_agent(concat!("floorgate/", env!("CARGO_PKG_VERSION")));
+        if rustls::crypto::CryptoProvider::get_default().is_none() {
+            // Fails only where another thread was quicker, and then there is one.
+            rustls::crypto::ring::default_provider().install_default().unwrap_or_else(drop);
+        }
+        let builder = match &config.ca_file {
+            _ if url.scheme() == "http" => builder.tls_certs_only([]),
+            None => builder,
+            Some(path) => builder.tls_certs_merge(certificates(path)?),
+        };
+        let client = builder.build().map_err(|error| format!("HTTP client: {}", causes(&error)))?;
+        Ok(Self { client, url, config: Arc::new(config) })
+    }
+
+    /// Sends a batch once and says what came of each row. Never retries by itself.
+    pub async fn deliver(&self, batch: &Outgoing) -> Answer {
+        let reply = self.send(batch).await.unwrap_or_else(|failure| failure);
+        classify(&reply, &self.config.answers, &batch.keys)
+    }
+
+    async fn send(&self, batch: &Outgoing) -> Result<Reply, Reply> {
+        let mut request = self
+            .client
+            .post(self.url.clone())
+            .header(header::CONTENT_TYPE, self.config.content_type)
+            .header(header::ACCEPT, "application/json")
+            .header(HeaderName::from_static("idempotency-key"), format!("\"{}\"", batch.id));
+        if let Some(path) = &self.config.bearer_file {
+            request = request.header(header::AUTHORIZATION, bearer(path).map_err(Reply::NotSent)?);
+        }
+        let mut body = batch.body.clone();
+        if self.config.gzip {
+            request = request.header(header::CONTENT_ENCODING, "gzip");
+            // Milliseconds for a large batch: not on the thread that serves the floor.
+            let packed = tokio::task::spawn_blocking(move || gzip(&body)).await;
+            body = packed.map_err(|error| Reply::NotSent(format!("compressing the body: {error}")))?;
+        }
+        let response = request.body(body).send().await.map_err(|error| self.failed(&error))?;
+        self.receive(response).await
+    }
+
+    async fn receive(&self, mut response: Response) -> Result<Reply, Reply> {
+        let text = |headers: &HeaderMap, name| Some(headers.get(name)?.to_str().ok()?.to_owned());
+        let headers = response.headers();
+        let content_type = text(headers, header::CONTENT_TYPE).unwrap_or_default().to_ascii_lowercase();
+        let content_type = content_type.split(';').next().unwrap_or_default().trim().to_owned();
+        let (retry_after, date) = (text(headers, header::RETRY_AFTER), text(headers, header::DATE));
+        let status = response.status().as_u16();
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|error| self.failed(&error))? {
+            if body.len() + chunk.len() > MAX_ANSWER {
+                return Err(Reply::Lost(format!("the answer (HTTP {status}) is longer than {MAX_ANSWER} bytes")));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Reply::Http { status, content_type, retry_after, date, body })
+    }
+
+    fn failed(&self, error: &reqwest::Error) -> Reply {
+        let unsent = error.is_connect() || error.is_builder();
+        let why = match error.is_timeout() {
+            true if unsent => "no connection in time".to_owned(),
+            true => format!("no whole answer within {:?}", self.config.timeout),
+            false => causes(error),
+        };
+        if unsent { Reply::NotSent(why) } else { Reply::Lost(why) }
+    }
+}
+
+fn posting_url(text: &str) -> Result<Url, String> {
+    let url = Url::parse(text).map_err(|error| format!("url `{text}`: {error}"))?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(format!("url `{text}`: write http:// or https://"));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("url: it holds a user or password; write `auth = { bearer_file = … }` instead".to_owned());
+    }
+    Ok(url)
+}
+
+fn certificates(path: &Path) -> Result<Vec<Certificate>, String> {
+    let fault = |why: String| format!("certificate file {}: {why}", path.display());
+    let pem = std::fs::read(path).map_err(|error| fault(error.to_string()))?;
+    let found = Certificate::from_pem_bundle(&pem).map_err(|error| fault(causes(&error)))?;
+    if found.is_empty() {
+        return Err(fault("it holds no PEM certificate".to_owned()));
+    }
+    Ok(found)
+}
+
+/// The Authorization header, marked so that nobody prints it. A page of a local file: read in place.
+fn bearer(path: &Path) -> Result<HeaderValue, String> {
+    let fault = |why: &str| format!("bearer token file {}: {why}", path.display());
+    let mut token = String::new();
+    std::fs::File::open(path)
+        .and_then(|file| file.take(MAX_TOKEN).read_to_string(&mut token))
+        .map_err(|error| fault(&error.to_string()))?;
+    let token = token.trim();
+    if token.is_empty() {
+        return Err(fault("it is empty"));
+    }
+    let mut value = HeaderValue::from_str(&format!("Bearer {token}"))
+        .map_err(|_| fault("it holds characters that no HTTP header can carry"))?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// The same bytes for the same body: no time, no file name, a fixed level.
+fn gzip(body: &[u8]) -> Vec<u8> {
+    let mut packer = GzBuilder::new().mtime(0).write(Vec::with_capacity(body.len() / 4), GZIP_LEVEL);
+    packer.write_all(body).and_then(|()| packer.finish()).expect("a Vec takes every write")
+}
+
+/// What lies under a client error, without its own two layers of generalities.
+fn causes(error: &reqwest::Error) -> String {
+    let mut parts = Vec::new();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let text = cause.to_string();
+        if !text.starts_with("client error (") && !parts.contains(&text) {
+            parts.push(text);
+        }
+        source = cause.source();
+    }
+    if parts.is_empty() { error.to_string() } else { parts.join(": ") }
+}
+
+#[cfg(test)]
+mod tests;
