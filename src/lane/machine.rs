@@ -527,11 +527,20 @@ impl Lane {
         let refused_whole = answer.whole && !alone;
         let trouble = self.note_trouble(answer, now);
         let mut open = Vec::new();
+        let mut failed = BTreeSet::new();
         for (row, outcome) in flight.rows.iter().copied().zip(&answer.outcomes) {
-            match outcome.class {
+            let order = self.rows.get(&row).map_or(0, |slot| slot.row.order);
+            // A target that applies in order and stops a subject at its first error did not try what comes behind it,
+            // whether it says so or not; resent alone it would overtake.
+            let behind = self.config.ordered_batch && clean && failed.contains(&order);
+            let class = if behind && outcome.class == Class::Unknown { Class::NotAttempted } else { outcome.class };
+            if !matches!(class, Class::Delivered | Class::Duplicate | Class::Unknown) {
+                failed.insert(order);
+            }
+            match class {
                 Class::Delivered | Class::Duplicate => {
                     self.remove(row);
-                    actions.push(Action::Settle { row, class: outcome.class, reference: outcome.reference.clone() });
+                    actions.push(Action::Settle { row, class, reference: outcome.reference.clone() });
                 }
                 Class::Validation | Class::KeyClash if !refused_whole => {
                     self.reject(row, outcome.clone(), !clean, actions);

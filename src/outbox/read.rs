@@ -161,7 +161,10 @@ pub fn status(dir: &Path, now: i64) -> Result<Status, StorageError> {
 
 fn lanes(db: &Connection) -> Result<Vec<LaneStatus>, rusqlite::Error> {
     let named: Vec<(i64, LaneStatus)> = all(db, "SELECT id, name, system, rows_out FROM lane ORDER BY id", |r| {
-        Ok((r.get(0)?, LaneStatus { lane: r.get(1)?, system: r.get(2)?, delivered: r.get(3)?, ..LaneStatus::default() }))
+        Ok((
+            r.get(0)?,
+            LaneStatus { lane: r.get(1)?, system: r.get(2)?, delivered: r.get(3)?, ..LaneStatus::default() },
+        ))
     })?;
     let mut lanes = Vec::new();
     for (id, mut lane) in named {

@@ -84,7 +84,13 @@ async fn next(work: &mut mpsc::Receiver<Outgoing>) -> Outgoing {
 
 fn all(batch: &Outgoing, class: Class) -> Answer {
     let outcomes = batch.keys.iter().map(|_| Outcome::new(class, "test")).collect();
-    Answer { status: Some(200), excerpt: "test".to_owned(), outcomes, whole: class == Class::Unknown, retry_after_ms: None }
+    Answer {
+        status: Some(200),
+        excerpt: "test".to_owned(),
+        outcomes,
+        whole: class == Class::Unknown,
+        retry_after_ms: None,
+    }
 }
 
 /// Stops the gateway as a crash would: nothing more is written, the batch under way is not answered.
@@ -122,7 +128,10 @@ async fn what_was_sending_is_resent_byte_for_byte_after_a_crash() {
 
     let (outbox, ended, mut work) = open(config(dir.path()));
     let again = next(&mut work).await;
-    assert_eq!((again.batch, again.attempt, &again.body, again.first_sent), (first.batch, 2, &first.body, first.first_sent));
+    assert_eq!(
+        (again.batch, again.attempt, &again.body, again.first_sent),
+        (first.batch, 2, &first.body, first.first_sent)
+    );
     outbox.answered(0, again.batch, all(&again, Class::Duplicate)).expect("the writer runs");
     let last = next(&mut work).await;
     assert_eq!((last.attempt, last.keys.len()), (1, 1));
@@ -133,15 +142,14 @@ async fn what_was_sending_is_resent_byte_for_byte_after_a_crash() {
 async fn the_same_happening_is_stored_once() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let (outbox, ended, _work) = open(config(dir.path()));
-    let placed = outbox.capture(vec![counted("1", 7, "a"), counted("1", 7, "a"), counted("1", 7, "b"), counted("2", 7, "a")]).await;
+    let placed = outbox
+        .capture(vec![counted("1", 7, "a"), counted("1", 7, "a"), counted("1", 7, "b"), counted("2", 7, "a")])
+        .await;
     assert_eq!(placed, Ok(vec![Placed::New, Placed::Duplicate, Placed::Bad, Placed::New]));
     stop(outbox, ended).await;
     let (outbox, ended, _work) = open(config(dir.path()));
     assert_eq!(outbox.capture(vec![counted("2", 7, "a"), counted("1", 7, "a")]).await, Ok(vec![Placed::Duplicate; 2]));
-    assert_eq!(
-        outbox.last_seen("scanner".into()).await,
-        Ok(Some(LastSeen { epoch: "d:2".to_owned(), position: 7 }))
-    );
+    assert_eq!(outbox.last_seen("scanner".into()).await, Ok(Some(LastSeen { epoch: "d:2".to_owned(), position: 7 })));
     stop(outbox, ended).await;
 }
 
@@ -165,7 +173,8 @@ async fn a_gap_becomes_an_event_of_its_own() {
 async fn a_true_second_scan_is_two_and_a_redelivery_one() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let (outbox, ended, _work) = open(config(dir.path()));
-    let message = |packet, dup| Some(Redelivery { link: "broker".into(), session_present: true, packet, dup, backlog: false });
+    let message =
+        |packet, dup| Some(Redelivery { link: "broker".into(), session_present: true, packet, dup, backlog: false });
     let placed = outbox.capture(vec![plain("x", message(1, false)), plain("x", message(2, false))]).await;
     assert_eq!(placed, Ok(vec![Placed::New, Placed::New]));
     stop(outbox, ended).await;
@@ -223,7 +232,10 @@ async fn a_full_outbox_stops_taking_and_goes_on_draining() {
         let batch = next(&mut work).await;
         outbox.answered(0, batch.batch, all(&batch, Class::Delivered)).expect("the writer runs");
     }
-    tokio::time::timeout(DEADLINE, room.wait_for(|room| *room)).await.expect("room comes back").expect("the writer runs");
+    tokio::time::timeout(DEADLINE, room.wait_for(|room| *room))
+        .await
+        .expect("room comes back")
+        .expect("the writer runs");
     assert_eq!(outbox.capture(vec![counted("1", taken + 1, "a")]).await, Ok(vec![Placed::New]), "with no gap");
     stop(outbox, ended).await;
 }
@@ -274,7 +286,11 @@ async fn history_is_trimmed_from_its_oldest_end_and_never_what_is_open() {
         assert!(tokio::time::Instant::now() < deadline, "the delivered one goes: {}", left());
         tokio::task::yield_now().await;
     }
-    assert_eq!(outbox.capture(vec![counted("1", 1, "a")]).await, Ok(vec![Placed::Duplicate]), "what was purged isn't new");
+    assert_eq!(
+        outbox.capture(vec![counted("1", 1, "a")]).await,
+        Ok(vec![Placed::Duplicate]),
+        "what was purged isn't new"
+    );
     stop(outbox, ended).await;
 }
 

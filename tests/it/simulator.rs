@@ -1,0 +1,499 @@
+//! Delivery under a seeded world: simulated time, network, ERP and crashes drive the very step function of the gateway.
+//!
+//! One run is one day of one lane. Every seed is repeatable; a failing one prints the command that repeats it. The
+//! negative controls break one rule of the driver or of a declared capability, and have to be caught.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+
+use floorgate::event::Millis;
+use floorgate::lane::{
+    Action, Answer, Class, Config, Exception, Format, Input, Lane, Outcome, Row, RowKey, SavedBatch, Worth,
+};
+
+const SECOND: u64 = 1_000;
+const MINUTE: u64 = 60 * SECOND;
+const HOUR: u64 = 60 * MINUTE;
+const DAY: u64 = 24 * HOUR;
+const TIMEOUT: u64 = 30 * SECOND;
+/// A request whose client gave up may still take effect this long after it was sent.
+const LATE: u64 = 25 * SECOND;
+const HORIZON: u64 = 40 * MINUTE;
+
+/// The rule that is broken on purpose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Broken {
+    Nothing,
+    /// The batch is not stored before its first byte leaves.
+    NoDurableSending,
+    /// The lane believes that the target remembers keys for ever.
+    HorizonIgnored,
+    /// A resend carries other bytes.
+    RenderedAnew,
+    /// Rows of one subject share a batch on a target that doesn't stop at the first error.
+    OrderDeclaredFalsely,
+    /// Rejected rows don't park their subject, and a person's retry comes later.
+    NoParking,
+    /// A timeout is taken for "no effect".
+    TimeoutIsNo,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stored {
+    Ready,
+    Waiting { until: Millis, tries: u32, since: Millis },
+    Rejected(Class, bool),
+    Done,
+}
+
+/// What survives a crash.
+#[derive(Default)]
+struct Disk {
+    rows: BTreeMap<RowKey, (Row, Stored)>,
+    batches: BTreeMap<u64, (Vec<RowKey>, u32, Millis)>,
+    next_batch: u64,
+}
+
+#[derive(Clone)]
+struct Request {
+    batch: u64,
+    attempt: u32,
+    rows: Vec<RowKey>,
+}
+
+enum Event {
+    Arrive,
+    Effect(Request),
+    Answer { run: u32, batch: u64, answer: Answer },
+}
+
+/// The ERP: applies each key once, as long as it remembers it.
+#[derive(Default)]
+struct Erp {
+    documents: BTreeMap<RowKey, u32>,
+    order: HashMap<i64, Vec<i64>>,
+    keys: HashMap<RowKey, (u64, u64)>,
+}
+
+impl Erp {
+    fn apply(&mut self, now: u64, row: &Row, print: u64, bad: bool) -> Class {
+        if let Some((_, known)) = self.keys.get(&row.key).filter(|(first, _)| now - first < HORIZON) {
+            return if *known == print { Class::Duplicate } else { Class::KeyClash };
+        }
+        if bad {
+            return Class::Validation;
+        }
+        self.keys.insert(row.key, (now, print));
+        *self.documents.entry(row.key).or_default() += 1;
+        self.order.entry(row.order).or_default().push(row.key.seq);
+        Class::Delivered
+    }
+}
+
+struct World {
+    rng: fastrand::Rng,
+    broken: Broken,
+    now: u64,
+    disk: Disk,
+    lane: Lane,
+    run: u32,
+    erp: Erp,
+    events: BTreeMap<(u64, u64), Event>,
+    next_event: u64,
+    bad: BTreeSet<RowKey>,
+    outages: Vec<(u64, u64)>,
+    /// What the devices hold, in order, until it is captured.
+    floor: VecDeque<Vec<Row>>,
+    down_until: u64,
+    sends: u64,
+}
+
+fn config(broken: Broken, ordered_batch: bool) -> Config {
+    Config {
+        id: "outbound".to_owned(),
+        target: 0,
+        system: "erp".to_owned(),
+        business_unit: "main".to_owned(),
+        worth: if broken == Broken::NoParking { Worth::Visibility } else { Worth::Document },
+        take: vec!["*".to_owned()],
+        format: Format::Ndjson,
+        ordered_batch: ordered_batch || broken == Broken::OrderDeclaredFalsely,
+        max_events: 6,
+        max_bytes: 10_000,
+        linger_ms: 20,
+        max_in_flight: 3,
+        dedup_horizon_ms: if broken == Broken::HorizonIgnored { 100 * DAY } else { HORIZON },
+        timeout_ms: TIMEOUT,
+        retry_first_ms: 500,
+        retry_max_ms: 5 * MINUTE,
+        max_parked: 500,
+    }
+}
+
+impl World {
+    fn new(seed: u64, broken: Broken) -> Self {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let ordered_batch = broken == Broken::Nothing && rng.bool();
+        let mut world = Self {
+            lane: Lane::new(config(broken, ordered_batch), rng.u64(..)),
+            broken,
+            now: 0,
+            disk: Disk { next_batch: 1, ..Disk::default() },
+            run: 0,
+            erp: Erp::default(),
+            events: BTreeMap::new(),
+            next_event: 0,
+            bad: BTreeSet::new(),
+            outages: Vec::new(),
+            floor: VecDeque::new(),
+            down_until: 0,
+            sends: 0,
+            rng,
+        };
+        let mut seq = 0;
+        let mut at = 0;
+        for _ in 0..world.rng.usize(5..60) {
+            at += world.rng.u64(0..40 * MINUTE).min(world.rng.u64(0..40 * MINUTE));
+            let rows: Vec<Row> = (0..world.rng.usize(1..6))
+                .map(|_| {
+                    seq += 1;
+                    let key = RowKey { seq, tx: 1 };
+                    if world.rng.u8(0..10) == 0 {
+                        world.bad.insert(key);
+                    }
+                    Row { key, order: world.rng.i64(0..6), size: world.rng.u32(100..4_000), held: false }
+                })
+                .collect();
+            world.floor.push_back(rows);
+            world.schedule(at.min(DAY), Event::Arrive);
+        }
+        for _ in 0..world.rng.usize(0..4) {
+            let start = world.rng.u64(0..DAY);
+            let length =
+                *world.rng.choice([20 * SECOND, 5 * MINUTE, 50 * MINUTE, 3 * HOUR].iter()).expect("four lengths");
+            world.outages.push((start, start + length));
+        }
+        world
+    }
+
+    fn schedule(&mut self, at: u64, event: Event) {
+        self.next_event += 1;
+        self.events.insert((at, self.next_event), event);
+    }
+
+    fn wall(&self) -> Millis {
+        Millis(i64::try_from(self.now).expect("a day of milliseconds fits"))
+    }
+
+    /// One step of the gateway: the actions become durable, or the gateway dies first; then the batches leave.
+    fn feed(&mut self, input: Input, fresh: &[Row]) {
+        let mut actions = Vec::new();
+        let mut inputs = vec![input];
+        while let Some(input) = inputs.pop() {
+            for action in self.lane.step(input, self.wall()) {
+                if let Action::Load { after, limit } = action {
+                    let behind = self.disk.rows.range((std::ops::Bound::Excluded(after), std::ops::Bound::Unbounded));
+                    let open = |s: &Stored| matches!(s, Stored::Ready | Stored::Waiting { .. });
+                    let rows: Vec<Row> =
+                        behind.filter(|(_, (_, s))| open(s)).map(|(_, (r, _))| *r).take(limit).collect();
+                    let more = rows.len() == limit;
+                    inputs.push(Input::Loaded { rows, more });
+                } else {
+                    actions.push(action);
+                }
+            }
+        }
+        if (!fresh.is_empty() && self.rng.u8(0..40) == 0) || self.rng.u16(0..400) == 0 {
+            self.crash(); // before the commit: the device sends again
+            if !fresh.is_empty() {
+                self.floor.push_front(fresh.to_vec());
+                self.schedule(self.down_until + 1, Event::Arrive);
+            }
+            return;
+        }
+        for row in fresh {
+            self.disk.rows.insert(row.key, (*row, Stored::Ready));
+        }
+        let mut leaving = Vec::new();
+        for action in actions {
+            self.commit(action, &mut leaving);
+        }
+        if self.rng.u16(0..300) == 0 {
+            self.crash(); // after the commit, before the first byte
+            return;
+        }
+        for request in leaving {
+            self.send(request);
+        }
+        if self.rng.u16(0..300) == 0 {
+            self.crash(); // with the requests out
+        }
+    }
+
+    fn commit(&mut self, action: Action, leaving: &mut Vec<Request>) {
+        let disk = &mut self.disk;
+        match action {
+            Action::Load { .. } => unreachable!("loads are answered at once"),
+            Action::Send { batch, rows, attempt, first_sent } => {
+                if self.broken != Broken::NoDurableSending {
+                    disk.batches.insert(batch, (rows.clone(), attempt, first_sent));
+                }
+                disk.next_batch = disk.next_batch.max(batch + 1);
+                leaving.push(Request { batch, attempt, rows });
+            }
+            Action::Unknown { batch, rows } => {
+                if let Some(stored) = disk.batches.get_mut(&batch) {
+                    stored.0 = rows;
+                }
+            }
+            Action::Close { batch } => drop(disk.batches.remove(&batch)),
+            Action::Settle { row, .. } => disk.set(row, Stored::Done),
+            Action::Wait { row, until, tries, since, .. } => disk.set(row, Stored::Waiting { until, tries, since }),
+            Action::Reject { row, outcome, maybe } => {
+                disk.set(row, Stored::Rejected(outcome.class, maybe));
+                if self.broken == Broken::NoParking && outcome.class == Class::Validation {
+                    // A person mends it an hour later; without parking others of its subject went ahead meanwhile.
+                    self.bad.remove(&row);
+                    disk.set(row, Stored::Done);
+                    let at = self.now + HOUR;
+                    self.schedule(at, Event::Effect(Request { batch: 0, attempt: 0, rows: vec![row] }));
+                }
+            }
+        }
+    }
+
+    fn crash(&mut self) {
+        self.run += 1;
+        self.down_until = self.now + self.rng.u64(SECOND..10 * MINUTE);
+        if self.rng.u8(0..20) == 0 {
+            self.down_until += 2 * HOUR;
+        }
+    }
+
+    fn restart(&mut self) {
+        let config = self.lane.config().clone();
+        self.lane = Lane::new(config, self.rng.u64(..));
+        let row = |key: &RowKey| self.disk.rows[key].0;
+        let batches = self.disk.batches.iter().map(|(batch, (rows, attempt, first_sent))| SavedBatch {
+            batch: *batch,
+            rows: rows.iter().map(row).collect(),
+            attempt: *attempt,
+            first_sent: *first_sent,
+        });
+        let exceptions = self.disk.rows.values().filter_map(|(row, stored)| match *stored {
+            Stored::Waiting { until, tries, since } => Some((*row, Exception::Waiting { until, tries, since })),
+            Stored::Rejected(..) => Some((*row, Exception::Parked)),
+            Stored::Ready | Stored::Done => None,
+        });
+        let (batches, exceptions) = (batches.collect(), exceptions.collect());
+        self.lane.restore(batches, exceptions, self.disk.next_batch, self.wall());
+        self.feed(Input::Tick, &[]);
+    }
+
+    // ---- the network and the ERP
+
+    fn send(&mut self, request: Request) {
+        self.sends += 1;
+        let rows = request.rows.len();
+        let dice = self.rng.u8(0..100);
+        let out = self.outages.iter().any(|(from, to)| (*from..*to).contains(&self.now));
+        let whole = |class, retry_after_ms| Answer {
+            status: None,
+            excerpt: String::new(),
+            outcomes: vec![Outcome::new(class, ""); rows],
+            whole: true,
+            retry_after_ms,
+        };
+        let silence = if self.broken == Broken::TimeoutIsNo { Class::Transient } else { Class::Unknown };
+        let soon = self.now + self.rng.u64(5..500);
+        let stay_away = self.rng.u64(0..2 * MINUTE);
+        let bad = request.rows.iter().any(|row| self.bad.contains(row));
+        match dice {
+            _ if out => self.answer(soon, &request, whole(Class::Transient, None)),
+            0..6 => self.answer(soon, &request, whole(Class::Transient, None)),
+            6..11 => self.answer(self.now + TIMEOUT, &request, whole(silence, None)),
+            11..16 => {
+                let at = self.now + self.rng.u64(1..LATE);
+                self.schedule(at, Event::Effect(request.clone()));
+                self.answer(self.now + TIMEOUT, &request, whole(silence, None));
+            }
+            16..20 => self.answer(soon, &request, whole(Class::Unknown, Some(stay_away))),
+            20..23 => self.answer(soon, &request, whole(Class::Throttled, Some(stay_away))),
+            23..33 if bad && rows > 1 => self.answer(soon, &request, whole(Class::Validation, None)),
+            _ => {
+                let outcomes = self.apply(&request, true);
+                if self.rng.u8(0..100) < 8 {
+                    self.answer(self.now + TIMEOUT, &request, whole(silence, None));
+                } else {
+                    let answer = Answer { whole: false, outcomes, ..whole(Class::Delivered, None) };
+                    self.answer(soon, &request, answer);
+                }
+            }
+        }
+    }
+
+    fn answer(&mut self, at: u64, request: &Request, answer: Answer) {
+        let (run, batch) = (self.run, request.batch);
+        self.schedule(at, Event::Answer { run, batch, answer });
+    }
+
+    /// The ERP works through a request; with `moody` it leaves items out, or out of the answer.
+    fn apply(&mut self, request: &Request, moody: bool) -> Vec<Outcome> {
+        let mut stopped = BTreeSet::new();
+        let mut outcomes = Vec::new();
+        let stops = self.lane.config().ordered_batch && self.broken != Broken::OrderDeclaredFalsely;
+        for key in &request.rows {
+            let row = self.disk.rows[key].0;
+            let class = if stops && stopped.contains(&row.order) {
+                Class::NotAttempted
+            } else if moody && self.rng.u8(0..100) < 4 {
+                *self.rng.choice([Class::Transient, Class::Conflict, Class::Reference].iter()).expect("three classes")
+            } else {
+                let print = if self.broken == Broken::RenderedAnew { u64::from(request.attempt) } else { 0 };
+                self.erp.apply(self.now, &row, print, self.bad.contains(key))
+            };
+            if !matches!(class, Class::Delivered | Class::Duplicate) {
+                stopped.insert(row.order);
+            }
+            let unsaid = moody && self.rng.u8(0..100) < 3;
+            outcomes.push(Outcome::new(if unsaid { Class::Unknown } else { class }, ""));
+        }
+        outcomes
+    }
+
+    // ---- the day
+
+    fn run(&mut self) {
+        self.feed(Input::Tick, &[]);
+        for _ in 0..200_000 {
+            let gateway_up = self.now >= self.down_until;
+            let wake =
+                if gateway_up { self.lane.wake_at().map(|at| at.0.unsigned_abs()) } else { Some(self.down_until) };
+            let event = self.events.keys().next().map(|(at, _)| *at);
+            let Some(next) = [wake, event].into_iter().flatten().min() else { return };
+            if next > 2 * DAY {
+                return;
+            }
+            self.now = self.now.max(next);
+            if !gateway_up && self.now >= self.down_until {
+                self.restart();
+                continue;
+            }
+            if event != Some(next) {
+                self.feed(Input::Tick, &[]);
+                continue;
+            }
+            let (_, event) = self.events.pop_first().expect("an event is due");
+            match event {
+                Event::Arrive if self.now < self.down_until => self.schedule(self.down_until + 1, Event::Arrive),
+                Event::Arrive => {
+                    let rows = self.floor.pop_front().expect("an arrival for each group that the floor holds");
+                    self.feed(Input::Captured(rows.clone()), &rows);
+                }
+                Event::Effect(request) => drop(self.apply(&request, false)),
+                Event::Answer { run, batch, answer } if run == self.run && self.now >= self.down_until => {
+                    self.feed(Input::Answered { batch, answer }, &[]);
+                }
+                Event::Answer { .. } => {} // whoever asked is gone
+            }
+        }
+        panic!("the day never came to rest");
+    }
+
+    fn verdict(&self) -> Result<(), String> {
+        let mut parked = BTreeSet::new();
+        for (key, (row, stored)) in &self.disk.rows {
+            let n = self.erp.documents.get(key).copied().unwrap_or(0);
+            let bad = self.bad.contains(key);
+            match *stored {
+                _ if n > 1 => return Err(format!("duplicate: row {} has {n} documents", key.seq)),
+                _ if bad && n > 0 => return Err(format!("row {} is wrong and was posted", key.seq)),
+                Stored::Done if n == 0 => return Err(format!("lost: row {} is settled and has no document", key.seq)),
+                Stored::Done => {}
+                Stored::Rejected(Class::Validation, _) if bad => drop(parked.insert(row.order)),
+                Stored::Rejected(Class::Unresolvable, true) => drop(parked.insert(row.order)),
+                // A lock or a missing reference that lasts is a person's.
+                Stored::Rejected(Class::Conflict | Class::Reference, _) => drop(parked.insert(row.order)),
+                Stored::Rejected(class, _) => return Err(format!("row {} was rejected as {}", key.seq, class.name())),
+                Stored::Ready | Stored::Waiting { .. } if parked.contains(&row.order) => {}
+                Stored::Ready | Stored::Waiting { .. } => return Err(format!("stuck: row {} is {stored:?}", key.seq)),
+            }
+        }
+        if !self.disk.batches.is_empty() {
+            return Err(format!("{} batches never ended", self.disk.batches.len()));
+        }
+        match self.erp.order.iter().find(|(_, seqs)| !seqs.is_sorted()) {
+            Some((order, seqs)) => Err(format!("order: subject {order} was posted as {seqs:?}")),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Disk {
+    fn set(&mut self, row: RowKey, stored: Stored) {
+        self.rows.get_mut(&row).expect("a lane acts on stored rows only").1 = stored;
+    }
+}
+
+fn day(seed: u64, broken: Broken) -> Result<u64, String> {
+    let mut world = World::new(seed, broken);
+    world.run();
+    world.verdict().map(|()| world.sends)
+}
+
+/// `FLOORGATE_SEED` repeats one day; `FLOORGATE_DAYS` runs more of them.
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is a number")))
+}
+
+#[test]
+fn every_good_row_is_posted_once_in_order_and_wrong_ones_never() {
+    let first = number("FLOORGATE_SEED");
+    let days = first.map_or(number("FLOORGATE_DAYS").unwrap_or(4_000), |_| 1);
+    let mut sends = 0;
+    for seed in (0..days).map(|i| first.unwrap_or(0) + i) {
+        match day(seed, Broken::Nothing) {
+            Ok(n) => sends += n,
+            Err(why) => panic!(
+                "seed {seed}: {why}\nrepeat it with: FLOORGATE_SEED={seed} cargo test --release --test it simulator::every_good_row"
+            ),
+        }
+    }
+    assert!(sends > days, "the days are not empty");
+    println!("{days} days, {sends} requests");
+}
+
+fn control(broken: Broken, sign: &str) {
+    let caught: Vec<String> = (0..1_500).filter_map(|seed| day(seed, broken).err()).collect();
+    println!("{broken:?}: {} of 1500 days fail", caught.len());
+    assert!(caught.iter().any(|why| why.contains(sign)), "{broken:?} shows as \"{sign}\": {:?}", caught.first());
+}
+
+#[test]
+fn without_a_durable_mark_rows_double() {
+    control(Broken::NoDurableSending, "duplicate");
+}
+
+#[test]
+fn resending_past_the_horizon_doubles() {
+    control(Broken::HorizonIgnored, "duplicate");
+}
+
+#[test]
+fn a_body_rendered_anew_is_refused() {
+    control(Broken::RenderedAnew, "key_clash");
+}
+
+#[test]
+fn an_unordered_target_declared_ordered_breaks_order() {
+    control(Broken::OrderDeclaredFalsely, "order");
+}
+
+#[test]
+fn without_parking_order_breaks() {
+    control(Broken::NoParking, "order");
+}
+
+#[test]
+fn a_timeout_taken_for_no_doubles() {
+    control(Broken::TimeoutIsNo, "duplicate");
+}
