@@ -193,3 +193,6 @@ impl Handshake {
 const fn is_behind(seq: u16, other: u16) -> bool {
     seq.wrapping_sub(other) >= HALF
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,262 @@
+#!/usr/bin/env python3
+"""A sorter PLC with an event FIFO, written from the register list alone (devices/acme-sorter/README.md).
+
+The PLC's side of the ring handshake, on pymodbus (3.16 or later), as a process of its own. Prints `port N` first; then
+each line on stdin is a command, answered by one line on stdout:
+
+    push N           N more events; JSON list of {"epoch", "seq", "sscc"}
+    rate R           R events a second by itself, 0 stops
+    restart          reboot: next epoch, counters 0, ring empty; JSON {"epoch", "dropped": ids that were never acknowledged}
+    tear [N]         the next event's slot is torn in its next N reads (1), then right
+    resend           the ack register goes back as far as the ring reaches
+    ignore-ack N     the next N writes of the ack register are answered and forgotten
+    refuse N         the next N requests are answered with an exception
+    stall MS [N]     the next N requests (1) are answered MS milliseconds late
+    state            JSON: counters, and the ids that were produced, queued, acknowledged, overwritten
+    quit             the end; so is the end of stdin
+
+Each write of the ack register is told on stderr with the numbers that it releases.
+"""
+
+import argparse
+import asyncio
+import collections
+import json
+import sys
+import time
+
+from pymodbus.constants import ExcCodes
+from pymodbus.server import ModbusTcpServer
+from pymodbus.simulator import DataType, SimData, SimDevice
+
+HEAD, ACK, EPOCH, SLOTS_AT, SLOTS, WORDS = 100, 101, 102, 200, 32, 16
+SIZE = SLOTS_AT + SLOTS * WORDS
+
+
+def crc16(data):
+    """CRC-16/MODBUS, bit by bit."""
+    crc = 0xFFFF
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = (crc >> 1) ^ 0xA001 if crc & 1 else crc >> 1
+    return crc
+
+
+def sscc(serial):
+    """18 digits: extension digit 3, a company prefix, the running number, GS1's check digit."""
+    body = f"39521234{serial:09d}"
+    total = sum(int(digit) * (3, 1)[i % 2] for i, digit in enumerate(reversed(body)))
+    return body + str(-total % 10)
+
+
+class Plc:
+    def __init__(self, args):
+        self.careless = args.careless
+        self.serial = args.first_serial
+        self.epoch = args.epoch
+        self.seq = args.base_seq  # of the newest event, produced or queued
+        self.first = args.base_seq  # nothing older was ever in the ring
+        self.head = args.base_seq  # of the newest slot; these count on without wrapping
+        self.ack = args.base_seq
+        self.ack_register = args.base_seq & 0xFFFF
+        self.registers = [0] * SIZE
+        self.queue = collections.deque()
+        self.ring = {}  # number -> id, while it is not acknowledged
+        self.produced, self.acked, self.overwritten = [], [], []
+        self.tear_reads = 0  # for the next slot
+        self.torn = {}  # slot index -> [reads left, right words]
+        self.ignore_acks = self.refusals = self.stalls = 0
+        self.stall = 0.0
+        self.started = time.monotonic()
+        self.publish()
+
+    def publish(self):
+        self.registers[HEAD] = self.head & 0xFFFF
+        self.registers[ACK] = self.ack_register
+        self.registers[EPOCH] = self.epoch & 0xFFFF
+
+    def push(self, count):
+        made = []
+        for _ in range(count):
+            self.seq += 1
+            self.serial += 1
+            event = {"epoch": self.epoch, "seq": self.seq & 0xFFFF, "sscc": sscc(self.serial)}
+            self.queue.append((self.seq, event))
+            self.produced.append(event)
+            made.append(event)
+        self.fill()
+        return made
+
+    def fill(self):
+        """Moves events into the ring while there is room; a careless PLC does not look."""
+        while self.queue and (self.careless or self.head - self.ack < SLOTS):
+            seq, event = self.queue.popleft()
+            lost = self.ring.pop(seq - SLOTS, None)
+            if lost:
+                self.overwritten.append(lost)
+            self.ring[seq] = event
+            self.write_slot(seq, event)
+            self.head = seq
+            self.publish()
+
+    def write_slot(self, seq, event):
+        millis = int((time.monotonic() - self.started) * 1000) & 0xFFFFFFFF
+        words = [seq & 0xFFFF, millis & 0xFFFF, millis >> 16, 1 + self.serial % 40, (1, 2, 3, 9)[self.serial % 4]]
+        text = event["sscc"].encode("ascii").ljust(20, b"\0")
+        words += [text[i] << 8 | text[i + 1] for i in range(0, 20, 2)]
+        words.append(crc16(b"".join(word.to_bytes(2, "big") for word in words)))
+        index = (seq - 1) % SLOTS
+        self.torn.pop(index, None)
+        if self.tear_reads:
+            self.torn[index] = [self.tear_reads, list(words)]
+            self.tear_reads = 0
+            words[15 if seq % 2 else 0] ^= 0x0101
+        self.registers[SLOTS_AT + index * WORDS : SLOTS_AT + (index + 1) * WORDS] = words
+
+    def read(self, address, count):
+        """After a torn slot was read often enough the PLC finishes writing it."""
+        for index, torn in list(self.torn.items()):
+            first = SLOTS_AT + index * WORDS
+            if address < first + WORDS and first < address + count:
+                if torn[0] == 0:
+                    self.registers[first : first + WORDS] = torn[1]
+                    del self.torn[index]
+                else:
+                    torn[0] -= 1
+
+    def write_ack(self, value):
+        if self.ignore_acks:
+            self.ignore_acks -= 1
+            print(f"ack {value} ignored", file=sys.stderr, flush=True)
+            return
+        self.ack_register = value
+        ahead = (value - self.ack) & 0xFFFF
+        released = []
+        if ahead <= self.head - self.ack:
+            for seq in range(self.ack + 1, self.ack + ahead + 1):
+                event = self.ring.pop(seq, None)
+                if event:
+                    self.acked.append(event)
+                    released.append(seq & 0xFFFF)
+            self.ack += ahead
+            print(f"ack {value} epoch {self.epoch} releases {released}", file=sys.stderr, flush=True)
+        else:
+            print(f"ack {value} epoch {self.epoch} is not between {self.ack} and {self.head}", file=sys.stderr, flush=True)
+        self.publish()
+        self.fill()
+
+    def restart(self):
+        dropped = [event for _, event in sorted(self.ring.items())] + [event for _, event in self.queue]
+        self.epoch = (self.epoch + 1) & 0xFFFF
+        self.seq = self.first = self.head = self.ack = self.ack_register = 0
+        self.queue.clear()
+        self.ring.clear()
+        self.torn.clear()
+        self.registers = [0] * SIZE
+        self.publish()
+        return {"epoch": self.epoch, "dropped": dropped}
+
+    def resend(self):
+        back = max(self.head - SLOTS, self.first)
+        self.ack_register = min(back, self.ack) & 0xFFFF
+        self.publish()
+        return {"ack": self.ack_register}
+
+    def state(self):
+        return {
+            "head": self.head & 0xFFFF,
+            "ack": self.ack & 0xFFFF,
+            "ack_register": self.ack_register,
+            "epoch": self.epoch,
+            "produced": self.produced,
+            "queued": [event for _, event in self.queue],
+            "acked": self.acked,
+            "overwritten": self.overwritten,
+        }
+
+    async def serve(self, function, _start, address, count, registers, values):
+        """pymodbus calls this for each request, before it answers from `registers`."""
+        if self.stalls:
+            self.stalls -= 1
+            await asyncio.sleep(self.stall)
+        if self.refusals:
+            self.refusals -= 1
+            return ExcCodes.DEVICE_BUSY
+        if values is None:
+            self.read(address, count)
+        elif function == 6 and address == ACK:
+            self.write_ack(values[0])
+            values[0] = self.ack_register
+        else:
+            return ExcCodes.ILLEGAL_ADDRESS
+        registers[:] = self.registers
+        return None
+
+
+async def by_itself(plc, rate):
+    """Pushes `rate` events a second."""
+    begin, made = time.monotonic(), 0
+    while True:
+        await asyncio.sleep(0.01)
+        due = int((time.monotonic() - begin) * rate)
+        if due > made:
+            plc.push(due - made)
+            made = due
+
+
+def command(plc, words, tasks):
+    name, numbers = words[0], [float(word) for word in words[1:]]
+    first = int(numbers[0]) if numbers else 1
+    if name == "push":
+        return plc.push(first)
+    if name == "rate":
+        for task in tasks:
+            task.cancel()
+        tasks[:] = [asyncio.ensure_future(by_itself(plc, numbers[0]))] if numbers[0] else []
+    elif name == "restart":
+        return plc.restart()
+    elif name == "tear":
+        plc.tear_reads = first
+    elif name == "resend":
+        return plc.resend()
+    elif name == "ignore-ack":
+        plc.ignore_acks = first
+    elif name == "refuse":
+        plc.refusals = first
+    elif name == "stall":
+        plc.stall, plc.stalls = numbers[0] / 1000, int(numbers[1]) if len(numbers) > 1 else 1
+    elif name == "state":
+        return plc.state()
+    else:
+        return {"error": f"no command {name}"}
+    return {"ok": name}
+
+
+async def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--unit", type=int, default=1)
+    parser.add_argument("--epoch", type=int, default=1)
+    parser.add_argument("--base-seq", type=int, default=0, help="counters start here: 65500 is near the wrap")
+    parser.add_argument("--first-serial", type=int, default=0, help="running number of the SSCCs")
+    parser.add_argument("--careless", action="store_true", help="overwrites slots that are not acknowledged")
+    args = parser.parse_args()
+    plc = Plc(args)
+    device = SimDevice(args.unit, SimData(0, count=SIZE, datatype=DataType.REGISTERS), action=plc.serve)
+    server = ModbusTcpServer(device, address=("127.0.0.1", args.port))
+    await server.serve_forever(background=True)
+    print(f"port {server.transport.sockets[0].getsockname()[1]}", flush=True)
+    tasks = []
+    loop = asyncio.get_running_loop()
+    while line := await loop.run_in_executor(None, sys.stdin.readline):
+        words = line.split()
+        if words == ["quit"]:
+            break
+        if words:
+            print(json.dumps(command(plc, words, tasks)), flush=True)
+    await server.shutdown()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
