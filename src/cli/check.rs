@@ -10,6 +10,7 @@ use crate::app::Exit;
 use crate::cli::{ConfigFile, print};
 use crate::config::{self, Checked, Config};
 use crate::form::{Document, Fault};
+use crate::milestone::sequence_gap;
 use crate::outbox::Preset;
 
 /// Tell everything that is wrong with a configuration.
@@ -120,8 +121,8 @@ fn count(n: usize, what: &str) -> String {
     format!("{n} {what}{}", if n == 1 { "" } else { "s" })
 }
 
-/// Bytes that one pending event takes in the database: event, raw bytes, pending row and indexes.
-const PENDING_BYTES_PER_EVENT: f64 = 900.0;
+/// Bytes of `outbox.max_size` that one pending event takes, for a 320-byte sample: its data, raw bytes and rows.
+const PENDING_BYTES_PER_EVENT: f64 = 640.0;
 /// Bytes written to the disk for one event over its whole life, without the share of its commits …
 const WRITTEN_PER_EVENT: f64 = 2_700.0;
 /// … and for one commit: WAL pages and the checkpoint.
@@ -153,6 +154,8 @@ fn summary(config: &Config, checked: &Checked, rate: u32) -> String {
             line(format!("  {kind} -> {}", destinations(config, kind)));
         }
     }
+    let gap = sequence_gap("", "", 0, 0).kind;
+    line(format!("missing numbers of any device: {gap} -> {}", destinations(config, &gap)));
     for lane in &config.lanes {
         let target = &config.targets[lane.target];
         line(format!("lane {}: {} -> {} ({})", lane.id, lane.take.join(", "), target.id, target.url));
@@ -163,7 +166,7 @@ fn summary(config: &Config, checked: &Checked, rate: u32) -> String {
     for link in &config.mqtt {
         let expiry = span(link.session_expiry.as_secs_f64());
         line(format!(
-            "  and the broker of {} keeps the session for {expiry}, as far as its own limits allow",
+            "  the broker of link {} keeps the session for {expiry}, as far as its own limits allow",
             link.link
         ));
     }
@@ -187,4 +190,89 @@ fn span(seconds: f64) -> String {
     let units = [(SECONDS_A_YEAR, "years"), (86_400.0, "days"), (3_600.0, "hours"), (60.0, "minutes")];
     let unit = units.iter().find(|(length, _)| seconds >= *length).unwrap_or(&(1.0, "seconds"));
     format!("{:.1} {}", seconds / unit.0, unit.1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "[site]\nid = \"dc1\"\ntimezone = \"Berlin\"\n";
+
+    fn checked() -> (Vec<Fault>, Checked) {
+        let document = Document { name: "gateway.toml".to_owned(), text: TEXT.to_owned() };
+        let fault = |line, column, start: usize, end: usize, message: &str| Fault {
+            file: "gateway.toml".to_owned(),
+            span: start..end,
+            line,
+            column,
+            key: "site.timezone".to_owned(),
+            message: message.to_owned(),
+            help: "write an IANA name".to_owned(),
+        };
+        let at = TEXT.find("\"Berlin").expect("it is in the text");
+        let faults = vec![fault(3, 12, at, at + 8, "is not known")];
+        let warnings = vec![fault(1, 1, 0, TEXT.len(), "is doubtful")];
+        (faults.clone(), Checked { config: Err(faults), warnings, devices: Vec::new(), documents: vec![document] })
+    }
+
+    #[test]
+    fn lines_for_a_pipe() {
+        let (faults, checked) = checked();
+        insta::assert_snapshot!(plain(&faults, &checked.warnings), @r#"
+    gateway.toml:3:12: site.timezone: is not known (write an IANA name)
+    gateway.toml:1:1: site.timezone: warning: is doubtful (write an IANA name)
+    "#);
+    }
+
+    #[test]
+    fn findings_for_a_script() {
+        let (faults, checked) = checked();
+        insta::assert_snapshot!(json(&faults, &checked.warnings), @r#"
+    [
+      {
+        "severity": "fault",
+        "file": "gateway.toml",
+        "line": 3,
+        "column": 12,
+        "key": "site.timezone",
+        "message": "is not known",
+        "help": "write an IANA name"
+      },
+      {
+        "severity": "warning",
+        "file": "gateway.toml",
+        "line": 1,
+        "column": 1,
+        "key": "site.timezone",
+        "message": "is doubtful",
+        "help": "write an IANA name"
+      }
+    ]
+    "#);
+        assert_eq!(json(&[], &[]), "[]\n");
+    }
+
+    #[test]
+    fn snippets_for_a_terminal() {
+        let (faults, checked) = checked();
+        insta::assert_snapshot!(graphical(&faults, &checked, false), @r#"
+      × site.timezone: is not known
+       ╭─[gateway.toml:3:12]
+     2 │ id = "dc1"
+     3 │ timezone = "Berlin"
+       ·            ────┬───
+       ·                ╰── here
+       ╰────
+      help: write an IANA name
+      ⚠ site.timezone: is doubtful
+       ╭─[gateway.toml:1:1]
+     1 │ [site]
+       · ───┬──
+       ·    ╰── here
+     2 │ id = "dc1"
+       ╰────
+      help: write an IANA name
+    1 fault, 1 warning
+    "#);
+    }
 }

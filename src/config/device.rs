@@ -106,9 +106,8 @@ fn named_map<'r>(entry: &Entry<'_>, reading: &'r Reading) -> Option<(String, &'r
     if found.is_none() {
         let known: BTreeSet<String> = reading.library.names().map(str::to_owned).collect();
         let place = reading.base.join("devices").display().to_string();
-        let hint = if known.is_empty() { String::new() } else { format!("{}; ", nearest(&name, &known)) };
-        let shape = if name.contains('@') { "" } else { "a map is named with its version, \"sorter@1\"; " };
-        let help = format!("{hint}{shape}your own maps stand in {place}/<vendor>-<model>/map.toml");
+        let hint = if known.is_empty() { String::new() } else { format!("{} ", nearest(&name, &known)) };
+        let help = format!("{hint}Your own maps stand in {place}/<vendor>-<model>/map.toml");
         entry.refuse(&format!("there is no map \"{name}\""), &help);
     }
     found.map(|document| (name, document))

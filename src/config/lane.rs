@@ -1,11 +1,14 @@
 //! `[[lane]]`: which events go to which target.
 
+use std::collections::BTreeSet;
+
 use crate::config::Reading;
 use crate::config::bounds::{Ids, number};
 use crate::config::device::Device;
 use crate::config::target::Declared;
 use crate::form::{Table, nearest};
 use crate::lane::{Config, Worth};
+use crate::milestone::sequence_gap;
 
 /// More subjects parked than this stop a lane, unless it says otherwise.
 const MAX_PARKED: usize = 500;
@@ -53,7 +56,7 @@ pub(super) fn read_all(
         root.refuse_key("lane", "is missing", "add a [[lane]]: which events go to the target");
     }
     one_lane_each(&seen, devices);
-    if !devices.is_empty() {
+    if !devices.is_empty() && seen.iter().all(|lane| !lane.take.is_empty()) {
         idle_lanes(&seen, devices, reading);
         unposted(root, &seen, devices, reading);
     }
@@ -79,8 +82,11 @@ fn take(table: &Table<'_>) -> Option<Vec<String>> {
     if let Some(bad) = bad {
         let help = "write dotted lower-case words, `*` for any run of characters: \"divert.*\"";
         entry.refuse(&format!("\"{bad}\" can't be a transaction type"), help);
-    } else if take.is_empty() {
+        return None;
+    }
+    if take.is_empty() {
         entry.refuse("is empty: the lane would take nothing", "write what it takes: [\"scan.*\"]");
+        return None;
     }
     Some(take)
 }
@@ -102,12 +108,13 @@ fn one_lane_each(seen: &[Seen<'_>], devices: &[Device]) {
 }
 
 fn idle_lanes(seen: &[Seen<'_>], devices: &[Device], reading: &Reading) {
-    for lane in seen.iter().filter(|lane| !lane.take.is_empty()) {
-        let mut kinds = devices.iter().flat_map(|d| &d.kinds);
-        if !kinds.any(|kind| lane.take.iter().any(|glob| meet(glob, kind))) {
-            let kinds: Vec<&str> = devices.iter().flat_map(|d| &d.kinds).map(String::as_str).collect();
-            let help = format!("the maps emit: {}", kinds.join(", "));
-            reading.warn(lane.table.fault_at("take", "takes nothing that any device's map emits", &help));
+    for lane in seen {
+        let gap = sequence_gap("", "", 0, 0).kind;
+        let kinds: BTreeSet<&String> = devices.iter().flat_map(|d| &d.kinds).chain([&gap]).collect();
+        if !kinds.iter().any(|kind| lane.take.iter().any(|glob| meet(glob, kind))) {
+            let kinds: Vec<&str> = kinds.into_iter().map(String::as_str).collect();
+            let help = format!("there are: {}", kinds.join(", "));
+            reading.warn(lane.table.fault_at("take", "takes nothing that the gateway emits with these maps", &help));
         }
     }
 }

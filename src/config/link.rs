@@ -184,7 +184,7 @@ fn client_id(table: &Table<'_>, default: String) -> Option<String> {
 fn login(table: &Table<'_>, reading: &Reading) -> Option<Option<(String, String)>> {
     if table.entry("password").is_some() {
         let help = "write it into a file that only the service may read, and `password_file = \"…\"` here";
-        table.refuse_key("password", "a secret does not belong into the configuration", help);
+        table.refuse_key("password", "a secret does not belong in the configuration", help);
     }
     let user: Option<String> = table.optional("username");
     let password = table.entry("password_file");

@@ -36,7 +36,10 @@ impl Library {
                     }
                 };
                 match name_of(&document) {
-                    None => warnings.push(unusable(&path, "names no map")),
+                    None => match document.read(|root| Some(root.all().len())) {
+                        Ok(_) => warnings.push(unusable(&path, "names no map")),
+                        Err(faults) => warnings.extend(faults),
+                    },
                     Some(name) => {
                         if let Some((_, first)) = library.maps[before..].iter().find(|(n, _)| *n == name) {
                             warnings.push(unusable(&path, &format!("is {name} again, after {}", first.name)));

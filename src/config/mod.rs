@@ -84,7 +84,9 @@ pub fn check(path: &Path) -> Checked {
     let config = with_elsewhere(read, elsewhere.into_inner());
     let mut documents = vec![document];
     documents.extend(library.into_documents());
-    Checked { config, warnings: warnings.into_inner(), devices, documents }
+    let mut warnings = warnings.into_inner();
+    warnings.sort_by_key(|w| w.span.start);
+    Checked { config, warnings, devices, documents }
 }
 
 fn unread(name: String, why: &str) -> Checked {

@@ -233,7 +233,7 @@ fn bearer(table: &Table<'_>, reading: &Reading) -> Option<PathBuf> {
     for key in ["bearer", "token", "password"] {
         if auth.entry(key).is_some() {
             let help = "write it into a file that only the service may read, and `bearer_file = \"…\"` here";
-            auth.refuse_key(key, "a secret does not belong into the configuration", help);
+            auth.refuse_key(key, "a secret does not belong in the configuration", help);
         }
     }
     let entry = auth.entry("bearer_file")?;

@@ -183,7 +183,11 @@ impl<'d> Table<'d> {
 
     /// The sub-table of that key; a fault when it is missing.
     pub fn required_table(&self, key: &str) -> Option<Table<'d>> {
-        self.required_entry(key)?.table()
+        let entry = self.entry(key);
+        if entry.is_none() {
+            self.refuse_key(key, "is missing", &format!("add a table: `[{}]`", join(&self.path, key)));
+        }
+        entry?.table()
     }
 
     /// The tables of `[[key]]`; none when it is absent.
