@@ -6,6 +6,7 @@
 mod check;
 mod completions;
 mod logging;
+mod outbox;
 mod print;
 mod run;
 
@@ -37,6 +38,7 @@ Exit codes:
 enum Verb {
     Run(run::Args),
     Check(check::Args),
+    Outbox(outbox::Args),
     Completions(completions::Args),
 }
 
@@ -58,6 +60,7 @@ fn run_from(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(cli) => match cli.verb {
             Verb::Run(args) => run::run(&args),
             Verb::Check(args) => check::run(&args),
+            Verb::Outbox(args) => outbox::run(&args),
             Verb::Completions(args) => completions::run(&args, Cli::command()),
         },
         Err(e) => {
@@ -98,11 +101,16 @@ mod tests {
 
     #[test]
     fn every_verb_shows_examples() {
-        for verb in Cli::command().get_subcommands().filter(|v| !v.has_subcommands()) {
+        examples(&Cli::command(), "floorgate");
+    }
+
+    fn examples(command: &clap::Command, name: &str) {
+        for verb in command.get_subcommands() {
+            let name = format!("{name} {}", verb.get_name());
             let help = verb.get_after_help().map(ToString::to_string).unwrap_or_default();
-            let example = format!("\n  floorgate {}", verb.get_name());
-            let nested = help.contains("\n  floorgate ") && help.contains(&format!(" {}", verb.get_name()));
-            assert!(help.contains("Examples:") && (help.contains(&example) || nested), "{}: {help}", verb.get_name());
+            let shown = help.contains("Examples:\n") && help.contains(&format!("\n  {name}"));
+            assert!(shown || verb.has_subcommands(), "{name}: {help}");
+            examples(verb, &name);
         }
     }
 
