@@ -71,7 +71,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
             });
             Exit::Clean.into()
         }
-        Err(e) => refuse(args.json, &format!("{}: {e}", dir.display()), Exit::Storage),
+        Err(e) => refuse(args.json, &e.to_string(), Exit::Storage),
     }
 }
 
@@ -209,7 +209,7 @@ fn storage(text: &mut String, status: &Status, room: Option<&Room>) {
     let rate = status.rate_per_second;
     match room.and_then(|room| room.days_left) {
         Some(days) => {
-            line(text, &format!("at {rate:.1} events/s the room left lasts {days:.1} days if nothing is posted"))
+            line(text, &format!("at {rate:.1} events/s the room left lasts {days:.1} days if nothing is posted"));
         }
         None => line(text, &format!("{rate:.1} events/s come in")),
     }
