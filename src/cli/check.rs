@@ -275,4 +275,31 @@ mod tests {
     1 fault, 1 warning
     "#);
     }
+
+    #[test]
+    fn warnings_are_faults_only_when_strict() {
+        let dir = tempfile::tempdir().expect("a temp directory");
+        let path = dir.path().join("gateway.toml");
+        let text = r#"
+            site = { id = "dc1", timezone = "UTC" }
+            gateway = { id = "gw-1", data_dir = "data" }
+            link = [{ id = "plc", kind = "modbus-tcp", address = "10.0.0.1" }]
+            device = [{ id = "sorter-1", link = "plc", map = "sorter@1", unit = 1 }]
+            lane = [{ id = "all", target = "erp", take = ["divert.*"] }]
+            [[target]]
+            id = "erp"
+            kind = "http"
+            url = "http://erp.example.com/"
+            idempotency = "key"
+            dedup_horizon = "24h"
+        "#;
+        std::fs::write(&path, text).expect("a file");
+        for (strict, json, expected) in
+            [(false, false, Exit::Clean), (true, false, Exit::Config), (true, true, Exit::Config)]
+        {
+            let args = Args { config: ConfigFile { path: path.clone() }, json, strict, rate: 300 };
+            assert_eq!(run(&args), expected.into(), "strict {strict}, json {json}");
+        }
+        assert_eq!(config::check(&path).warnings.len(), 1);
+    }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::config::Reading;
 use crate::config::bounds::Ids;
-use crate::config::emits::{Emits, emits};
+use crate::config::emits::{Emits, emits, topics_meet};
 use crate::config::link::{Declared, Link};
 use crate::form::{Document, Entry, Table, nearest};
 use crate::source::modbus;
@@ -28,7 +28,10 @@ pub struct Device {
 struct Seen<'d> {
     table: Table<'d>,
     id: String,
+    link: Option<usize>,
     emits: Emits,
+    /// Topic filters, parameters filled in.
+    filters: Vec<String>,
 }
 
 pub(super) fn read_all(
@@ -59,6 +62,8 @@ pub(super) fn read_all(
             let kinds = emits.kinds.clone();
             devices.push(Device { id: id.clone(), link: links[link].id.clone(), map: name.clone(), kinds });
         }
+        let filters =
+            params.iter().flat_map(|params| emits.filters.iter().map(|filter| fill(filter, params))).collect();
         let binding = params.map(|params| Binding { device: id.as_str().into(), params, accept_epoch_risk });
         let bound = map.as_ref().zip(binding).and_then(|(((_, document), _), b)| bind(document, &b, reading));
         if let (Some(link), Some((_, entry))) = (link, &map) {
@@ -69,9 +74,10 @@ pub(super) fn read_all(
                 attach(&mut links[link], &id, unit, bound);
             }
         }
-        seen.push(Seen { table, id, emits });
+        seen.push(Seen { table, id, link, emits, filters });
     }
     instances_apart(&seen);
+    topics_apart(&seen);
     for (_, link) in links.iter().enumerate().filter(|(i, _)| all_found && !used.contains(i)) {
         reading.warn(link.table.fault_at("id", "no device uses this link", "remove it, or add its devices"));
     }
@@ -132,9 +138,12 @@ fn params(table: &Table<'_>, map: Option<&Document>) -> Option<BTreeMap<String, 
             entry.refuse("is neither a text nor a whole number", "write a text in quotes or a whole number");
         }
     }
-    for (name, _) in
-        declared.iter().flatten().filter(|(name, has_default)| !**has_default && !given.contains_key(*name))
-    {
+    for (name, default) in declared.iter().flatten() {
+        if let (Some(default), false) = (default, given.contains_key(name)) {
+            given.insert(name.clone(), default.clone());
+        }
+    }
+    for name in declared.iter().flat_map(BTreeMap::keys).filter(|name| !given.contains_key(*name)) {
         fine = false;
         let help = format!("write params = {{ {name} = … }}");
         table.refuse_key("params", &format!("the map needs the parameter `{name}`"), &help);
@@ -142,13 +151,17 @@ fn params(table: &Table<'_>, map: Option<&Document>) -> Option<BTreeMap<String, 
     fine.then_some(given)
 }
 
-/// Names of the map's parameters, and whether they have a default.
-fn declared_params(map: &Document) -> Option<BTreeMap<String, bool>> {
+/// The map's parameters with their defaults.
+fn declared_params(map: &Document) -> Option<BTreeMap<String, Option<String>>> {
     let root = toml::de::DeTable::parse(&map.text).ok()?;
     let Some(params) = root.get_ref().get("param") else { return Some(BTreeMap::new()) };
-    let params = params.get_ref().as_table()?;
-    let has_default = |p: &toml::de::DeValue<'_>| p.as_table().is_some_and(|p| p.contains_key("default"));
-    Some(params.iter().map(|(name, p)| (name.get_ref().to_string(), has_default(p.get_ref()))).collect())
+    let default = |param: &toml::de::DeValue<'_>| text_of(param.as_table()?.get("default")?.get_ref());
+    let params = params.get_ref().as_table()?.iter();
+    Some(params.map(|(name, param)| (name.get_ref().to_string(), default(param.get_ref()))).collect())
+}
+
+fn fill(text: &str, params: &BTreeMap<String, String>) -> String {
+    params.iter().fold(text.to_owned(), |text, (name, value)| text.replace(&format!("{{{name}}}"), value))
 }
 
 fn bind(document: &Document, binding: &Binding, reading: &Reading) -> Option<Map> {
@@ -224,6 +237,18 @@ fn instances_apart(seen: &[Seen<'_>]) {
                     other.table.refuse_key("id", &message, "choose an id with another beginning");
                 }
             }
+        }
+    }
+}
+
+/// A message that two devices of one link want would be an event of both.
+fn topics_apart(seen: &[Seen<'_>]) {
+    for (i, later) in seen.iter().enumerate() {
+        for earlier in seen[..i].iter().filter(|e| e.link.is_some() && e.link == later.link && e.id != later.id) {
+            let pairs = later.filters.iter().flat_map(|a| earlier.filters.iter().map(move |b| (a, b)));
+            let Some((ours, theirs)) = pairs.into_iter().find(|(a, b)| topics_meet(a, b)) else { continue };
+            let message = format!("the topics \"{ours}\" and \"{theirs}\" of device \"{}\" meet", earlier.id);
+            later.table.refuse_key("params", &message, "give the two devices topics that no message can share");
         }
     }
 }

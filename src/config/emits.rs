@@ -9,6 +9,8 @@ use crate::form::Document;
 pub(super) struct Emits {
     /// Kinds of events; `*` stands where a field's text is not known beforehand.
     pub(super) kinds: Vec<String>,
+    /// Topic filters, `{parameter}`s not filled in.
+    pub(super) filters: Vec<String>,
     /// What follows the device's id in the ids of the instances behind it: `-` for `{device}-{station}`.
     pub(super) instances: Vec<String>,
 }
@@ -24,6 +26,7 @@ pub(super) fn emits(document: &Document) -> Emits {
                 }
             }
             made.instances.extend(instance(table));
+            made.filters.extend(table.get("filter").and_then(|f| f.get_ref().as_str()).map(str::to_owned));
         }
     }
     made.kinds.sort();
@@ -61,6 +64,18 @@ fn instance(table: &DeTable<'_>) -> Option<String> {
     rest.split_once('{').map(|(literal, _)| literal.to_owned())
 }
 
+/// Whether some topic matches both filters. A level that begins with `+` is any one level, `#` any rest.
+pub(super) fn topics_meet(a: &str, b: &str) -> bool {
+    let (mut a, mut b) = (a.split('/'), b.split('/'));
+    loop {
+        match (a.next(), b.next()) {
+            (Some("#"), _) | (_, Some("#")) | (None, None) => return true,
+            (Some(x), Some(y)) if x == y || x.starts_with('+') || y.starts_with('+') => {}
+            _ => return false,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -72,6 +87,7 @@ mod tests {
             field.result = { word = 4, enum = { 1 = "confirmed", 2 = "missed" } }
             emit = { event = "divert.{result}" }
             [[topic]]
+            filter = "{root}/+station/read"
             identity = { device = "{device}-{station}" }
             [[topic.emit]]
             event = "scan.{kind}"
@@ -81,5 +97,23 @@ mod tests {
         let made = emits(&Document { name: "map.toml".to_owned(), text: text.to_owned() });
         assert_eq!(made.kinds, ["divert.confirmed", "divert.missed", "scan.*", "scan.item"]);
         assert_eq!(made.instances, ["-"]);
+        assert_eq!(made.filters, ["{root}/+station/read"]);
+    }
+
+    #[test]
+    fn filters_meet_where_one_topic_matches_both() {
+        for (a, b, yes) in [
+            ("a/b", "a/b", true),
+            ("a/b", "a/c", false),
+            ("a/+station/read", "a/x/read", true),
+            ("a/+station/read", "+/x/read", true),
+            ("a/+station/read", "a/x/write", false),
+            ("a/+", "a", false),
+            ("a/#", "a", true),
+            ("a/#", "a/b/c", true),
+            ("b/#", "a/b/c", false),
+        ] {
+            assert_eq!((topics_meet(a, b), topics_meet(b, a)), (yes, yes), "{a} {b}");
+        }
     }
 }

@@ -238,7 +238,11 @@ fn bearer(table: &Table<'_>, reading: &Reading) -> Option<PathBuf> {
     }
     let entry = auth.entry("bearer_file")?;
     let path = reading.path(&entry.read::<String>()?);
-    if let Err(why) = files::secret(&path) {
+    let token = files::secret(&path).and_then(|token| {
+        let plain = token.bytes().all(|b| b.is_ascii_graphic());
+        if plain { Ok(()) } else { Err("a token is one line of visible ASCII".to_owned()) }
+    });
+    if let Err(why) = token {
         entry.refuse(&format!("{}: {why}", path.display()), "name a file that holds the token and nothing else");
     } else if files::world_readable(&path) {
         let message = format!("{} may be read by everyone", path.display());
