@@ -200,9 +200,8 @@ impl Station {
     async fn acknowledge(&mut self, wire: &mut Wire, seq: u16) -> Result<(), Trouble> {
         let ring = &self.fifo.ring;
         let written = match wire.write(self.unit, ring.ack, seq).await {
-            Ok(()) if ring.verify => self.status(wire).await.map(|registers| registers.ack == seq),
-            Ok(()) => Ok(true),
-            Err(e) => Err(e),
+            Ok(true) if ring.verify => self.status(wire).await.map(|registers| registers.ack == seq),
+            other => other,
         };
         match written {
             Err(down @ Trouble::Down(_)) => {

@@ -50,11 +50,11 @@ impl Wire {
         }
     }
 
-    /// Writes one holding register (function 6).
-    pub(super) async fn write(&mut self, unit: u8, at: u16, value: u16) -> Result<(), Trouble> {
+    /// Writes one holding register (function 6); `false`: the device echoes another value, so it did not take this one.
+    pub(super) async fn write(&mut self, unit: u8, at: u16, value: u16) -> Result<bool, Trouble> {
         let what = || format!("writing {value} to register {at}");
         match self.call(unit, Request::WriteSingleRegister(at, value), what).await? {
-            Response::WriteSingleRegister(a, v) if (a, v) == (at, value) => Ok(()),
+            Response::WriteSingleRegister(echoed, took) if echoed == at => Ok(took == value),
             other => Err(Trouble::Down(format!("{}: the answer does not fit: {other:?}", what()))),
         }
     }

@@ -1,0 +1,273 @@
+//! The link against a PLC of a few lines that answers wrongly on demand; sockets are real, the outbox is a closure.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::*;
+use crate::event::{Position, Sample};
+use crate::form::Document;
+use crate::tagmap::Binding;
+
+const HEAD: usize = 100;
+const ACK: usize = 101;
+const EPOCH: usize = 102;
+const FIRST_SLOT: usize = 200;
+const WORDS: usize = 16;
+
+/// What the PLC does to one request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fault {
+    None,
+    /// Answers after the gateway gave up.
+    Late,
+    /// Answers under another transaction id.
+    WrongId,
+    /// Answers another function.
+    WrongFunction,
+    /// Answers with a register less.
+    Short,
+    /// Closes the connection instead of answering.
+    HangUp,
+    /// Answers "busy".
+    Exception,
+    /// Takes a write, says so, and forgets it.
+    Forget,
+}
+
+struct Plc {
+    registers: Vec<u16>,
+    /// For the next requests, in order.
+    reads: VecDeque<Fault>,
+    writes: VecDeque<Fault>,
+    connections: usize,
+    acks: Vec<u16>,
+    /// Good answers since the last fault or write.
+    quiet: usize,
+}
+
+impl Plc {
+    /// A PLC in its third run with `events` in its ring.
+    fn new(events: u16) -> Self {
+        let mut registers = vec![0; FIRST_SLOT + 32 * WORDS];
+        for seq in 1..=events {
+            let at = FIRST_SLOT + usize::from((seq - 1) % 32) * WORDS;
+            registers[at..at + WORDS].copy_from_slice(&slot(seq));
+        }
+        (registers[HEAD], registers[EPOCH]) = (events, 3);
+        Self { registers, reads: VecDeque::new(), writes: VecDeque::new(), connections: 0, acks: Vec::new(), quiet: 0 }
+    }
+
+    /// The answer's bytes, after the fault was done to it; empty: hang up.
+    fn answer(&mut self, header: [u8; 7], request: &[u8], fault: Fault) -> Vec<u8> {
+        let word = |i: usize| u16::from_be_bytes([request[i], request[i + 1]]);
+        let (at, argument) = (usize::from(word(1)), word(3));
+        self.quiet = if request[0] == 3 && fault == Fault::None { self.quiet + 1 } else { 0 };
+        let mut answer = if request[0] == 3 {
+            let count = argument - u16::from(fault == Fault::Short);
+            let words = &self.registers[at..at + usize::from(count)];
+            [&[3, (count * 2) as u8][..], &crate::tagmap::registers::bytes_of(words)].concat()
+        } else {
+            assert_eq!((request[0], at), (6, ACK), "nothing but the ack register is ever written");
+            if !matches!(fault, Fault::Forget | Fault::HangUp | Fault::Exception) {
+                self.registers[ACK] = argument;
+                self.acks.push(argument);
+            }
+            request.to_vec()
+        };
+        match fault {
+            Fault::HangUp => return Vec::new(),
+            Fault::Exception => answer = vec![request[0] | 0x80, 6],
+            Fault::WrongFunction => answer = vec![4, 2, 0, 0],
+            _ => {}
+        }
+        let id = u16::from_be_bytes([header[0], header[1]]).wrapping_add(u16::from(fault == Fault::WrongId));
+        let length = (answer.len() + 1) as u16;
+        [&id.to_be_bytes()[..], &[0, 0], &length.to_be_bytes(), &[header[6]], &answer].concat()
+    }
+}
+
+fn slot(seq: u16) -> [u16; WORDS] {
+    let mut words = [0; WORDS];
+    (words[0], words[3], words[4]) = (seq, 12, 1);
+    for (word, pair) in words[5..].iter_mut().zip(b"395212345000000125".chunks(2)) {
+        *word = u16::from_be_bytes([pair[0], pair[1]]);
+    }
+    let crc = crc::Crc::<u16>::new(&crc::CRC_16_MODBUS);
+    words[15] = crc.checksum(&crate::tagmap::registers::bytes_of(&words[..15]));
+    words
+}
+
+/// Serves one connection after the other.
+async fn serve_plc(listener: TcpListener, plc: Rc<RefCell<Plc>>) {
+    loop {
+        let (stream, _) = listener.accept().await.expect("the listener lives as long as the test");
+        plc.borrow_mut().connections += 1;
+        drop(answer_all(stream, &plc).await);
+    }
+}
+
+async fn answer_all(mut stream: TcpStream, plc: &RefCell<Plc>) -> std::io::Result<()> {
+    loop {
+        let mut header = [0; 7];
+        stream.read_exact(&mut header).await?;
+        let mut request = vec![0; usize::from(u16::from_be_bytes([header[4], header[5]])) - 1];
+        stream.read_exact(&mut request).await?;
+        let queue = |plc: &mut Plc| if request[0] == 3 { plc.reads.pop_front() } else { plc.writes.pop_front() };
+        let fault = queue(&mut plc.borrow_mut()).unwrap_or(Fault::None);
+        if fault == Fault::Late && stream.read(&mut [0]).await? == 0 {
+            return Ok(()); // the gateway gave up; had it kept the connection, it would get this answer for its next request
+        }
+        let answer = plc.borrow_mut().answer(header, &request, fault);
+        if answer.is_empty() {
+            return Ok(());
+        }
+        stream.write_all(&answer).await?;
+    }
+}
+
+const TIMEOUT: Duration = Duration::from_millis(60);
+
+fn config(port: u16) -> Config {
+    let text = include_str!("../../../devices/acme-sorter/map.toml").replace("\"50ms\"", "\"2ms\"");
+    let binding = Binding { device: "sorter-1".into(), params: BTreeMap::new(), accept_epoch_risk: false };
+    let map = Map::read(&Document { name: "map.toml".to_owned(), text }, &binding).expect("the map has no fault");
+    Config {
+        link: "net".into(),
+        address: format!("127.0.0.1:{port}"),
+        connect_timeout: Duration::from_secs(5),
+        request_timeout: TIMEOUT,
+        reconnect: Backoff { min: Duration::from_millis(2), max: Duration::from_millis(4), reset_after: Duration::MAX },
+        devices: vec![Device { id: "sorter-1".into(), unit: 1, map }],
+    }
+}
+
+/// The outbox: what it took, and what it answers first.
+#[derive(Default)]
+struct Store {
+    refusals: VecDeque<CaptureError>,
+    taken: Vec<Sample>,
+}
+
+impl Store {
+    /// The numbers of all samples, in order.
+    fn numbers(&self) -> Vec<u64> {
+        let number = |sample: &Sample| match &sample.content.as_ref().expect("these slots are good").position {
+            Position::Counted { seq, .. } => *seq,
+            other => panic!("a FIFO counts: {other:?}"),
+        };
+        self.taken.iter().map(number).collect()
+    }
+}
+
+/// Runs the link until the PLC's ack register is its head, nothing is left to be done wrong, and polls go on well.
+async fn run_until_acknowledged(plc: Plc, refusals: &[CaptureError]) -> (Plc, Store) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let port = listener.local_addr().expect("it is bound").port();
+    let plc = Rc::new(RefCell::new(plc));
+    let store = RefCell::new(Store { refusals: refusals.iter().copied().collect(), taken: Vec::new() });
+    let capture = |samples: Vec<Sample>| {
+        let mut store = store.borrow_mut();
+        assert!(plc.borrow().registers[ACK] <= store.taken.len() as u16, "acknowledged before the commit");
+        let answer = store.refusals.pop_front().map_or(Ok(vec![Placed::New; samples.len()]), Err);
+        if answer.is_ok() {
+            store.taken.extend(samples);
+        }
+        async move { answer }
+    };
+    let last_seen = |_| {
+        let position = store.borrow().taken.len() as i64;
+        async move { Ok((position > 0).then(|| LastSeen { epoch: "d:0003".to_owned(), position })) }
+    };
+    let stop = CancellationToken::new();
+    let done = async {
+        loop {
+            sleep(Duration::from_millis(1)).await;
+            let plc = plc.borrow();
+            let calm = plc.reads.is_empty() && plc.writes.is_empty() && plc.quiet > 3;
+            if plc.registers[ACK] == plc.registers[HEAD] && calm {
+                stop.cancel();
+            }
+        }
+    };
+    tokio::select! {
+        () = link(config(port), &capture, &last_seen, stop.clone()) => {}
+        () = serve_plc(listener, Rc::clone(&plc)) => {}
+        () = done => {}
+    }
+    let plc = Rc::into_inner(plc).expect("everything else that held it has ended").into_inner();
+    (plc, store.into_inner())
+}
+
+#[tokio::test]
+async fn events_are_captured_in_order_and_acknowledged_once() {
+    let (plc, store) = run_until_acknowledged(Plc::new(32), &[]).await;
+    assert_eq!(store.numbers(), (1..=32).collect::<Vec<_>>());
+    assert_eq!((plc.acks, plc.connections), (vec![32], 1));
+    let first = &store.taken[0];
+    assert_eq!((&*first.source, &*first.origin, first.raw.len()), ("sorter-1", "divert", 32));
+}
+
+#[tokio::test]
+async fn after_a_timeout_or_an_answer_that_does_not_fit_the_connection_is_dropped() {
+    use Fault::{Exception, HangUp, Late, Short, WrongFunction, WrongId};
+    for (fault, connections) in [(Late, 2), (WrongId, 2), (WrongFunction, 2), (Short, 2), (HangUp, 2), (Exception, 1)] {
+        for good in 0..3 {
+            let mut plc = Plc::new(7);
+            plc.reads = std::iter::repeat_n(Fault::None, good).chain([fault]).collect();
+            let (plc, store) = run_until_acknowledged(plc, &[]).await;
+            assert_eq!(plc.connections, connections, "{fault:?} after {good} good answers");
+            assert_eq!(store.numbers(), (1..=7).collect::<Vec<_>>(), "{fault:?} after {good} good answers");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_ack_that_failed_is_written_again_and_nothing_is_read_twice() {
+    use Fault::{Exception, Forget, HangUp, Late, WrongId};
+    for (fault, connections, acks) in [(Forget, 1, 1), (Exception, 1, 1), (HangUp, 2, 1), (Late, 2, 1), (WrongId, 2, 1)]
+    {
+        let mut plc = Plc::new(7);
+        plc.writes = [fault].into();
+        let (plc, store) = run_until_acknowledged(plc, &[]).await;
+        assert_eq!((plc.connections, plc.acks.len()), (connections, acks), "{fault:?}");
+        assert_eq!(store.numbers(), (1..=7).collect::<Vec<_>>(), "{fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_full_outbox_leaves_the_events_with_the_plc() {
+    let (plc, store) = run_until_acknowledged(Plc::new(7), &[CaptureError::Full; 3]).await;
+    assert_eq!((plc.acks, store.numbers()), (vec![7], (1..=7).collect()));
+}
+
+#[tokio::test]
+async fn a_closed_outbox_ends_the_link() {
+    let (plc, store) = run_until_acknowledged(Plc::new(7), &[CaptureError::Closed]).await;
+    assert_eq!((plc.acks, store.taken.len()), (vec![], 0));
+}
+
+#[tokio::test]
+async fn polls_stay_on_their_grid() {
+    let fifo = config(1).devices[0].map.fifos[0].clone();
+    let every = fifo.every;
+    let mut station = Station::new("sorter-1".into(), 1, fifo);
+    let start = station.due;
+    for (late, polls) in [(0.0, 1), (0.3, 2), (1.4, 4), (2.0, 7)] {
+        station.schedule(station.due + every.mul_f64(late));
+        assert_eq!(station.due, start + every * polls, "{late} periods late");
+    }
+}
+
+/// Compiles only if `app` can spawn it.
+#[tokio::test]
+async fn the_link_can_run_on_any_thread() {
+    fn spawnable<T: Send + 'static>(_: &T) {}
+    fn check(config: Config, outbox: Outbox) {
+        spawnable(&run(config, outbox, CancellationToken::new()));
+    }
+    let _: fn(Config, Outbox) = check;
+}
