@@ -1,0 +1,185 @@
+//! One connection to the broker, in the words that both protocol versions share.
+//!
+//! A connection is one client of its own. We only subscribe, so the session lives at the broker, and an acknowledgement
+//! can never reach another connection than the one its message came on.
+
+use std::time::Duration;
+
+use rumqttc::v5::mqttbytes as v5;
+use rumqttc::{mqttbytes as v4, v5 as mqtt5};
+
+use crate::source::mqtt::{Config, Version};
+
+/// The protocol's own limit. Below the broker's, a larger message would end every connection on which it is sent again;
+/// what is too large for a map is refused by its decoder.
+const MAX_PACKET: u32 = 268_435_455;
+/// Requests that may wait beside the acknowledgements.
+const REQUESTS: usize = 64;
+
+/// What the broker said.
+#[derive(Debug)]
+pub(super) enum Incoming {
+    /// The connection stands; whether the broker kept the session.
+    Connected { session_present: bool },
+    /// The subscription stands; the filters that were refused, by index.
+    Subscribed { refused: Vec<usize> },
+    /// A message.
+    Message(Message),
+    /// Nothing to act on.
+    Other,
+}
+
+/// A publish.
+#[derive(Debug)]
+pub(super) struct Message {
+    pub(super) topic: String,
+    pub(super) payload: Vec<u8>,
+    pub(super) retain: bool,
+    pub(super) dup: bool,
+    pub(super) ack: Ack,
+}
+
+/// Names a message to the broker; QoS 0 needs none.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Ack {
+    None,
+    Packet(u16),
+}
+
+pub(super) enum Connection {
+    V4(rumqttc::AsyncClient, Box<rumqttc::EventLoop>),
+    V5(mqtt5::AsyncClient, Box<mqtt5::EventLoop>),
+}
+
+impl Connection {
+    pub(super) fn new(config: &Config) -> Self {
+        let capacity = usize::from(config.max_in_flight) + REQUESTS;
+        match config.version {
+            Version::V311 => {
+                let mut options = rumqttc::MqttOptions::new(&config.client_id, &config.host, config.port);
+                options.set_clean_session(false).set_manual_acks(true).set_keep_alive(config.keep_alive);
+                options.set_max_packet_size(MAX_PACKET as usize, MAX_PACKET as usize);
+                if let Some((user, password)) = &config.login {
+                    options.set_credentials(user, password);
+                }
+                let (client, mut events) = rumqttc::AsyncClient::new(options, capacity);
+                let mut network = events.network_options();
+                network.set_tcp_nodelay(true);
+                events.set_network_options(network);
+                Self::V4(client, Box::new(events))
+            }
+            Version::V5 => {
+                let mut options = mqtt5::MqttOptions::new(&config.client_id, &config.host, config.port);
+                options.set_clean_start(false).set_manual_acks(true).set_keep_alive(config.keep_alive);
+                let expiry = u32::try_from(config.session_expiry.as_secs()).unwrap_or(u32::MAX);
+                options.set_session_expiry_interval(Some(expiry));
+                options.set_receive_maximum(Some(config.max_in_flight));
+                options.set_max_packet_size(Some(MAX_PACKET));
+                if let Some((user, password)) = &config.login {
+                    options.set_credentials(user, password);
+                }
+                let mut network = options.network_options();
+                network.set_tcp_nodelay(true);
+                options.set_network_options(network);
+                let (client, events) = mqtt5::AsyncClient::new(options, capacity);
+                Self::V5(client, Box::new(events))
+            }
+        }
+    }
+
+    /// The next thing the broker says; an error ends the connection.
+    pub(super) async fn next(&mut self) -> Result<Incoming, String> {
+        match self {
+            Self::V4(_, events) => match events.poll().await.map_err(|e| e.to_string())? {
+                rumqttc::Event::Incoming(packet) => Ok(of_v4(packet)),
+                rumqttc::Event::Outgoing(_) => Ok(Incoming::Other),
+            },
+            Self::V5(_, events) => match events.poll().await.map_err(|e| e.to_string())? {
+                mqtt5::Event::Incoming(packet) => Ok(of_v5(packet)),
+                mqtt5::Event::Outgoing(_) => Ok(Incoming::Other),
+            },
+        }
+    }
+
+    /// Subscribes to all filters at QoS 1: enough for publishers of QoS 2 too, since the keys drop repeats.
+    pub(super) fn subscribe(&self, filters: &[String]) -> Result<(), String> {
+        match self {
+            Self::V4(client, _) => {
+                let filters = filters.iter().map(|f| rumqttc::SubscribeFilter::new(f.clone(), rumqttc::QoS::AtLeastOnce));
+                client.try_subscribe_many(filters).map_err(|e| e.to_string())
+            }
+            Self::V5(client, _) => {
+                let filters = filters.iter().map(|f| v5::v5::Filter::new(f.clone(), v5::QoS::AtLeastOnce));
+                client.try_subscribe_many(filters).map_err(|e| e.to_string())
+            }
+        }
+    }
+
+    /// Queues a PUBACK; it leaves with the next [`Connection::next`].
+    pub(super) fn ack(&self, ack: Ack) -> Result<(), String> {
+        let Ack::Packet(packet) = ack else { return Ok(()) };
+        match self {
+            Self::V4(client, _) => {
+                let mut publish = rumqttc::Publish::new("", rumqttc::QoS::AtLeastOnce, Vec::new());
+                publish.pkid = packet;
+                client.try_ack(&publish).map_err(|e| e.to_string())
+            }
+            Self::V5(client, _) => {
+                let mut publish = v5::v5::Publish::new("", v5::QoS::AtLeastOnce, Vec::new(), None);
+                publish.pkid = packet;
+                client.try_ack(&publish).map_err(|e| e.to_string())
+            }
+        }
+    }
+
+    /// Sends what is queued, then a DISCONNECT: the broker keeps the session.
+    pub(super) async fn leave(mut self, patience: Duration) {
+        let asked = match &self {
+            Self::V4(client, _) => client.try_disconnect().is_ok(),
+            Self::V5(client, _) => client.try_disconnect().is_ok(),
+        };
+        // The loop reports an error once the DISCONNECT is out and the broker has closed the connection.
+        let out = async { while asked && self.next().await.is_ok() {} };
+        if tokio::time::timeout(patience, out).await.is_err() {
+            tracing::debug!("the broker did not close the connection in time");
+        }
+    }
+}
+
+fn of_v4(packet: rumqttc::Packet) -> Incoming {
+    match packet {
+        rumqttc::Packet::ConnAck(ack) => Incoming::Connected { session_present: ack.session_present },
+        rumqttc::Packet::SubAck(ack) => {
+            Incoming::Subscribed { refused: refused(&ack.return_codes, |c| *c == v4::v4::SubscribeReasonCode::Failure) }
+        }
+        rumqttc::Packet::Publish(p) => Incoming::Message(Message {
+            topic: p.topic,
+            payload: p.payload.into(),
+            retain: p.retain,
+            dup: p.dup,
+            ack: if p.qos == rumqttc::QoS::AtMostOnce { Ack::None } else { Ack::Packet(p.pkid) },
+        }),
+        _ => Incoming::Other,
+    }
+}
+
+fn of_v5(packet: v5::v5::Packet) -> Incoming {
+    match packet {
+        v5::v5::Packet::ConnAck(ack) => Incoming::Connected { session_present: ack.session_present },
+        v5::v5::Packet::SubAck(ack) => Incoming::Subscribed {
+            refused: refused(&ack.return_codes, |c| !matches!(c, v5::v5::SubscribeReasonCode::Success(_))),
+        },
+        v5::v5::Packet::Publish(p) => Incoming::Message(Message {
+            topic: String::from_utf8_lossy(&p.topic).into_owned(),
+            payload: p.payload.into(),
+            retain: p.retain,
+            dup: p.dup,
+            ack: if p.qos == v5::QoS::AtMostOnce { Ack::None } else { Ack::Packet(p.pkid) },
+        }),
+        _ => Incoming::Other,
+    }
+}
+
+fn refused<C>(codes: &[C], is_refusal: impl Fn(&C) -> bool) -> Vec<usize> {
+    codes.iter().enumerate().filter_map(|(i, code)| is_refusal(code).then_some(i)).collect()
+}

@@ -1,0 +1,267 @@
+//! MQTT 3.1.1 and 5: persistent session, PUBACK after the commit, in order.
+//!
+//! What arrives while one commit is under way is gathered and goes into the next, so that one fsync serves hundreds of
+//! messages. When the outbox is full the link leaves the broker, which then holds what comes, and returns when there is
+//! room. Nothing is kept over a connection: what was not acknowledged on it is sent again by the broker.
+
+mod connection;
+
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::event::{Redelivery, Sample, Undecodable};
+use crate::outbox::{CaptureError, Outbox, Placed};
+use crate::source::{Backoff, Reconnect, now};
+use crate::tagmap::{Map, guarded};
+use connection::{Ack, Connection, Incoming, Message};
+
+/// A broker's backlog has been read when nothing came for this long.
+const QUIET: Duration = Duration::from_millis(20);
+/// … and its SUBACK is waited for this long.
+const SUBACK: Duration = Duration::from_secs(5);
+/// While the broker stays away it is told so this often.
+const REMIND: Duration = Duration::from_secs(300);
+/// For the last PUBACKs and the DISCONNECT.
+const LEAVE: Duration = Duration::from_secs(1);
+
+/// Protocol version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Version {
+    /// MQTT 3.1.1
+    V311,
+    /// MQTT 5
+    V5,
+}
+
+/// An MQTT link, validated.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Link id.
+    pub link: Arc<str>,
+    /// Host name or address.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+    /// Protocol version.
+    pub version: Version,
+    /// Client id: names the session at the broker.
+    pub client_id: String,
+    /// User and password.
+    pub login: Option<(String, String)>,
+    /// Messages received and not yet acknowledged.
+    pub max_in_flight: u16,
+    /// How long the broker keeps the session (MQTT 5).
+    pub session_expiry: Duration,
+    /// Keep alive.
+    pub keep_alive: Duration,
+    /// Largest payload taken, bytes; a larger one is kept cut off as bad input.
+    pub max_packet: usize,
+    /// Reconnecting.
+    pub reconnect: Backoff,
+    /// Devices behind this link, with their maps.
+    pub devices: Vec<(Arc<str>, Map)>,
+}
+
+/// Why a connection ended.
+enum End {
+    Stop,
+    Lost(String),
+    Full,
+}
+
+/// Runs the link until `stop`.
+pub async fn run(config: Config, outbox: Outbox, stop: CancellationToken) {
+    let mut reconnect = Reconnect::new(config.reconnect);
+    let mut dice = fastrand::Rng::new();
+    let mut down_since: Option<(Instant, Instant)> = None;
+    loop {
+        let mut link = Link::new(&config, &outbox);
+        let end = link.serve(&stop).await;
+        let up = link.up_since.map_or(Duration::ZERO, |since| since.elapsed());
+        match end {
+            End::Stop => return link.connection.leave(LEAVE).await,
+            End::Full => {
+                tracing::error!(link = &*config.link, "the outbox is full: left the broker, which holds what comes");
+                link.connection.leave(LEAVE).await;
+                let mut room = outbox.room();
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    room = room.wait_for(|room| *room) => if room.is_err() { return },
+                }
+            }
+            End::Lost(why) => {
+                let at = Instant::now();
+                let told = down_since.filter(|_| link.up_since.is_none());
+                if told.is_none_or(|(_, told)| at.duration_since(told) >= REMIND) {
+                    let (since, _) = told.unwrap_or((at, at));
+                    let away_s = at.duration_since(since).as_secs();
+                    tracing::warn!(link = &*config.link, why, away_s, "no connection to the broker: trying again");
+                    down_since = Some((since, at));
+                }
+                let wait = reconnect.wait(up, dice.f64());
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = tokio::time::sleep(wait) => {}
+                }
+            }
+        }
+    }
+}
+
+type Captured = Result<Vec<Placed>, CaptureError>;
+
+/// One connection with what came on it.
+struct Link<'a> {
+    config: &'a Config,
+    outbox: &'a Outbox,
+    connection: Connection,
+    filters: Vec<String>,
+    up_since: Option<Instant>,
+    session_present: bool,
+    /// The broker's backlog is being read: arrival times say nothing. Ends at the first quiet moment.
+    backlog_until: Option<Instant>,
+    gathered: Vec<Sample>,
+    gathered_acks: Vec<Ack>,
+    /// The messages of the commit under way.
+    committing: Vec<Ack>,
+}
+
+impl<'a> Link<'a> {
+    fn new(config: &'a Config, outbox: &'a Outbox) -> Self {
+        let filters = config.devices.iter().flat_map(|(_, map)| &map.topics).map(|topic| topic.filter().to_owned());
+        Self {
+            config,
+            outbox,
+            connection: Connection::new(config),
+            filters: filters.collect(),
+            up_since: None,
+            session_present: false,
+            backlog_until: None,
+            gathered: Vec::new(),
+            gathered_acks: Vec::new(),
+            committing: Vec::new(),
+        }
+    }
+
+    async fn serve(&mut self, stop: &CancellationToken) -> End {
+        let mut commit: Option<Pin<Box<dyn Future<Output = Captured> + Send + 'a>>> = None;
+        let mut stopping = false;
+        loop {
+            if commit.is_none() && !self.gathered.is_empty() && !stopping {
+                self.committing = std::mem::take(&mut self.gathered_acks);
+                let (outbox, samples) = (self.outbox, std::mem::take(&mut self.gathered));
+                commit = Some(Box::pin(outbox.capture(samples)));
+            }
+            if stopping && commit.is_none() {
+                return End::Stop; // what was only gathered is not acknowledged: the broker sends it again
+            }
+            let held = self.gathered.len() + self.committing.len();
+            let quiet_at = self.backlog_until;
+            tokio::select! {
+                biased;
+                captured = async { commit.as_mut().expect("guarded by is_some").as_mut().await }, if commit.is_some() => {
+                    commit = None;
+                    match captured {
+                        Ok(_) => if let Err(why) = self.acknowledge() {
+                            return End::Lost(why);
+                        },
+                        Err(CaptureError::Full) => return End::Full,
+                        Err(CaptureError::Closed) => return End::Stop,
+                    }
+                }
+                () = stop.cancelled(), if !stopping => stopping = true,
+                incoming = self.connection.next(), if held < usize::from(self.config.max_in_flight) => {
+                    match incoming {
+                        Ok(incoming) => if let Err(why) = self.take(incoming) {
+                            return End::Lost(why);
+                        },
+                        Err(why) => return End::Lost(why),
+                    }
+                }
+                () = tokio::time::sleep_until(quiet_at.unwrap_or_else(Instant::now)), if quiet_at.is_some() => {
+                    self.backlog_until = None;
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, incoming: Incoming) -> Result<(), String> {
+        match incoming {
+            Incoming::Connected { session_present } => {
+                self.up_since = Some(Instant::now());
+                self.session_present = session_present;
+                self.backlog_until = Some(Instant::now() + SUBACK);
+                self.connection.subscribe(&self.filters)?;
+            }
+            Incoming::Subscribed { refused } => {
+                let refused: Vec<&str> = refused.iter().filter_map(|i| self.filters.get(*i)).map(String::as_str).collect();
+                if !refused.is_empty() {
+                    return Err(format!("the broker refuses to subscribe us to {}: look at its access rules", refused.join(", ")));
+                }
+                self.backlog_until = Some(Instant::now() + QUIET);
+                tracing::info!(link = &*self.config.link, session_present = self.session_present, "connected to the broker");
+            }
+            Incoming::Message(message) => {
+                let backlog = self.session_present && self.backlog_until.is_some();
+                if self.backlog_until.is_some() {
+                    self.backlog_until = Some(Instant::now() + QUIET);
+                }
+                self.gathered_acks.push(message.ack);
+                let sample = self.sample(message, backlog);
+                self.gathered.push(sample);
+            }
+            Incoming::Other => {}
+        }
+        Ok(())
+    }
+
+    /// Decodes a message; whatever can't be read becomes a sample too, and is kept with its bytes.
+    fn sample(&self, mut message: Message, backlog: bool) -> Sample {
+        let wanted = self.config.devices.iter().find_map(|(device, map)| {
+            let topic = map.topics.iter().find(|topic| topic.matches(&message.topic))?;
+            Some((device, topic))
+        });
+        let undecodable = |reason: String| Err(Undecodable { reason, panicked: false });
+        let length = message.payload.len();
+        let content = match wanted {
+            None => undecodable("no map wants this topic".to_owned()),
+            Some(_) if length > self.config.max_packet => {
+                message.payload.truncate(self.config.max_packet);
+                undecodable(format!("{length} bytes are more than max_packet"))
+            }
+            Some(_) if message.retain => undecodable("a retained message: it tells of the past, and is ignored".to_owned()),
+            Some((_, topic)) => guarded(AssertUnwindSafe(|| topic.decode(&message.topic, &message.payload))),
+        };
+        let redelivery = match message.ack {
+            Ack::None => None,
+            Ack::Packet(packet) => Some(Redelivery {
+                link: self.config.link.clone(),
+                session_present: self.session_present,
+                packet,
+                dup: message.dup,
+                backlog,
+            }),
+        };
+        Sample {
+            source: wanted.map_or(&self.config.link, |(device, _)| device).clone(),
+            at: now(),
+            origin: message.topic.into(),
+            raw: message.payload,
+            content,
+            redelivery,
+        }
+    }
+
+    /// All of the commit, in the order in which they came.
+    fn acknowledge(&mut self) -> Result<(), String> {
+        for ack in std::mem::take(&mut self.committing) {
+            self.connection.ack(ack)?;
+        }
+        Ok(())
+    }
+}
