@@ -99,10 +99,10 @@ pub(super) fn open(dir: &Path, synchronous_normal: bool) -> Result<Opened, Stora
     Ok(Opened { db, lock, incarnation, run, last_wall })
 }
 
-/// 2 KiB: see docs/performance.md for the bytes written with 1, 2 and 4 KiB.
-const PAGE_SIZE: i64 = 2_048;
+/// 1 KiB: see docs/performance.md for the bytes written with 1, 2 and 4 KiB.
+const PAGE_SIZE: i64 = 1_024;
 /// WAL pages after which the writer itself checkpoints (8 MiB).
-const CHECKPOINT_PAGES: i64 = 4_000;
+const CHECKPOINT_PAGES: i64 = 8_192;
 const CACHE_KIB: i64 = 4_096;
 
 /// Opens the outbox read-only, whether a gateway runs on it or not.
