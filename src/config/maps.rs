@@ -13,8 +13,11 @@ const SYSTEM: &str = "/usr/share/floorgate/devices";
 const MAX_FOLDERS: usize = 1_000;
 
 /// Maps that are part of the binary: path in the repository, text.
-const BUILT_IN: &[(&str, &str)] =
-    &[("devices/acme-sorter/map.toml", include_str!("../../devices/acme-sorter/map.toml"))];
+const BUILT_IN: &[(&str, &str)] = &[
+    ("devices/acme-hand-scanner/map.toml", include_str!("../../devices/acme-hand-scanner/map.toml")),
+    ("devices/acme-plain-scanner/map.toml", include_str!("../../devices/acme-plain-scanner/map.toml")),
+    ("devices/acme-sorter/map.toml", include_str!("../../devices/acme-sorter/map.toml")),
+];
 
 pub(super) struct Library {
     maps: Vec<(String, Document)>,

@@ -5,6 +5,9 @@
 //! [`guarded`].
 
 mod fifo;
+#[cfg(test)]
+mod golden;
+mod gs1;
 pub mod registers;
 mod topic;
 

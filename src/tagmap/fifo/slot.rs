@@ -6,6 +6,7 @@ use crc::{CRC_16_MODBUS, Crc};
 
 use crate::event::{Decoded, DeviceEvent, Position, Undecodable, Value};
 use crate::tagmap::Fifo;
+use crate::tagmap::gs1;
 use crate::tagmap::registers::{Type, bytes_of};
 
 const CRC: Crc<u16> = Crc::<u16>::new(&CRC_16_MODBUS);
@@ -121,7 +122,7 @@ impl Field {
         let value = self.kind.decode(slot.get(from..from + words).unwrap_or_default())?;
         match value {
             Value::Int(number) => self.number(number),
-            Value::Text(text) if self.sscc && !is_sscc(&text) => {
+            Value::Text(text) if self.sscc && (text.len() != 18 || gs1::sscc(&text).is_none()) => {
                 Err(format!("is \"{text}\", not 18 digits with a right check digit"))
             }
             value => Ok(value),
@@ -162,14 +163,6 @@ fn text_of(value: &Value) -> String {
         Value::Int(n) => n.to_string(),
         Value::Text(text) => text.clone(),
     }
-}
-
-/// 18 digits, the last one GS1's check digit: weights 3 and 1 from the right, modulo 10.
-fn is_sscc(text: &str) -> bool {
-    let digits = || text.bytes().rev().map(|b| u32::from(b.wrapping_sub(b'0')));
-    text.len() == 18
-        && digits().all(|d| d <= 9)
-        && digits().zip([1, 3].into_iter().cycle()).map(|(digit, weight)| digit * weight).sum::<u32>() % 10 == 0
 }
 
 #[cfg(test)]

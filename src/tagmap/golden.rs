@@ -1,0 +1,119 @@
+//! The maps that ship, against the samples beside them: `devices/*/samples/NAME.json` must decode to
+//! `devices/*/expected/NAME.json`.
+//!
+//! A sample of a topic: `{"params", "device", "topic", "payload"}`, the payload as text or as JSON. A sample of a FIFO:
+//! `{"params", "device", "fifo", "epoch", "seq", "words"}`.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value as Json, json};
+
+use crate::event::{Decoded, Position, Undecodable};
+use crate::form::Document;
+use crate::tagmap::{Binding, Map, guarded};
+
+#[test]
+fn every_sample_of_a_device_decodes_to_what_is_expected() {
+    let devices = Path::new(env!("CARGO_MANIFEST_DIR")).join("devices");
+    let (mut seen, mut wrong) = (0, Vec::new());
+    for device in entries(&devices) {
+        let (samples, expected) = (entries(&device.join("samples")), entries(&device.join("expected")));
+        let names =
+            |files: &[PathBuf]| files.iter().filter_map(|f| Some(f.file_name()?.to_owned())).collect::<Vec<_>>();
+        assert_eq!(names(&samples), names(&expected), "each sample of {} has its expected file", device.display());
+        for (sample, expected) in samples.iter().zip(&expected) {
+            seen += 1;
+            wrong.extend(difference(&device.join("map.toml"), sample, expected));
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+    assert!(seen >= 10, "only {seen} samples were found");
+}
+
+fn entries(folder: &Path) -> Vec<PathBuf> {
+    let mut paths: Vec<PathBuf> =
+        std::fs::read_dir(folder).into_iter().flatten().map(|e| e.expect("the folder is readable").path()).collect();
+    paths.sort();
+    paths
+}
+
+fn json(path: &Path) -> Json {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    serde_json::from_str(&text).unwrap_or_else(|e| json!(format!("{} is not JSON: {e}", path.display())))
+}
+
+/// Where the two differ, and the whole of what was decoded.
+fn difference(map: &Path, sample: &Path, expected: &Path) -> Option<String> {
+    let pretty = |json: &Json| serde_json::to_string_pretty(json).expect("JSON prints");
+    let (made, wanted) = (pretty(&decode(map, &json(sample))), pretty(&json(expected)));
+    if made == wanted {
+        return None;
+    }
+    let same = made.lines().zip(wanted.lines()).take_while(|(made, wanted)| made == wanted).count();
+    let same_end = made.lines().rev().zip(wanted.lines().rev()).take_while(|(made, wanted)| made == wanted).count();
+    let differing = |text: &str| {
+        let lines: Vec<&str> = text.lines().collect();
+        lines[same..(lines.len() - same_end).max(same)].join("\n")
+    };
+    let (was, is) = (differing(&wanted), differing(&made));
+    Some(format!("{}\nexpected\n{was}\ndecoded\n{is}\nas a whole\n{made}\n", sample.display()))
+}
+
+fn decode(map: &Path, sample: &Json) -> Json {
+    let text = |key: &str| sample[key].as_str().unwrap_or_default().to_owned();
+    let of = |value: &Json| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let params = sample["params"].as_object().into_iter().flatten().map(|(name, value)| (name.clone(), of(value)));
+    let binding = Binding {
+        device: text("device").into(),
+        params: params.collect::<BTreeMap<_, _>>(),
+        accept_epoch_risk: sample["accept_epoch_risk"] == true,
+    };
+    let document = Document {
+        name: map.display().to_string(),
+        text: std::fs::read_to_string(map).expect("each device has its map"),
+    };
+    let map = match Map::read(&document, &binding) {
+        Ok(map) => map,
+        Err(faults) => return json!(faults.iter().map(ToString::to_string).collect::<Vec<_>>()),
+    };
+    if let Some(fifo) = map.fifos.iter().find(|fifo| *fifo.name == *text("fifo")) {
+        let words: Vec<u16> = serde_json::from_value(sample["words"].clone()).expect("words are 0 to 65535");
+        let seq = sample["seq"].as_u64().expect("a slot has its number");
+        return shown(guarded(|| fifo.decode_slot(sample["epoch"].as_u64(), seq, &words)));
+    }
+    let topic = text("topic");
+    let payload = of(&sample["payload"]);
+    match map.topics.iter().find(|t| t.matches(&topic)) {
+        Some(map) => shown(guarded(|| map.decode(&topic, payload.as_bytes()))),
+        None => json!(format!("no [[topic]] matches {topic}")),
+    }
+}
+
+fn shown(decoded: Result<Decoded, Undecodable>) -> Json {
+    let decoded = match decoded {
+        Ok(decoded) => decoded,
+        Err(why) => return json!({ "undecodable": why.reason, "panicked": why.panicked }),
+    };
+    let position = match &decoded.position {
+        Position::Counted { boot, seq, bits, ring } => json!({ "boot": boot, "seq": seq, "bits": bits, "ring": ring }),
+        Position::Message(id) => json!({ "message": id }),
+        Position::Content { content, repeat } => json!({
+            "content": String::from_utf8_lossy(content),
+            "window_ms": repeat.window_ms,
+            "max_burst_ms": repeat.max_burst_ms,
+            "once": repeat.once,
+        }),
+    };
+    let event = |event: &crate::event::DeviceEvent| {
+        let fields: serde_json::Map<_, _> =
+            event.fields.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
+        json!({ "kind": event.kind, "subject": event.subject, "fields": fields, "device_time": event.device_time })
+    };
+    json!({
+        "device": &*decoded.device,
+        "map": &*decoded.map,
+        "position": position,
+        "events": decoded.events.iter().map(event).collect::<Vec<_>>(),
+    })
+}

@@ -1,0 +1,394 @@
+//! Reading `[[topic]]`: everything that can be wrong with it is told before the first message.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::filter::{Filter, is_name};
+use super::path::Path;
+use super::template::Template;
+use super::{Emit, Field, Identity, Is, Kind, Take, Topic, When};
+use crate::event::{Repeat, Value};
+use crate::form::{self, Bytes, Entry, FromValue, Table};
+use crate::tagmap::Context;
+
+/// Largest payload when the map does not say: far above any scanner's.
+const MAX_BYTES: u64 = 64 << 10;
+/// The same content within this time is one scan (semantics 1.2).
+const WINDOW: Duration = Duration::from_secs(2);
+/// The window slides no longer than this.
+const MAX_BURST: Duration = Duration::from_secs(10);
+
+impl Topic {
+    /// Reads one `[[topic]]`.
+    pub fn read(table: &Table<'_>, context: &Context<'_>) -> Option<Self> {
+        let filter = table.required_entry("filter").and_then(|entry| filter(&entry, context));
+        let qos: u8 = table.or("qos", 1);
+        if qos > 2 {
+            table.refuse_key("qos", &format!("is {qos}"), "0, 1 or 2; 1 loses nothing");
+        }
+        table.entry("retain").and_then(|entry| only(&entry, "ignore"));
+        table.required_entry("payload").and_then(|entry| only(&entry, "json"));
+        let max_bytes = table.or("max_bytes", Bytes(MAX_BYTES)).0;
+        if max_bytes == 0 {
+            table.refuse_key("max_bytes", "is 0", "write a size such as \"64 KiB\"");
+        }
+        let (filter, captures) = filter.map_or((None, Vec::new()), |(filter, names)| (Some(filter), names));
+        let mut slots = Slots(captures.into_iter().map(|name| Slot { name, field: None }).collect());
+        let captured = slots.0.len();
+        let mut whole = filter.is_some();
+        let fields = table.required_table("field");
+        for entry in fields.iter().flat_map(Table::all) {
+            whole &= field(&entry, &mut slots, whole).is_some();
+        }
+        let emits = table.tables("emit");
+        if emits.is_empty() {
+            table.refuse_key("emit", "is missing", "add [[topic.emit]] with the event that a message is");
+        }
+        let identity = table.required_table("identity");
+        // A name that failed above would be told again below, as unknown.
+        if !whole {
+            emits.iter().chain(&identity).for_each(quiet);
+            return None;
+        }
+        let read: Vec<Option<Emit>> = emits.iter().map(|table| emit(table, &slots, context)).collect();
+        for (after, _) in emits[1.min(emits.len())..].iter().zip(&read).filter(|(_, before)| unconditional(before)) {
+            after.refuse("is never reached: the one before it takes every message", "give that one a `when`");
+        }
+        let identity = identity.and_then(|table| identity_of(&table, &slots, context));
+        Some(Self {
+            filter: filter?,
+            qos,
+            max_bytes: usize::try_from(max_bytes).unwrap_or(usize::MAX),
+            captures: captured,
+            fields: slots.0.into_iter().filter_map(|slot| slot.field).collect(),
+            emits: read.into_iter().collect::<Option<_>>()?,
+            identity: identity?,
+            device: Arc::clone(&context.binding.device),
+            map: Arc::clone(&context.map),
+        })
+    }
+}
+
+fn unconditional(emit: &Option<Emit>) -> bool {
+    emit.as_ref().is_some_and(|emit| emit.when.is_none())
+}
+
+/// Asks for all keys, so that none is told as unknown.
+fn quiet(table: &Table<'_>) {
+    drop(table.all());
+}
+
+/// The one word that this version knows.
+fn only(entry: &Entry<'_>, word: &str) -> Option<()> {
+    let text: String = entry.read()?;
+    if text != word {
+        entry.refuse(&format!("\"{text}\" is not in this version"), &format!("write \"{word}\""));
+    }
+    Some(())
+}
+
+fn filter(entry: &Entry<'_>, context: &Context<'_>) -> Option<(Filter, Vec<String>)> {
+    let text = context.fill(&entry.read::<String>()?);
+    match Filter::parse(&text) {
+        Ok(read) => Some(read),
+        Err(why) => {
+            entry.refuse(&format!("\"{text}\" {why}"), "write \"{topic_root}/+station/read\" and the like");
+            None
+        }
+    }
+}
+
+/// A name with what fills it.
+struct Slot {
+    name: String,
+    /// `None`: a level of the topic.
+    field: Option<Field>,
+}
+
+struct Slots(Vec<Slot>);
+
+impl Slots {
+    fn find(&self, name: &str) -> Option<usize> {
+        self.0.iter().position(|slot| slot.name == name)
+    }
+
+    fn known(&self) -> String {
+        self.0.iter().map(|slot| format!("`{}`", slot.name)).collect::<Vec<_>>().join(", ")
+    }
+
+    fn kind(&self, slot: usize) -> Kind {
+        match self.0[slot].field {
+            Some(Field::At { kind, .. }) => kind,
+            _ => Kind::Text,
+        }
+    }
+
+    /// Every message has it, or at least those that fulfil `when`.
+    fn always(&self, slot: usize, when: Option<&When>) -> bool {
+        let named = |slot: usize| when.is_some_and(|when| when.slot == slot);
+        match self.0[slot].field {
+            None | Some(Field::At { required: true, .. }) => true,
+            Some(Field::At { .. }) => named(slot),
+            Some(Field::Taken { from, what: Take::Bare }) => self.always(from, when),
+            Some(Field::Taken { from, what: Take::Sscc }) => {
+                named(slot) || (named(from) && when.is_some_and(|when| when.is == Is::Sscc))
+            }
+        }
+    }
+
+    /// The slot that a key of `table` names.
+    fn named(&self, table: &Table<'_>, key: &str) -> Option<usize> {
+        let name: String = table.optional(key)?;
+        let found = self.find(&name);
+        if found.is_none() {
+            table.refuse_key(key, &format!("there is no field `{name}`"), &format!("known here: {}", self.known()));
+        }
+        found
+    }
+
+    /// The field of one of `kinds` that a key of `table` names.
+    fn field(&self, table: &Table<'_>, key: &str, kinds: &[Kind], help: &str) -> Option<usize> {
+        let slot = self.named(table, key)?;
+        if !matches!(self.0[slot].field, Some(Field::At { .. })) || !kinds.contains(&self.kind(slot)) {
+            table.refuse_key(key, &format!("`{}` can't be that", self.0[slot].name), help);
+            return None;
+        }
+        Some(slot)
+    }
+}
+
+/// `whole`: all fields before it are known.
+fn field(entry: &Entry<'_>, slots: &mut Slots, whole: bool) -> Option<()> {
+    let table = entry.table()?;
+    let name = entry.key();
+    if !is_name(name) || name == "device" || slots.find(name).is_some() {
+        let help = "lower-case letters, digits and _; not `device`, and no name twice";
+        entry.refuse("is no name for a field here", help);
+        quiet(&table);
+        return None;
+    }
+    let field = match table.entry("from") {
+        Some(_) if !whole => {
+            quiet(&table);
+            return None;
+        }
+        Some(_) => taken(&table, slots),
+        None => at(&table),
+    };
+    slots.0.push(Slot { name: name.to_owned(), field: Some(field?) });
+    Some(())
+}
+
+/// `{ from = "code", take = "sscc" }`
+fn taken(table: &Table<'_>, slots: &Slots) -> Option<Field> {
+    let from = slots.named(table, "from");
+    let take = table.required_entry("take").and_then(|e| e.choice(&[("sscc", Take::Sscc), ("bare", Take::Bare)]));
+    let from = from?;
+    if slots.kind(from) != Kind::Text {
+        table.refuse_key("from", &format!("`{}` is no text", slots.0[from].name), "name a field of type \"string\"");
+        return None;
+    }
+    take.map(|what| Field::Taken { from, what })
+}
+
+/// `{ path = "$.barcode", type = "string", required = true }`
+fn at(table: &Table<'_>) -> Option<Field> {
+    let path = table.required_entry("path").and_then(|entry| {
+        let text: String = entry.read()?;
+        Path::parse(&text).map_err(|why| entry.refuse(&format!("is no JSON path: {why}"), "write \"$.name\"")).ok()
+    });
+    let kinds = [
+        ("string", Kind::Text),
+        ("u64", Kind::Unsigned),
+        ("integer", Kind::Integer),
+        ("bool", Kind::Bool),
+        ("time", Kind::Time),
+        #[cfg(feature = "sim")]
+        ("planted-panic", Kind::Panic),
+    ];
+    let kind = table.required_entry("type").and_then(|entry| entry.choice(&kinds));
+    let required = table.or("required", false);
+    Some(Field::At { path: path?, kind: kind?, required })
+}
+
+fn emit(table: &Table<'_>, slots: &Slots, context: &Context<'_>) -> Option<Emit> {
+    let asked = table.table("when");
+    let when = asked.as_ref().and_then(|asked| when(asked, slots));
+    let event = event(table);
+    let once = table.optional("once");
+    let fields = carried(table, slots);
+    let subject = table.entry("subject").map(|entry| template(&entry, slots, when.as_ref(), context));
+    if asked.is_some() {
+        when.as_ref()?;
+    }
+    let subject = match subject {
+        Some(read) => Some(read?),
+        None => None,
+    };
+    Some(Emit { when, event: event?, subject, fields: fields?, once })
+}
+
+fn event(table: &Table<'_>) -> Option<String> {
+    let name: String = table.required("event")?;
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'_' | b'-');
+    if name.is_empty() || !name.bytes().all(plain) {
+        table.refuse_key("event", &format!("\"{name}\" is no event name"), "dotted lower case: \"scan.carton\"");
+        return None;
+    }
+    Some(name)
+}
+
+/// `{ field = "code" }` (it is there), with `check = "sscc"`, `equals = …` or `prefix = "…"`.
+fn when(table: &Table<'_>, slots: &Slots) -> Option<When> {
+    let is_missing = table.required_entry("field").is_none();
+    let slot = slots.named(table, "field");
+    let mut asked = Vec::new();
+    if let Some(entry) = table.entry("check") {
+        asked.push(entry.choice(&[("sscc", Is::Sscc)]));
+    }
+    if let Some(entry) = table.entry("equals") {
+        asked.push(value(&entry).map(Is::Equal));
+    }
+    if let Some(entry) = table.entry("prefix") {
+        asked.push(entry.read().map(Is::Prefixed));
+    }
+    if asked.len() > 1 {
+        table.refuse("asks for more than one thing", "one of `check`, `equals`, `prefix`");
+    }
+    let is = asked.pop().unwrap_or(Some(Is::Present));
+    let (slot, is) = (slot.filter(|_| !is_missing)?, is?);
+    let kind = slots.kind(slot);
+    let fits = match &is {
+        Is::Present => true,
+        Is::Sscc | Is::Prefixed(_) | Is::Equal(Value::Text(_)) => matches!(kind, Kind::Text | Kind::Time),
+        Is::Equal(Value::Int(_)) => matches!(kind, Kind::Unsigned | Kind::Integer),
+        Is::Equal(Value::Bool(_)) => kind == Kind::Bool,
+    };
+    if !fits {
+        table.refuse(&format!("can never hold for `{}`: it has another type", slots.0[slot].name), "correct either");
+    }
+    Some(When { slot, is })
+}
+
+fn value(entry: &Entry<'_>) -> Option<Value> {
+    let value = entry.value();
+    let read = String::from_value(value)
+        .map(Value::Text)
+        .or_else(|| i64::from_value(value).map(Value::Int))
+        .or_else(|| bool::from_value(value).map(Value::Bool));
+    if read.is_none() {
+        entry.refuse("is neither text, whole number nor true or false", "write one of those");
+    }
+    read
+}
+
+/// `["code", "station"]`, or `{ name = "field" }` under other names.
+fn carried(table: &Table<'_>, slots: &Slots) -> Option<Vec<(String, usize)>> {
+    let entry = table.required_entry("fields")?;
+    let pairs: Vec<(String, String)> = if entry.value().as_table().is_some() {
+        let all = entry.table()?.all();
+        all.iter().map(|e| Some((e.key().to_owned(), e.read()?))).collect::<Option<_>>()?
+    } else {
+        entry.read::<Vec<String>>()?.into_iter().map(|name| (name.clone(), name)).collect()
+    };
+    let mut carried = Vec::new();
+    for (name, field) in pairs {
+        match slots.find(&field) {
+            Some(slot) => carried.push((name, slot)),
+            None => entry.refuse(&format!("there is no field `{field}`"), &format!("known here: {}", slots.known())),
+        }
+    }
+    Some(carried)
+}
+
+fn template(entry: &Entry<'_>, slots: &Slots, when: Option<&When>, context: &Context<'_>) -> Option<Template> {
+    let text = context.fill(&entry.read::<String>()?);
+    let read = Template::parse(&text, |name| match slots.find(name) {
+        None => Err(format!("names `{name}`, which is no field")),
+        Some(slot) if !slots.always(slot, when) => Err(format!("names `{name}`, which a message may lack")),
+        Some(slot) => Ok(slot),
+    });
+    match read {
+        Ok(template) => Some(template),
+        Err(why) => {
+            entry.refuse(&why, &format!("known here: {}; `required = true` where it must be there", slots.known()));
+            None
+        }
+    }
+}
+
+fn identity_of(table: &Table<'_>, slots: &Slots, context: &Context<'_>) -> Option<Identity> {
+    const ID: &[Kind] = &[Kind::Text, Kind::Unsigned];
+    let device = table.entry("device").map(|entry| device(&entry, slots, context));
+    let boot = slots.field(table, "boot", ID, "a field of type \"string\" or \"u64\"");
+    let seq = slots.field(table, "seq", &[Kind::Unsigned], "a field of type \"u64\"");
+    let message_id = slots.field(table, "message_id", ID, "a field of type \"string\" or \"u64\"");
+    let content = slots.field(table, "content", &[Kind::Text], "a field of type \"string\"");
+    let window = time(table, "window", WINDOW, context);
+    let max_burst = time(table, "max_burst", MAX_BURST, context);
+    let once = table.or("once", false);
+    if ["seq", "message_id", "content"].iter().all(|key| table.entry(key).is_none()) {
+        table.refuse("tells no message from another", "name the field: seq (with boot), message_id or content");
+    }
+    if table.entry("boot").is_some() && table.entry("seq").is_none() {
+        table.refuse_key("boot", "stands without seq", "name the field that counts within one boot");
+    }
+    if table.entry("seq").is_some() && table.entry("boot").is_none() && !context.binding.accept_epoch_risk {
+        table.refuse_key(
+            "seq",
+            "stands without boot: a device that starts to count again would be taken for one that repeats itself",
+            "name the field of its boot id; if it has none, accept_epoch_risk = true at the device",
+        );
+    }
+    let times: Vec<usize> = (0..slots.0.len()).filter(|slot| slots.kind(*slot) == Kind::Time).collect();
+    if let [_, second, ..] = times[..] {
+        let name = &slots.0[second].name;
+        table.refuse(&format!("the field `{name}` is a second time"), "one field is of type \"time\"");
+    }
+    let device = match device {
+        Some(read) => read?,
+        None => None,
+    };
+    let repeat = Repeat { window_ms: window?, max_burst_ms: max_burst?, once };
+    Some(Identity { device, boot, seq, message_id, content, repeat, time: times.first().copied() })
+}
+
+/// `{device}-{station}`: ids behind the device's own. More than one name in it could be told apart in two ways
+/// (`1-2` and `3`, `1` and `2-3`), and two devices would share their keys.
+fn device(entry: &Entry<'_>, slots: &Slots, context: &Context<'_>) -> Option<Option<Template>> {
+    let text: String = entry.read()?;
+    let Some(rest) = text.strip_prefix("{device}") else {
+        entry.refuse("does not begin with {device}", "write \"{device}-{station}\"");
+        return None;
+    };
+    if rest.is_empty() {
+        return Some(None);
+    }
+    let text = format!("{}{rest}", context.binding.device);
+    let read = Template::parse(&text, |name| match slots.find(name) {
+        Some(slot) if slots.always(slot, None) => Ok(slot),
+        _ => Err(format!("names `{name}`, which is neither a level of the topic nor a required field")),
+    });
+    match read {
+        Ok(template) if template.values() == 1 => Some(Some(template)),
+        Ok(_) => {
+            entry.refuse("names not exactly one level or field behind {device}", "write \"{device}-{station}\"");
+            None
+        }
+        Err(why) => {
+            entry.refuse(&why, &format!("known here: {}", slots.known()));
+            None
+        }
+    }
+}
+
+/// A duration that a parameter may give, in ms.
+fn time(table: &Table<'_>, key: &str, default: Duration, context: &Context<'_>) -> Option<u64> {
+    let Some(entry) = table.entry(key) else { return u64::try_from(default.as_millis()).ok() };
+    let text = context.fill(&entry.read::<String>()?);
+    let Some(read) = form::Duration::parse(&text) else {
+        entry.refuse(&format!("is \"{text}\""), &format!("write {}", form::Duration::EXPECTED));
+        return None;
+    };
+    u64::try_from(read.0.as_millis()).ok()
+}

@@ -1,0 +1,250 @@
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::event::{Decoded, Position, Undecodable};
+use crate::form::Document;
+use crate::tagmap::{Binding, Map, guarded};
+
+const HAND: &str = include_str!("../../../devices/acme-hand-scanner/map.toml");
+const TOPIC: &str = "dc1/scan/A1/read";
+
+fn read(text: &str, accept_epoch_risk: bool) -> Result<Map, Vec<String>> {
+    let document = Document { name: "map.toml".to_owned(), text: text.to_owned() };
+    let params = BTreeMap::from([("topic_root".to_owned(), "dc1/scan".to_owned())]);
+    let binding = Binding { device: "hand".into(), params, accept_epoch_risk };
+    Map::read(&document, &binding).map_err(|faults| faults.iter().map(ToString::to_string).collect())
+}
+
+/// The shipped map with one text replaced.
+fn changed(from: &str, to: &str) -> String {
+    assert!(HAND.contains(from), "{from}");
+    HAND.replacen(from, to, 1)
+}
+
+fn hand() -> Topic {
+    read(HAND, false).expect("the shipped map has no fault").topics.remove(0)
+}
+
+fn decode(topic: &Topic, payload: &str) -> Result<Decoded, Undecodable> {
+    guarded(|| topic.decode(TOPIC, payload.as_bytes()))
+}
+
+fn reason(topic: &Topic, payload: &str) -> String {
+    decode(topic, payload).expect_err("this message is refused").reason
+}
+
+#[test]
+fn the_shipped_map_tells_what_to_subscribe_and_what_it_emits() {
+    let topic = hand();
+    assert_eq!((topic.filter(), topic.qos()), ("dc1/scan/+/read", 1));
+    assert!(topic.matches(TOPIC) && !topic.matches("dc1/scan/read") && topic.overlaps(&topic));
+    assert_eq!(topic.kinds().collect::<Vec<_>>(), ["scan.carton", "scan.item"]);
+}
+
+#[test]
+fn a_refused_message_says_what_to_correct() {
+    let topic = hand();
+    for (payload, expected) in [
+        ("", "the payload is empty, expected JSON"),
+        ("{", "the payload is not JSON: EOF while parsing an object at line 1 column 1"),
+        ("[]", "`$.barcode` is missing"),
+        (r#"{"barcode":null}"#, "`$.barcode` is missing"),
+        (r#"{"barcode":7}"#, "`$.barcode` is the number 7, expected a text"),
+        (r#"{"barcode":"x","seq":"x"}"#, "`$.seq` is the text \"x\", expected a whole number, not negative"),
+        (r#"{"barcode":"x","seq":-1}"#, "`$.seq` is the number -1, expected a whole number, not negative"),
+        (r#"{"barcode":"x","boot":"","seq":1}"#, "`$.boot` has 0 bytes, expected an id of 1 to 128"),
+        (r#"{"barcode":""}"#, "the subject's `item` is empty"),
+        (r#"{"barcode":"]C1\r"}"#, "the subject's `item` is empty"),
+    ] {
+        assert_eq!(reason(&topic, payload), expected, "{payload}");
+    }
+    let long = format!(r#"{{"barcode":"{}"}}"#, "x".repeat(4096));
+    assert_eq!(reason(&topic, &long), "the payload has 4110 bytes, at most 4096 (max_bytes)");
+    for (station, expected) in [
+        ("A 1", "the device would be \"hand-A 1\": letters, digits, - and _, at most 32"),
+        ("", "the device's `station` is empty"),
+    ] {
+        let decoded = topic.decode(&format!("dc1/scan/{station}/read"), br#"{"barcode":"x"}"#);
+        assert_eq!(decoded.expect_err("no id").reason, expected);
+    }
+}
+
+fn position(map: &str, accept_epoch_risk: bool, payload: &str) -> Position {
+    let topic = read(map, accept_epoch_risk).expect("the changed map has no fault").topics.remove(0);
+    decode(&topic, payload).expect("the message decodes").position
+}
+
+#[test]
+fn the_best_identity_that_a_message_has_is_taken() {
+    let counted =
+        |boot: Option<&str>, seq| Position::Counted { boot: boot.map(str::to_owned), seq, bits: 64, ring: 1024 };
+    let both = r#"{"barcode":"x","boot":"b1","seq":18446744073709551615}"#;
+    assert_eq!(position(HAND, false, both), counted(Some("b1"), u64::MAX));
+    let number = changed(r#""$.boot", type = "string""#, r#""$.boot", type = "u64""#);
+    assert_eq!(position(&number, false, r#"{"barcode":"x","boot":17,"seq":9}"#), counted(Some("0000000000000011"), 9));
+    let no_boot = changed("boot = \"boot\"\n", "");
+    assert_eq!(position(&no_boot, true, r#"{"barcode":"x","seq":9}"#), counted(None, 9));
+    let repeat = Repeat { window_ms: 2_000, max_burst_ms: 10_000, once: false };
+    let content = Position::Content { content: b"x".to_vec(), repeat };
+    assert_eq!(position(HAND, false, r#"{"barcode":"]C1x\r\n","seq":9}"#), content, "a seq without boot is no count");
+    let message = changed("content = \"code\"", "message_id = \"boot\"");
+    assert_eq!(position(&message, false, r#"{"barcode":"x","boot":"m7"}"#), Position::Message("m7".to_owned()));
+    let none = read(&changed("content = \"code\"", ""), false).unwrap().topics.remove(0);
+    assert_eq!(
+        reason(&none, r#"{"barcode":"x","boot":"b"}"#),
+        "nothing names this message: it needs `$.boot`, `$.seq`"
+    );
+}
+
+#[test]
+fn conditions_choose_the_event() {
+    let kind = |when: &str, payload: &str| {
+        let map = changed("when = { field = \"sscc\" }", when).replace("subject = \"{sscc}\"", "");
+        let topic = read(&map, false).expect("the changed map has no fault").topics.remove(0);
+        decode(&topic, payload).expect("the message decodes").events.remove(0).kind
+    };
+    let (carton, item) = ("scan.carton", "scan.item");
+    for (when, payload, expected) in [
+        ("when = { field = \"code\", check = \"sscc\" }", r#"{"barcode":"]C100395212345000000125"}"#, carton),
+        ("when = { field = \"code\", check = \"sscc\" }", r#"{"barcode":"00395212345000000126"}"#, item),
+        ("when = { field = \"code\", equals = \"NOREAD\" }", r#"{"barcode":"NOREAD"}"#, carton),
+        ("when = { field = \"seq\", equals = 7 }", r#"{"barcode":"x","seq":7}"#, carton),
+        ("when = { field = \"seq\", equals = 7 }", r#"{"barcode":"x","seq":8}"#, item),
+        ("when = { field = \"code\", prefix = \"LOC-\" }", r#"{"barcode":"LOC-1"}"#, carton),
+        ("when = { field = \"boot\" }", r#"{"barcode":"LOC-1"}"#, item),
+    ] {
+        assert_eq!(kind(when, payload), expected, "{when} {payload}");
+    }
+}
+
+#[cfg(feature = "sim")]
+#[test]
+fn a_planted_panic_is_an_undecodable_message() {
+    let map = changed("[topic.field]", "[topic.field]\nboom = { path = \"$.boom\", type = \"planted-panic\" }");
+    let topic = read(&map, false).expect("tests may plant a panic").topics.remove(0);
+    assert!(decode(&topic, r#"{"barcode":"x"}"#).is_ok());
+    let refused = decode(&topic, r#"{"barcode":"x","boom":1}"#).expect_err("it panicked");
+    assert_eq!((refused.panicked, refused.reason.as_str()), (true, "the decoder panicked: a planted panic"));
+}
+
+/// The faults of the shipped map with one text replaced, without their places.
+fn check(from: &str, to: &str, expected: &[&str]) {
+    let faults = read(&changed(from, to), false).err().unwrap_or_default();
+    let told: Vec<&str> = faults.iter().map(|f| f.splitn(4, ':').nth(3).unwrap_or(f).trim()).collect();
+    assert_eq!(told, expected, "{from} -> {to}");
+}
+
+#[test]
+fn what_is_wrong_with_a_map_is_told_at_its_place() {
+    assert_eq!(
+        read(&changed("qos = 1", "qos = 3"), false).err(),
+        Some(vec!["map.toml:17:7: topic[1].qos: is 3 (0, 1 or 2; 1 loses nothing)".to_owned()])
+    );
+    check(
+        "payload = \"json\"",
+        "payload = \"text\"",
+        &["topic[1].payload: \"text\" is not in this version (write \"json\")"],
+    );
+    check(
+        "+station/read",
+        "+station/#/read",
+        &[
+            "topic[1].filter: \"dc1/scan/+station/#/read\" has levels after `#` (write \"{topic_root}/+station/read\" and the like)",
+        ],
+    );
+    check(
+        "$.barcode",
+        "barcode",
+        &[
+            "topic[1].field.code.path: is no JSON path: at position 0, parser error (write \"$.name\")",
+        ],
+    );
+    check(
+        "boot = \"boot\"\n",
+        "",
+        &[
+            "topic[1].identity.seq: stands without boot: a device that starts to count again would be taken for one that \
+         repeats itself (name the field of its boot id; if it has none, accept_epoch_risk = true at the device)",
+        ],
+    );
+    check(
+        "boot = \"boot\"\nseq = \"seq\"\ncontent",
+        "#",
+        &["topic[1].identity: tells no message from another (name the field: seq (with boot), message_id or content)"],
+    );
+    check(
+        "when = { field = \"sscc\" }\n",
+        "",
+        &["topic[1].emit[1].subject: names `sscc`, which a message may lack (known here: `station`, `code`, `sscc`, \
+         `item`, `read_at`, `boot`, `seq`; `required = true` where it must be there)"],
+    );
+    check(
+        "{device}-{station}",
+        "{station}",
+        &["topic[1].identity.device: does not begin with {device} (write \"{device}-{station}\")"],
+    );
+    check(
+        "{device}-{station}",
+        "{device}-{station}-{code}",
+        &[
+            "topic[1].identity.device: names not exactly one level or field behind {device} (write \"{device}-{station}\")",
+        ],
+    );
+    check(
+        "window = \"{window}\"",
+        "window = \"soon\"",
+        &[
+            "topic[1].identity.window: is \"soon\" (write a duration with its unit, such as \"500ms\", \"20s\", \"5m\", \
+         \"24h\" or \"30d\")",
+        ],
+    );
+    check(
+        "field = \"sscc\" }",
+        "field = \"seq\", check = \"sscc\" }",
+        &[
+            "topic[1].emit[1].when: can never hold for `seq`: it has another type (correct either)",
+            "topic[1].emit[1].subject: names `sscc`, which a message may lack (known here: `station`, `code`, `sscc`, \
+         `item`, `read_at`, `boot`, `seq`; `required = true` where it must be there)",
+        ],
+    );
+}
+
+fn json() -> impl Strategy<Value = serde_json::Value> {
+    let leaf = prop_oneof![
+        Just(serde_json::Value::Null),
+        any::<bool>().prop_map(Into::into),
+        any::<i64>().prop_map(Into::into),
+        any::<u64>().prop_map(Into::into),
+        any::<f64>().prop_map(Into::into),
+        "[0-9]{18,20}|\\PC{0,200}|[\\]A-Z0-9\r\n\t]{0,5}".prop_map(Into::into),
+    ];
+    let key = prop_oneof![Just("barcode"), Just("ts"), Just("boot"), Just("seq"), Just("other")];
+    proptest::collection::vec((key, leaf), 0..6)
+        .prop_map(|pairs| pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_decode_or_say_why(level in "\\PC{0,40}", payload: Vec<u8>) {
+        let topic = hand();
+        let decoded = guarded(|| topic.decode(&format!("dc1/scan/{level}/read"), &payload));
+        prop_assert!(decoded.is_err_and(|e| !e.panicked && !e.reason.is_empty()));
+    }
+
+    #[test]
+    fn any_json_decodes_to_one_event_of_the_map_or_says_why(payload in json()) {
+        let topic = hand();
+        match decode(&topic, &payload.to_string()) {
+            Ok(decoded) => {
+                prop_assert_eq!(&*decoded.device, "hand-A1");
+                prop_assert_eq!(decoded.events.len(), 1);
+                prop_assert!(topic.kinds().any(|kind| kind == decoded.events[0].kind));
+                let same = decode(&topic, &payload.to_string());
+                prop_assert_eq!(same, Ok(decoded), "decoding is pure");
+            }
+            Err(why) => prop_assert!(!why.panicked && !why.reason.is_empty()),
+        }
+    }
+}
