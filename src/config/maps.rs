@@ -103,3 +103,19 @@ fn unusable(path: &Path, message: &str) -> Fault {
         help: "it is not used: correct or remove it".to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_map_of_the_repository_is_built_in() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let shipped: Vec<String> = map_files(&root.join("devices"))
+            .iter()
+            .map(|p| p.strip_prefix(root).expect("found below it").display().to_string())
+            .collect();
+        let built_in: Vec<&str> = BUILT_IN.iter().map(|(path, _)| *path).collect();
+        assert_eq!(built_in, shipped);
+    }
+}

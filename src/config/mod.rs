@@ -15,6 +15,8 @@ mod link;
 mod maps;
 mod site;
 mod target;
+#[cfg(test)]
+mod tests;
 
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};

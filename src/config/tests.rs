@@ -1,0 +1,490 @@
+//! What a person reads when a configuration is wrong. Each case is the shipped file with some edits.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use super::*;
+
+const SHIPPED: &str = include_str!("../../config/gateway.toml");
+
+/// A configuration in a directory of its own.
+struct Site(tempfile::TempDir);
+
+impl Site {
+    fn new(text: &str) -> Self {
+        let site = Self(tempfile::tempdir().expect("a temp directory"));
+        site.file("gateway.toml", text, 0o644);
+        site
+    }
+
+    fn file(&self, name: &str, text: &str, mode: u32) {
+        let path = self.0.path().join(name);
+        std::fs::create_dir_all(path.parent().expect("below the directory")).expect("a directory");
+        std::fs::write(&path, text).expect("a file");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).expect("its permissions");
+    }
+
+    fn check(&self) -> Checked {
+        check(&self.0.path().join("gateway.toml"))
+    }
+
+    /// Every line that `check` tells, files named from the site's directory.
+    fn told(&self) -> String {
+        let checked = self.check();
+        let faults = checked.config.err().unwrap_or_default().into_iter().map(|f| f.to_string());
+        let lines = faults.chain(checked.warnings.iter().map(|w| format!("warning: {w}")));
+        let here = format!("{}/", self.0.path().display());
+        lines.map(|line| line.replace(&here, "")).collect::<Vec<_>>().join("\n")
+    }
+}
+
+/// The shipped file with each `from` (which stands in it once) replaced.
+fn edited(edits: &[(&str, &str)]) -> String {
+    edits.iter().fold(SHIPPED.to_owned(), |text, (from, to)| {
+        assert_eq!(text.matches(from).count(), 1, "{from:?} in the shipped file");
+        text.replace(from, to)
+    })
+}
+
+fn told(edits: &[(&str, &str)]) -> String {
+    Site::new(&edited(edits)).told()
+}
+
+/// The shipped file with `more` behind it.
+fn told_with(more: &str) -> String {
+    Site::new(&format!("{SHIPPED}{more}")).told()
+}
+
+#[test]
+fn the_shipped_file_is_without_fault_or_doubt() {
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/gateway.toml");
+    let checked = check(&shipped);
+    assert!(checked.warnings.is_empty(), "{:?}", checked.warnings);
+    let config = checked.config.expect("no fault");
+    assert_eq!((config.site.as_str(), config.gateway.as_str()), ("dc1", "gw-7"));
+    assert_eq!((config.mqtt[0].host.as_str(), config.mqtt[0].port), ("127.0.0.1", 1883));
+    assert_eq!(config.mqtt[0].devices[0].1.name.as_ref(), "hand-scanner@1");
+    assert_eq!(config.modbus[0].devices[0].unit, 1);
+    assert_eq!(config.lanes[1].system, "erp");
+    assert_eq!(config.lanes[0].dedup_horizon_ms, 86_400_000);
+    assert_eq!(config.targets[0].answers.items.as_deref(), Some("/results"));
+    assert_eq!(config.outbox.max_size, 2 << 30);
+}
+
+#[test]
+fn the_shortest_configuration_is_what_has_no_default() {
+    let text = r#"
+        [site]
+        id = "dc1"
+        timezone = "UTC"
+        [gateway]
+        id = "gw-1"
+        data_dir = "data"
+        [[link]]
+        id = "broker"
+        kind = "mqtt"
+        address = "localhost"
+        [[device]]
+        id = "hand"
+        link = "broker"
+        map = "hand-scanner@1"
+        params = { topic_root = "scan" }
+        [[target]]
+        id = "erp"
+        kind = "http"
+        url = "http://127.0.0.1:8000/events"
+        idempotency = "key"
+        dedup_horizon = "1h"
+        [[lane]]
+        id = "all"
+        target = "erp"
+        take = ["*"]
+    "#;
+    let site = Site::new(text);
+    assert_eq!(site.told(), "");
+    let config = site.check().config.expect("no fault");
+    assert_eq!(config.outbox.dir, site.0.path().join("data"));
+    assert_eq!(config.mqtt[0].client_id, "floorgate-gw-1-broker");
+    assert_eq!(config.targets[0].answers.items, None);
+    assert_eq!(config.business_unit, "main");
+}
+
+#[test]
+fn a_file_that_is_not_there_is_told() {
+    insta::assert_snapshot!(check(Path::new("no/such.toml")).config.expect_err("no file")[0], @r#"
+    no/such.toml:1:1: can't be read: there is no such file (name the configuration with --config FILE)
+    "#);
+}
+
+#[test]
+fn text_that_is_not_toml_is_told() {
+    insta::assert_snapshot!(told(&[("[site]", "[site")]), @r#"
+    gateway.toml:5:6: not TOML: unclosed table, expected `]` (see https://toml.io)
+    "#);
+}
+
+#[test]
+fn a_missing_section_is_told() {
+    insta::assert_snapshot!(Site::new("").told(), @r#"
+    gateway.toml:1:1: site: is missing (add a table: `[site]`)
+    gateway.toml:1:1: gateway: is missing (add a table: `[gateway]`)
+    gateway.toml:1:1: target: is missing (add a [[target]]: where events are posted)
+    gateway.toml:1:1: lane: is missing (add a [[lane]]: which events go to the target)
+    "#);
+}
+
+#[test]
+fn ids_follow_the_rule_and_are_told_apart_without_case() {
+    insta::assert_snapshot!(told(&[("id = \"dc1\"", "id = \"dc 1\""), ("\"inbound\"", "\"OutBound\"")]), @r#"
+    gateway.toml:6:6: site.id: "dc 1" is not an id (write letters, digits, - and _, at most 32, a letter or digit first)
+    gateway.toml:75:6: lane[2].id: "OutBound" is taken by lane[1].id (choose another: ids differ also when case is ignored)
+    "#);
+}
+
+#[test]
+fn an_unknown_key_names_the_nearest() {
+    insta::assert_snapshot!(told(&[("max_packet", "max_paket"), ("preset", "presett")]), @r#"
+    gateway.toml:15:1: outbox.presett: unknown key (did you mean `preset`?)
+    gateway.toml:30:1: link[1].max_paket: unknown key (did you mean `max_packet`?)
+    "#);
+}
+
+#[test]
+fn a_value_of_another_type_says_what_to_write() {
+    insta::assert_snapshot!(told(&[("unit = 1\n", "unit = \"1\"\n"), ("gzip = false", "gzip = 0"), ("\"7d\"", "7")]), @r#"
+    gateway.toml:28:18: link[1].session_expiry: is the number 7 (write a duration with its unit, such as "500ms", "20s", "5m", "24h" or "30d")
+    gateway.toml:49:8: device[2].unit: is the text "1" (write a whole number from 0 to 255)
+    gateway.toml:65:8: target[1].gzip: is the number 0 (write true or false)
+    "#);
+}
+
+#[test]
+fn values_out_of_range_say_the_range() {
+    insta::assert_snapshot!(told(&[("max_in_flight = 512", "max_in_flight = 0"), ("\"2 GiB\"", "\"1 KiB\""), ("\"2s\"", "\"1ms\"")]), @r#"
+    gateway.toml:16:12: outbox.max_size: is 1 KiB (write at least 1 MiB and at most 1 TiB)
+    gateway.toml:27:17: link[1].max_in_flight: is 0 (write at least 1 and at most 65535)
+    gateway.toml:37:19: link[2].connect_timeout: is 1ms (write at least 10ms and at most 1m)
+    "#);
+}
+
+#[test]
+fn a_time_zone_must_be_known() {
+    insta::assert_snapshot!(told(&[("Europe/Berlin", "Europe/Berlyn")]), @r#"
+    gateway.toml:7:12: site.timezone: "Europe/Berlyn" is no time zone known here (write an IANA name such as "Europe/Berlin")
+    "#);
+}
+
+#[test]
+fn references_name_the_nearest() {
+    insta::assert_snapshot!(told(&[("link = \"broker\"", "link = \"brokr\""), ("\"sorter@1\"", "\"sorter@2\"")]), @r#"
+    gateway.toml:42:8: device[1].link: there is no link "brokr" (did you mean `broker`?)
+    gateway.toml:50:7: device[2].map: there is no map "sorter@2" (did you mean `sorter@1`? Your own maps stand in devices/<vendor>-<model>/map.toml)
+    "#);
+    insta::assert_snapshot!(told(&[("id = \"erp\"", "id = \"erp2\"")]), @r#"
+    gateway.toml:70:10: lane[1].target: there is no target "erp" (did you mean `erp2`?)
+    gateway.toml:76:10: lane[2].target: there is no target "erp" (did you mean `erp2`?)
+    "#);
+}
+
+#[test]
+fn links_of_other_kinds_are_not_in_this_version() {
+    insta::assert_snapshot!(told(&[("kind = \"modbus-tcp\"", "kind = \"modbus-rtu\"\nserial = { baud = 19200 }")]), @r#"
+    gateway.toml:35:8: link[2].kind: "modbus-rtu" is not in this version (this version has "mqtt" and "modbus-tcp")
+    "#);
+    insta::assert_snapshot!(told(&[("kind = \"mqtt\"", "kind = \"mqttt\"")]), @r#"
+    gateway.toml:21:8: link[1].kind: "mqttt" is not known here (did you mean `mqtt`? One of "mqtt", "modbus-tcp")
+    "#);
+}
+
+#[test]
+fn tls_to_a_broker_is_not_in_this_version() {
+    insta::assert_snapshot!(told(&[("\"mqtt://127.0.0.1:1883\"", "\"mqtts://127.0.0.1:8883\"\ntls = { ca_file = \"ca.pem\" }")]), @r#"
+    gateway.toml:22:11: link[1].address: mqtts:// is not in this version (write "mqtt://host:1883": plain TCP inside the site)
+    gateway.toml:23:7: link[1].tls: is not in this version (remove it and use a mqtt:// address)
+    "#);
+}
+
+#[test]
+fn addresses_are_read() {
+    insta::assert_snapshot!(told(&[("mqtt://127.0.0.1:1883", "mqtt://127.0.0.1:188300"), ("10.20.0.21:502", "http://plc")]), @r#"
+    gateway.toml:22:11: link[1].address: "mqtt://127.0.0.1:188300" is not the address of a broker (write "mqtt://host:1883")
+    gateway.toml:36:11: link[2].address: "http://plc" is not the address of a Modbus TCP server (write "host:502")
+    "#);
+}
+
+#[test]
+fn two_links_may_not_share_a_client_id() {
+    let more = "[[link]]\nid = \"b2\"\nkind = \"mqtt\"\naddress = \"b2\"\nclient_id = \"floorgate-gw-7\"\n";
+    insta::assert_snapshot!(told_with(more), @r#"
+    gateway.toml:83:13: link[3].client_id: "floorgate-gw-7" is also the client id of link[1] (give each link its own: the broker drops one for the other)
+    warning: gateway.toml:80:6: link[3].id: no device uses this link (remove it, or add its devices)
+    "#);
+}
+
+#[test]
+fn a_password_stands_in_a_file() {
+    insta::assert_snapshot!(told(&[("# username = \"gw-7\"", "username = \"gw-7\"\npassword = \"secret\"")]), @r#"
+    gateway.toml:26:12: link[1].password: a secret does not belong in the configuration (write it into a file that only the service may read, and `password_file = "…"` here)
+    "#);
+    insta::assert_snapshot!(told(&[("# username = \"gw-7\"", "username = \"gw-7\"\npassword_file = \"no/such\"")]), @r#"
+    gateway.toml:26:17: link[1].password_file: no/such: there is no such file (name a file that holds the password and nothing else)
+    "#);
+    insta::assert_snapshot!(told(&[("# auth = { bearer_file = \"/run/credentials/floorgate.service/erp\" }", "auth = { bearer = \"x\" }")]), @r#"
+    gateway.toml:60:19: target[1].auth.bearer: a secret does not belong in the configuration (write it into a file that only the service may read, and `bearer_file = "…"` here)
+    "#);
+}
+
+#[test]
+fn secrets_are_read_without_their_line_end_and_told_when_everyone_may_read_them() {
+    let text = edited(&[
+        ("# username = \"gw-7\"", "username = \"gw-7\"\npassword_file = \"mqtt.secret\""),
+        (
+            "# auth = { bearer_file = \"/run/credentials/floorgate.service/erp\" }",
+            "auth = { bearer_file = \"erp.secret\" }",
+        ),
+    ]);
+    let site = Site::new(&text);
+    site.file("mqtt.secret", "geheim\n", 0o644);
+    site.file("erp.secret", "token\n", 0o600);
+    insta::assert_snapshot!(site.told(), @r#"
+    warning: gateway.toml:26:17: link[1].password_file: mqtt.secret may be read by everyone (chmod 0600, owned by the service's user)
+    "#);
+    let config = site.check().config.expect("a warning is no fault");
+    assert_eq!(config.mqtt[0].login, Some(("gw-7".to_owned(), "geheim".to_owned())));
+    assert_eq!(config.targets[0].bearer_file, Some(site.0.path().join("erp.secret")));
+}
+
+#[test]
+fn a_device_states_its_unit_and_its_maps_parameters() {
+    insta::assert_snapshot!(told(&[("unit = 1\n", ""), ("topic_root = \"dc1/scan\"", "topic_rot = \"dc1/scan\"")]), @r#"
+    gateway.toml:44:10: device[1].params: the map needs the parameter `topic_root` (write params = { topic_root = … })
+    gateway.toml:44:24: device[1].params.topic_rot: is no parameter of the map (did you mean `topic_root`?)
+    gateway.toml:46:1: device[2].unit: is missing (add the Modbus unit id: `unit = 1`)
+    "#);
+}
+
+#[test]
+fn a_map_suits_its_link() {
+    insta::assert_snapshot!(told(&[("link = \"sorter-net\"\nunit = 1\n", "link = \"broker\"\n")]), @r#"
+    gateway.toml:49:7: device[2].map: sorter@1 is for Modbus, the link "broker" speaks MQTT (name a map for that link, or a link for that map)
+    warning: gateway.toml:34:6: link[2].id: no device uses this link (remove it, or add its devices)
+    "#);
+}
+
+#[test]
+fn one_event_queue_has_one_reader() {
+    insta::assert_snapshot!(told_with("[[device]]\nid = \"sorter-2\"\nlink = \"sorter-net\"\nunit = 1\nmap = \"sorter@1\"\n"), @r#"
+    gateway.toml:82:8: device[3].unit: is 1, as of device "sorter-1" with the same link and map (remove one of the two: they would acknowledge each other's events)
+    "#);
+}
+
+#[test]
+fn a_device_may_not_have_the_id_of_a_scanner_behind_another() {
+    insta::assert_snapshot!(told(&[("id = \"sorter-1\"", "id = \"Hand-A1\"")]), @r#"
+    gateway.toml:47:6: device[2].id: "Hand-A1" could be one of the devices "hand-…" behind "hand" (choose an id with another beginning)
+    "#);
+}
+
+#[test]
+fn devices_of_one_link_may_not_share_topics() {
+    let more = "[[device]]\nid = \"packing\"\nlink = \"broker\"\nmap = \"hand-scanner@1\"\nparams = { topic_root = \"dc1/+\" }\n";
+    insta::assert_snapshot!(told_with(more), @r#"
+    gateway.toml:83:10: device[3].params: the topics "dc1/+/+station/read" and "dc1/scan/+station/read" of device "hand" meet (give the two devices topics that no message can share)
+    "#);
+    assert_eq!(told_with(&more.replace("dc1/+", "dc1/packing")), "");
+}
+
+#[test]
+fn a_token_is_one_line() {
+    let auth = "# auth = { bearer_file = \"/run/credentials/floorgate.service/erp\" }";
+    let site = Site::new(&edited(&[(auth, "auth = { bearer_file = \"token\" }")]));
+    site.file("token", "one\ntwo\n", 0o600);
+    insta::assert_snapshot!(site.told(), @r#"
+    gateway.toml:60:24: target[1].auth.bearer_file: token: a token is one line of visible ASCII (name a file that holds the token and nothing else)
+    "#);
+}
+
+#[test]
+fn another_business_unit_is_not_in_this_version() {
+    insta::assert_snapshot!(told(&[("unit = 1\n", "unit = 1\nbusiness_unit = \"b2b\"\n")]), @r#"
+    gateway.toml:50:17: device[2].business_unit: "b2b" is not the site's: several business units are not in this version (remove it, or set `site.business_unit`)
+    "#);
+}
+
+#[test]
+fn faults_of_a_map_name_the_map() {
+    let site = Site::new(SHIPPED);
+    let map = "schema = 1\n[map]\nid = \"sorter\"\nversion = 1\nprotocol = \"modbuss\"\naddresses = \"modicon\"\n";
+    site.file("devices/acme-sorter/map.toml", map, 0o644);
+    site.file("devices/broken/map.toml", "[map", 0o644);
+    insta::assert_snapshot!(site.told(), @r#"
+    devices/acme-sorter/map.toml:5:12: map.protocol: "modbuss" is not known here (did you mean `modbus`? One of "modbus", "mqtt")
+    warning: devices/broken/map.toml:1:5: not TOML: unclosed table, expected `]` (see https://toml.io)
+    "#);
+}
+
+#[test]
+fn a_target_states_its_horizon_and_idempotency_by_key() {
+    insta::assert_snapshot!(told(&[("dedup_horizon = \"24h\" ", "# "), ("idempotency = \"key\"", "idempotency = \"lookup\"")]), @r#"
+    gateway.toml:52:1: target[1].dedup_horizon: is missing (add how long the target remembers a key: `dedup_horizon = "24h"`)
+    gateway.toml:58:15: target[1].idempotency: "lookup" is not in this version (write "key": the target must remember the key of each item)
+    "#);
+    insta::assert_snapshot!(told(&[("dedup_horizon = \"24h\"", "dedup_horizon = \"90s\"")]), @r#"
+    gateway.toml:59:17: target[1].dedup_horizon: is 90s, too short for a timeout of 1m (write more than twice the timeout, or shorten the timeout)
+    "#);
+}
+
+#[test]
+fn a_target_is_http() {
+    insta::assert_snapshot!(told(&[("https://erp.example.com", "http://user:pw@erp.example.com")]), @r#"
+    gateway.toml:55:7: target[1].url: carries a user or a password (remove it and use auth = { bearer_file = "…" })
+    "#);
+    insta::assert_snapshot!(told(&[("https://erp.example.com", "http://erp.example.com")]), @r#"
+    warning: gateway.toml:55:7: target[1].url: events and the token travel in clear to another machine (use https://)
+    "#);
+    insta::assert_snapshot!(told(&[("kind = \"http\"", "kind = \"nats\""), ("https://erp.example.com", "erp.example.com")]), @r#"
+    gateway.toml:54:8: target[1].kind: "nats" is not in this version (this version has "http")
+    gateway.toml:55:7: target[1].url: "erp.example.com/floorgate/v1/events" is not an http or https address (write "https://host/path")
+    "#);
+}
+
+#[test]
+fn batches_and_answers_are_checked() {
+    let edits = [
+        ("\"json-array\"", "\"ndjson\""),
+        ("status = \"/status\"", "status = \"status\""),
+        ("\"500ms\", max = \"5m\"", "\"5m\", max = \"1s\""),
+    ];
+    insta::assert_snapshot!(told(&edits), @r#"
+    gateway.toml:56:93: target[1].batch.wrap: goes with format = "json-array" only (remove it)
+    gateway.toml:57:56: target[1].answers.status: "status" is not a JSON Pointer (write "/status")
+    gateway.toml:64:31: target[1].retry.max: is 1s, less than first = 5m (write a max that is not below first)
+    "#);
+}
+
+#[test]
+fn a_transaction_type_has_one_lane_of_a_target() {
+    insta::assert_snapshot!(told(&[("[\"scan.item\"]", "[\"scan.*\"]")]), @r#"
+    gateway.toml:78:8: lane[2].take: "scan.*" and "scan.carton" of lane "outbound" both take the same types, such as "scan.carton" (take each transaction type in one lane of a target)
+    "#);
+    insta::assert_snapshot!(told(&[("[\"scan.item\"]", "[\"Scan Item\"]")]), @r#"
+    gateway.toml:78:8: lane[2].take: "Scan Item" can't be a transaction type (write dotted lower-case words, `*` for any run of characters: "divert.*")
+    "#);
+}
+
+#[test]
+fn what_no_lane_takes_and_a_lane_that_takes_nothing_are_doubtful() {
+    insta::assert_snapshot!(told(&[("[\"scan.item\"]", "[\"scan.pallet\"]")]), @r#"
+    warning: gateway.toml:43:7: device[1].map: no lane takes scan.item of "hand" (they are kept and shown, not posted: add a lane if they should be)
+    warning: gateway.toml:78:8: lane[2].take: takes nothing that the gateway emits with these maps (there are: divert.confirmed, divert.missed, divert.recirculated, divert.unknown, scan.carton, scan.item, sequence_gap)
+    "#);
+}
+
+#[test]
+fn an_unused_link_is_doubtful() {
+    insta::assert_snapshot!(told_with("[[link]]\nid = \"b2\"\nkind = \"mqtt\"\naddress = \"b2\"\n"), @r#"
+    warning: gateway.toml:80:6: link[3].id: no device uses this link (remove it, or add its devices)
+    "#);
+}
+
+#[test]
+fn parts_to_come_are_not_in_this_version() {
+    insta::assert_snapshot!(told_with("[control]\nlisten = \"127.0.0.1:8470\"\n"), @r#"
+    gateway.toml:79:1: control: is not in this version (remove it: there is no control API yet)
+    "#);
+    insta::assert_snapshot!(told(&[("gzip = false", "rate = { per_second = 20 }")]), @r#"
+    gateway.toml:65:8: target[1].rate: is not in this version (remove it)
+    "#);
+}
+
+#[test]
+fn the_data_directory_can_be_made() {
+    for (dir, expected) in [
+        ("plain", "gateway.toml:12:12: gateway.data_dir: plain is not a directory (name a directory)"),
+        (
+            "plain/data",
+            "warning: gateway.toml:12:12: gateway.data_dir: plain/data can't be made: plain is a file \
+             (make it, or name another: the outbox lives there)",
+        ),
+        ("not/yet", ""),
+    ] {
+        let site = Site::new(&edited(&[("/var/lib/floorgate", dir)]));
+        site.file("plain", "", 0o644);
+        let told = site.told().replace(&format!("{}", site.0.path().display()), "");
+        assert_eq!(told, expected);
+    }
+}
+
+/// Whatever is done to one key, the file is read or every fault points into it.
+#[test]
+fn every_mutation_of_the_shipped_file_is_valid_or_points_to_its_line() {
+    let lines = SHIPPED.lines().count();
+    let mut refused = 0;
+    let mut cases = 0;
+    for (i, line) in SHIPPED.lines().enumerate() {
+        for changed in mutations(line) {
+            let text: Vec<&str> = SHIPPED
+                .lines()
+                .enumerate()
+                .filter_map(|(j, l)| if i == j { changed.as_deref() } else { Some(l) })
+                .collect();
+            let checked = Site::new(&text.join("\n")).check();
+            cases += 1;
+            let Err(faults) = checked.config else { continue };
+            refused += 1;
+            assert!(!faults.is_empty(), "line {} as {changed:?}: refused without a fault", i + 1);
+            for fault in faults {
+                let inside = fault.file.ends_with("gateway.toml") && (1..=lines).contains(&fault.line);
+                assert!(inside && !fault.message.is_empty(), "line {} as {changed:?}: {fault}", i + 1);
+            }
+        }
+    }
+    assert!(cases > 250 && refused > 150, "{refused} of {cases} refused");
+}
+
+/// The line left out, its key misspelled, its value of another type, cut in half.
+fn mutations(line: &str) -> Vec<Option<String>> {
+    let code = line.split(" # ").next().unwrap_or_default().trim_end();
+    if code.is_empty() || code.starts_with('#') {
+        return Vec::new();
+    }
+    let mut made = vec![None, Some(code[..code.len() / 2].to_owned())];
+    if let Some((key, value)) = code.split_once(" = ") {
+        made.push(Some(format!("{key}x = {value}")));
+        for other in
+            ["true", "-1", "0", "99999999999", "\"\"", "\"x y\"", "[]", "[[1]]", "{}", "{ x = 1 }", "1.5", "1979-05-27"]
+        {
+            made.push(Some(format!("{key} = {other}")));
+        }
+    } else {
+        made.push(Some(code.replace(']', "x]")));
+        made.push(Some(code.replace("[[", "[").replace("]]", "]")));
+    }
+    made
+}
+
+/// An unknown key lists the known ones: each of them is in the reference.
+#[test]
+fn every_key_is_in_the_reference() {
+    let reference = include_str!("../../docs/configuration.md");
+    let mut keys = 0;
+    for (i, line) in SHIPPED.lines().enumerate().filter(|(_, line)| line.starts_with('[') || line.contains("= {")) {
+        let strange = "zzzzzzzzzzzzzzzzzzzzzzzz = 1";
+        let line = if line.starts_with('[') {
+            format!("{line}\n{strange}")
+        } else {
+            line.replace("= {", &format!("= {{ {strange},"))
+        };
+        let text: Vec<&str> = SHIPPED.lines().enumerate().map(|(j, l)| if i == j { &line } else { l }).collect();
+        let told = Site::new(&text.join("\n")).told();
+        let ours = told.lines().find(|line| line.contains("zzzz: unknown key")).unwrap_or_default();
+        let Some((_, known)) = ours.split_once("known here: ") else { continue };
+        for key in known.split_once(')').map_or(known, |(known, _)| known).split(", ") {
+            let key = key.trim_matches('`');
+            keys += 1;
+            let written = [format!("`{key}`"), format!(".{key}`"), format!("`{key}.")];
+            assert!(written.iter().any(|form| reference.contains(form)), "{key}");
+        }
+    }
+    assert!(keys > 50, "{keys} keys were looked up");
+}
