@@ -56,7 +56,8 @@ pub fn classify(reply: &Reply, shape: &AnswerShape, keys: &[Id]) -> Answer {
         Reply::Lost(why) => without_answer(Class::Unknown, "sent, but no whole answer came", why, keys),
         Reply::Http { status, content_type, retry_after, date, body } => {
             let html = matches!(content_type.as_str(), "text/html" | "application/xhtml+xml");
-            let json: Option<Value> = if html { None } else { serde_json::from_slice(body).ok() };
+            let silent = html || (shape.items.is_none() && *status < 300);
+            let json: Option<Value> = if silent { None } else { serde_json::from_slice(body).ok() };
             let mut answer = if let Some((found, pointer)) = items_of(*status, json.as_ref(), shape) {
                 items::judge(found, pointer, shape, keys)
             } else {

@@ -1,6 +1,6 @@
 //! Per-item results: each row by its own key, in whatever order they come.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use serde_json::Value;
 
@@ -10,22 +10,21 @@ use crate::lane::{Answer, Class, Outcome};
 
 /// The outcome of each key. One that is missing or named twice is `Unknown`; results of other keys are only noted.
 pub(super) fn judge(items: &[Value], pointer: &str, shape: &AnswerShape, keys: &[Id]) -> Answer {
-    let wanted: HashSet<Id> = keys.iter().copied().collect();
-    let mut found: HashMap<Id, Option<Outcome>> = HashMap::with_capacity(keys.len());
+    let places = Places::of(shape);
+    let mut found: HashMap<Id, Named> = keys.iter().map(|key| (*key, Named::Never)).collect();
     let mut strange = 0;
     for item in items {
-        let key = item.pointer(&shape.key).and_then(Value::as_str).and_then(Id::parse);
-        match key.filter(|key| wanted.contains(key)) {
+        let key = places.key.text(item).and_then(Id::parse);
+        match key.and_then(|key| found.get_mut(&key)) {
             None => strange += 1,
-            Some(key) => {
-                found.entry(key).and_modify(|twice| *twice = None).or_insert_with(|| Some(one(item, shape)));
-            }
+            Some(named @ Named::Never) => *named = Named::Once(one(item, &places)),
+            Some(named) => *named = Named::Twice,
         }
     }
     let outcomes = keys.iter().map(|key| match found.get(key) {
-        Some(Some(outcome)) => outcome.clone(),
-        Some(None) => Outcome::new(Class::Unknown, "the ERP's answer names this item twice"),
-        None => Outcome::new(Class::Unknown, "the ERP's answer does not name this item"),
+        Some(Named::Once(outcome)) => outcome.clone(),
+        Some(Named::Twice) => Outcome::new(Class::Unknown, "the ERP's answer names this item twice"),
+        Some(Named::Never) | None => Outcome::new(Class::Unknown, "the ERP's answer does not name this item"),
     });
     let excerpt = match strange {
         0 => String::new(),
@@ -34,10 +33,53 @@ pub(super) fn judge(items: &[Value], pointer: &str, shape: &AnswerShape, keys: &
     Answer { status: None, excerpt, outcomes: outcomes.collect(), whole: false, retry_after_ms: None }
 }
 
+/// How often the answer names a key, and what it says there.
+enum Named {
+    Never,
+    Once(Outcome),
+    Twice,
+}
+
+/// A JSON Pointer, split once for all items.
+struct Place(Vec<String>);
+
+impl Place {
+    fn of(pointer: &str) -> Self {
+        Self(pointer.split('/').skip(1).map(|part| part.replace("~1", "/").replace("~0", "~")).collect())
+    }
+
+    fn value<'a>(&self, item: &'a Value) -> Option<&'a Value> {
+        self.0.iter().try_fold(item, |value, part| match value {
+            Value::Object(members) => members.get(part),
+            Value::Array(list) => list.get(part.parse::<usize>().ok()?),
+            _ => None,
+        })
+    }
+
+    fn text<'a>(&self, item: &'a Value) -> Option<&'a str> {
+        self.value(item)?.as_str().filter(|text| !text.is_empty())
+    }
+}
+
+struct Places {
+    key: Place,
+    status: Place,
+    reason: Place,
+    message: Place,
+    reference: Place,
+}
+
+impl Places {
+    fn of(shape: &AnswerShape) -> Self {
+        let [key, status, reason, message, reference] =
+            [&shape.key, &shape.status, &shape.reason, "/message", &shape.reference].map(Place::of);
+        Self { key, status, reason, message, reference }
+    }
+}
+
 /// What one result says.
-fn one(item: &Value, shape: &AnswerShape) -> Outcome {
-    let at = |pointer: &str| item.pointer(pointer).and_then(Value::as_str).filter(|text| !text.is_empty());
-    let (word, reason) = (at(&shape.status), at(&shape.reason));
+fn one(item: &Value, places: &Places) -> Outcome {
+    let (word, reason, message) = (places.status.text(item), places.reason.text(item), places.message.text(item));
     let class = match (word, reason) {
         (Some("posted" | "ok" | "created" | "delivered"), _) => Class::Delivered,
         (Some("duplicate"), _) => Class::Duplicate,
@@ -56,17 +98,17 @@ fn one(item: &Value, shape: &AnswerShape) -> Outcome {
         (Class::Unknown, None) => "the ERP's answer gives this item no status".to_owned(),
         (_, word) => format!("the ERP says: {}", word.unwrap_or_default()),
     };
-    let told: Vec<&str> = reason.into_iter().chain(at("/message")).collect();
-    if !told.is_empty() {
+    if reason.or(message).is_some() {
+        let told: Vec<&str> = reason.into_iter().chain(message).collect();
         let told = bounded(&told.join(": "), REASON);
         text = if class == Class::Unknown { format!("{text}: {told}") } else { format!("the ERP says: {told}") };
     }
-    Outcome { class, reason: text, reference: reference(item, shape) }
+    Outcome { class, reason: text, reference: reference(item, places) }
 }
 
 /// The document's number in the target: text, or a number written as such.
-fn reference(item: &Value, shape: &AnswerShape) -> Option<String> {
-    match item.pointer(&shape.reference)? {
+fn reference(item: &Value, places: &Places) -> Option<String> {
+    match places.reference.value(item)? {
         Value::String(text) if !text.is_empty() => Some(bounded(text, REASON)),
         Value::Number(number) => Some(number.to_string()),
         _ => None,
