@@ -17,6 +17,8 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::app::Exit;
+#[cfg(feature = "sim")]
+use crate::sim::demo::{self, DemoArgs};
 
 /// The gateway between a warehouse floor (Modbus, MQTT) and its ERP.
 ///
@@ -40,6 +42,8 @@ enum Verb {
     Check(check::Args),
     Outbox(outbox::Args),
     Completions(completions::Args),
+    #[cfg(feature = "sim")]
+    Demo(DemoArgs),
 }
 
 /// The configuration that a verb reads.
@@ -62,6 +66,8 @@ fn run_from(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             Verb::Check(args) => check::run(&args),
             Verb::Outbox(args) => outbox::run(&args),
             Verb::Completions(args) => completions::run(&args, Cli::command()),
+            #[cfg(feature = "sim")]
+            Verb::Demo(args) => demo::run(&args),
         },
         Err(e) => {
             // A reader that went away is no error; anything else can't be told either.

@@ -346,6 +346,7 @@ mod tests {
     use tokio::task::JoinSet;
 
     use super::*;
+    use crate::sim::oracle::Kind;
 
     struct House {
         erp: Arc<Erp>,
@@ -361,6 +362,7 @@ mod tests {
         let oracle = Arc::new(Oracle::default());
         (1..=9).for_each(|seq| {
             oracle.produced(
+                Kind::Scan,
                 &Happening { device: "pack-s1".into(), epoch: "d:b1".into(), seq },
                 &format!("subject {seq}"),
             );

@@ -5,8 +5,13 @@
 //! configuration, wires, exit. Sabotage breaks a peer, never the gateway, so that a bad verdict can be seen.
 
 pub mod broker;
+pub mod demo;
 pub mod erp;
+pub mod gateway;
 pub mod labels;
 pub mod oracle;
 pub mod plc;
 pub mod scanner;
+pub mod screen;
+pub mod script;
+pub mod world;

@@ -20,8 +20,18 @@ pub struct Happening {
     pub seq: u64,
 }
 
+/// What kind of device saw it: their times are told apart, as a PLC is polled and a scanner is not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A scanner's read, over MQTT.
+    Scan,
+    /// A sorter's divert, over Modbus.
+    Divert,
+}
+
 #[derive(Debug)]
 struct Record {
+    kind: Kind,
     subject: usize,
     order: u64,
     at: Instant,
@@ -35,6 +45,8 @@ struct Record {
 pub struct Counts {
     /// Happenings on the floor.
     pub produced: u64,
+    /// Those of them that a sorter saw.
+    pub diverts: u64,
     /// Happenings that the gateway has acknowledged to the broker or the PLC.
     pub acknowledged: u64,
     /// Happenings with at least one effect at the ERP.
@@ -62,8 +74,20 @@ struct Inner {
     counts: Counts,
     storm: bool,
     calm: u32,
-    all_us: Vec<u32>,
-    calm_us: Vec<u32>,
+    scans_us: Vec<u32>,
+    calm_scans_us: Vec<u32>,
+    calm_diverts_us: Vec<u32>,
+}
+
+/// Milliseconds from happening to effect, at 50 and 99 %; `None` where nothing was timed.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Times {
+    /// Scans in calm times: no outage, no kill, nothing to catch up with.
+    pub scans: [Option<f64>; 2],
+    /// Diverts in calm times.
+    pub diverts: [Option<f64>; 2],
+    /// All scans, outages and kills included.
+    pub all_scans: [Option<f64>; 2],
 }
 
 /// The oracle, shared by the world's parts.
@@ -72,7 +96,7 @@ pub struct Oracle(Mutex<Inner>);
 
 impl Oracle {
     /// A happening takes place, of the subject that orders it. Numbers of one device and epoch come as 1, 2, 3 …
-    pub fn produced(&self, what: &Happening, subject: &str) {
+    pub fn produced(&self, kind: Kind, what: &Happening, subject: &str) {
         let mut inner = self.lock();
         let next = inner.last_effect.len();
         let subject = *inner.subjects.entry(subject.to_owned()).or_insert(next);
@@ -80,9 +104,10 @@ impl Oracle {
             inner.last_effect.push(0);
         }
         inner.counts.produced += 1;
+        inner.counts.diverts += u64::from(kind == Kind::Divert);
         let calm = (!inner.storm).then_some(inner.calm);
         let order = inner.counts.produced;
-        let record = Record { subject, order, at: Instant::now(), calm, acknowledged: false, effects: 0 };
+        let record = Record { kind, subject, order, at: Instant::now(), calm, acknowledged: false, effects: 0 };
         let records = inner.sources.entry(source(what)).or_default();
         debug_assert_eq!(what.seq, records.len() as u64 + 1, "a producer counts without holes");
         records.push(record);
@@ -107,16 +132,22 @@ impl Oracle {
             return;
         };
         record.effects += 1;
-        let (subject, order, calm, effects) = (record.subject, record.order, record.calm, record.effects);
+        let (kind, subject, order, calm, effects) =
+            (record.kind, record.subject, record.order, record.calm, record.effects);
         let took = u32::try_from(record.at.elapsed().as_micros()).unwrap_or(u32::MAX);
         if effects > 1 {
             inner.counts.duplicate_effects += 1;
             return;
         }
         inner.counts.posted += 1;
-        inner.all_us.push(took);
-        if calm.is_some() && calm == calm_now {
-            inner.calm_us.push(took);
+        let is_calm = calm.is_some() && calm == calm_now;
+        if kind == Kind::Scan {
+            inner.scans_us.push(took);
+        }
+        match kind {
+            Kind::Scan if is_calm => inner.calm_scans_us.push(took),
+            Kind::Divert if is_calm => inner.calm_diverts_us.push(took),
+            _ => {}
         }
         let last = &mut inner.last_effect[subject];
         if order < *last {
@@ -144,13 +175,16 @@ impl Oracle {
         self.lock().counts
     }
 
-    /// Milliseconds from happening to effect, at 50 and 99 %: in calm times, and over everything.
-    pub fn times(&self) -> ([Option<f64>; 2], [Option<f64>; 2]) {
+    /// How long it took from happening to effect.
+    pub fn times(&self) -> Times {
         let mut inner = self.lock();
-        inner.calm_us.sort_unstable();
-        inner.all_us.sort_unstable();
-        let both = |us: &[u32]| [percentile(us, 50), percentile(us, 99)];
-        (both(&inner.calm_us), both(&inner.all_us))
+        let inner = &mut *inner;
+        let [scans, diverts, all_scans] = [&mut inner.calm_scans_us, &mut inner.calm_diverts_us, &mut inner.scans_us]
+            .map(|us| {
+                us.sort_unstable();
+                [percentile(us, 50), percentile(us, 99)]
+            });
+        Times { scans, diverts, all_scans }
     }
 
     /// Up to `most` happenings without an effect, as `device epoch seq`.
@@ -204,7 +238,7 @@ mod tests {
     /// Produces 1, 2, 3 of one subject, posts as told, and counts lost, duplicate, out of order, unknown.
     fn check(posted: &[u64], expected: [u64; 4]) {
         let oracle = Oracle::default();
-        (1..=3).for_each(|seq| oracle.produced(&scan(seq), "395212345000000125"));
+        (1..=3).for_each(|seq| oracle.produced(Kind::Scan, &scan(seq), "395212345000000125"));
         posted.iter().for_each(|seq| oracle.posted(&scan(*seq)));
         let c = oracle.counts();
         assert_eq!([c.lost(), c.duplicate_effects, c.out_of_order, c.unknown], expected, "{posted:?}");
@@ -223,7 +257,7 @@ mod tests {
     #[test]
     fn an_acknowledgement_counts_once() {
         let oracle = Oracle::default();
-        oracle.produced(&scan(1), "a");
+        oracle.produced(Kind::Scan, &scan(1), "a");
         oracle.acknowledged(&scan(1));
         oracle.acknowledged(&scan(1));
         assert_eq!(oracle.counts().acknowledged, 1);

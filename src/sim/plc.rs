@@ -17,7 +17,7 @@ use tokio_modbus::server::tcp::{Server, accept_tcp_connection};
 use tokio_modbus::{ExceptionCode, Request, Response, SlaveRequest};
 use tokio_util::sync::CancellationToken;
 
-use crate::sim::oracle::{Happening, Oracle};
+use crate::sim::oracle::{Happening, Kind, Oracle};
 
 const SLOTS: u16 = 32;
 const WORDS: usize = 16;
@@ -120,12 +120,12 @@ impl Plc {
         if self.skip_every.is_some_and(|n| state.happened.is_multiple_of(n)) {
             state.skipped += 1;
             let what = Happening { device: self.device.clone(), epoch: "never numbered".into(), seq: state.skipped };
-            self.oracle.produced(&what, sscc);
+            self.oracle.produced(Kind::Divert, &what, sscc);
             return;
         }
         state.made += 1;
         let number = state.made;
-        self.oracle.produced(&self.happening(number), sscc);
+        self.oracle.produced(Kind::Divert, &self.happening(number), sscc);
         let ms_since_boot = self.boot.elapsed().as_millis() as u32;
         state.waiting.push_back(Sorted { number, sscc: sscc.to_owned(), lane, result, ms_since_boot });
         state.fill();

@@ -11,7 +11,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use crate::sim::labels;
-use crate::sim::oracle::{Happening, Oracle};
+use crate::sim::oracle::{Happening, Kind, Oracle};
 
 /// The scanner's boot id, and the epoch that the gateway makes of it.
 const BOOT: &str = "b1";
@@ -60,7 +60,7 @@ impl Scanner {
             let payload = serde_json::json!({
                 "barcode": barcode, "ts": jiff::Timestamp::now().to_string(), "boot": BOOT, "seq": seq,
             });
-            self.oracle.produced(&happening(&self.device, &format!("s{}", self.station), seq), &subject);
+            self.oracle.produced(Kind::Scan, &happening(&self.device, &format!("s{}", self.station), seq), &subject);
             let topic = format!("{}/s{}/read", self.root, self.station);
             // The one other end of this channel is `events`, which lives as long as this function.
             drop(client.publish(topic, QoS::AtLeastOnce, false, payload.to_string()).await);
