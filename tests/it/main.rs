@@ -3,6 +3,11 @@
 //! What needs no other program runs under a plain `cargo test`. Tests with real peers (mosquitto, a pymodbus PLC, a
 //! file system of their own) run when `tests/run` names those peers in the environment, and say SKIPPED otherwise.
 
+#![expect(clippy::disallowed_methods, reason = "the tests are the outside world: they read clocks and the environment")]
+#![expect(clippy::print_stdout, reason = "figures and skipped tests are told on standard output")]
+
+mod kills;
 mod layers;
 mod oracle;
 mod simulator;
+mod world;
