@@ -6,8 +6,15 @@
 #![expect(clippy::disallowed_methods, reason = "the tests are the outside world: they read clocks and the environment")]
 #![expect(clippy::print_stdout, reason = "figures and skipped tests are told on standard output")]
 
+mod bad_input;
+mod brokers;
+mod demo;
+mod erp_faults;
 mod kills;
 mod layers;
 mod oracle;
+mod plc;
+mod powercut;
+mod running;
 mod simulator;
 mod world;

@@ -19,6 +19,7 @@ pub(crate) struct Gateway {
     log: PathBuf,
     environment: Vec<(String, String)>,
     process: Arc<Mutex<Option<Process>>>,
+    _dir: Arc<tempfile::TempDir>,
 }
 
 impl Gateway {
@@ -31,7 +32,7 @@ impl Gateway {
     pub(crate) fn start_with(site: &Site, environment: &[(&str, &str)]) -> Self {
         let environment = environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
         let (config, log) = (site.write(), site.dir().join("gateway.log"));
-        let gateway = Self { config, log, environment, process: Arc::default() };
+        let gateway = Self { config, log, environment, process: Arc::default(), _dir: site.hold() };
         gateway.start_again();
         gateway
     }

@@ -22,7 +22,7 @@ pub(crate) use database::Database;
 pub(crate) use erp::{Behaviour, Effect, Erp, ItemResult, Request};
 pub(crate) use floor::{Floor, Scans};
 pub(crate) use gateway::{Gateway, run_to_end};
-pub(crate) use plc::Plc;
+pub(crate) use plc::{Plc, plc_events};
 pub(crate) use proxy::Proxy;
 pub(crate) use scanner::Scanner;
 pub(crate) use site::{Site, sscc};

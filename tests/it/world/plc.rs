@@ -41,14 +41,15 @@ impl Plc {
     /// One field of `state`: a list of events.
     pub(crate) fn list(&mut self, field: &str) -> Vec<Produced> {
         let state = self.tell("state");
-        produced(state[field].as_array().unwrap_or_else(|| panic!("state has no list {field}: {state}")))
+        plc_events(&state[field])
     }
 }
 
 /// Ids of the PLC's events as the oracle names them.
-pub(crate) fn produced(events: &[Value]) -> Vec<Produced> {
+pub(crate) fn plc_events(events: &Value) -> Vec<Produced> {
     let number = |event: &Value, name: &str| event[name].as_u64().expect("the PLC writes numbers");
     let id = |event: &Value| format!("sorter-1/d:{:04X}/{}", number(event, "epoch"), number(event, "seq"));
     let line = |event: &Value| format!("plc {}", event["sscc"]);
+    let events = events.as_array().unwrap_or_else(|| panic!("not a list: {events}"));
     events.iter().map(|event| Produced { id: id(event), line: line(event) }).collect()
 }

@@ -3,10 +3,11 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// A folder with a configuration and a data directory.
 pub(crate) struct Site {
-    dir: tempfile::TempDir,
+    dir: Arc<tempfile::TempDir>,
     data: PathBuf,
     outbox: String,
     links: String,
@@ -19,7 +20,7 @@ impl Site {
         let dir = tempfile::tempdir().expect("a temp folder");
         Self {
             data: dir.path().join("data"),
-            dir,
+            dir: Arc::new(dir),
             outbox: "preset = \"fast\"".to_owned(),
             links: String::new(),
             target: String::new(),
@@ -83,6 +84,11 @@ impl Site {
 
     pub(crate) fn dir(&self) -> &Path {
         self.dir.path()
+    }
+
+    /// The folder lives as long as somebody holds it.
+    pub(crate) fn hold(&self) -> Arc<tempfile::TempDir> {
+        Arc::clone(&self.dir)
     }
 
     pub(crate) fn data(&self) -> &Path {

@@ -1,0 +1,82 @@
+//! What mosquitto's settings cost: its own drop messages while the gateway is away, the shipped ones don't; and which
+//! redelivered message of a scanner without numbers is the same scan.
+
+use std::time::Duration;
+
+use crate::world::{Broker, Erp, Floor, Gateway, Proxy, Scanner, Settings, Site, mosquitto, note, wait_for};
+
+/// Scans while the gateway is away: three times what mosquitto queues by default.
+const QUEUED: usize = 3_000;
+
+/// Queues scans while the gateway is away; the floor, with the gateway back.
+fn away(settings: Settings) -> Option<Floor> {
+    let mut floor = Floor::start(5, settings, |site| site.batch(200))?;
+    floor.scan(20);
+    wait_for("the first scans", || floor.erp.count() == 20);
+    floor.gateway.kill();
+    floor.proxy.cut();
+    floor.scan(QUEUED);
+    let subscribed = floor.proxy.subscribed();
+    floor.gateway.start_again();
+    floor.proxy.wait_subscribed(subscribed);
+    Some(floor)
+}
+
+#[test]
+fn the_shipped_broker_settings_lose_none_of_3000_queued_scans() {
+    let Some(mut floor) = away(Settings::Shipped) else { return };
+    let judgement = floor.judge();
+    assert!(judgement.is_clean(), "{judgement}");
+    note("FIGURE", &format!("{QUEUED} queued, shipped settings: {judgement}"));
+}
+
+#[test]
+fn the_stock_broker_settings_lose_scans_and_the_gateway_notices() {
+    let Some(mut floor) = away(Settings::Stock) else { return };
+    floor.scan(20); // what comes after shows the gap
+    let judgement = floor.judge();
+    assert!(judgement.lost.len() > QUEUED / 2, "stock settings keep about 1,000: {judgement}");
+    assert!(judgement.duplicate.is_empty() && judgement.unknown.is_empty(), "{judgement}");
+    let gaps = |floor: &Floor| {
+        let counts = floor.gateway.status()["counts"].as_array().cloned().unwrap_or_default();
+        counts.iter().filter(|c| c["what"].as_str().is_some_and(|what| what.contains("gap"))).count()
+    };
+    wait_for("a sequence gap told for the scanners", || gaps(&floor) > 0);
+    let told = floor.gateway.status()["counts"].to_string();
+    note("FIGURE", &format!("{QUEUED} queued, stock settings: {judgement}; the gateway tells {told}"));
+}
+
+#[test]
+fn a_plain_scanners_second_scan_is_two_and_a_redelivery_is_one() {
+    let Some(mosquitto) = mosquitto() else { return };
+    let broker = Broker::start(&mosquitto, Settings::Shipped);
+    let (proxy, erp) = (Proxy::start(broker.port), Erp::start());
+    let devices = "[[device]]\nid = \"plain\"\nlink = \"broker\"\nmap = \"plain-scanner@1\"\n\
+        params = { topic = \"dc1/plain\", window = \"0s\" }\n";
+    let site = Site::new().broker_with(proxy.port, 5, devices).erp(&erp.url());
+    let gateway = Gateway::start(&site);
+    proxy.wait_subscribed(0);
+    let mut scanner = Scanner::connect(broker.port, "plain-scanner");
+    let mut scan = |code: &str| {
+        scanner.publish("dc1/plain", code.as_bytes());
+        scanner.flush();
+    };
+    scan("ITEM-1");
+    scan("ITEM-1");
+    wait_for("the same code, truly scanned twice", || erp.count() == 2);
+    // The commit is there, the PUBACK never arrives: the broker sends the message again in the same session.
+    proxy.withhold();
+    scan("ITEM-1");
+    assert!(proxy.wait_withheld(Duration::from_secs(20)), "the gateway acknowledges what it committed");
+    wait_for("the third scan", || erp.count() == 3);
+    let (subscribed, (_, redelivered)) = (proxy.subscribed(), proxy.published());
+    gateway.kill();
+    proxy.cut();
+    gateway.start_again();
+    proxy.wait_subscribed(subscribed);
+    wait_for("the redelivery", || proxy.published().1 > redelivered && proxy.open().is_empty());
+    scan("ITEM-2");
+    wait_for("what comes after", || erp.count() >= 4);
+    let codes: Vec<String> = erp.effects().into_iter().map(|effect| effect.subject).collect();
+    assert_eq!(codes, ["ITEM-1", "ITEM-1", "ITEM-1", "ITEM-2"]);
+}

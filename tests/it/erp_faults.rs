@@ -1,0 +1,159 @@
+//! An ERP that dies, storms, answers half and disagrees with itself: nothing lost, nothing doubled, order kept.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use crate::oracle::judge;
+use crate::world::{Behaviour, Erp, Floor, Gateway, ItemResult, Plc, Settings, Site, note, python, wait_for};
+
+/// Every fault in turn, request by request; after the last one the endpoint is well.
+fn every_fault(erp: &Erp) {
+    let first = erp.request_count();
+    erp.behave(move |request| match request.number - first {
+        1 | 9 => Behaviour::DropBefore,
+        2 | 10 => Behaviour::DropAfter,
+        3 | 11 => Behaviour::Cut,
+        4 => Behaviour::Status(429, Some("1")),
+        5 => Behaviour::ComeBackAt(1),
+        6 => Behaviour::Status(503, None),
+        7 => Behaviour::Status(503, Some("1")),
+        8 => Behaviour::Slow(Duration::from_millis(300)),
+        _ => Behaviour::Answer,
+    });
+    let mut seen = 0_u32;
+    erp.behave_for_items(move |_| {
+        seen += 1;
+        match seen {
+            60..=66 => ItemResult::Retry,
+            70..=73 => ItemResult::SkipSilently,
+            80..=83 => ItemResult::PostSilently,
+            _ => ItemResult::Post,
+        }
+    });
+}
+
+fn away_and_back(erp: &Erp) {
+    erp.go_away();
+    let before = erp.request_count();
+    std::thread::sleep(Duration::from_millis(1_500)); // the length of the outage, not a wait
+    assert_eq!(erp.request_count(), before, "the endpoint was away");
+    erp.come_back();
+}
+
+#[test]
+fn an_erp_with_every_fault_gets_each_divert_of_a_plc_once() {
+    let Some(python) = python() else { return };
+    let mut plc = Plc::start(&python, &[]);
+    let erp = Erp::start();
+    let site = Site::new().plc(plc.port).erp(&erp.url()).batch(8);
+    every_fault(&erp);
+    let _gateway = Gateway::start(&site);
+    plc.tell("push 300");
+    wait_for("the faults to be over", || erp.request_count() > 12);
+    away_and_back(&erp);
+    wait_for("300 diverts at the ERP", || erp.count() >= 300);
+    let judgement = judge(&plc.list("produced"), &erp.ids());
+    assert!(judgement.is_clean(), "{judgement}");
+    assert_eq!(erp.changed_resends(), 0, "a batch was sent again with other bytes");
+    note("FIGURE", &format!("every fault, PLC: {} resends absorbed by their keys; {judgement}", erp.absorbed()));
+}
+
+#[test]
+fn an_erp_with_every_fault_gets_each_scan_once_and_in_order() {
+    let Some(mut floor) = Floor::start(5, Settings::Shipped, |site| site.batch(8)) else { return };
+    every_fault(&floor.erp);
+    floor.work();
+    wait_for("the faults to be over", || floor.erp.request_count() > 12);
+    away_and_back(&floor.erp);
+    let count = floor.erp.count();
+    wait_for("more after the outage", || floor.erp.count() > count + 100);
+    floor.quiet();
+    let judgement = floor.judge();
+    assert!(judgement.is_clean(), "{judgement}");
+    assert_eq!(floor.erp.changed_resends(), 0, "a batch was sent again with other bytes");
+    note("FIGURE", &format!("every fault, floor: {} resends absorbed; {judgement}", floor.erp.absorbed()));
+}
+
+#[test]
+fn an_erp_that_says_429_is_left_alone_as_long_as_it_asks() {
+    let Some(python) = python() else { return };
+    for (behaviour, name) in [(true, "seconds"), (false, "an HTTP date")] {
+        let (mut plc, erp) = (Plc::start(&python, &[]), Erp::start());
+        let site = Site::new().plc(plc.port).erp(&erp.url());
+        erp.behave(move |request| match request.number {
+            1 if behaviour => Behaviour::Status(429, Some("2")),
+            1 => Behaviour::ComeBackAt(2),
+            _ => Behaviour::Answer,
+        });
+        let _gateway = Gateway::start(&site);
+        plc.tell("push 1");
+        wait_for("the divert at the ERP", || erp.count() == 1);
+        let requests = erp.requests();
+        let pause = requests[1].at.duration_since(requests[0].at);
+        assert!(pause >= Duration::from_millis(1_900), "Retry-After of 2 s as {name}: came back after {pause:?}");
+    }
+}
+
+#[test]
+fn storms_of_429_and_503_pass_without_loss() {
+    let Some(mut floor) = Floor::start(3, Settings::Shipped, |site| site) else { return };
+    floor.erp.behave(|request| match request.number {
+        ..20 => Behaviour::Status(503, None),
+        20..23 => Behaviour::Status(429, Some("1")),
+        23..40 => Behaviour::Status(if request.number.is_multiple_of(2) { 503 } else { 429 }, None),
+        _ => Behaviour::Answer,
+    });
+    floor.work();
+    wait_for("the storms to be over", || floor.erp.request_count() > 40);
+    floor.quiet();
+    let judgement = floor.judge();
+    assert!(judgement.is_clean(), "{judgement}");
+    let requests = floor.erp.request_count();
+    note("FIGURE", &format!("storms of 429 and 503: {requests} requests; {judgement}"));
+}
+
+#[test]
+fn a_rejected_row_parks_its_subject_and_nobody_else() {
+    let Some(mut floor) = Floor::start(5, Settings::Shipped, |site| site) else { return };
+    let wrong = crate::world::sscc(13 * 7 % 40);
+    let seen = wrong.clone();
+    // Its second passage is wrong; whatever comes after it of the same carton must wait for a person.
+    let mut passages = HashSet::new();
+    floor.erp.behave_for_items(move |effect| {
+        if effect.subject == seen && effect.kind == "scan.carton" {
+            passages.insert(effect.id.clone());
+        }
+        if effect.subject == seen && passages.len() > 1 { ItemResult::Reject } else { ItemResult::Post }
+    });
+    floor.scan(400);
+    let produced = floor.produced();
+    let parked = |line: &str| line.ends_with(&wrong);
+    let others: Vec<_> = produced.iter().filter(|p| !parked(&p.line)).cloned().collect();
+    let of_wrong: Vec<_> = produced.iter().filter(|p| parked(&p.line)).cloned().collect();
+    assert!(of_wrong.len() > 3, "the carton passes several times");
+    wait_for("everybody else", || floor.erp.count() > others.len());
+    let ids = floor.erp.ids();
+    let (mine, rest): (Vec<_>, Vec<_>) = ids.into_iter().partition(|id| of_wrong.iter().any(|p| p.id == *id));
+    assert_eq!(mine, [of_wrong[0].id.clone()], "only the first passage of the wrong carton may be posted");
+    let judgement = judge(&others, &rest);
+    assert!(judgement.is_clean(), "{judgement}");
+    let status = floor.gateway.status();
+    assert_eq!(status["dead_letters"], 1, "{status}");
+    assert_eq!(status["letters"][0]["subject"], wrong.as_str(), "{status}");
+    let rejected: i64 = status["lanes"].as_array().expect("lanes").iter().filter_map(|l| l["rejected"].as_i64()).sum();
+    assert_eq!(rejected, 1, "{status}");
+}
+
+#[test]
+fn a_carton_that_truly_passes_twice_is_posted_twice() {
+    let Some(mut floor) = Floor::start(5, Settings::Shipped, |site| site) else { return };
+    floor.scan(400); // 40 codes
+    let judgement = floor.judge();
+    assert!(judgement.is_clean(), "{judgement}");
+    let mut passages: HashMap<String, usize> = HashMap::new();
+    for effect in floor.erp.effects() {
+        assert!(effect.data.to_string().contains(&effect.subject), "{effect:?}");
+        *passages.entry(effect.subject).or_default() += 1;
+    }
+    assert!(passages.values().all(|n| *n > 1), "{passages:?}");
+}
