@@ -59,7 +59,16 @@ impl Row {
     fn remark(&self) -> Option<String> {
         let ratio = self.ratio().filter(|ratio| *ratio < GOOD)?;
         let hint = if self.hint.is_empty() { "no reason known" } else { self.hint };
-        Some(format!("below {GOOD} ({ratio:.2}): {hint}{}", load().map_or(String::new(), |l| format!("; load {l}"))))
+        let cores = std::thread::available_parallelism().map_or(1.0, |n| n.get() as f64);
+        // Whatever the hint says, on a busy machine that comes first.
+        Some(match load() {
+            Some(load) if load > cores => {
+                format!(
+                    "below {GOOD} ({ratio:.2}): the machine is busy (load {load} on {cores} cores); on a quiet one: {hint}"
+                )
+            }
+            _ => format!("below {GOOD} ({ratio:.2}): {hint}"),
+        })
     }
 
     pub(crate) fn header() -> String {
@@ -108,8 +117,9 @@ fn short(value: f64) -> String {
     }
 }
 
-fn load() -> Option<String> {
-    Some(std::fs::read_to_string("/proc/loadavg").ok()?.split(' ').next()?.to_owned())
+/// Programs that ran or wanted to, over the last minute: this one is among them.
+fn load() -> Option<f64> {
+    std::fs::read_to_string("/proc/loadavg").ok()?.split(' ').next()?.parse().ok()
 }
 
 /// How long a measurement runs, after its warm-up.
