@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value as Json, json};
 
-use crate::event::{Decoded, Position, Undecodable};
+use crate::event::{Decoded, DeviceEvent, Position, Undecodable};
 use crate::form::Document;
 use crate::tagmap::{Binding, Map, guarded};
 
@@ -46,10 +46,11 @@ fn json(path: &Path) -> Json {
 /// Where the two differ, and the whole of what was decoded.
 fn difference(map: &Path, sample: &Path, expected: &Path) -> Option<String> {
     let pretty = |json: &Json| serde_json::to_string_pretty(json).expect("JSON prints");
-    let (made, wanted) = (pretty(&decode(map, &json(sample))), pretty(&json(expected)));
+    let (made, wanted) = (decode(map, &json(sample)), json(expected));
     if made == wanted {
         return None;
     }
+    let (made, wanted) = (pretty(&made), pretty(&wanted));
     let same = made.lines().zip(wanted.lines()).take_while(|(made, wanted)| made == wanted).count();
     let same_end = made.lines().rev().zip(wanted.lines().rev()).take_while(|(made, wanted)| made == wanted).count();
     let differing = |text: &str| {
@@ -93,27 +94,26 @@ fn decode(map: &Path, sample: &Json) -> Json {
 fn shown(decoded: Result<Decoded, Undecodable>) -> Json {
     let decoded = match decoded {
         Ok(decoded) => decoded,
-        Err(why) => return json!({ "undecodable": why.reason, "panicked": why.panicked }),
+        Err(why) => return json!({ "undecodable": why.reason }),
     };
-    let position = match &decoded.position {
-        Position::Counted { boot, seq, bits, ring } => json!({ "boot": boot, "seq": seq, "bits": bits, "ring": ring }),
-        Position::Message(id) => json!({ "message": id }),
-        Position::Content { content, repeat } => json!({
-            "content": String::from_utf8_lossy(content),
-            "window_ms": repeat.window_ms,
-            "max_burst_ms": repeat.max_burst_ms,
-            "once": repeat.once,
-        }),
-    };
-    let event = |event: &crate::event::DeviceEvent| {
+    let event = |event: DeviceEvent| {
         let fields: serde_json::Map<_, _> =
-            event.fields.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
+            event.fields.into_iter().map(|(name, value)| (name, json!(value))).collect();
         json!({ "kind": event.kind, "subject": event.subject, "fields": fields, "device_time": event.device_time })
     };
-    json!({
-        "device": &*decoded.device,
-        "map": &*decoded.map,
-        "position": position,
-        "events": decoded.events.iter().map(event).collect::<Vec<_>>(),
-    })
+    let events: Vec<Json> = decoded.events.into_iter().map(event).collect();
+    let mut shown = json!({ "events": events, "device": *decoded.device });
+    match decoded.position {
+        Position::Counted { boot, seq, .. } => {
+            shown["epoch"] = json!(boot.map(|boot| format!("d:{boot}")));
+            shown["seq"] = json!(seq);
+        }
+        Position::Message(id) => shown["message"] = json!(id),
+        Position::Content { content, repeat } => {
+            shown["content"] = json!(String::from_utf8_lossy(&content));
+            shown["window_ms"] = json!(repeat.window_ms);
+            shown["once"] = json!(repeat.once);
+        }
+    }
+    shown
 }

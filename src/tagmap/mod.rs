@@ -130,7 +130,7 @@ impl Map {
                 defaults: Defaults::read(root),
                 polls: polls(root),
             };
-            let topics = root.tables("topic").iter().filter_map(|t| Topic::read(t, &context)).collect();
+            let topics = topics(root, &context);
             let fifos = root.tables("fifo");
             for second in fifos.iter().skip(1) {
                 second
@@ -140,6 +140,19 @@ impl Map {
             Some(Self { name: context.map, title, protocol: protocol?, topics, fifos })
         })
     }
+}
+
+fn topics(root: &Table<'_>, context: &Context<'_>) -> Vec<Topic> {
+    let mut topics: Vec<Topic> = Vec::new();
+    for table in root.tables("topic") {
+        let Some(topic) = Topic::read(&table, context) else { continue };
+        if let Some(other) = topics.iter().find(|other| other.overlaps(&topic)) {
+            let message = format!("meets \"{}\" of the same map: a message could be both", other.filter());
+            table.refuse_key("filter", &message, "give each its own topics");
+        }
+        topics.push(topic);
+    }
+    topics
 }
 
 /// The map's parameters with the device's values; a missing value without default is a fault.

@@ -124,7 +124,6 @@ const fn epoch_words(epoch: (u16, Option<Order>)) -> u16 {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::event::Position;
     use crate::form::Document;
     use crate::tagmap::{Binding, Map};
 
@@ -150,44 +149,6 @@ pub(crate) mod tests {
         assert_eq!(ring.registers(&[7, 6, 3]), Some(Registers { head: 7, ack: 6, epoch: Some(3) }));
         assert_eq!(ring.registers(&[7, 6]), None);
         assert_eq!(ring.spans(6, 1), [Span { at: 296, words: 16 }], "number 7 lies at 40297");
-    }
-
-    /// What a sample decodes to, as `expected/` has it.
-    fn told(sample: &serde_json::Value) -> serde_json::Value {
-        let number = |key: &str| sample[key].as_u64();
-        let words: Vec<u16> = serde_json::from_value(sample["words"].clone()).expect("words are registers");
-        let fifo = sorter();
-        assert_eq!(sample["fifo"], *fifo.name);
-        let decoded = match fifo.decode_slot(number("epoch"), number("seq").expect("a sample has a number"), &words) {
-            Ok(decoded) => decoded,
-            Err(why) => return serde_json::json!({ "undecodable": why.reason }),
-        };
-        let Position::Counted { boot: Some(boot), seq, .. } = decoded.position else { panic!("a FIFO counts") };
-        let events = decoded.events.into_iter().map(|event| {
-            let fields: serde_json::Map<_, _> =
-                event.fields.into_iter().map(|(name, value)| (name, serde_json::json!(value))).collect();
-            serde_json::json!({ "kind": event.kind, "subject": event.subject, "fields": fields })
-        });
-        let events: Vec<_> = events.collect();
-        serde_json::json!({ "events": events, "device": *decoded.device, "epoch": format!("d:{boot}"), "seq": seq })
-    }
-
-    #[test]
-    fn the_sorters_samples_decode_as_expected() {
-        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("devices/acme-sorter");
-        let json = |path: &std::path::Path| -> serde_json::Value {
-            let text = std::fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-            serde_json::from_str(&text).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
-        };
-        let mut seen = 0;
-        for entry in std::fs::read_dir(folder.join("samples")).expect("the map has samples") {
-            let path = entry.expect("the folder can be read").path();
-            let expected = folder.join("expected").join(path.file_name().expect("a file has a name"));
-            assert_eq!(told(&json(&path)), json(&expected), "{}", path.display());
-            seen += 1;
-        }
-        let expected = std::fs::read_dir(folder.join("expected")).expect("the map has expectations").count();
-        assert_eq!((seen, expected > 0), (expected, true), "each sample has its expectation");
     }
 
     #[test]

@@ -157,9 +157,7 @@ fn what_is_wrong_with_a_map_is_told_at_its_place() {
     check(
         "$.barcode",
         "barcode",
-        &[
-            "topic[1].field.code.path: is no JSON path: at position 0, parser error (write \"$.name\")",
-        ],
+        &["topic[1].field.code.path: is no JSON path: at position 0, parser error (write \"$.name\")"],
     );
     check(
         "boot = \"boot\"\n",
