@@ -101,7 +101,7 @@ impl Station {
             Err(refused @ Trouble::Refused(..)) => {
                 if self.told.changes(Lasting::Refused, true) {
                     tracing::error!(device = %self.device, fifo = %self.fifo.name, unit = self.unit, %refused,
-                        "the FIFO can't be read: compare the map's addresses with the PLC's list");
+                        "the FIFO can't be read: for an illegal address compare the map with the PLC's list");
                 }
                 return Ok(Next::Wait);
             }

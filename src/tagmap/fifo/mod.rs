@@ -32,7 +32,6 @@ pub struct Fifo {
     pub stuck_after: Duration,
     /// Where the registers are.
     pub ring: Ring,
-    /// The PLC has a restart count: its events are keyed by the device alone.
     slot: Slot,
     device: Arc<str>,
     map: Arc<str>,
