@@ -11,6 +11,7 @@ mod fsync;
 mod http;
 mod modbus;
 mod mqtt;
+mod path;
 mod row;
 mod sqlite;
 
@@ -27,6 +28,7 @@ const FIGURES: &[(&str, Figure)] = &[
     ("http", http::measure),
     ("modbus", modbus::measure),
     ("mqtt", mqtt::measure),
+    ("path", path::measure),
 ];
 
 fn main() -> anyhow::Result<()> {

@@ -21,8 +21,7 @@ const TOPIC: &[u8] = b"dc1/scan/pack-07/read";
 
 pub(crate) fn measure(dir: &Path) -> anyhow::Result<Vec<Row>> {
     let broker = Broker::start(dir)?;
-    let runtime = Builder::new_current_thread().enable_all().build()?;
-    let (rate, cpu) = runtime.block_on(subscriber(broker.address))?;
+    let (rate, cpu) = subscribed(&broker)?;
     let broker_cpu = cpu_of(broker.child.id())? / f64::from(MESSAGES);
     let name = "bare rumqttc behind mosquitto, QoS 1, 320 bytes";
     let hint = "mosquitto, publisher and subscriber share the cores of this machine";
@@ -31,6 +30,15 @@ pub(crate) fn measure(dir: &Path) -> anyhow::Result<Vec<Row>> {
         Row::cost(format!("{name}, CPU"), cpu * 1e6, "us/message", Baseline::Reference(12.5)).hint(hint),
         Row::cost(format!("{name}, CPU of mosquitto"), broker_cpu * 1e6, "us/message", Baseline::None),
     ])
+}
+
+/// The bare subscriber alone: what the whole path is held against.
+pub(crate) fn bare(dir: &Path) -> anyhow::Result<(f64, f64)> {
+    subscribed(&Broker::start(dir)?)
+}
+
+fn subscribed(broker: &Broker) -> anyhow::Result<(f64, f64)> {
+    Builder::new_current_thread().enable_all().build()?.block_on(subscriber(broker.address))
 }
 
 /// Messages a second from the first to the last one, and the subscriber's CPU for one.
@@ -92,13 +100,13 @@ fn publish(address: SocketAddr) -> anyhow::Result<()> {
 }
 
 /// mosquitto with the shipped configuration, on a free port.
-struct Broker {
+pub(crate) struct Broker {
     child: Child,
-    address: SocketAddr,
+    pub address: SocketAddr,
 }
 
 impl Broker {
-    fn start(dir: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn start(dir: &Path) -> anyhow::Result<Self> {
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/config/mosquitto.conf");
         // The window and the limits are what counts; where it listens, logs and saves is the bench's.

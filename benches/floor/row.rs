@@ -186,6 +186,10 @@ impl Times {
         self.0.push(from.elapsed());
     }
 
+    pub(crate) fn between(&mut self, from: Instant, to: Instant) {
+        self.0.push(to.saturating_duration_since(from));
+    }
+
     pub(crate) fn merge(&mut self, other: Self) {
         self.0.extend(other.0);
     }

@@ -528,7 +528,10 @@ impl Lane {
         let trouble = self.note_trouble(answer, now);
         let mut open = Vec::new();
         let mut failed = BTreeSet::new();
-        for (row, outcome) in flight.rows.iter().copied().zip(&answer.outcomes) {
+        // A row that the answer does not speak of is unknown.
+        let unsaid = Outcome::new(Class::Unknown, "the answer does not speak of it");
+        let outcomes = answer.outcomes.iter().chain(std::iter::repeat(&unsaid));
+        for (row, outcome) in flight.rows.iter().copied().zip(outcomes) {
             let order = self.rows.get(&row).map_or(0, |slot| slot.row.order);
             // A target that applies in order and stops a subject at its first error did not try what comes behind it,
             // whether it says so or not; resent alone it would overtake.

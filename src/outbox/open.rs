@@ -35,6 +35,15 @@ pub enum StorageError {
         /// Ours.
         known: usize,
     },
+    /// The site is part of every key.
+    #[error("this outbox belongs to site \"{stored}\", and the configuration says \"{configured}\": keys would change under \
+             what is stored. Put the id back, or use another data_dir")]
+    OtherSite {
+        /// As stored.
+        stored: String,
+        /// As configured.
+        configured: String,
+    },
     /// No room on the disk for what was to be captured; nothing of it is stored, and nothing is broken.
     #[error("the disk is full")]
     NoRoom,
@@ -65,7 +74,7 @@ pub(super) struct Opened {
 }
 
 /// Opens the outbox for its one writer.
-pub(super) fn open(dir: &Path, synchronous_normal: bool) -> Result<Opened, StorageError> {
+pub(super) fn open(dir: &Path, site: &str, synchronous_normal: bool) -> Result<Opened, StorageError> {
     let shown = dir.display().to_string();
     std::fs::create_dir_all(dir).map_err(|e| StorageError::Directory(shown.clone(), e))?;
     let lock = File::create(dir.join("lock")).map_err(|e| StorageError::Directory(shown.clone(), e))?;
@@ -87,6 +96,11 @@ pub(super) fn open(dir: &Path, synchronous_normal: bool) -> Result<Opened, Stora
     migrate(&mut db, &path)?;
     sync_dir(dir).map_err(|e| StorageError::Directory(shown, e))?;
 
+    db.execute("INSERT OR IGNORE INTO meta(k, v) VALUES ('site', ?)", [site])?;
+    let stored: String = db.query_row("SELECT v FROM meta WHERE k = 'site'", [], |r| r.get(0))?;
+    if stored != site {
+        return Err(StorageError::OtherSite { stored, configured: site.to_owned() });
+    }
     db.execute("UPDATE batch SET unknown = unixepoch() * 1000 WHERE unknown IS NULL", [])?;
     let run = begin_run(&mut db)?;
     let incarnation = db.query_row("SELECT v FROM meta WHERE k = 'incarnation'", [], |r| r.get(0))?;

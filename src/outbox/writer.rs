@@ -4,7 +4,7 @@
 //! pace of the preset otherwise; and a settled batch alone rides on the next commit, [`LAZY`] later at most. A crash
 //! before that only causes a resend, which the key absorbs.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -81,6 +81,8 @@ pub(super) struct Writer {
     last_housekeeping: Instant,
     disk_full: bool,
     stopping: bool,
+    /// Lanes that were told to have stopped.
+    told_stopped: BTreeSet<usize>,
 }
 
 impl Writer {
@@ -91,7 +93,7 @@ impl Writer {
         inbox: Receiver<Command>,
         room: watch::Sender<bool>,
     ) -> Result<Self, StorageError> {
-        let opened = open::open(&config.dir, config.synchronous_normal)?;
+        let opened = open::open(&config.dir, &config.site, config.synchronous_normal)?;
         let db = opened.db;
         let mut clock = Clock::new(opened.last_wall);
         let now = clock.now();
@@ -116,6 +118,7 @@ impl Writer {
             lane.restore(batches, exceptions, next.unsigned_abs(), now.wall);
             states.push(lane);
         }
+        tell_orphans(&db, &states)?;
         let next_attempt = 1 + db.query_row("SELECT coalesce(max(id), 0) FROM attempt", [], |r| r.get::<_, i64>(0))?;
         let at = instant();
         Ok(Self {
@@ -140,6 +143,7 @@ impl Writer {
             last_housekeeping: at,
             disk_full: false,
             stopping: false,
+            told_stopped: BTreeSet::new(),
         })
     }
 
@@ -410,6 +414,7 @@ impl Writer {
             }
         }
         self.todo.clear();
+        self.tell_stopped();
         for (route, (rows, bytes)) in self.capture.routes.iter().zip(out).filter(|(_, (rows, _))| *rows > 0) {
             self.db
                 .prepare_cached("UPDATE lane SET rows_out = rows_out + ?, bytes_out = bytes_out + ? WHERE id = ?")?
@@ -417,6 +422,15 @@ impl Writer {
             self.capture.pending_bytes -= bytes;
         }
         Ok(outgoing)
+    }
+
+    fn tell_stopped(&mut self) {
+        for (i, lane) in self.lanes.iter().enumerate().filter(|(_, lane)| lane.is_stopped()) {
+            if self.told_stopped.insert(i) {
+                let (id, parked) = (&lane.config().id, lane.parked());
+                tracing::error!(lane = id, parked, "too many subjects are parked: the lane sends nothing new until a person has looked");
+            }
+        }
     }
 
     fn send(&mut self, outgoing: Vec<Outgoing>) {
@@ -494,6 +508,18 @@ impl Writer {
         self.db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
         Ok(())
     }
+}
+
+/// Rows of a lane that the configuration no longer has go nowhere: that must not happen silently.
+fn tell_orphans(db: &Connection, lanes: &[Lane]) -> Result<(), StorageError> {
+    let mut statement = db.prepare("SELECT name FROM lane WHERE EXISTS (SELECT 1 FROM pending WHERE lane = lane.id)")?;
+    for name in statement.query_map([], |r| r.get::<_, String>(0))? {
+        let name = name?;
+        if lanes.iter().all(|lane| lane.config().id != name) {
+            tracing::error!(lane = name, "has rows to post and is not in the configuration: put it back, or they stay where they are");
+        }
+    }
+    Ok(())
 }
 
 fn answer(reply: CaptureReply, result: Result<Vec<Placed>, CaptureError>) {
