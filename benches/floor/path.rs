@@ -51,7 +51,10 @@ fn burst(dir: &Path, rows: &mut Vec<Row>) -> anyhow::Result<()> {
     let cpu = cpu_of(world.gateway.id())? / BURST as f64;
     let hint = "mosquitto, scanner, gateway and endpoint share the cores of this machine";
     rows.push(Row::rate("whole path through mosquitto, 320 bytes", rate, "events/s", Baseline::Bare(bare)).hint(hint));
-    rows.push(Row::rate("whole path through mosquitto, against the aim", rate, "events/s", Baseline::Reference(30_000.0)).hint(hint));
+    rows.push(
+        Row::rate("whole path through mosquitto, against the aim", rate, "events/s", Baseline::Reference(30_000.0))
+            .hint(hint),
+    );
     rows.push(Row::cost("whole path, CPU of the gateway", cpu * 1e6, "us/event", Baseline::None));
     rows.push(Row::cost("resident memory at full speed", world.gateway.rss_mib()?, "MiB", Baseline::None));
     Ok(())
@@ -88,9 +91,14 @@ fn steady(dir: &Path, preset: &str, rate: usize, rows: &mut Vec<Row>) -> anyhow:
         rows.push(Row::cost(format!("written for an event, whole life, {at}"), written, "bytes", Baseline::None));
     } else {
         rows.push(Row::cost(format!("CPU for 1,000 events, {at}"), cpu, "s", Baseline::None));
-        rows.push(Row::cost(format!("written for an event, whole life, {at}"), written, "bytes", aim(12_000.0, 2_000.0)).hint(hint));
+        rows.push(
+            Row::cost(format!("written for an event, whole life, {at}"), written, "bytes", aim(12_000.0, 2_000.0))
+                .hint(hint),
+        );
         rows.push(Row::cost(format!("resident memory, {at}"), rss, "MiB", Baseline::Reference(16.0)).hint(hint));
-        rows.push(Row::cost(format!("resident memory idle, {preset}"), idle, "MiB", Baseline::Reference(12.0)).hint(hint));
+        rows.push(
+            Row::cost(format!("resident memory idle, {preset}"), idle, "MiB", Baseline::Reference(12.0)).hint(hint),
+        );
     }
     Ok(())
 }
@@ -105,10 +113,21 @@ fn backlog(dir: &Path, rows: &mut Vec<Row>) -> anyhow::Result<()> {
     scanner.publish(0..events, 500, |_| {})?;
     world.gateway.wait_for_pending(events as i64)?;
     let name = format!("with {events} pending, ERP away");
-    rows.push(Row::rate(format!("durable ingest, {name}"), events as f64 / begun.elapsed().as_secs_f64(), "events/s", Baseline::None));
-    rows.push(Row::cost(format!("resident memory {name}"), world.gateway.rss_mib()?, "MiB", Baseline::Reference(18.0)).hint("the baseline is the aim"));
+    rows.push(Row::rate(
+        format!("durable ingest, {name}"),
+        events as f64 / begun.elapsed().as_secs_f64(),
+        "events/s",
+        Baseline::None,
+    ));
+    rows.push(
+        Row::cost(format!("resident memory {name}"), world.gateway.rss_mib()?, "MiB", Baseline::Reference(18.0))
+            .hint("the baseline is the aim"),
+    );
     let start = world.gateway.restart()?;
-    rows.push(Row::cost(format!("start to connected, {name}"), start.as_secs_f64() * 1e3, "ms", Baseline::Reference(150.0)).hint("the baseline is the aim"));
+    rows.push(
+        Row::cost(format!("start to connected, {name}"), start.as_secs_f64() * 1e3, "ms", Baseline::Reference(150.0))
+            .hint("the baseline is the aim"),
+    );
     world.erp.away.store(false, Ordering::SeqCst);
     let mut live = Scanner::connect(world.broker.address)?;
     let stop = Arc::new(AtomicBool::new(false));
@@ -127,7 +146,10 @@ fn backlog(dir: &Path, rows: &mut Vec<Row>) -> anyhow::Result<()> {
     let live = feeder.join().map_err(|_| anyhow::anyhow!("the scanner panicked"))??;
     world.erp.wait_for(events + live)?;
     let hint = "the baseline is the aim; the endpoint parses each event on the same cores";
-    rows.push(Row::rate("catching up while 300/s arrive", events as f64 / seconds, "events/s", Baseline::Reference(30_000.0)).hint(hint));
+    rows.push(
+        Row::rate("catching up while 300/s arrive", events as f64 / seconds, "events/s", Baseline::Reference(30_000.0))
+            .hint(hint),
+    );
     Ok(())
 }
 
@@ -238,7 +260,8 @@ impl Gateway {
 
 impl Drop for Gateway {
     fn drop(&mut self) {
-        if self.child.try_wait().ok().flatten().is_none() && self.child.kill().and_then(|()| self.child.wait()).is_err() {
+        if self.child.try_wait().ok().flatten().is_none() && self.child.kill().and_then(|()| self.child.wait()).is_err()
+        {
             eprintln!("the gateway did not end");
         }
     }
@@ -263,7 +286,12 @@ impl Scanner {
     }
 
     /// Publishes these numbers, `window` at a time, and waits for their PUBACKs.
-    fn publish(&mut self, numbers: std::ops::Range<usize>, window: usize, mut before: impl FnMut(usize)) -> anyhow::Result<()> {
+    fn publish(
+        &mut self,
+        numbers: std::ops::Range<usize>,
+        window: usize,
+        mut before: impl FnMut(usize),
+    ) -> anyhow::Result<()> {
         const TOPIC: &[u8] = b"dc1/scan/p07/read";
         let mut numbers = numbers.peekable();
         let mut acks = vec![0; 4 * window];
@@ -380,7 +408,8 @@ fn serve(stream: TcpStream, booked: &Mutex<Vec<(usize, Instant)>>, away: &Atomic
         let results: Vec<String> =
             body.events.iter().map(|e| format!(r#"{{"key":"{}","status":"posted"}}"#, e.key)).collect();
         let answer = format!(r#"{{"results":[{}]}}"#, results.join(","));
-        let head = format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", answer.len());
+        let head =
+            format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", answer.len());
         writer.write_all((head + &answer).as_bytes())?;
         let at = Instant::now();
         let numbers = body.events.iter().filter_map(|e| e.subject.strip_prefix("IT")?.parse().ok());

@@ -135,6 +135,7 @@ impl Outbox {
         let mut writer = Writer::open(config, lanes, out, inbox, room_tx)?;
         let thread = std::thread::Builder::new().name("outbox".to_owned()).spawn(move || {
             let result = writer.run();
+            drop(writer); // whoever hears of the end may open the directory again
             if ended_tx.send(result).is_err() {
                 tracing::debug!("the writer ended after its supervisor");
             }

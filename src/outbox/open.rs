@@ -36,8 +36,10 @@ pub enum StorageError {
         known: usize,
     },
     /// The site is part of every key.
-    #[error("this outbox belongs to site \"{stored}\", and the configuration says \"{configured}\": keys would change under \
-             what is stored. Put the id back, or use another data_dir")]
+    #[error(
+        "this outbox belongs to site \"{stored}\", and the configuration says \"{configured}\": keys would change under \
+             what is stored. Put the id back, or use another data_dir"
+    )]
     OtherSite {
         /// As stored.
         stored: String,

@@ -428,7 +428,11 @@ impl Writer {
         for (i, lane) in self.lanes.iter().enumerate().filter(|(_, lane)| lane.is_stopped()) {
             if self.told_stopped.insert(i) {
                 let (id, parked) = (&lane.config().id, lane.parked());
-                tracing::error!(lane = id, parked, "too many subjects are parked: the lane sends nothing new until a person has looked");
+                tracing::error!(
+                    lane = id,
+                    parked,
+                    "too many subjects are parked: the lane sends nothing new until a person has looked"
+                );
             }
         }
     }
@@ -512,11 +516,15 @@ impl Writer {
 
 /// Rows of a lane that the configuration no longer has go nowhere: that must not happen silently.
 fn tell_orphans(db: &Connection, lanes: &[Lane]) -> Result<(), StorageError> {
-    let mut statement = db.prepare("SELECT name FROM lane WHERE EXISTS (SELECT 1 FROM pending WHERE lane = lane.id)")?;
+    let mut statement =
+        db.prepare("SELECT name FROM lane WHERE EXISTS (SELECT 1 FROM pending WHERE lane = lane.id)")?;
     for name in statement.query_map([], |r| r.get::<_, String>(0))? {
         let name = name?;
         if lanes.iter().all(|lane| lane.config().id != name) {
-            tracing::error!(lane = name, "has rows to post and is not in the configuration: put it back, or they stay where they are");
+            tracing::error!(
+                lane = name,
+                "has rows to post and is not in the configuration: put it back, or they stay where they are"
+            );
         }
     }
     Ok(())

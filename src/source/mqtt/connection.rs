@@ -13,8 +13,10 @@ use crate::source::mqtt::{Config, Version};
 /// The protocol's own limit. Below the broker's, a larger message would end every connection on which it is sent again;
 /// what is too large for a map is refused by its decoder.
 const MAX_PACKET: u32 = 268_435_455;
-/// Requests that may wait beside the acknowledgements.
-const REQUESTS: usize = 64;
+/// Acknowledgements that may wait in the client.
+pub(super) const ACKS: usize = 1_024;
+/// Requests that may wait beside them.
+const REQUESTS: usize = 8;
 
 /// What the broker said.
 #[derive(Debug)]
@@ -25,6 +27,8 @@ pub(super) enum Incoming {
     Subscribed { refused: Vec<usize> },
     /// A message.
     Message(Message),
+    /// A PUBACK of ours has left.
+    Acknowledged,
     /// Nothing to act on.
     Other,
 }
@@ -53,7 +57,7 @@ pub(super) enum Connection {
 
 impl Connection {
     pub(super) fn new(config: &Config) -> Self {
-        let capacity = usize::from(config.max_in_flight) + REQUESTS;
+        let capacity = ACKS + REQUESTS;
         match config.version {
             Version::V311 => {
                 let mut options = rumqttc::MqttOptions::new(&config.client_id, &config.host, config.port);
@@ -92,10 +96,12 @@ impl Connection {
         match self {
             Self::V4(_, events) => match events.poll().await.map_err(|e| e.to_string())? {
                 rumqttc::Event::Incoming(packet) => Ok(of_v4(packet)),
+                rumqttc::Event::Outgoing(rumqttc::Outgoing::PubAck(_)) => Ok(Incoming::Acknowledged),
                 rumqttc::Event::Outgoing(_) => Ok(Incoming::Other),
             },
             Self::V5(_, events) => match events.poll().await.map_err(|e| e.to_string())? {
                 mqtt5::Event::Incoming(packet) => Ok(of_v5(packet)),
+                mqtt5::Event::Outgoing(rumqttc::Outgoing::PubAck(_)) => Ok(Incoming::Acknowledged),
                 mqtt5::Event::Outgoing(_) => Ok(Incoming::Other),
             },
         }
@@ -105,7 +111,8 @@ impl Connection {
     pub(super) fn subscribe(&self, filters: &[String]) -> Result<(), String> {
         match self {
             Self::V4(client, _) => {
-                let filters = filters.iter().map(|f| rumqttc::SubscribeFilter::new(f.clone(), rumqttc::QoS::AtLeastOnce));
+                let filters =
+                    filters.iter().map(|f| rumqttc::SubscribeFilter::new(f.clone(), rumqttc::QoS::AtLeastOnce));
                 client.try_subscribe_many(filters).map_err(|e| e.to_string())
             }
             Self::V5(client, _) => {
@@ -115,19 +122,19 @@ impl Connection {
         }
     }
 
-    /// Queues a PUBACK; it leaves with the next [`Connection::next`].
-    pub(super) fn ack(&self, ack: Ack) -> Result<(), String> {
-        let Ack::Packet(packet) = ack else { return Ok(()) };
+    /// Queues a PUBACK, which leaves with one of the next [`Connection::next`]; `false` when none is due.
+    pub(super) fn ack(&self, ack: Ack) -> Result<bool, String> {
+        let Ack::Packet(packet) = ack else { return Ok(false) };
         match self {
             Self::V4(client, _) => {
                 let mut publish = rumqttc::Publish::new("", rumqttc::QoS::AtLeastOnce, Vec::new());
                 publish.pkid = packet;
-                client.try_ack(&publish).map_err(|e| e.to_string())
+                client.try_ack(&publish).map(|()| true).map_err(|e| e.to_string())
             }
             Self::V5(client, _) => {
                 let mut publish = v5::v5::Publish::new("", v5::QoS::AtLeastOnce, Vec::new(), None);
                 publish.pkid = packet;
-                client.try_ack(&publish).map_err(|e| e.to_string())
+                client.try_ack(&publish).map(|()| true).map_err(|e| e.to_string())
             }
         }
     }

@@ -6,6 +6,7 @@
 
 mod connection;
 
+use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use crate::event::{Redelivery, Sample, Undecodable};
 use crate::outbox::{CaptureError, Outbox, Placed};
 use crate::source::{Backoff, Reconnect, now};
 use crate::tagmap::{Map, guarded};
-use connection::{Ack, Connection, Incoming, Message};
+use connection::{ACKS, Ack, Connection, Incoming, Message};
 
 /// A broker's backlog has been read when nothing came for this long.
 const QUIET: Duration = Duration::from_millis(20);
@@ -129,6 +130,11 @@ struct Link<'a> {
     gathered_acks: Vec<Ack>,
     /// The messages of the commit under way.
     committing: Vec<Ack>,
+    /// Committed, to be acknowledged in this order. Brokers were seen to send far more than their window at once, so
+    /// that the client's own queue would not do.
+    committed: VecDeque<Ack>,
+    /// PUBACKs that wait in the client.
+    leaving: usize,
 }
 
 impl<'a> Link<'a> {
@@ -145,6 +151,8 @@ impl<'a> Link<'a> {
             gathered: Vec::new(),
             gathered_acks: Vec::new(),
             committing: Vec::new(),
+            committed: VecDeque::new(),
+            leaving: 0,
         }
     }
 
@@ -157,7 +165,7 @@ impl<'a> Link<'a> {
                 let (outbox, samples) = (self.outbox, std::mem::take(&mut self.gathered));
                 commit = Some(Box::pin(outbox.capture(samples)));
             }
-            if stopping && commit.is_none() {
+            if stopping && commit.is_none() && self.committed.is_empty() {
                 return End::Stop; // what was only gathered is not acknowledged: the broker sends it again
             }
             let held = self.gathered.len() + self.committing.len();
@@ -167,9 +175,12 @@ impl<'a> Link<'a> {
                 captured = async { commit.as_mut().expect("guarded by is_some").as_mut().await }, if commit.is_some() => {
                     commit = None;
                     match captured {
-                        Ok(_) => if let Err(why) = self.acknowledge() {
-                            return End::Lost(why);
-                        },
+                        Ok(_) => {
+                            self.committed.extend(std::mem::take(&mut self.committing));
+                            if let Err(why) = self.acknowledge() {
+                                return End::Lost(why);
+                            }
+                        }
                         Err(CaptureError::Full) => return End::Full,
                         Err(CaptureError::Closed) => return End::Stop,
                     }
@@ -199,12 +210,20 @@ impl<'a> Link<'a> {
                 self.connection.subscribe(&self.filters)?;
             }
             Incoming::Subscribed { refused } => {
-                let refused: Vec<&str> = refused.iter().filter_map(|i| self.filters.get(*i)).map(String::as_str).collect();
+                let refused: Vec<&str> =
+                    refused.iter().filter_map(|i| self.filters.get(*i)).map(String::as_str).collect();
                 if !refused.is_empty() {
-                    return Err(format!("the broker refuses to subscribe us to {}: look at its access rules", refused.join(", ")));
+                    return Err(format!(
+                        "the broker refuses to subscribe us to {}: look at its access rules",
+                        refused.join(", ")
+                    ));
                 }
                 self.backlog_until = Some(Instant::now() + QUIET);
-                tracing::info!(link = &*self.config.link, session_present = self.session_present, "connected to the broker");
+                tracing::info!(
+                    link = &*self.config.link,
+                    session_present = self.session_present,
+                    "connected to the broker"
+                );
             }
             Incoming::Message(message) => {
                 let backlog = self.session_present && self.backlog_until.is_some();
@@ -214,6 +233,10 @@ impl<'a> Link<'a> {
                 self.gathered_acks.push(message.ack);
                 let sample = self.sample(message, backlog);
                 self.gathered.push(sample);
+            }
+            Incoming::Acknowledged => {
+                self.leaving = self.leaving.saturating_sub(1);
+                self.acknowledge()?;
             }
             Incoming::Other => {}
         }
@@ -234,7 +257,9 @@ impl<'a> Link<'a> {
                 message.payload.truncate(self.config.max_packet);
                 undecodable(format!("{length} bytes are more than max_packet"))
             }
-            Some(_) if message.retain => undecodable("a retained message: it tells of the past, and is ignored".to_owned()),
+            Some(_) if message.retain => {
+                undecodable("a retained message: it tells of the past, and is ignored".to_owned())
+            }
             Some((_, topic)) => guarded(AssertUnwindSafe(|| topic.decode(&message.topic, &message.payload))),
         };
         let redelivery = match message.ack {
@@ -257,10 +282,11 @@ impl<'a> Link<'a> {
         }
     }
 
-    /// All of the commit, in the order in which they came.
+    /// Hands PUBACKs to the client, in the order in which the messages came.
     fn acknowledge(&mut self) -> Result<(), String> {
-        for ack in std::mem::take(&mut self.committing) {
-            self.connection.ack(ack)?;
+        while self.leaving < ACKS {
+            let Some(ack) = self.committed.pop_front() else { break };
+            self.leaving += usize::from(self.connection.ack(ack)?);
         }
         Ok(())
     }
