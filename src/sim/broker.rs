@@ -333,7 +333,7 @@ fn broken(why: &str) -> io::Error {
 mod tests {
     use std::time::Duration;
 
-    use rumqttc::{AsyncClient, Event, EventLoop, MqttOptions, Packet as Wire};
+    use rumqttc::{AsyncClient, Event, EventLoop, MqttOptions};
     use tokio::time::timeout;
 
     use super::*;
@@ -370,14 +370,14 @@ mod tests {
             let (client, mut events) = self.client("publisher", true);
             for n in messages {
                 client.publish(format!("dc1/scan/s{n}/read"), QOS1, false, n.to_string()).await.unwrap();
-                next(&mut events, |p| matches!(p, Wire::PubAck(_)).then_some(())).await;
+                next(&mut events, |p| matches!(p, Packet::PubAck(_)).then_some(())).await;
             }
         }
     }
 
-    const QOS1: rumqttc::QoS = rumqttc::QoS::AtLeastOnce;
+    const QOS1: QoS = QoS::AtLeastOnce;
 
-    async fn next<T>(events: &mut EventLoop, wanted: impl Fn(&Wire) -> Option<T>) -> T {
+    async fn next<T>(events: &mut EventLoop, wanted: impl Fn(&Packet) -> Option<T>) -> T {
         timeout(Duration::from_secs(10), async {
             loop {
                 if let Event::Incoming(packet) = events.poll().await.unwrap()
@@ -391,19 +391,19 @@ mod tests {
         .expect("the broker answers")
     }
 
-    async fn message(events: &mut EventLoop) -> rumqttc::Publish {
-        next(events, |p| if let Wire::Publish(p) = p { Some(p.clone()) } else { None }).await
+    async fn message(events: &mut EventLoop) -> Publish {
+        next(events, |p| if let Packet::Publish(p) = p { Some(p.clone()) } else { None }).await
     }
 
     async fn present(events: &mut EventLoop) -> bool {
-        next(events, |p| if let Wire::ConnAck(c) = p { Some(c.session_present) } else { None }).await
+        next(events, |p| if let Packet::ConnAck(c) = p { Some(c.session_present) } else { None }).await
     }
 
     async fn subscribe(house: &House) -> (AsyncClient, EventLoop) {
         let (client, mut events) = house.client("gateway", false);
         assert!(!present(&mut events).await);
         client.subscribe("dc1/scan/+/read", QOS1).await.unwrap();
-        next(&mut events, |p| matches!(p, Wire::SubAck(_)).then_some(())).await;
+        next(&mut events, |p| matches!(p, Packet::SubAck(_)).then_some(())).await;
         (client, events)
     }
 

@@ -68,7 +68,10 @@ impl Gateway {
                     self.lock().running = true;
                     tokio::select! {
                         () = stop.cancelled() => None,
-                        () = self.kill.notified() => Some(Ok(self.end(&mut child).await)),
+                        () = self.kill.notified() => {
+                            self.end(&mut child).await;
+                            Some(Ok(()))
+                        }
                         status = child.wait() => Some(Err(told(&status))),
                     }
                 }
