@@ -239,7 +239,9 @@ mod tests {
     fn check(posted: &[u64], expected: [u64; 4]) {
         let oracle = Oracle::default();
         (1..=3).for_each(|seq| oracle.produced(Kind::Scan, &scan(seq), "395212345000000125"));
-        posted.iter().for_each(|seq| oracle.posted(&scan(*seq)));
+        for seq in posted {
+            oracle.posted(&scan(*seq));
+        }
         let c = oracle.counts();
         assert_eq!([c.lost(), c.duplicate_effects, c.out_of_order, c.unknown], expected, "{posted:?}");
     }
