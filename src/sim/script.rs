@@ -54,12 +54,14 @@ pub fn script(
             acts.push((start + lasting / 2, Act::Kill));
         }
         if forget {
+            // Between the commits whose answers were dropped and their resends, and once more at the end.
+            acts.push((start + slice, Act::Forget));
             acts.push((start + lasting, Act::Forget));
         }
         acts.push((start + lasting, Act::Erp(Mode::Up)));
         start += outages.every;
     }
-    acts.sort_by_key(|(at, _)| *at);
+    acts.sort_by_key(|(at, act)| (*at, *act != Act::Forget));
     acts
 }
 
