@@ -269,9 +269,11 @@ impl Lane {
         }
         for (row, exception) in exceptions {
             match exception {
-                Exception::Waiting { until, tries, since } => {
-                    self.insert(Slot { row, state: State::Waiting(until), ready_at: until, tries, since });
-                }
+                Exception::Waiting { until, tries, since } => match self.rows.get_mut(&row.key) {
+                    // It had waited, and was under way again when the gateway stopped: its batch goes first.
+                    Some(flying) => (flying.tries, flying.since) = (tries, since),
+                    None => self.insert(Slot { row, state: State::Waiting(until), ready_at: until, tries, since }),
+                },
                 Exception::Parked => self.park(row),
             }
         }
@@ -656,5 +658,45 @@ impl Lane {
         let (rows, attempt, first_sent) = (flight.rows.clone(), flight.attempt, flight.first_sent);
         self.flights.insert(batch, flight);
         actions.push(Action::Send { batch, rows, attempt, first_sent });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lane::Format;
+
+    #[test]
+    fn a_row_that_had_waited_and_was_under_way_at_a_crash_is_in_one_batch_only() {
+        let config = Config {
+            id: "outbound".into(),
+            target: 0,
+            system: "erp".into(),
+            business_unit: "main".into(),
+            worth: Worth::Document,
+            take: Vec::new(),
+            format: Format::JsonArray { wrap: None },
+            ordered_batch: false,
+            max_events: 10,
+            max_bytes: 10_000,
+            linger_ms: 0,
+            max_in_flight: 4,
+            dedup_horizon_ms: 86_400_000,
+            timeout_ms: 5_000,
+            retry_first_ms: 100,
+            retry_max_ms: 1_000,
+            max_parked: 100,
+        };
+        let (now, row) = (Millis(10_000), Row { key: RowKey { seq: 1, tx: 1 }, order: 1, size: 10, held: false });
+        let batch = SavedBatch { batch: 7, rows: vec![row], attempt: 1, first_sent: Millis(9_000) };
+        let waited = Exception::Waiting { until: Millis(8_000), tries: 1, since: Millis(7_000) };
+        let mut lane = Lane::new(config, 1);
+        lane.restore(vec![batch], vec![(row, waited)], 8, now);
+        let sent: Vec<u64> = [Input::Tick, Input::Loaded { rows: vec![row], more: false }, Input::Tick]
+            .into_iter()
+            .flat_map(|input| lane.step(input, now))
+            .filter_map(|action| if let Action::Send { batch, .. } = action { Some(batch) } else { None })
+            .collect();
+        assert_eq!(sent, [7]);
     }
 }
