@@ -51,7 +51,8 @@ impl Topic {
             return None;
         }
         let read: Vec<Option<Emit>> = emits.iter().map(|table| emit(table, &slots, context)).collect();
-        for (after, _) in emits[1.min(emits.len())..].iter().zip(&read).filter(|(_, before)| unconditional(before)) {
+        let open = |before: &Option<Emit>| before.as_ref().is_some_and(|emit| emit.when.is_none());
+        for (after, _) in emits.iter().skip(1).zip(&read).filter(|(_, before)| open(before)) {
             after.refuse("is never reached: the one before it takes every message", "give that one a `when`");
         }
         let identity = identity.and_then(|table| identity_of(&table, &slots, context));
@@ -67,10 +68,6 @@ impl Topic {
             map: Arc::clone(&context.map),
         })
     }
-}
-
-fn unconditional(emit: &Option<Emit>) -> bool {
-    emit.as_ref().is_some_and(|emit| emit.when.is_none())
 }
 
 /// Asks for all keys, so that none is told as unknown.
@@ -319,7 +316,10 @@ fn template(entry: &Entry<'_>, slots: &Slots, when: Option<&When>, context: &Con
 
 fn identity_of(table: &Table<'_>, slots: &Slots, context: &Context<'_>) -> Option<Identity> {
     const ID: &[Kind] = &[Kind::Text, Kind::Unsigned];
-    let device = table.entry("device").map(|entry| device(&entry, slots, context));
+    let device = match table.entry("device") {
+        Some(entry) if entry.value().as_str() != Some("{device}") => Some(device(&entry, slots, context)),
+        _ => None,
+    };
     let boot = slots.field(table, "boot", ID, "a field of type \"string\" or \"u64\"");
     let seq = slots.field(table, "seq", &[Kind::Unsigned], "a field of type \"u64\"");
     let message_id = slots.field(table, "message_id", ID, "a field of type \"string\" or \"u64\"");
@@ -345,32 +345,29 @@ fn identity_of(table: &Table<'_>, slots: &Slots, context: &Context<'_>) -> Optio
         let name = &slots.0[second].name;
         table.refuse(&format!("the field `{name}` is a second time"), "one field is of type \"time\"");
     }
+    let repeat = Repeat { window_ms: window?, max_burst_ms: max_burst?, once };
     let device = match device {
-        Some(read) => read?,
+        Some(read) => Some(read?),
         None => None,
     };
-    let repeat = Repeat { window_ms: window?, max_burst_ms: max_burst?, once };
     Some(Identity { device, boot, seq, message_id, content, repeat, time: times.first().copied() })
 }
 
 /// `{device}-{station}`: ids behind the device's own. More than one name in it could be told apart in two ways
 /// (`1-2` and `3`, `1` and `2-3`), and two devices would share their keys.
-fn device(entry: &Entry<'_>, slots: &Slots, context: &Context<'_>) -> Option<Option<Template>> {
+fn device(entry: &Entry<'_>, slots: &Slots, context: &Context<'_>) -> Option<Template> {
     let text: String = entry.read()?;
     let Some(rest) = text.strip_prefix("{device}") else {
         entry.refuse("does not begin with {device}", "write \"{device}-{station}\"");
         return None;
     };
-    if rest.is_empty() {
-        return Some(None);
-    }
     let text = format!("{}{rest}", context.binding.device);
     let read = Template::parse(&text, |name| match slots.find(name) {
         Some(slot) if slots.always(slot, None) => Ok(slot),
         _ => Err(format!("names `{name}`, which is neither a level of the topic nor a required field")),
     });
     match read {
-        Ok(template) if template.values() == 1 => Some(Some(template)),
+        Ok(template) if template.values() == 1 => Some(template),
         Ok(_) => {
             entry.refuse("names not exactly one level or field behind {device}", "write \"{device}-{station}\"");
             None
