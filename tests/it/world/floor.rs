@@ -175,9 +175,6 @@ impl Drop for Floor {
         if let Some((going, _)) = &self.publishing {
             going.store(false, Ordering::SeqCst);
         }
-        if std::thread::panicking() {
-            println!("outbox status: {}", self.gateway.status());
-        }
     }
 }
 

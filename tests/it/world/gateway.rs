@@ -91,6 +91,8 @@ impl Drop for Gateway {
         if std::thread::panicking() && Arc::strong_count(&self.process) == 1 {
             let log = self.log();
             let lines: Vec<&str> = log.lines().collect();
+            let status = run_to_end(&["outbox", "status", "--json", "--config", &self.config.display().to_string()]);
+            println!("outbox status: {}", String::from_utf8_lossy(&status.stdout));
             println!("the end of the gateway's log:\n{}", lines[lines.len().saturating_sub(40)..].join("\n"));
         }
     }

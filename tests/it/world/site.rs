@@ -119,6 +119,7 @@ impl Site {
              [outbox]\n{outbox}\n{links}[[target]]\nid = \"erp\"\nkind = \"http\"\nurl = \"{url}\"\n\
              batch = {{ max_events = {batch}, max_size = \"512 KiB\", linger = \"20ms\", format = \"json-array\", \
              wrap = \"events\" }}\nidempotency = \"key\"\ndedup_horizon = \"24h\"\ntimeout = \"10s\"\n\
+             answers = {{ items = \"/results\", key = \"/key\", status = \"/status\", reason = \"/reason\" }}\n\
              retry = {{ first = \"100ms\", max = \"500ms\" }}\n{lanes}"
         );
         let file = self.dir().join("gateway.toml");
