@@ -43,9 +43,9 @@ fn a_decoder_that_panics_stops_nothing() {
     fs::create_dir_all(&folder).expect("a folder");
     let map = "schema = 1\n[map]\nid = \"mined-scanner\"\nversion = 1\nprotocol = \"mqtt\"\n\
         [[topic]]\nfilter = \"dc1/mined\"\nqos = 1\npayload = \"json\"\n\
-        [topic.field]\ncode = { path = \"$.code\", type = \"planted-panic\" }\nid = { path = \"$.id\", type = \"string\" }\n\
-        [[topic.emit]]\nevent = \"scan.item\"\nsubject = \"{code}\"\nfields = { code = \"code\" }\n\
-        [topic.identity]\nkey = [\"id\"]\n";
+        [topic.field]\ncode = { path = \"$.code\", type = \"planted-panic\" }\nid = { path = \"$.id\", type = \"string\", required = true }\n\
+        [[topic.emit]]\nevent = \"scan.item\"\nsubject = \"{id}\"\nfields = { code = \"code\" }\n\
+        [topic.identity]\nmessage_id = \"id\"\n";
     fs::write(folder.join("map.toml"), map).expect("a map");
     let gateway = Gateway::start(&site);
     proxy.wait_subscribed(0);

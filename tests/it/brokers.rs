@@ -52,13 +52,13 @@ fn a_plain_scanners_second_scan_is_two_and_a_redelivery_is_one() {
     let broker = Broker::start(&mosquitto, Settings::Shipped);
     let (proxy, erp) = (Proxy::start(broker.port), Erp::start());
     let devices = "[[device]]\nid = \"plain\"\nlink = \"broker\"\nmap = \"plain-scanner@1\"\n\
-        params = { topic = \"dc1/plain\", window = \"0s\" }\n";
+        params = { topic_root = \"dc1/plain\", window = \"0s\" }\n";
     let site = Site::new().broker_with(proxy.port, 5, devices).erp(&erp.url());
     let gateway = Gateway::start(&site);
     proxy.wait_subscribed(0);
     let mut scanner = Scanner::connect(broker.port, "plain-scanner");
     let mut scan = |code: &str| {
-        scanner.publish("dc1/plain", code.as_bytes());
+        scanner.publish("dc1/plain/A/read", format!("{{\"barcode\":\"{code}\"}}").as_bytes());
         scanner.flush();
     };
     scan("ITEM-1");

@@ -100,7 +100,8 @@ fn storms_of_429_and_503_pass_without_loss() {
     floor.erp.behave(|request| match request.number {
         ..20 => Behaviour::Status(503, None),
         20..23 => Behaviour::Status(429, Some("1")),
-        23..40 => Behaviour::Status(if request.number.is_multiple_of(2) { 503 } else { 429 }, None),
+        23..40 if request.number.is_multiple_of(2) => Behaviour::Status(503, None),
+        23..40 => Behaviour::Status(429, Some("0")),
         _ => Behaviour::Answer,
     });
     floor.work();
