@@ -121,36 +121,63 @@ impl Capture {
         })
     }
 
-    /// Stores one sample and returns what became of it, with its rows for each lane.
+    /// Stores the samples of one command within a savepoint; returns what became of each, and adds their rows.
     ///
-    /// Whatever is wrong with the sample itself, a panic of its interpretation included, is undone and kept as bad
-    /// input. An error of the storage is returned.
-    pub(super) fn sample(
+    /// When one of them can't be stored, all are undone and done again, each in a savepoint of its own. Whatever is wrong
+    /// with the sample itself, a panic of its interpretation included, is then kept as bad input. An error of the storage
+    /// is returned.
+    pub(super) fn samples(
         &mut self,
         db: &Connection,
-        sample: &Sample,
+        samples: &[Sample],
         now: Now,
         quality: &str,
         rows: &mut Vec<(usize, Row)>,
-    ) -> Sql<Placed> {
-        let before = rows.len();
-        db.prepare_cached("SAVEPOINT sample")?.execute([])?;
-        let placed = catch_unwind(AssertUnwindSafe(|| self.place_sample(db, sample, now, quality, rows)));
+    ) -> Sql<Vec<Placed>> {
+        match self.within_savepoint(db, samples, now, quality, rows)? {
+            Ok(placed) => Ok(placed),
+            Err(_) if samples.len() > 1 => samples
+                .iter()
+                .map(|sample| Ok(self.samples(db, std::slice::from_ref(sample), now, quality, rows)?[0]))
+                .collect(),
+            Err(reason) => {
+                let sample = &samples[0];
+                tracing::error!(source = %sample.source, origin = %sample.origin, reason, "a sample was kept as bad input");
+                self.keep_bad(db, sample, &reason, now)?;
+                Ok(vec![Placed::Bad])
+            }
+        }
+    }
+
+    /// All of the samples, or none of them and the reason.
+    fn within_savepoint(
+        &mut self,
+        db: &Connection,
+        samples: &[Sample],
+        now: Now,
+        quality: &str,
+        rows: &mut Vec<(usize, Row)>,
+    ) -> Sql<Result<Vec<Placed>, String>> {
+        self.flush(db)?;
+        let (before, pending_bytes) = (rows.len(), self.pending_bytes);
+        db.prepare_cached("SAVEPOINT command")?.execute([])?;
+        let place = |sample| self.place_sample(db, sample, now, quality, rows);
+        let placed = catch_unwind(AssertUnwindSafe(|| samples.iter().map(place).collect::<Sql<Vec<_>>>()));
         let reason = match placed {
             Ok(Ok(placed)) => {
-                db.prepare_cached("RELEASE sample")?.execute([])?;
-                return Ok(placed);
+                db.prepare_cached("RELEASE command")?.execute([])?;
+                return Ok(Ok(placed));
             }
             Ok(Err(e)) if e.sqlite_error_code() != Some(rusqlite::ErrorCode::ConstraintViolation) => return Err(e),
             Ok(Err(e)) => format!("it contradicts what is stored: {e}"),
             Err(panic) => format!("its interpretation panicked: {}", panic_text(panic.as_ref())),
         };
-        db.execute_batch("ROLLBACK TO sample; RELEASE sample")?;
+        db.execute_batch("ROLLBACK TO command; RELEASE command")?;
         rows.truncate(before);
-        self.forget(db)?;
-        tracing::error!(source = %sample.source, origin = %sample.origin, reason, "a sample was kept as bad input");
-        self.keep_bad(db, sample, &reason, now)?;
-        Ok(Placed::Bad)
+        self.pending_bytes = pending_bytes;
+        self.sources.clear();
+        self.names.clear();
+        Ok(Err(reason))
     }
 
     /// Drops what is cached of the database, after writing what only the cache knows.

@@ -280,7 +280,7 @@ pub(super) fn saved(db: &Connection, route: &Route) -> Sql<(Vec<SavedBatch>, Vec
     }
     let mut statement = db.prepare(
         "SELECT seq, tx, order8, size, state, not_before, tries, since FROM pending
-         WHERE lane = ? AND state IN (1, 2, 3) ORDER BY seq",
+         WHERE lane = ? AND state <> 0 ORDER BY state, seq",
     )?;
     let exceptions = statement.query_map([route.id], |r| {
         let waiting = Exception::Waiting {

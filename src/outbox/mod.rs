@@ -144,12 +144,18 @@ impl Outbox {
         Ok((Self { commands, room }, Ended(ended)))
     }
 
-    /// Stores samples of one source, in order, in one commit (shared with whatever else is waiting). Returns after the
-    /// commit: one [`Placed`] for each sample.
-    pub async fn capture(&self, samples: Vec<Sample>) -> Result<Vec<Placed>, CaptureError> {
+    /// Stores samples of one source, in order, in one commit (shared with whatever else is waiting). They are handed in
+    /// at once; the future is ready after the commit, with one [`Placed`] for each sample. Calls commit in their order.
+    pub fn capture(
+        &self,
+        samples: Vec<Sample>,
+    ) -> impl Future<Output = Result<Vec<Placed>, CaptureError>> + Send + use<> {
         let (reply, committed) = oneshot::channel();
-        self.hand_in(Command::Capture { samples, reply })?;
-        committed.await.unwrap_or(Err(CaptureError::Closed))
+        let handed_in = self.hand_in(Command::Capture { samples, reply });
+        async move {
+            handed_in?;
+            committed.await.unwrap_or(Err(CaptureError::Closed))
+        }
     }
 
     /// Where the device stood at its last commit; `None`: never seen.

@@ -119,7 +119,7 @@ pub(super) fn open(dir: &Path, site: &str, synchronous_normal: bool) -> Result<O
 const PAGE_SIZE: i64 = 1_024;
 /// WAL pages after which the writer itself checkpoints (8 MiB).
 const CHECKPOINT_PAGES: i64 = 8_192;
-const CACHE_KIB: i64 = 4_096;
+const CACHE_KIB: i64 = 2_048;
 
 /// Opens the outbox read-only, whether a gateway runs on it or not.
 pub(super) fn open_read_only(dir: &Path) -> Result<Connection, StorageError> {

@@ -346,9 +346,7 @@ impl Writer {
         let mut rows = Vec::new();
         let mut placed = Vec::with_capacity(waiting.len());
         for waiting in waiting {
-            let of_one =
-                waiting.samples.iter().map(|sample| self.capture.sample(&self.db, sample, now, quality, &mut rows));
-            placed.push(of_one.collect::<Result<Vec<_>, _>>()?);
+            placed.push(self.capture.samples(&self.db, &waiting.samples, now, quality, &mut rows)?);
         }
         let mut by_lane = vec![Vec::new(); self.lanes.len()];
         for (lane, row) in rows {

@@ -1,7 +1,7 @@
 //! MQTT 3.1.1 and 5: persistent session, PUBACK after the commit, in order.
 //!
-//! What arrives while one commit is under way is gathered and goes into the next, so that one fsync serves hundreds of
-//! messages. When the outbox is full the link leaves the broker, which then holds what comes, and returns when there is
+//! What has arrived is handed in at once, in order, and what is handed in while a commit is under way shares the next
+//! one, so that one fsync serves hundreds of messages. When the outbox is full the link leaves the broker, which then holds what comes, and returns when there is
 //! room. Nothing is kept over a connection: what was not acknowledged on it is sent again by the broker.
 
 mod connection;
@@ -115,6 +115,15 @@ pub async fn run(config: Config, outbox: Outbox, stop: CancellationToken) {
 }
 
 type Captured = Result<Vec<Placed>, CaptureError>;
+type Commit = Pin<Box<dyn Future<Output = Captured> + Send>>;
+
+/// The end of the oldest commit under way; never, when there is none.
+async fn next_commit(commits: &mut VecDeque<(Commit, Vec<Ack>)>) -> Captured {
+    match commits.front_mut() {
+        Some((commit, _)) => commit.as_mut().await,
+        None => std::future::pending().await,
+    }
+}
 
 /// One connection with what came on it.
 struct Link<'a> {
@@ -128,8 +137,10 @@ struct Link<'a> {
     backlog_until: Option<Instant>,
     gathered: Vec<Sample>,
     gathered_acks: Vec<Ack>,
-    /// The messages of the commit under way.
-    committing: Vec<Ack>,
+    /// Handed in and not committed yet, in order.
+    commits: VecDeque<(Commit, Vec<Ack>)>,
+    /// Messages gathered or handed in.
+    committing: usize,
     /// Committed, to be acknowledged in this order. Brokers were seen to send far more than their window at once, so
     /// that the client's own queue would not do.
     committed: VecDeque<Ack>,
@@ -150,33 +161,36 @@ impl<'a> Link<'a> {
             backlog_until: None,
             gathered: Vec::new(),
             gathered_acks: Vec::new(),
-            committing: Vec::new(),
+            commits: VecDeque::new(),
+            committing: 0,
             committed: VecDeque::new(),
             leaving: 0,
         }
     }
 
     async fn serve(&mut self, stop: &CancellationToken) -> End {
-        let mut commit: Option<Pin<Box<dyn Future<Output = Captured> + Send + 'a>>> = None;
         let mut stopping = false;
         loop {
-            if commit.is_none() && !self.gathered.is_empty() && !stopping {
-                self.committing = std::mem::take(&mut self.gathered_acks);
-                let (outbox, samples) = (self.outbox, std::mem::take(&mut self.gathered));
-                commit = Some(Box::pin(outbox.capture(samples)));
+            if !stopping && let Err(why) = self.gather().await {
+                return End::Lost(why);
             }
-            if stopping && commit.is_none() && self.committed.is_empty() {
+            if !self.gathered.is_empty() && !stopping {
+                let capture = self.outbox.capture(std::mem::take(&mut self.gathered));
+                self.commits.push_back((Box::pin(capture), std::mem::take(&mut self.gathered_acks)));
+            }
+            if stopping && self.commits.is_empty() && self.committed.is_empty() {
                 return End::Stop; // what was only gathered is not acknowledged: the broker sends it again
             }
-            let held = self.gathered.len() + self.committing.len();
+            let room = self.has_room();
             let quiet_at = self.backlog_until;
             tokio::select! {
                 biased;
-                captured = async { commit.as_mut().expect("guarded by is_some").as_mut().await }, if commit.is_some() => {
-                    commit = None;
+                captured = next_commit(&mut self.commits) => {
+                    let (_, acks) = self.commits.pop_front().expect("the oldest commit was just awaited");
+                    self.committing -= acks.len();
                     match captured {
                         Ok(_) => {
-                            self.committed.extend(std::mem::take(&mut self.committing));
+                            self.committed.extend(acks);
                             if let Err(why) = self.acknowledge() {
                                 return End::Lost(why);
                             }
@@ -186,12 +200,9 @@ impl<'a> Link<'a> {
                     }
                 }
                 () = stop.cancelled(), if !stopping => stopping = true,
-                incoming = self.connection.next(), if held < usize::from(self.config.max_in_flight) => {
-                    match incoming {
-                        Ok(incoming) => if let Err(why) = self.take(incoming) {
-                            return End::Lost(why);
-                        },
-                        Err(why) => return End::Lost(why),
+                incoming = self.connection.next(), if room => {
+                    if let Err(why) = incoming.and_then(|incoming| self.take(incoming)) {
+                        return End::Lost(why);
                     }
                 }
                 () = tokio::time::sleep_until(quiet_at.unwrap_or_else(Instant::now)), if quiet_at.is_some() => {
@@ -199,6 +210,23 @@ impl<'a> Link<'a> {
                 }
             }
         }
+    }
+
+    /// Takes what the connection has ready, without waiting: it goes into one command.
+    async fn gather(&mut self) -> Result<(), String> {
+        while self.has_room() {
+            let incoming = tokio::select! {
+                biased;
+                incoming = self.connection.next() => incoming?,
+                () = std::future::ready(()) => break,
+            };
+            self.take(incoming)?;
+        }
+        Ok(())
+    }
+
+    fn has_room(&self) -> bool {
+        self.committing < usize::from(self.config.max_in_flight)
     }
 
     fn take(&mut self, incoming: Incoming) -> Result<(), String> {
@@ -230,6 +258,7 @@ impl<'a> Link<'a> {
                 if self.backlog_until.is_some() {
                     self.backlog_until = Some(Instant::now() + QUIET);
                 }
+                self.committing += 1;
                 self.gathered_acks.push(message.ack);
                 let sample = self.sample(message, backlog);
                 self.gathered.push(sample);
