@@ -247,6 +247,7 @@ impl Demo<'_> {
             sabotage: kind.map(|k| k.get_name().to_owned()),
             sabotaged: self.world.sabotaged() + erp.doubled_keys,
             lost_examples: oracle.lost(5),
+            interrupted: self.interrupted > 0,
             seed,
             ..Verdict::of(oracle.counts(), oracle.times())
         };
@@ -278,8 +279,10 @@ impl Demo<'_> {
         if calm && world.oracle.storm() {
             world.oracle.set_storm(false);
         }
+        // The PLC counts as asked for a second; a process that is gone has no links.
+        let links = if status.running { links } else { (false, false) };
         let state = if status.running { "running" } else { "down" };
-        let gateway = format!("{state}, killed {} times", status.kills);
+        let gateway = format!("{state}, kills {}", status.kills);
         let look = Look {
             at: self.began.elapsed(),
             phase: phase.to_owned(),

@@ -184,6 +184,8 @@ pub struct Verdict {
     pub sabotaged: u64,
     /// Some of the lost: device, epoch, number.
     pub lost_examples: Vec<String>,
+    /// It was ended by a signal before its time.
+    pub interrupted: bool,
     /// Repeats this world: `--seed`.
     pub seed: u64,
     /// How long happenings were produced, seconds.
@@ -220,6 +222,7 @@ impl Verdict {
             sabotage: None,
             sabotaged: 0,
             lost_examples: Vec::new(),
+            interrupted: false,
             seed: 0,
             seconds: 0.0,
         }
