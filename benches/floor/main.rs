@@ -1,7 +1,7 @@
 //! The figures of the floor, each beside its bare baseline in the same run: `cargo bench`.
 //!
 //! One file a figure; each returns [`Row`]s. `cargo bench -- http modbus` runs the figures whose name starts so,
-//! `--json` prints one object a line, `--dir DIR` puts files on the disk to be measured. Figures are for choosing designs
+//! `--json` prints one object a line, `--quick` measures a tenth (does it run at all?), `--dir DIR` puts files on the disk to be measured. Figures are for choosing designs
 //! and for ratios within one run: nothing here is a timed test.
 #![expect(clippy::print_stdout, reason = "a bench prints its table")]
 #![expect(clippy::print_stderr, reason = "what was skipped goes beside the table")]
@@ -40,6 +40,7 @@ fn main() -> anyhow::Result<()> {
         match arg.as_str() {
             "--bench" => {} // cargo's own
             "--json" => json = true,
+            "--quick" => row::QUICK.store(true, std::sync::atomic::Ordering::Relaxed),
             "--dir" => dir = args.next().ok_or_else(|| anyhow::anyhow!("--dir wants a directory"))?.into(),
             other => wanted.push(other.to_owned()),
         }

@@ -14,7 +14,7 @@ use tokio_modbus::server::Service;
 use tokio_modbus::server::tcp::{Server, accept_tcp_connection};
 use tokio_modbus::{ExceptionCode, Request, Response};
 
-use crate::row::{Baseline, Meter, RUN, Row, Times, cpu_of};
+use crate::row::{Baseline, Meter, Row, Times, cpu_of, run};
 
 const REGISTERS: u16 = 125;
 
@@ -31,7 +31,7 @@ pub(crate) fn measure(_: &Path) -> anyhow::Result<Vec<Row>> {
         let (reads, mut times, cpu) = runtime.block_on(read(address, connections))?;
         let both = cpu_of(std::process::id())? - before;
         let name = format!("bare tokio-modbus, {REGISTERS} registers, {connections} connections");
-        rows.push(Row::rate(&name, reads / RUN.as_secs_f64(), "reads/s", Baseline::Reference(rate)).hint(HINT));
+        rows.push(Row::rate(&name, reads / run().as_secs_f64(), "reads/s", Baseline::Reference(rate)).hint(HINT));
         rows.push(Row::cost(format!("{name}, p99"), times.ms(0.99), "ms", Baseline::Reference(p99)).hint(HINT));
         rows.push(Row::cost(format!("{name}, CPU"), cpu / reads * 1e6, "us/read", Baseline::None));
         rows.push(Row::cost(format!("{name}, CPU with server"), both / reads * 1e6, "us/read", Baseline::None));
@@ -46,7 +46,7 @@ async fn read(address: SocketAddr, connections: usize) -> anyhow::Result<(f64, T
         tasks.spawn(async move {
             let mut plc = tcp::connect(address).await?;
             let (begun, mut times, mut n) = (Instant::now(), Times::default(), 0.0);
-            while begun.elapsed() < RUN {
+            while begun.elapsed() < run() {
                 let asked = Instant::now();
                 let words = plc.read_holding_registers(0, REGISTERS).await??;
                 anyhow::ensure!(words.len() == usize::from(REGISTERS), "a short answer");

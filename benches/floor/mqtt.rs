@@ -11,9 +11,9 @@ use anyhow::{Context as _, ensure};
 use rumqttc::{AsyncClient, Event, MqttOptions, Packet, QoS};
 use tokio::runtime::Builder;
 
-use crate::row::{Baseline, Meter, Row, cpu_of};
+use crate::row::{Baseline, Meter, Row, cpu_of, scaled};
 
-const MESSAGES: u32 = 100_000;
+const MESSAGES: usize = 100_000;
 const PAYLOAD: usize = 320;
 /// Sent by the publisher and not yet acknowledged.
 const WINDOW: u32 = 500;
@@ -22,7 +22,7 @@ const TOPIC: &[u8] = b"dc1/scan/pack-07/read";
 pub(crate) fn measure(dir: &Path) -> anyhow::Result<Vec<Row>> {
     let broker = Broker::start(dir)?;
     let (rate, cpu) = subscribed(&broker)?;
-    let broker_cpu = cpu_of(broker.child.id())? / f64::from(MESSAGES);
+    let broker_cpu = cpu_of(broker.child.id())? / f64::from(messages());
     let name = "bare rumqttc behind mosquitto, QoS 1, 320 bytes";
     let hint = "mosquitto, publisher and subscriber share the cores of this machine";
     Ok(vec![
@@ -37,6 +37,11 @@ pub(crate) fn bare(dir: &Path) -> anyhow::Result<(f64, f64)> {
     subscribed(&Broker::start(dir)?)
 }
 
+/// Messages of this run.
+fn messages() -> u32 {
+    u32::try_from(scaled(MESSAGES)).unwrap_or(u32::MAX)
+}
+
 fn subscribed(broker: &Broker) -> anyhow::Result<(f64, f64)> {
     Builder::new_current_thread().enable_all().build()?.block_on(subscriber(broker.address))
 }
@@ -47,11 +52,11 @@ async fn subscriber(address: SocketAddr) -> anyhow::Result<(f64, f64)> {
     options.set_manual_acks(true).set_clean_session(false).set_keep_alive(Duration::from_secs(30));
     // Acknowledgements go through this queue. It holds them all: mosquitto 2.0.11 was seen to send 28,000 messages past
     // its window of 512 in some runs, and the bare client takes what comes.
-    let (client, mut events) = AsyncClient::new(options, MESSAGES as usize + 1);
+    let (client, mut events) = AsyncClient::new(options, MESSAGES + 1);
     events.network_options.set_tcp_nodelay(true);
     client.subscribe("dc1/scan/+/read", QoS::AtLeastOnce).await?;
     let (mut received, mut first, mut publisher) = (0, None, None);
-    while received < MESSAGES {
+    while received < messages() {
         match events.poll().await? {
             Event::Incoming(Packet::SubAck(_)) => {
                 publisher = Some(std::thread::spawn(move || publish(address)));
@@ -83,8 +88,8 @@ fn publish(address: SocketAddr) -> anyhow::Result<()> {
     let length = 2 + TOPIC.len() + 2 + PAYLOAD;
     let mut sent = 0;
     let mut acks = vec![0; 4 * WINDOW as usize];
-    while sent < MESSAGES {
-        let group = WINDOW.min(MESSAGES - sent);
+    while sent < messages() {
+        let group = WINDOW.min(messages() - sent);
         let mut out = Vec::with_capacity((length + 3) * group as usize);
         for n in 0..group {
             out.extend([0x32, (length & 0x7f) as u8 | 0x80, (length >> 7) as u8, 0, TOPIC.len() as u8]);

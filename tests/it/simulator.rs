@@ -105,6 +105,8 @@ struct World {
     floor: VecDeque<Vec<Row>>,
     down_until: u64,
     sends: u64,
+    /// The first thing seen that may never be.
+    wrong: Option<String>,
 }
 
 fn config(broken: Broken, ordered_batch: bool) -> Config {
@@ -147,6 +149,7 @@ impl World {
             floor: VecDeque::new(),
             down_until: 0,
             sends: 0,
+            wrong: None,
             rng,
         };
         let mut seq = 0;
@@ -234,6 +237,12 @@ impl World {
         match action {
             Action::Load { .. } => unreachable!("loads are answered at once"),
             Action::Send { batch, rows, attempt, first_sent } => {
+                let twice = disk.batches.iter().find(|(other, (theirs, ..))| {
+                    **other != batch && rows.iter().any(|row| theirs.contains(row))
+                });
+                if let Some((other, _)) = twice {
+                    self.wrong.get_or_insert(format!("a row of batch {batch} is in batch {other} too"));
+                }
                 if self.broken != Broken::NoDurableSending {
                     disk.batches.insert(batch, (rows.clone(), attempt, first_sent));
                 }
@@ -400,6 +409,9 @@ impl World {
     }
 
     fn verdict(&self) -> Result<(), String> {
+        if let Some(wrong) = &self.wrong {
+            return Err(wrong.clone());
+        }
         let mut parked = BTreeSet::new();
         for (key, (row, stored)) in &self.disk.rows {
             let n = self.erp.documents.get(key).copied().unwrap_or(0);
