@@ -36,10 +36,11 @@ pub(super) struct Route {
     pub(super) config: lane::Config,
 }
 
-/// One source's present epoch, as cached between commits.
+/// One source's present epochs, as cached between commits: one for each kind of epoch (`d`, `g`, `m`, `c`), since a device
+/// may number some of its messages and not others.
 struct Source {
     id: i64,
-    present: Option<Epoch>,
+    present: HashMap<char, Epoch>,
 }
 
 #[derive(Clone)]
@@ -190,7 +191,7 @@ impl Capture {
 
     /// Drops what is cached, of a transaction that was undone.
     pub(super) fn undo(&mut self) {
-        for epoch in self.sources.values().filter_map(|s| s.present.as_ref()) {
+        for epoch in self.sources.values().flat_map(|s| s.present.values()) {
             self.pending_bytes -= epoch.bytes_in;
         }
         self.sources.clear();
@@ -199,7 +200,7 @@ impl Capture {
 
     /// Writes the epochs that this transaction moved.
     pub(super) fn flush(&mut self, db: &Connection) -> Sql<()> {
-        for epoch in self.sources.values_mut().filter_map(|s| s.present.as_mut()).filter(|e| e.dirty) {
+        for epoch in self.sources.values_mut().flat_map(|s| s.present.values_mut()).filter(|e| e.dirty) {
             save_epoch(db, epoch)?;
         }
         Ok(())
@@ -424,11 +425,11 @@ impl Capture {
         (seq, bits, ring): (u64, u8, u32),
         now: Now,
     ) -> Sql<Judged> {
-        let present = self.sources.get(&decoded.device).and_then(|s| s.present.clone());
+        let present = self.present(db, source, &decoded.device, if boot.is_some() { 'd' } else { 'g' })?;
         let (epoch, own_boot) = match (boot, present.clone()) {
             (Some(boot), _) => (self.epoch(db, source, &decoded.device, &format!("d:{boot}"))?, true),
             (None, Some(present)) => (present, false),
-            (None, None) => (self.gateway_epoch(db, source, &decoded.device, 'g')?, false),
+            (None, None) => (self.gateway_epoch(db, source, 'g')?, false),
         };
         let Some(position) = extend(epoch.last, seq, bits) else {
             return Ok(Judged::Bad(format!("the sequence number {seq} does not fit {bits} bits")));
@@ -460,7 +461,7 @@ impl Capture {
             Placement::Late { far } => spot(epoch, position, None, far),
             Placement::Restarted => {
                 self.alarm(db, &decoded.device, "restart", "the device counts afresh: a new epoch begins", now)?;
-                let fresh = self.gateway_epoch(db, source, &decoded.device, 'g')?;
+                let fresh = self.gateway_epoch(db, source, 'g')?;
                 let position = extend(None, seq, bits).unwrap_or(0);
                 let gap = first_gap(present.as_ref(), &fresh, position);
                 spot(fresh, position, gap, false)
@@ -494,6 +495,7 @@ impl Capture {
         now: Now,
     ) -> Sql<Judged> {
         let hash = short_hash(content);
+        let present = self.present(db, source, &decoded.device, 'c')?;
         let seen = self.seen(db, source, &hash)?;
         let redelivery = sample.redelivery.as_ref();
         let committed_under_packet = match redelivery {
@@ -510,7 +512,12 @@ impl Capture {
         let evidence = Evidence {
             redelivery,
             committed_under_packet,
-            recent: seen.is_some() && redelivery.is_some_and(|d| d.dup) && recent(db, source, &sha256_hex(content))?,
+            recent: match (&present, &seen) {
+                (Some(epoch), Some(_)) if redelivery.is_some_and(|d| d.dup) => {
+                    recent(db, epoch.id, &sha256_hex(content))?
+                }
+                _ => false,
+            },
             device_ms,
             at: sample.at,
             run: self.run,
@@ -530,9 +537,9 @@ impl Capture {
         }
         let n = seen.map_or(1, |s| s.n + 1);
         self.see(db, source, &hash, &Seen { n, first_mono: mono, last_mono: mono, run: self.run, device_ms }, now)?;
-        let epoch = match self.sources.get(&decoded.device).and_then(|s| s.present.clone()) {
+        let epoch = match present {
             Some(present) => present,
-            None => self.gateway_epoch(db, source, &decoded.device, 'c')?,
+            None => self.gateway_epoch(db, source, 'c')?,
         };
         let position = epoch.last.map_or(1, |last| last + 1);
         let mark = Some(format!("{}#{n}", sha256_hex(content)));
@@ -570,11 +577,11 @@ impl Capture {
         if let Some(source) = self.sources.get(device) {
             return Ok(Some(source.id));
         }
-        let found: Option<(i64, Option<i64>)> = db
-            .prepare_cached("SELECT id, present FROM source WHERE name = ?")?
-            .query_row([&**device], |r| Ok((r.get(0)?, r.get(1)?)))
+        let found: Option<i64> = db
+            .prepare_cached("SELECT id FROM source WHERE name = ?")?
+            .query_row([&**device], |r| r.get(0))
             .optional()?;
-        let (id, present) = match found {
+        let id = match found {
             Some(found) => found,
             None => {
                 let count: i64 = db.query_row("SELECT count(*) FROM source", [], |r| r.get(0))?;
@@ -582,23 +589,31 @@ impl Capture {
                     return Ok(None);
                 }
                 db.execute("INSERT INTO source(name) VALUES (?)", [&**device])?;
-                (db.last_insert_rowid(), None)
+                db.last_insert_rowid()
             }
         };
-        let present = match present {
-            Some(epoch) => {
-                Some(load_epoch(db, "SELECT id, text, last, floor FROM epoch WHERE id = ?", params![epoch])?)
-            }
-            None => None,
-        };
-        self.sources.insert(device.clone(), Source { id, present: present.flatten() });
+        self.sources.insert(device.clone(), Source { id, present: HashMap::new() });
         Ok(Some(id))
+    }
+
+    /// The source's latest epoch of that kind.
+    fn present(&mut self, db: &Connection, source: i64, device: &Arc<str>, kind: char) -> Sql<Option<Epoch>> {
+        if let Some(present) = self.sources.get(device).and_then(|s| s.present.get(&kind)) {
+            return Ok(Some(present.clone()));
+        }
+        let sql = "SELECT id, text, last, floor FROM epoch WHERE source = ? AND text GLOB ? ORDER BY id DESC LIMIT 1";
+        let found = load_epoch(db, sql, params![source, format!("{kind}:*")])?;
+        if let (Some(found), Some(source)) = (&found, self.sources.get_mut(device)) {
+            source.present.insert(kind, found.clone());
+        }
+        Ok(found)
     }
 
     /// The source's epoch of that name, made when it is new.
     fn epoch(&mut self, db: &Connection, source: i64, device: &Arc<str>, text: &str) -> Sql<Epoch> {
-        if let Some(present) = self.sources.get(device).and_then(|s| s.present.as_ref()).filter(|e| &*e.text == text) {
-            return Ok(present.clone());
+        let present = self.present(db, source, device, kind_of(text))?;
+        if let Some(present) = present.filter(|e| &*e.text == text) {
+            return Ok(present);
         }
         let sql = "SELECT id, text, last, floor FROM epoch WHERE source = ? AND text = ?";
         match load_epoch(db, sql, params![source, text])? {
@@ -608,7 +623,7 @@ impl Capture {
     }
 
     /// A new epoch that the gateway counts: `g:` and `c:` with the incarnation and a number.
-    fn gateway_epoch(&mut self, db: &Connection, source: i64, _device: &Arc<str>, kind: char) -> Sql<Epoch> {
+    fn gateway_epoch(&mut self, db: &Connection, source: i64, kind: char) -> Sql<Epoch> {
         let n: i64 = db.query_row("SELECT 1 + count(*) FROM epoch WHERE source = ?", [source], |r| r.get(0))?;
         new_epoch(db, source, &format!("{kind}:{}:{n}", self.incarnation))
     }
@@ -616,18 +631,13 @@ impl Capture {
     /// Puts a moved epoch back into the cache; a new one becomes the present one, an old one is written at once.
     fn keep_epoch(&mut self, db: &Connection, device: &Arc<str>, mut epoch: Epoch) -> Sql<()> {
         let Some(source) = self.sources.get_mut(device) else { return Ok(()) };
-        let newer = source.present.as_ref().is_none_or(|present| epoch.id >= present.id);
-        if !newer {
-            return save_epoch(db, &mut epoch); // a straggler from before a restart
+        let kind = kind_of(&epoch.text);
+        match source.present.get_mut(&kind) {
+            Some(present) if present.id > epoch.id => return save_epoch(db, &mut epoch), // a straggler from before a restart
+            Some(present) if present.id != epoch.id && present.dirty => save_epoch(db, present)?,
+            _ => {}
         }
-        let switched = source.present.as_ref().is_none_or(|present| present.id != epoch.id);
-        if switched {
-            if let Some(old) = source.present.as_mut().filter(|e| e.dirty) {
-                save_epoch(db, old)?;
-            }
-            db.execute("UPDATE source SET present = ? WHERE id = ?", params![epoch.id, source.id])?;
-        }
-        source.present = Some(epoch);
+        source.present.insert(kind, epoch);
         Ok(())
     }
 
@@ -641,8 +651,10 @@ impl Capture {
             }
             self.source(db, device)?;
         }
-        let present = self.sources.get(device).and_then(|s| s.present.as_ref());
-        Ok(present.and_then(|e| Some(LastSeen { epoch: e.text.to_string(), position: e.last? })))
+        let source = self.sources.get(device).map_or(0, |s| s.id);
+        let (own, ours) = (self.present(db, source, device, 'd')?, self.present(db, source, device, 'g')?);
+        let latest = [own, ours].into_iter().flatten().max_by_key(|epoch| epoch.id);
+        Ok(latest.and_then(|e| Some(LastSeen { epoch: e.text.to_string(), position: e.last? })))
     }
 
     fn name(&mut self, db: &Connection, text: &str) -> Sql<i64> {
@@ -764,11 +776,11 @@ fn stored_at(db: &Connection, epoch: i64, position: i64, raw: &[u8]) -> Sql<Stor
     })
 }
 
-/// Whether the source's last events hold this content.
-fn recent(db: &Connection, source: i64, content_hash: &str) -> Sql<bool> {
-    let sql = "SELECT 1 FROM (SELECT mark FROM event WHERE epoch = (SELECT present FROM source WHERE id = ?)
-               ORDER BY pos DESC LIMIT ?) WHERE mark LIKE ? || '#%'";
-    Ok(db.prepare_cached(sql)?.query_row(params![source, RECENT, content_hash], |_| Ok(())).optional()?.is_some())
+/// Whether the epoch's last events hold this content.
+fn recent(db: &Connection, epoch: i64, content_hash: &str) -> Sql<bool> {
+    let sql =
+        "SELECT 1 FROM (SELECT mark FROM event WHERE epoch = ? ORDER BY pos DESC LIMIT ?) WHERE mark LIKE ? || '#%'";
+    Ok(db.prepare_cached(sql)?.query_row(params![epoch, RECENT, content_hash], |_| Ok(())).optional()?.is_some())
 }
 
 fn load_epoch(db: &Connection, sql: &str, keys: &[&dyn rusqlite::ToSql]) -> Sql<Option<Epoch>> {
@@ -806,6 +818,11 @@ fn save_epoch(db: &Connection, epoch: &mut Epoch) -> Sql<()> {
         .execute(params![epoch.last, epoch.rows_in, epoch.bytes_in, epoch.id])?;
     (epoch.rows_in, epoch.bytes_in, epoch.dirty) = (0, 0, false);
     Ok(())
+}
+
+/// `d`, `g`, `m` or `c`: what an epoch's text begins with.
+fn kind_of(text: &str) -> char {
+    text.chars().next().unwrap_or('c')
 }
 
 fn parse_ms(text: &str) -> Option<i64> {

@@ -188,6 +188,18 @@ async fn a_true_second_scan_is_two_and_a_redelivery_one() {
 }
 
 #[tokio::test]
+async fn a_device_may_number_some_of_its_scans_and_not_others() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (outbox, ended, _work) = open(config(dir.path()));
+    let mixed =
+        vec![counted("1", 1, "a"), plain("x", None), counted("1", 2, "b"), plain("x", None), counted("1", 3, "c")];
+    assert_eq!(outbox.capture(mixed).await, Ok(vec![Placed::New; 5]), "neither takes the other's numbers");
+    let status = read::status(dir.path(), 0).expect("it reads");
+    assert_eq!((status.events, status.counts.len()), (5, 0), "and no gap: {:?}", status.counts);
+    stop(outbox, ended).await;
+}
+
+#[tokio::test]
 async fn a_panic_in_interpretation_loses_its_own_sample_only() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let (outbox, ended, _work) = open(config(dir.path()));

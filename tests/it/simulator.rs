@@ -237,9 +237,10 @@ impl World {
         match action {
             Action::Load { .. } => unreachable!("loads are answered at once"),
             Action::Send { batch, rows, attempt, first_sent } => {
-                let twice = disk.batches.iter().find(|(other, (theirs, ..))| {
-                    **other != batch && rows.iter().any(|row| theirs.contains(row))
-                });
+                let twice = disk
+                    .batches
+                    .iter()
+                    .find(|(other, (theirs, ..))| **other != batch && rows.iter().any(|row| theirs.contains(row)));
                 if let Some((other, _)) = twice {
                     self.wrong.get_or_insert(format!("a row of batch {batch} is in batch {other} too"));
                 }

@@ -6,7 +6,7 @@ CREATE TABLE name(id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE);
 -- One start of the gateway: monotonic times are comparable within it only.
 CREATE TABLE run(id INTEGER PRIMARY KEY, boot TEXT NOT NULL, at INTEGER NOT NULL);
 
-CREATE TABLE source(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, present INTEGER);
+CREATE TABLE source(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
 -- `last`: highest position; `floor`: positions up to here were purged; rows_in, bytes_in: deliveries made from here.
 CREATE TABLE epoch(
     id INTEGER PRIMARY KEY, source INTEGER NOT NULL, text TEXT NOT NULL,
