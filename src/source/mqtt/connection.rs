@@ -17,6 +17,10 @@ const MAX_PACKET: u32 = 268_435_455;
 pub(super) const ACKS: usize = 1_024;
 /// Requests that may wait beside them.
 const REQUESTS: usize = 8;
+/// Publishes of ours that may be under way: none are, and the client reserves room for each (MQTT 5: 65,535 if not told).
+const PUBLISHES: u16 = 16;
+/// The shortest keep alive that the client takes with MQTT 5; it panics below.
+const KEEP_ALIVE_V5: Duration = Duration::from_secs(5);
 
 /// What the broker said.
 #[derive(Debug)]
@@ -62,6 +66,7 @@ impl Connection {
             Version::V311 => {
                 let mut options = rumqttc::MqttOptions::new(&config.client_id, &config.host, config.port);
                 options.set_clean_session(false).set_manual_acks(true).set_keep_alive(config.keep_alive);
+                options.set_inflight(PUBLISHES);
                 options.set_max_packet_size(MAX_PACKET as usize, MAX_PACKET as usize);
                 if let Some((user, password)) = &config.login {
                     options.set_credentials(user, password);
@@ -74,7 +79,9 @@ impl Connection {
             }
             Version::V5 => {
                 let mut options = mqtt5::MqttOptions::new(&config.client_id, &config.host, config.port);
-                options.set_clean_start(false).set_manual_acks(true).set_keep_alive(config.keep_alive);
+                options.set_clean_start(false).set_manual_acks(true);
+                options.set_keep_alive(config.keep_alive.max(KEEP_ALIVE_V5));
+                options.set_outgoing_inflight_upper_limit(PUBLISHES);
                 let expiry = u32::try_from(config.session_expiry.as_secs()).unwrap_or(u32::MAX);
                 options.set_session_expiry_interval(Some(expiry));
                 options.set_receive_maximum(Some(config.max_in_flight));

@@ -21,7 +21,8 @@ use crate::source::{Backoff, Reconnect, now};
 use crate::tagmap::{Map, guarded};
 use connection::{ACKS, Ack, Connection, Incoming, Message};
 
-/// A broker's backlog has been read when nothing came for this long.
+/// A broker's backlog has been read when nothing came for this long, with nothing left to acknowledge: a broker whose
+/// window is used up is silent too.
 const QUIET: Duration = Duration::from_millis(20);
 /// … and its SUBACK is waited for this long.
 const SUBACK: Duration = Duration::from_secs(5);
@@ -178,11 +179,18 @@ impl<'a> Link<'a> {
                 let capture = self.outbox.capture(std::mem::take(&mut self.gathered));
                 self.commits.push_back((Box::pin(capture), std::mem::take(&mut self.gathered_acks)));
             }
-            if stopping && self.commits.is_empty() && self.committed.is_empty() {
-                return End::Stop; // what was only gathered is not acknowledged: the broker sends it again
+            if stopping {
+                // Not acknowledged: the broker sends it again. Kept, it could close the way to the last PUBACKs.
+                self.committing -= self.gathered.len();
+                self.gathered.clear();
+                self.gathered_acks.clear();
+                if self.commits.is_empty() && self.committed.is_empty() {
+                    return End::Stop;
+                }
             }
             let room = self.has_room();
-            let quiet_at = self.backlog_until;
+            let open = self.committing + self.committed.len() + self.leaving;
+            let quiet_at = self.backlog_until.filter(|_| open == 0);
             tokio::select! {
                 biased;
                 captured = next_commit(&mut self.commits) => {
@@ -232,10 +240,11 @@ impl<'a> Link<'a> {
     fn take(&mut self, incoming: Incoming) -> Result<(), String> {
         match incoming {
             Incoming::Connected { session_present } => {
-                self.up_since = Some(Instant::now());
                 self.session_present = session_present;
                 self.backlog_until = Some(Instant::now() + SUBACK);
-                self.connection.subscribe(&self.filters)?;
+                if !self.filters.is_empty() {
+                    self.connection.subscribe(&self.filters)?;
+                }
             }
             Incoming::Subscribed { refused } => {
                 let refused: Vec<&str> =
@@ -246,6 +255,7 @@ impl<'a> Link<'a> {
                         refused.join(", ")
                     ));
                 }
+                self.up_since = Some(Instant::now());
                 self.backlog_until = Some(Instant::now() + QUIET);
                 tracing::info!(
                     link = &*self.config.link,
@@ -255,9 +265,7 @@ impl<'a> Link<'a> {
             }
             Incoming::Message(message) => {
                 let backlog = self.session_present && self.backlog_until.is_some();
-                if self.backlog_until.is_some() {
-                    self.backlog_until = Some(Instant::now() + QUIET);
-                }
+                self.still_busy();
                 self.committing += 1;
                 self.gathered_acks.push(message.ack);
                 let sample = self.sample(message, backlog);
@@ -265,11 +273,19 @@ impl<'a> Link<'a> {
             }
             Incoming::Acknowledged => {
                 self.leaving = self.leaving.saturating_sub(1);
+                self.still_busy();
                 self.acknowledge()?;
             }
             Incoming::Other => {}
         }
         Ok(())
+    }
+
+    /// Something moved: if a backlog is being read, its end is not yet in sight.
+    fn still_busy(&mut self) {
+        if self.backlog_until.is_some() {
+            self.backlog_until = Some(Instant::now() + QUIET);
+        }
     }
 
     /// Decodes a message; whatever can't be read becomes a sample too, and is kept with its bytes.
@@ -283,7 +299,6 @@ impl<'a> Link<'a> {
         let content = match wanted {
             None => undecodable("no map wants this topic".to_owned()),
             Some(_) if length > self.config.max_packet => {
-                message.payload.truncate(self.config.max_packet);
                 undecodable(format!("{length} bytes are more than max_packet"))
             }
             Some(_) if message.retain => {
@@ -291,6 +306,7 @@ impl<'a> Link<'a> {
             }
             Some((_, topic)) => guarded(AssertUnwindSafe(|| topic.decode(&message.topic, &message.payload))),
         };
+        message.payload.truncate(self.config.max_packet); // also what no map wants: many may wait for one commit
         let redelivery = match message.ack {
             Ack::None => None,
             Ack::Packet(packet) => Some(Redelivery {
