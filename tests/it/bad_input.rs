@@ -1,6 +1,7 @@
 //! What no map wants, what does not decode, and a decoder that panics: kept with its bytes, counted, acknowledged.
 
 use std::fs;
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -29,6 +30,30 @@ fn what_does_not_decode_is_kept_counted_and_acknowledged() {
     assert_eq!(floor.proxy.acknowledged(), 24);
     let status = floor.gateway.status();
     assert_eq!(kept(&status, ""), 4, "{status}");
+}
+
+/// A broker's session outlives the configuration: it goes on sending what an earlier one subscribed to.
+#[test]
+fn what_no_map_wants_any_more_is_kept_counted_and_acknowledged() {
+    let Some(mosquitto) = mosquitto() else { return };
+    let broker = Broker::start(&mosquitto, Settings::Shipped);
+    let (proxy, erp) = (Proxy::start(broker.port), Erp::start());
+    let hand = "[[device]]\nid = \"hand\"\nlink = \"broker\"\nmap = \"hand-scanner@1\"\nparams = { topic_root = \"dc1/scan\" }\n";
+    let plain = "[[device]]\nid = \"plain\"\nlink = \"broker\"\nmap = \"plain-scanner@1\"\nparams = { topic_root = \"dc1/plain\" }\n";
+    let before = Site::new().broker_with(proxy.port, 5, &[hand, plain].concat()).erp(&erp.url());
+    let gateway = Gateway::start(&before);
+    proxy.wait_subscribed(0);
+    assert_eq!(gateway.stop(Duration::from_secs(20)).code(), Some(0));
+    let after = Site::new().broker_with(proxy.port, 5, hand).erp(&erp.url()).data_at(before.data());
+    let gateway = Gateway::start(&after);
+    proxy.wait_subscribed(1);
+    let mut scanner = Scanner::connect(broker.port, "scanners");
+    scanner.publish("dc1/plain/A/read", b"{\"barcode\":\"ITEM-1\"}");
+    scanner.flush();
+    wait_for("its acknowledgement", || proxy.acknowledged() == 1 && proxy.open().is_empty());
+    let status = gateway.status();
+    assert_eq!(kept(&status, "no map"), 1, "{status}");
+    assert_eq!(erp.count(), 0);
 }
 
 #[test]

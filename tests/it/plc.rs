@@ -27,7 +27,9 @@ fn a_plc_gets_its_ring_acknowledged_and_the_erp_each_divert_once() {
         format!("{head}/{}", if seq < 32_768 { seq + 65_536 } else { seq })
     };
     let mut produced = plc.list("produced");
-    produced.iter_mut().for_each(|p| p.id = extend(&p.id));
+    for event in &mut produced {
+        event.id = extend(&event.id);
+    }
     let judgement = judge(&produced, &erp.ids());
     assert!(judgement.is_clean(), "{judgement}");
 }

@@ -19,8 +19,8 @@ use std::time::{Duration, Instant};
 
 pub(crate) use broker::{Broker, Settings};
 pub(crate) use database::Database;
-pub(crate) use erp::{Behaviour, Effect, Erp, ItemResult, Request};
-pub(crate) use floor::{Floor, Scans};
+pub(crate) use erp::{Behaviour, Erp, ItemResult};
+pub(crate) use floor::Floor;
 pub(crate) use gateway::{Gateway, run_to_end};
 pub(crate) use plc::{Plc, plc_events};
 pub(crate) use proxy::Proxy;
@@ -28,7 +28,7 @@ pub(crate) use scanner::Scanner;
 pub(crate) use site::{Site, sscc};
 
 /// How long a condition may take on a busy machine before the test calls it broken.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Waits for a condition; never longer than [`PATIENCE`].
 #[track_caller]

@@ -60,7 +60,7 @@ impl Site {
 
     /// Where the ERP is, and lanes for all that the devices of the tests say.
     pub(crate) fn erp(mut self, url: &str) -> Self {
-        self.target = url.to_owned();
+        url.clone_into(&mut self.target);
         self
     }
 
