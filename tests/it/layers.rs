@@ -34,7 +34,7 @@ const CRATES: [(&str, &[&str]); 8] = [
     ("rumqttc", &["source/mqtt", "target", "sim"]),
     ("reqwest", &["target", "config/target", "sim"]), // config has it parse URLs
     ("axum", &["control", "sim"]),
-    ("clap", &["cli"]),
+    ("clap", &["cli", "sim"]), // the demo is a verb too
     ("clap_complete", &["cli"]),
     ("anyhow", &["app", "cli", "sim", "main"]),
 ];
