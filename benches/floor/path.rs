@@ -19,7 +19,7 @@ use crate::row::{Baseline, Row, Times, cpu_of, scaled};
 const BURST: usize = 100_000;
 const STEADY_SECONDS: usize = 10;
 const PAYLOAD: usize = 320;
-const DEADLINE: Duration = Duration::from_secs(120);
+const DEADLINE: Duration = Duration::from_mins(2);
 
 pub(crate) fn measure(dir: &Path) -> anyhow::Result<Vec<Row>> {
     let mut rows = Vec::new();

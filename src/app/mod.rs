@@ -119,7 +119,7 @@ impl App {
             Ok(Some(Ok(()))) => tracing::info!("stopped: everything is stored and settled"),
             Ok(end) => exit = storage_ended(end),
             Err(_) => {
-                tracing::warn!("stopped with requests in flight: they are resent under their keys at the next start")
+                tracing::warn!("stopped with requests in flight: they are resent under their keys at the next start");
             }
         }
         stop_lanes.cancel();

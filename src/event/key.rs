@@ -152,8 +152,8 @@ mod tests {
         assert_eq!(short_ref(event, "erp", "goods_issue", 0), "FGBNFNRZDZDT3SMD");
         let span = span_id(posting_id(event, "erp", "goods_issue", 0), 1);
         assert_eq!(u64::from_be_bytes(span), 0x8e7d_ce6b_8c38_66f7);
-        let hex: String = canon(&["floorgate/event/1", "HAM1"]).iter().map(|b| format!("{b:02x}")).collect();
-        assert_eq!(hex, "00000011666c6f6f72676174652f6576656e742f310000000448414d31");
+        let text = b"\0\0\0\x11floorgate/event/1\0\0\0\x04HAM1";
+        assert_eq!(canon(&["floorgate/event/1", "HAM1"]), text);
     }
 
     #[test]

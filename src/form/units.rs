@@ -59,7 +59,7 @@ mod tests {
     #[test]
     fn units_are_required() {
         assert_eq!(Duration::parse("20s"), Some(Duration(std::time::Duration::from_secs(20))));
-        assert_eq!(Duration::parse("30 d"), Some(Duration(std::time::Duration::from_secs(30 * 86_400))));
+        assert_eq!(Duration::parse("30 d"), Some(Duration(std::time::Duration::from_hours(720))));
         assert_eq!(Bytes::parse("512 KiB"), Some(Bytes(512 * 1024)));
         for bad in ["20", "s", "-1s", "1.5s", "99999999999999999999s", "9999999999999999999d"] {
             assert_eq!(Duration::parse(bad), None, "{bad}");

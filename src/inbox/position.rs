@@ -84,10 +84,14 @@ pub fn place(counter: Counter, position: i64, stored: Stored, own_boot: bool, ri
 mod tests {
     use super::*;
 
-    fn check(last: i64, seq: u64, stored: Stored, own_boot: bool, expected: (i64, Placement)) {
+    fn check(last: i64, seq: u64, stored: Stored, own_boot: bool, (at, expected): (i64, Placement)) {
         let position = extend(Some(last), seq, 16).expect("16 bits");
         let counter = Counter { last: Some(last), floor: -1 };
-        assert_eq!((position, place(counter, position, stored, own_boot, 32)), expected, "last {last}, seq {seq}");
+        assert_eq!(
+            (position, &place(counter, position, stored, own_boot, 32)),
+            (at, &expected),
+            "last {last}, seq {seq}"
+        );
     }
 
     #[test]

@@ -494,8 +494,8 @@ impl Lane {
         }
         let mut rows = Vec::new();
         let mut bytes = 0;
-        for head in self.ready.iter().copied() {
-            let subject = &self.subjects[&self.rows[&head].row.order];
+        for head in &self.ready {
+            let subject = &self.subjects[&self.rows[head].row.order];
             let together = if self.config.ordered_batch { most } else { 1 };
             for key in subject.iter().take(together) {
                 let slot = &self.rows[key];

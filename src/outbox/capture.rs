@@ -224,16 +224,9 @@ impl Capture {
                 return Ok(Placed::Bad);
             }
         };
-        let source = match self.source(db, &decoded.device)? {
-            Some(id) => id,
-            None => {
-                return self.refuse(
-                    db,
-                    sample,
-                    &format!("more than {MAX_SOURCES} devices have sent: is a wildcard too wide?"),
-                    now,
-                );
-            }
+        let Some(source) = self.source(db, &decoded.device)? else {
+            let reason = format!("more than {MAX_SOURCES} devices have sent: is a wildcard too wide?");
+            return self.refuse(db, sample, &reason, now);
         };
         let judged = match &decoded.position {
             Position::Counted { boot, seq, bits, ring } => {
@@ -247,7 +240,7 @@ impl Capture {
         let spot = match judged {
             Judged::At(spot) => spot,
             Judged::Duplicate => {
-                self.tally(db, &decoded.device, "duplicate", now)?;
+                Self::tally(db, &decoded.device, "duplicate", now)?;
                 return Ok(Placed::Duplicate);
             }
             Judged::Bad(reason) => return self.refuse(db, sample, &reason, now),
@@ -477,7 +470,7 @@ impl Capture {
         if known > 0 {
             return Ok(Judged::Duplicate);
         }
-        self.see(db, source, &hash, &Seen { n: 1, first_mono: 0, last_mono: 0, run: self.run, device_ms: None }, now)?;
+        Self::see(db, source, &hash, &Seen { n: 1, first_mono: 0, last_mono: 0, run: self.run, device_ms: None }, now)?;
         let epoch = self.epoch(db, source, &decoded.device, "m:")?;
         let position = epoch.last.map_or(1, |last| last + 1);
         Ok(Judged::At(Spot { epoch, position, mark: Some(id.to_owned()), held: false, gap: None, late: false }))
@@ -496,7 +489,7 @@ impl Capture {
     ) -> Sql<Judged> {
         let hash = short_hash(content);
         let present = self.present(db, source, &decoded.device, 'c')?;
-        let seen = self.seen(db, source, &hash)?;
+        let seen = Self::seen(db, source, &hash)?;
         let redelivery = sample.redelivery.as_ref();
         let committed_under_packet = match redelivery {
             Some(d) if d.session_present => {
@@ -531,12 +524,12 @@ impl Capture {
         if judged == Repeat::Same {
             if let Some(mut seen) = seen.filter(|_| !committed_under_packet) {
                 (seen.last_mono, seen.device_ms) = (mono, device_ms.or(seen.device_ms));
-                self.see(db, source, &hash, &seen, now)?;
+                Self::see(db, source, &hash, &seen, now)?;
             }
             return Ok(Judged::Duplicate);
         }
         let n = seen.map_or(1, |s| s.n + 1);
-        self.see(db, source, &hash, &Seen { n, first_mono: mono, last_mono: mono, run: self.run, device_ms }, now)?;
+        Self::see(db, source, &hash, &Seen { n, first_mono: mono, last_mono: mono, run: self.run, device_ms }, now)?;
         let epoch = match present {
             Some(present) => present,
             None => self.gateway_epoch(db, source, 'c')?,
@@ -546,8 +539,7 @@ impl Capture {
         Ok(Judged::At(Spot { epoch, position, mark, held: judged == Repeat::Ambiguous, gap: None, late: false }))
     }
 
-    #[expect(clippy::unused_self, reason = "reads like its neighbours")]
-    fn seen(&self, db: &Connection, source: i64, hash: &[u8; 16]) -> Sql<Option<Seen>> {
+    fn seen(db: &Connection, source: i64, hash: &[u8; 16]) -> Sql<Option<Seen>> {
         db.prepare_cached("SELECT n, first_mono, last_mono, run, device_ms FROM seen WHERE source = ? AND hash = ?")?
             .query_row(params![source, hash], |r| {
                 Ok(Seen {
@@ -561,8 +553,7 @@ impl Capture {
             .optional()
     }
 
-    #[expect(clippy::unused_self, reason = "reads like its neighbours")]
-    fn see(&self, db: &Connection, source: i64, hash: &[u8; 16], seen: &Seen, now: Now) -> Sql<()> {
+    fn see(db: &Connection, source: i64, hash: &[u8; 16], seen: &Seen, now: Now) -> Sql<()> {
         db.prepare_cached(
             "INSERT OR REPLACE INTO seen(source, hash, n, first_mono, last_mono, run, device_ms, at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         )?
@@ -581,16 +572,15 @@ impl Capture {
             .prepare_cached("SELECT id FROM source WHERE name = ?")?
             .query_row([&**device], |r| r.get(0))
             .optional()?;
-        let id = match found {
-            Some(found) => found,
-            None => {
-                let count: i64 = db.query_row("SELECT count(*) FROM source", [], |r| r.get(0))?;
-                if usize::try_from(count).unwrap_or(usize::MAX) >= MAX_SOURCES {
-                    return Ok(None);
-                }
-                db.execute("INSERT INTO source(name) VALUES (?)", [&**device])?;
-                db.last_insert_rowid()
+        let id = if let Some(found) = found {
+            found
+        } else {
+            let count: i64 = db.query_row("SELECT count(*) FROM source", [], |r| r.get(0))?;
+            if usize::try_from(count).unwrap_or(usize::MAX) >= MAX_SOURCES {
+                return Ok(None);
             }
+            db.execute("INSERT INTO source(name) VALUES (?)", [&**device])?;
+            db.last_insert_rowid()
         };
         self.sources.insert(device.clone(), Source { id, present: HashMap::new() });
         Ok(Some(id))
@@ -685,7 +675,7 @@ impl Capture {
         self.alarm(db, &sample.source, "bad_input", &format!("{}: {reason}", sample.origin), now)
     }
 
-    fn tally(&mut self, db: &Connection, source: &str, what: &'static str, now: Now) -> Sql<()> {
+    fn tally(db: &Connection, source: &str, what: &'static str, now: Now) -> Sql<()> {
         db.prepare_cached(
             "INSERT INTO tally(source, what, n, at) VALUES (?1, ?2, 1, ?3)
              ON CONFLICT DO UPDATE SET n = n + 1, at = ?3",
@@ -696,7 +686,7 @@ impl Capture {
 
     /// Counts a trouble, and logs it unless the same was logged a moment ago.
     fn alarm(&mut self, db: &Connection, source: &str, what: &'static str, text: &str, now: Now) -> Sql<()> {
-        self.tally(db, source, what, now)?;
+        Self::tally(db, source, what, now)?;
         let key = (source.to_owned(), what);
         if self.quiet.get(&key).is_none_or(|logged| now.mono >= logged + QUIET_MS) {
             tracing::warn!(source, trouble = what, "{text}");

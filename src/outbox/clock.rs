@@ -9,7 +9,7 @@ use crate::event::{Millis, Now};
 /// Where a time daemon says that the clock is synchronised (systemd-timesyncd, chrony's helper).
 const SYNCED: [&str; 2] = ["/run/systemd/timesync/synchronized", "/run/chrony/synchronized"];
 /// How often that is looked up.
-const LOOK_AGAIN: Duration = Duration::from_secs(60);
+const LOOK_AGAIN: Duration = Duration::from_mins(1);
 
 /// Reads both clocks; `wall` is at least the last moment that was persisted, and goes on with the monotonic clock when
 /// the system clock is set back.

@@ -259,8 +259,11 @@ fn row(r: &rusqlite::Row<'_>) -> Sql<Row> {
     })
 }
 
+/// The batches that were under way, and the rows that aren't simply ready.
+type Saved = (Vec<SavedBatch>, Vec<(Row, Exception)>);
+
 /// What a lane has to know of the time before this start.
-pub(super) fn saved(db: &Connection, route: &Route) -> Sql<(Vec<SavedBatch>, Vec<(Row, Exception)>)> {
+pub(super) fn saved(db: &Connection, route: &Route) -> Sql<Saved> {
     let mut find =
         db.prepare("SELECT seq, tx, order8, size, state FROM pending WHERE lane = ? AND seq = ? AND tx = ?")?;
     let mut statement = db.prepare("SELECT id, attempt, first_sent, rows FROM batch WHERE lane = ? ORDER BY id")?;

@@ -17,7 +17,7 @@ fn config(dir: &std::path::Path) -> Config {
         site: "dc1".to_owned(),
         preset: Preset::Fast,
         max_size: 1 << 30,
-        history_age: Duration::from_secs(86_400),
+        history_age: Duration::from_hours(24),
         history_size: 1 << 30,
         synchronous_normal: false,
     }

@@ -225,7 +225,7 @@ impl World {
             return;
         }
         for request in leaving {
-            self.send(request);
+            self.send(&request);
         }
         if self.rng.u16(0..300) == 0 {
             self.crash(); // with the requests out
@@ -301,7 +301,7 @@ impl World {
 
     // ---- the network and the ERP
 
-    fn send(&mut self, request: Request) {
+    fn send(&mut self, request: &Request) {
         self.sends += 1;
         let rows = request.rows.len();
         let dice = self.rng.u8(0..100);
@@ -318,24 +318,24 @@ impl World {
         let stay_away = self.rng.u64(0..2 * MINUTE);
         let bad = request.rows.iter().any(|row| self.bad.contains(row));
         match dice {
-            _ if out => self.answer(soon, &request, whole(Class::Transient, None)),
-            0..6 => self.answer(soon, &request, whole(Class::Transient, None)),
-            6..11 => self.answer(self.now + TIMEOUT, &request, whole(silence, None)),
+            _ if out => self.answer(soon, request, whole(Class::Transient, None)),
+            0..6 => self.answer(soon, request, whole(Class::Transient, None)),
+            6..11 => self.answer(self.now + TIMEOUT, request, whole(silence, None)),
             11..16 => {
                 let at = self.now + self.rng.u64(1..LATE);
                 self.schedule(at, Event::Effect(request.clone()));
-                self.answer(self.now + TIMEOUT, &request, whole(silence, None));
+                self.answer(self.now + TIMEOUT, request, whole(silence, None));
             }
-            16..20 => self.answer(soon, &request, whole(Class::Unknown, Some(stay_away))),
-            20..23 => self.answer(soon, &request, whole(Class::Throttled, Some(stay_away))),
-            23..33 if bad && rows > 1 => self.answer(soon, &request, whole(Class::Validation, None)),
+            16..20 => self.answer(soon, request, whole(Class::Unknown, Some(stay_away))),
+            20..23 => self.answer(soon, request, whole(Class::Throttled, Some(stay_away))),
+            23..33 if bad && rows > 1 => self.answer(soon, request, whole(Class::Validation, None)),
             _ => {
-                let outcomes = self.apply(&request, true);
+                let outcomes = self.apply(request, true);
                 if self.rng.u8(0..100) < 8 {
-                    self.answer(self.now + TIMEOUT, &request, whole(silence, None));
+                    self.answer(self.now + TIMEOUT, request, whole(silence, None));
                 } else {
                     let answer = Answer { whole: false, outcomes, ..whole(Class::Delivered, None) };
-                    self.answer(soon, &request, answer);
+                    self.answer(soon, request, answer);
                 }
             }
         }
@@ -423,9 +423,11 @@ impl World {
                 Stored::Done if n == 0 => return Err(format!("lost: row {} is settled and has no document", key.seq)),
                 Stored::Done => {}
                 Stored::Rejected(Class::Validation, _) if bad => drop(parked.insert(row.order)),
-                Stored::Rejected(Class::Unresolvable, true) => drop(parked.insert(row.order)),
-                // A lock or a missing reference that lasts is a person's.
-                Stored::Rejected(Class::Conflict | Class::Reference, _) => drop(parked.insert(row.order)),
+                // Past the horizon, and a lock or a missing reference that lasts: a person's.
+                Stored::Rejected(Class::Unresolvable, true)
+                | Stored::Rejected(Class::Conflict | Class::Reference, _) => {
+                    parked.insert(row.order);
+                }
                 Stored::Rejected(class, _) => return Err(format!("row {} was rejected as {}", key.seq, class.name())),
                 Stored::Ready | Stored::Waiting { .. } if parked.contains(&row.order) => {}
                 Stored::Ready | Stored::Waiting { .. } => return Err(format!("stuck: row {} is {stored:?}", key.seq)),

@@ -27,7 +27,7 @@ const QUIET: Duration = Duration::from_millis(20);
 /// … and its SUBACK is waited for this long.
 const SUBACK: Duration = Duration::from_secs(5);
 /// While the broker stays away it is told so this often.
-const REMIND: Duration = Duration::from_secs(300);
+const REMIND: Duration = Duration::from_mins(5);
 /// For the last PUBACKs and the DISCONNECT.
 const LEAVE: Duration = Duration::from_secs(1);
 
