@@ -17,6 +17,7 @@ use crate::world::{Behaviour, Erp, Gateway, Plc, Site, note, python, wait_for};
 /// Acknowledged before the power goes; the gateway was synced once before.
 const ACKNOWLEDGED: usize = 1_500;
 const SYNCED: usize = 64;
+const GODOWN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/powercut/godown.py");
 /// The hard case: the journal is dropped too.
 const DROP_JOURNAL: &str = "2";
 
@@ -78,8 +79,7 @@ fn cut(python: &str, environment: &[(&str, &str)]) -> Result<(usize, usize, usiz
 
     std::thread::sleep(Duration::from_millis(fastrand::u64(0..60))); // any phase of the PLC's 50 ms poll
     let acknowledged = plc.list("acked");
-    let godown = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/powercut/godown.py");
-    sh(python, &[godown, &disk.mount.display().to_string(), DROP_JOURNAL])?;
+    sh(python, &[GODOWN, &disk.mount.display().to_string(), DROP_JOURNAL])?;
     gateway.kill();
     disk.unmount()?;
     disk.mount()?;
@@ -120,6 +120,28 @@ fn a_power_cut_loses_nothing_that_was_acknowledged() {
         );
         assert_eq!((lost, doubled), (0, 0), "acknowledged events are gone or doubled");
     }
+}
+
+#[test]
+fn a_disk_that_fails_ends_the_process_with_74_and_the_next_start_goes_on() {
+    let Some(python) = can_cut() else { return };
+    let disk = Disk::make().expect("a disk could be made before");
+    let (mut plc, erp) = (Plc::start(&python, &[]), Erp::start());
+    let site = Site::new().plc(plc.port).erp(&erp.url()).data_at(&disk.mount.join("data"));
+    let gateway = Gateway::start(&site);
+    plc.tell("push 40");
+    wait_for("the first diverts", || erp.count() >= 40 && plc.list("acked").len() == 40);
+    sh(&python, &[GODOWN, &disk.mount.display().to_string(), DROP_JOURNAL]).expect("the file system can be shut down");
+    plc.tell("push 5");
+    assert_eq!(gateway.end(Duration::from_secs(20)).code(), Some(74), "{}", gateway.log());
+    assert_eq!(plc.list("acked").len(), 40, "nothing is acknowledged that the disk did not take");
+    disk.unmount().and_then(|()| disk.mount()).expect("the disk comes back");
+    gateway.start_again();
+    wait_for("the five that were left with the PLC", || plc.list("acked").len() == 45);
+    wait_for("their effects", || erp.count() == 45);
+    let judgement = judge(&plc.list("produced"), &erp.ids());
+    gateway.kill();
+    assert!(judgement.is_clean(), "{judgement}");
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! Starting, stopping, restarting: the gateway's own, the broker's, and two gateways at once.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::world::{Behaviour, Erp, Floor, Gateway, Plc, Settings, Site, note, python, wait_for};
+use crate::world::{Behaviour, Erp, Floor, Gateway, Plc, Settings, Site, note, python, run_to_end, wait_for};
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
@@ -35,6 +36,35 @@ fn outbox_status_works_beside_a_running_gateway() {
     wait_for("40 rows in the lane", || gateway.log().contains("running") && rows(&gateway).0 == 40);
     erp.behave_well();
     wait_for("40 delivered rows", || rows(&gateway) == (0, Some(40)));
+}
+
+#[test]
+fn looking_at_a_gateways_files_changes_none_of_them() {
+    let Some(python) = python() else { return };
+    let (mut plc, erp) = (Plc::start(&python, &[]), Erp::start());
+    let site = Site::new().plc(plc.port).erp(&erp.url());
+    let gateway = Gateway::start(&site);
+    plc.tell("push 20");
+    wait_for("20 diverts", || erp.count() == 20);
+    assert_eq!(gateway.stop(DEADLINE).code(), Some(0));
+    let files = || {
+        let entries = std::fs::read_dir(site.data()).expect("the data directory").map(|e| e.expect("an entry").path());
+        // A reader of a WAL database may make and leave an index file; it holds nothing.
+        let kept = entries.filter(|path| !path.to_string_lossy().ends_with("-shm"));
+        kept.map(|path| (path.clone(), std::fs::read(path).expect("a file")))
+            .filter(|(_, bytes)| !bytes.is_empty())
+            .collect::<BTreeMap<_, _>>()
+    };
+    let (before, requests) = (files(), erp.request_count());
+    gateway.status();
+    for arguments in [["check", "--config"], ["check", "--json"]] {
+        let file = gateway.config();
+        let config = if arguments[1] == "--json" { vec!["--config", &file] } else { vec![file.as_str()] };
+        let output = run_to_end(&[&arguments[..], &config].concat());
+        assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    assert!(files() == before, "a file of the data directory has changed");
+    assert_eq!(erp.request_count(), requests, "looking sends nothing");
 }
 
 #[test]

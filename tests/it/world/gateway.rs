@@ -64,6 +64,17 @@ impl Gateway {
         process.end(patience)
     }
 
+    /// Waits until it ends by itself.
+    #[track_caller]
+    pub(crate) fn end(&self, patience: Duration) -> ExitStatus {
+        self.process().take().expect("it was started").end(patience)
+    }
+
+    /// The configuration's path.
+    pub(crate) fn config(&self) -> String {
+        self.config.display().to_string()
+    }
+
     pub(crate) fn is_running(&self) -> bool {
         self.process().as_mut().is_some_and(|p| p.0.try_wait().expect("our own child can be asked").is_none())
     }
