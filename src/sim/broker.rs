@@ -2,7 +2,7 @@
 //!
 //! What it does: persistent sessions whose queue outlives the connection, QoS 1 out with packet ids inside an in-flight
 //! window, redelivery of what is not acknowledged (DUP, same packet ids, same order), `+` and `#`, QoS 1 in. What it
-//! does not: QoS 2, retained messages, wills, passwords, keep alive, a disk. A queue above [`MAX_QUEUED`] bytes drops
+//! does not: QoS 2, retained messages, wills, passwords, keep alive, a disk. A queue above `MAX_QUEUED` bytes drops
 //! what comes, counted in [`Stats::overflowed`]. A client that breaks the protocol is disconnected.
 
 use std::collections::{HashMap, VecDeque};
