@@ -15,6 +15,8 @@ pub struct Seen {
     pub run: i64,
     /// The device's own time of the last occurrence, ms.
     pub device_ms: Option<i64>,
+    /// … and of the first of the burst.
+    pub first_device_ms: Option<i64>,
 }
 
 /// What else is known when a content comes (again).
@@ -51,24 +53,29 @@ pub enum Repeat {
 /// reader's double read is told by time: the device's own if it sends one, else the time of arrival, which says nothing
 /// of messages that waited in the broker.
 pub fn judge(seen: Option<&Seen>, rule: &crate::event::Repeat, evidence: &Evidence<'_>) -> Repeat {
+    let window = i64::try_from(rule.window_ms).unwrap_or(i64::MAX);
+    let max_burst = i64::try_from(rule.max_burst_ms).unwrap_or(i64::MAX);
+    let by_device_time = seen.and_then(|seen| {
+        let (now, last, first) = (evidence.device_ms?, seen.device_ms?, seen.first_device_ms?);
+        let close = (now - last).abs() < window && (now - first).abs() < max_burst;
+        Some(if close { Repeat::Same } else { Repeat::Another })
+    });
     let undecided = || if rule.once { Repeat::Same } else { Repeat::Ambiguous };
     if let Some(delivery) = evidence.redelivery.filter(|d| d.dup) {
         return match (delivery.session_present, evidence.committed_under_packet, evidence.recent) {
             (true, true, _) => Repeat::Same,
-            // Sent to us before, never committed by us: its first commit is this one.
-            (true, false, _) | (false, _, false) => Repeat::Another,
+            // Sent to us before, never committed by us: its first commit is this one, unless it was a double read.
+            (true, false, _) => by_device_time.unwrap_or(Repeat::Another),
+            (false, _, false) => Repeat::Another,
             (false, _, true) => undecided(),
         };
     }
     let Some(seen) = seen else { return Repeat::Another };
-    let window = i64::try_from(rule.window_ms).unwrap_or(i64::MAX);
-    if let (Some(now), Some(before)) = (evidence.device_ms, seen.device_ms) {
-        return if (now - before).abs() < window { Repeat::Same } else { Repeat::Another };
+    if let Some(told) = by_device_time {
+        return told;
     }
     let mono = i64::try_from(evidence.at.mono).unwrap_or(i64::MAX);
-    let close = seen.run == evidence.run
-        && mono - seen.last_mono < window
-        && mono - seen.first_mono < i64::try_from(rule.max_burst_ms).unwrap_or(i64::MAX);
+    let close = seen.run == evidence.run && mono - seen.last_mono < window && mono - seen.first_mono < max_burst;
     match (close, evidence.redelivery.is_some_and(|d| d.backlog)) {
         (false, _) => Repeat::Another,
         (true, false) => Repeat::Same,
@@ -93,7 +100,7 @@ mod tests {
     }
 
     fn seen(first: i64, last: i64) -> Seen {
-        Seen { n: 1, first_mono: first, last_mono: last, run: 1, device_ms: None }
+        Seen { n: 1, first_mono: first, last_mono: last, run: 1, device_ms: None, first_device_ms: None }
     }
 
     #[test]
@@ -132,8 +139,12 @@ mod tests {
         let mut e = evidence(10, Some(&queued));
         assert_eq!(judge(Some(&seen(0, 0)), &RULE, &e), Repeat::Ambiguous);
         let mut before = seen(0, 0);
-        (before.device_ms, e.device_ms) = (Some(1_000), Some(61_000));
+        (before.device_ms, before.first_device_ms, e.device_ms) = (Some(1_000), Some(1_000), Some(61_000));
         assert_eq!(judge(Some(&before), &RULE, &e), Repeat::Another, "the device's own clock tells");
+        (before.device_ms, e.device_ms) = (Some(60_000), Some(61_000));
+        assert_eq!(judge(Some(&before), &RULE, &e), Repeat::Another, "and its bursts are capped too");
+        before.first_device_ms = Some(59_000);
+        assert_eq!(judge(Some(&before), &RULE, &e), Repeat::Same);
     }
 
     #[test]

@@ -74,7 +74,14 @@ pub fn place(counter: Counter, position: i64, stored: Stored, own_boot: bool, ri
         (Stored::No, Some(last)) if position > last => {
             Placement::New { gap: (position > last + 1).then_some((last + 1, position - 1)) }
         }
-        (Stored::No, Some(_)) if own_boot && position <= counter.floor => Placement::Duplicate,
+        // It was stored once and purged. What the source can't resend any more is no resend: kept, and told.
+        (Stored::No, Some(last)) if position <= counter.floor => {
+            if last - position <= i64::from(ring) {
+                Placement::Duplicate
+            } else {
+                restart_or(Placement::Clash)
+            }
+        }
         (Stored::No, Some(last)) if last - position > i64::from(ring) => restart_or(Placement::Late { far: true }),
         (Stored::No, Some(_)) => Placement::Late { far: false },
     }
@@ -120,6 +127,8 @@ mod tests {
     fn what_was_purged_is_not_new_again() {
         let counter = Counter { last: Some(900), floor: 500 };
         assert_eq!(place(counter, 499, Stored::No, true, 1_024), Placement::Duplicate);
+        assert_eq!(place(counter, 499, Stored::No, false, 1_024), Placement::Duplicate);
+        assert_eq!(place(counter, 499, Stored::No, true, 32), Placement::Clash, "no resend reaches so far back");
         assert_eq!(place(counter, 501, Stored::No, true, 1_024), Placement::Late { far: false });
     }
 

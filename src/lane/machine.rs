@@ -380,13 +380,17 @@ impl Lane {
     /// Adds a row, unless its subject is parked: then it stays on disk.
     fn insert(&mut self, slot: Slot) {
         let (key, order) = (slot.row.key, slot.row.order);
-        if self.parked.contains_key(&order) && slot.state != State::Flying {
+        if self.is_behind_parked(&slot.row) && slot.state != State::Flying {
             return;
         }
         self.unlist(order);
         self.rows.insert(key, slot);
         self.subjects.entry(order).or_default().insert(key);
         self.list(order);
+    }
+
+    fn is_behind_parked(&self, row: &Row) -> bool {
+        self.parked.get(&row.order).is_some_and(|parked| row.key >= *parked)
     }
 
     /// Takes a subject's head out of `ready` and `due`.
@@ -433,15 +437,16 @@ impl Lane {
         self.list(order);
     }
 
-    /// Parks the row's subject: its other rows leave the memory, but for those under way.
+    /// Parks the row's subject from this row on: what is behind it leaves the memory, but for what is under way.
     fn park(&mut self, row: Row) {
         if self.config.worth == Worth::Visibility {
             return;
         }
-        self.unlist(row.order);
-        self.parked.entry(row.order).or_insert(row.key);
+        let parked = self.parked.entry(row.order).or_insert(row.key);
+        *parked = row.key.min(*parked);
+        let parked = *parked;
         let queue = self.subjects.get(&row.order).cloned().unwrap_or_default();
-        for key in queue {
+        for key in queue.range(parked..).copied() {
             if self.rows.get(&key).is_some_and(|slot| slot.state != State::Flying) {
                 self.remove(key);
             }
@@ -530,6 +535,7 @@ impl Lane {
         let trouble = self.note_trouble(answer, now);
         let mut open = Vec::new();
         let mut failed = BTreeSet::new();
+        let mut rejected = BTreeSet::new();
         // A row that the answer does not speak of is unknown.
         let unsaid = Outcome::new(Class::Unknown, "the answer does not speak of it");
         let outcomes = answer.outcomes.iter().chain(std::iter::repeat(&unsaid));
@@ -541,6 +547,14 @@ impl Lane {
             let class = if behind && outcome.class == Class::Unknown { Class::NotAttempted } else { outcome.class };
             if !matches!(class, Class::Delivered | Class::Duplicate | Class::Unknown) {
                 failed.insert(order);
+            }
+            // What was rejected now had no effect before, so that what is behind it was not tried before either.
+            if self.config.ordered_batch && rejected.contains(&order) && !class.has_effect() {
+                self.remove(row);
+                continue;
+            }
+            if matches!(class, Class::Validation | Class::KeyClash) && !refused_whole {
+                rejected.insert(order);
             }
             match class {
                 Class::Delivered | Class::Duplicate => {
@@ -604,7 +618,7 @@ impl Lane {
     /// Puts a row back in line; it is `ready` on disk again once its batch is closed or without it.
     fn again(&mut self, row: RowKey, class: Class, until: Millis, now: Millis, actions: &mut Vec<Action>) {
         let Some(slot) = self.rows.get(&row).copied() else { return };
-        if self.parked.contains_key(&slot.row.order) {
+        if self.is_behind_parked(&slot.row) {
             self.remove(row);
             return;
         }
@@ -651,6 +665,16 @@ impl Lane {
             self.reject(*row, outcome.clone(), flight.attempt > 1, actions);
         }
         flight.rows.retain(|row| !rows.contains(row));
+        if flight.attempt == 1 {
+            // Never sent: what is behind a parked row waits with it.
+            let behind = |row: &RowKey| self.rows.get(row).is_some_and(|slot| self.is_behind_parked(&slot.row));
+            let (waits, goes) = flight.rows.iter().copied().partition(behind);
+            flight.rows = goes;
+            let waits: Vec<RowKey> = waits;
+            waits.into_iter().for_each(|row| self.remove(row));
+        } else if !flight.rows.is_empty() {
+            actions.push(Action::Unknown { batch, rows: flight.rows.clone() }); // the batch is a smaller one from here on
+        }
         if flight.rows.is_empty() {
             actions.push(Action::Close { batch });
             return;

@@ -37,6 +37,11 @@ pub enum Class {
 }
 
 impl Class {
+    /// The effect exists.
+    pub fn has_effect(self) -> bool {
+        matches!(self, Self::Delivered | Self::Duplicate)
+    }
+
     /// The name in logs, tables and JSON.
     pub fn name(self) -> &'static str {
         match self {

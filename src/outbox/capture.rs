@@ -77,6 +77,8 @@ pub(super) struct Capture {
     pub(super) site: String,
     incarnation: String,
     run: i64,
+    /// Nothing happens before what was stored at the last stop, whatever the system clock says.
+    last_wall: Millis,
     pub(super) routes: Vec<Route>,
     next_seq: i64,
     names: HashMap<String, i64>,
@@ -93,13 +95,24 @@ impl Capture {
         db: &Connection,
         site: String,
         incarnation: String,
-        run: i64,
+        (run, last_wall): (i64, Millis),
         lanes: &[lane::Config],
     ) -> Result<Self, StorageError> {
         let mut routes = Vec::new();
         for config in lanes {
             db.execute("INSERT OR IGNORE INTO lane(name, system) VALUES (?, ?)", [&config.id, &config.system])?;
-            let id = db.query_row("SELECT id FROM lane WHERE name = ?", [&config.id], |r| r.get(0))?;
+            let (id, system): (i64, String) =
+                db.query_row("SELECT id, system FROM lane WHERE name = ?", [&config.id], |r| {
+                    Ok((r.get(0)?, r.get(1)?))
+                })?;
+            if system != config.system {
+                let open = db.query_row("SELECT EXISTS (SELECT 1 FROM pending WHERE lane = ?)", [id], |r| r.get(0))?;
+                if open {
+                    let (lane, configured) = (config.id.clone(), config.system.clone());
+                    return Err(StorageError::OtherSystem { lane, stored: system, configured });
+                }
+                db.execute("UPDATE lane SET system = ? WHERE id = ?", rusqlite::params![config.system, id])?;
+            }
             routes.push(Route { id, config: config.clone() });
         }
         let count = |sql: &str| db.query_row(sql, [], |r| r.get::<_, i64>(0));
@@ -107,6 +120,7 @@ impl Capture {
             site,
             incarnation,
             run,
+            last_wall,
             routes,
             next_seq: 1
                 + count(
@@ -190,10 +204,8 @@ impl Capture {
     }
 
     /// Drops what is cached, of a transaction that was undone.
-    pub(super) fn undo(&mut self) {
-        for epoch in self.sources.values().flat_map(|s| s.present.values()) {
-            self.pending_bytes -= epoch.bytes_in;
-        }
+    pub(super) fn undo(&mut self, pending_bytes: i64) {
+        self.pending_bytes = pending_bytes;
         self.sources.clear();
         self.names.clear();
     }
@@ -261,8 +273,8 @@ impl Capture {
         rows: &mut Vec<(usize, Row)>,
     ) -> Sql<Placed> {
         let Spot { mut epoch, position, mark, held, gap, late } = spot;
-        let mut write = Write {
-            at: sample.at,
+        let write = Write {
+            at: Now { wall: sample.at.wall.max(self.last_wall), mono: sample.at.mono },
             now,
             quality,
             position,
@@ -300,7 +312,6 @@ impl Capture {
             let id = device_event_id(&self.site, &decoded.device, &epoch.text, &seq_text, ordinal);
             let raw = (ordinal == 0).then_some(sample.raw.as_slice());
             added += self.event(db, &write, &mut epoch, &decoded.device, event, (id, i64::from(ordinal)), raw, rows)?;
-            write.held = held;
         }
         epoch.last = Some(epoch.last.map_or(position, |last| last.max(position)));
         epoch.dirty = true;
@@ -341,6 +352,8 @@ impl Capture {
             position: write.position,
             ordinal,
             kind: &event.kind,
+            mark: write.mark.unwrap_or_default(),
+            quality: write.quality,
             subject: &business.subject,
             occurred_at: write.at.wall,
             body: &body,
@@ -470,7 +483,13 @@ impl Capture {
         if known > 0 {
             return Ok(Judged::Duplicate);
         }
-        Self::see(db, source, &hash, &Seen { n: 1, first_mono: 0, last_mono: 0, run: self.run, device_ms: None }, now)?;
+        Self::see(
+            db,
+            source,
+            &hash,
+            &Seen { n: 1, first_mono: 0, last_mono: 0, run: self.run, device_ms: None, first_device_ms: None },
+            now,
+        )?;
         let epoch = self.epoch(db, source, &decoded.device, "m:")?;
         let position = epoch.last.map_or(1, |last| last + 1);
         Ok(Judged::At(Spot { epoch, position, mark: Some(id.to_owned()), held: false, gap: None, late: false }))
@@ -529,7 +548,13 @@ impl Capture {
             return Ok(Judged::Duplicate);
         }
         let n = seen.map_or(1, |s| s.n + 1);
-        Self::see(db, source, &hash, &Seen { n, first_mono: mono, last_mono: mono, run: self.run, device_ms }, now)?;
+        Self::see(
+            db,
+            source,
+            &hash,
+            &Seen { n, first_mono: mono, last_mono: mono, run: self.run, device_ms, first_device_ms: device_ms },
+            now,
+        )?;
         let epoch = match present {
             Some(present) => present,
             None => self.gateway_epoch(db, source, 'c')?,
@@ -540,24 +565,38 @@ impl Capture {
     }
 
     fn seen(db: &Connection, source: i64, hash: &[u8; 16]) -> Sql<Option<Seen>> {
-        db.prepare_cached("SELECT n, first_mono, last_mono, run, device_ms FROM seen WHERE source = ? AND hash = ?")?
-            .query_row(params![source, hash], |r| {
-                Ok(Seen {
-                    n: r.get(0)?,
-                    first_mono: r.get(1)?,
-                    last_mono: r.get(2)?,
-                    run: r.get(3)?,
-                    device_ms: r.get(4)?,
-                })
+        db.prepare_cached(
+            "SELECT n, first_mono, last_mono, run, device_ms, first_device_ms FROM seen WHERE source = ? AND hash = ?",
+        )?
+        .query_row(params![source, hash], |r| {
+            Ok(Seen {
+                n: r.get(0)?,
+                first_mono: r.get(1)?,
+                last_mono: r.get(2)?,
+                run: r.get(3)?,
+                device_ms: r.get(4)?,
+                first_device_ms: r.get(5)?,
             })
-            .optional()
+        })
+        .optional()
     }
 
     fn see(db: &Connection, source: i64, hash: &[u8; 16], seen: &Seen, now: Now) -> Sql<()> {
         db.prepare_cached(
-            "INSERT OR REPLACE INTO seen(source, hash, n, first_mono, last_mono, run, device_ms, at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO seen(source, hash, n, first_mono, last_mono, run, device_ms, first_device_ms, at)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )?
-        .execute(params![source, hash, seen.n, seen.first_mono, seen.last_mono, seen.run, seen.device_ms, now.wall.0])?;
+        .execute(params![
+            source,
+            hash,
+            seen.n,
+            seen.first_mono,
+            seen.last_mono,
+            seen.run,
+            seen.device_ms,
+            seen.first_device_ms,
+            now.wall.0
+        ])?;
         Ok(())
     }
 
@@ -711,13 +750,16 @@ struct Write<'a> {
     held: bool,
 }
 
-/// What an event's checksum covers: everything that its posting is made of.
+/// What an event's checksum covers: all of its row that its posting is made of. The posting's key covers the system and the
+/// transaction type.
 pub(super) struct Checked<'a> {
     pub(super) id: Id,
     pub(super) epoch: i64,
     pub(super) position: i64,
     pub(super) ordinal: i64,
     pub(super) kind: &'a str,
+    pub(super) mark: &'a str,
+    pub(super) quality: &'a str,
     pub(super) subject: &'a str,
     pub(super) occurred_at: Millis,
     pub(super) body: &'a str,
@@ -731,7 +773,8 @@ impl Checked<'_> {
         for number in [self.epoch, self.position, self.ordinal, self.occurred_at.0] {
             crc.update(&number.to_le_bytes());
         }
-        for bytes in [self.kind.as_bytes(), self.subject.as_bytes(), self.body.as_bytes(), self.raw] {
+        let texts = [self.kind, self.mark, self.quality, self.subject, self.body].map(str::as_bytes);
+        for bytes in texts.into_iter().chain([self.raw]) {
             crc.update(&(bytes.len() as u64).to_le_bytes());
             crc.update(bytes);
         }

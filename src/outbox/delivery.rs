@@ -80,7 +80,7 @@ fn postings(db: &Connection, site: &str, route: &Route, rows: &[RowKey]) -> Sql<
             .query_row(params![route.id, row.seq, row.tx], |r| {
                 let id = Id(r.get(0)?);
                 let position: i64 = r.get(9)?;
-                let mark: Option<String> = r.get(8)?;
+                let marked: Option<String> = r.get(8)?;
                 let posting = Posting {
                     key: Id(r.get(11)?),
                     event: id,
@@ -93,7 +93,7 @@ fn postings(db: &Connection, site: &str, route: &Route, rows: &[RowKey]) -> Sql<
                     occurred_at: Millis(r.get(5)?),
                     time_quality: r.get(6)?,
                     epoch: r.get(7)?,
-                    seq: mark.unwrap_or_else(|| position.to_string()),
+                    seq: marked.clone().unwrap_or_else(|| position.to_string()),
                     commit_seq: row.seq,
                     data: r.get(10)?,
                 };
@@ -103,6 +103,8 @@ fn postings(db: &Connection, site: &str, route: &Route, rows: &[RowKey]) -> Sql<
                     position,
                     ordinal: r.get(14)?,
                     kind: &posting.kind,
+                    mark: marked.as_deref().unwrap_or_default(),
+                    quality: &posting.time_quality,
                     subject: &posting.subject,
                     occurred_at: posting.occurred_at,
                     body: &posting.data,

@@ -16,6 +16,7 @@ mod writer;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError};
 
 use tokio::sync::{mpsc, oneshot, watch};
@@ -93,8 +94,9 @@ pub struct LastSeen {
 type CaptureReply = oneshot::Sender<Result<Vec<Placed>, CaptureError>>;
 
 enum Command {
-    Capture { samples: Vec<Sample>, reply: CaptureReply },
+    Capture { samples: Vec<Sample>, refused: Arc<AtomicBool>, reply: CaptureReply },
     LastSeen { device: Arc<str>, reply: oneshot::Sender<Option<LastSeen>> },
+    SessionLost { link: Arc<str>, reply: oneshot::Sender<()> },
     Answered { lane: usize, batch: u64, answer: Answer },
     Stop,
 }
@@ -144,18 +146,18 @@ impl Outbox {
         Ok((Self { commands, room }, Ended(ended)))
     }
 
+    /// A way in for a source that hands in more before it has heard of the last.
+    pub fn intake(&self) -> Intake {
+        Intake { outbox: self.clone(), refused: Arc::default() }
+    }
+
     /// Stores samples of one source, in order, in one commit (shared with whatever else is waiting). They are handed in
-    /// at once; the future is ready after the commit, with one [`Placed`] for each sample. Calls commit in their order.
+    /// at once; the future is ready after the commit, with one [`Placed`] for each sample.
     pub fn capture(
         &self,
         samples: Vec<Sample>,
     ) -> impl Future<Output = Result<Vec<Placed>, CaptureError>> + Send + use<> {
-        let (reply, committed) = oneshot::channel();
-        let handed_in = self.hand_in(Command::Capture { samples, reply });
-        async move {
-            handed_in?;
-            committed.await.unwrap_or(Err(CaptureError::Closed))
-        }
+        self.intake().capture(samples)
     }
 
     /// Where the device stood at its last commit; `None`: never seen.
@@ -163,6 +165,13 @@ impl Outbox {
         let (reply, found) = oneshot::channel();
         self.hand_in(Command::LastSeen { device, reply })?;
         found.await.map_err(|_| CaptureError::Closed)
+    }
+
+    /// The broker has begun a new session: packet identifiers begin again. Hand this in before the first message of it.
+    pub async fn session_lost(&self, link: Arc<str>) -> Result<(), CaptureError> {
+        let (reply, forgotten) = oneshot::channel();
+        self.hand_in(Command::SessionLost { link, reply })?;
+        forgotten.await.map_err(|_| CaptureError::Closed)
     }
 
     /// Hands in what came of an attempt.
@@ -187,5 +196,32 @@ impl Outbox {
             TrySendError::Full(_) => CaptureError::Full,
             TrySendError::Disconnected(_) => CaptureError::Closed,
         })
+    }
+}
+
+/// One source's way in. Its calls commit in their order, and after one that was refused all later ones are: what comes
+/// behind it may not overtake it. A source begins anew with a fresh one.
+#[derive(Debug, Clone)]
+pub struct Intake {
+    outbox: Outbox,
+    refused: Arc<AtomicBool>,
+}
+
+impl Intake {
+    /// As [`Outbox::capture`], without waiting for the calls before.
+    pub fn capture(
+        &self,
+        samples: Vec<Sample>,
+    ) -> impl Future<Output = Result<Vec<Placed>, CaptureError>> + Send + use<> {
+        let (reply, committed) = oneshot::channel();
+        let refused = self.refused.clone();
+        let handed_in = self.outbox.hand_in(Command::Capture { samples, refused: refused.clone(), reply });
+        if handed_in.is_err() {
+            refused.store(true, Ordering::SeqCst);
+        }
+        async move {
+            handed_in?;
+            committed.await.unwrap_or(Err(CaptureError::Closed))
+        }
     }
 }

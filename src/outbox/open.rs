@@ -46,6 +46,19 @@ pub enum StorageError {
         /// As configured.
         configured: String,
     },
+    /// The system is part of every posting's key.
+    #[error(
+        "lane {lane} has rows to post to system \"{stored}\", and the configuration says \"{configured}\": their keys would \
+             change. Put the target's id back, or give the lane a new id"
+    )]
+    OtherSystem {
+        /// Lane id.
+        lane: String,
+        /// As stored.
+        stored: String,
+        /// As configured.
+        configured: String,
+    },
     /// No room on the disk for what was to be captured; nothing of it is stored, and nothing is broken.
     #[error("the disk is full")]
     NoRoom,
@@ -84,7 +97,12 @@ pub(super) fn open(dir: &Path, site: &str, synchronous_normal: bool) -> Result<O
         TryLockError::WouldBlock => StorageError::Taken(shown.clone()),
         TryLockError::Error(e) => StorageError::Directory(shown.clone(), e),
     })?;
-    keep_ballast(dir);
+    // On a full disk the start itself needs the room.
+    if disk_bytes(dir).is_some_and(is_short) {
+        drop_ballast(dir);
+    } else {
+        keep_ballast(dir);
+    }
     let path = dir.join(DATABASE);
     let mut db = Connection::open(&path)?;
     db.set_prepared_statement_cache_capacity(64);
@@ -189,6 +207,16 @@ pub(super) fn keep_ballast(dir: &Path) {
 /// Gives the ballast back to the disk; `false` when there was none.
 pub(super) fn drop_ballast(dir: &Path) -> bool {
     std::fs::remove_file(dir.join(BALLAST)).is_ok()
+}
+
+/// Below this, the disk counts as full …
+const RESERVE_BYTES: u64 = 16 << 20;
+/// … or below this part of it, where it is small.
+const RESERVE_PART: u64 = 8;
+
+/// Whether (free, total) bytes are too few to take more in.
+pub(super) fn is_short((free, total): (u64, u64)) -> bool {
+    free < RESERVE_BYTES.min(total / RESERVE_PART)
 }
 
 /// Bytes that the file system still has for us, and has in all.

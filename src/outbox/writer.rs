@@ -7,6 +7,8 @@
 use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
@@ -29,16 +31,21 @@ const LAZY: Duration = Duration::from_millis(40);
 const GROUP: usize = 2_048;
 /// How often history is trimmed and the disk looked at, when nothing else happens.
 const HOUSEKEEPING: Duration = Duration::from_secs(2);
-/// Below this, the disk counts as full.
-const RESERVE_BYTES: u64 = 16 << 20;
-/// … or below this part of it, where it is small.
-const RESERVE_PART: u64 = 8;
 /// A full outbox takes events again below this share of its size.
 const RELIEVED: (i64, i64) = (9, 10);
 
 struct Waiting {
     samples: Vec<Sample>,
+    refused: Arc<AtomicBool>,
     reply: CaptureReply,
+}
+
+impl Waiting {
+    /// Nothing of it is stored, and nothing behind it will be.
+    fn refuse(self) {
+        self.refused.store(true, Ordering::SeqCst);
+        answer(self.reply, Err(CaptureError::Full));
+    }
 }
 
 /// What a lane decided and the database does not know yet.
@@ -83,6 +90,8 @@ pub(super) struct Writer {
     stopping: bool,
     /// Lanes that were told to have stopped.
     told_stopped: BTreeSet<usize>,
+    /// History up to here has been looked at for trimming.
+    trimmed_to: i64,
 }
 
 impl Writer {
@@ -97,7 +106,8 @@ impl Writer {
         let db = opened.db;
         let mut clock = Clock::new(opened.last_wall);
         let now = clock.now();
-        let capture = Capture::new(&db, config.site.clone(), opened.incarnation, opened.run, &lanes)?;
+        let capture =
+            Capture::new(&db, config.site.clone(), opened.incarnation, (opened.run, opened.last_wall), &lanes)?;
         let mut states = Vec::new();
         for (route, config) in capture.routes.iter().zip(lanes) {
             let (batches, exceptions) = saved(&db, route)?;
@@ -144,6 +154,7 @@ impl Writer {
             disk_full: false,
             stopping: false,
             told_stopped: BTreeSet::new(),
+            trimmed_to: 0,
         })
     }
 
@@ -180,14 +191,24 @@ impl Writer {
     fn take(&mut self, command: Command) -> Result<(), StorageError> {
         match command {
             Command::Capture { reply, .. } if self.stopping => answer(reply, Err(CaptureError::Closed)),
-            Command::Capture { reply, .. } if self.is_full() => answer(reply, Err(CaptureError::Full)),
-            Command::Capture { samples, reply } => {
-                self.waiting_samples += samples.len();
-                self.waiting.push(Waiting { samples, reply });
+            Command::Capture { samples, refused, reply } => {
+                let waiting = Waiting { samples, refused, reply };
+                if self.is_full() || waiting.refused.load(Ordering::SeqCst) {
+                    waiting.refuse();
+                } else {
+                    self.waiting_samples += waiting.samples.len();
+                    self.waiting.push(waiting);
+                }
             }
             Command::LastSeen { device, reply } => {
                 let found = self.capture.last_seen(&self.db, &device)?;
                 drop(reply.send(found)); // the source may have stopped meanwhile
+            }
+            Command::SessionLost { link, reply } => {
+                self.db.execute("DELETE FROM unacked WHERE link = ?", [&*link])?;
+                if reply.send(()).is_err() {
+                    tracing::debug!(link = &*link, "the source stopped meanwhile");
+                }
             }
             Command::Answered { lane, batch, answer } => self.answered(lane, batch, answer)?,
             Command::Stop => self.stopping = true,
@@ -299,9 +320,7 @@ impl Writer {
             Err(StorageError::NoRoom) => {
                 // Nothing of it is stored. What is captured stays with the devices; what was settled goes by itself.
                 self.disk_is_full();
-                for waiting in waiting {
-                    answer(waiting.reply, Err(CaptureError::Full));
-                }
+                waiting.into_iter().for_each(Waiting::refuse);
                 let (_, outgoing) = self.transaction(&[])?;
                 self.send(outgoing);
                 Ok(())
@@ -315,12 +334,13 @@ impl Writer {
         let now = self.clock.now();
         let quality = self.clock.quality();
         self.db.execute_batch("BEGIN IMMEDIATE")?;
+        let pending_bytes = self.capture.pending_bytes;
         let captured = self.capture_all(waiting, now, quality);
         let (placed, rows) = match captured {
             Ok(captured) => captured,
             Err(e) => {
                 self.db.execute_batch("ROLLBACK").ok(); // SQLite may have rolled back by itself
-                self.capture.undo();
+                self.capture.undo(pending_bytes);
                 return Err(StorageError::of_capture(e));
             }
         };
@@ -482,12 +502,12 @@ impl Writer {
 
     fn housekeeping(&mut self) -> Result<(), StorageError> {
         self.last_housekeeping = instant();
-        let (free, total) = open::disk_bytes(&self.dir).unwrap_or((u64::MAX, u64::MAX));
-        let reserve = RESERVE_BYTES.min(total / RESERVE_PART);
-        if self.disk_full && free > 2 * reserve {
+        let disk = open::disk_bytes(&self.dir).unwrap_or((u64::MAX, u64::MAX));
+        let (free, total) = disk;
+        if self.disk_full && !open::is_short((free / 2, total)) {
             open::keep_ballast(&self.dir);
             self.disk_full = false;
-        } else if !self.disk_full && free < reserve {
+        } else if !self.disk_full && open::is_short(disk) {
             self.disk_is_full();
         }
         self.tell_room();
@@ -496,7 +516,7 @@ impl Writer {
         }
         let now = self.clock.now().wall;
         let tx = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let trimmed = trim::bite(&tx, &self.config, self.capture.pending_bytes, now)?;
+        let trimmed = trim::bite(&tx, &self.config, self.capture.pending_bytes, &mut self.trimmed_to, now)?;
         if trimmed > 0 {
             tx.commit()?;
             self.capture.forget(&self.db)?;

@@ -413,7 +413,7 @@ impl World {
         if let Some(wrong) = &self.wrong {
             return Err(wrong.clone());
         }
-        let mut parked = BTreeSet::new();
+        let (mut parked, mut wrong) = (BTreeSet::new(), BTreeSet::new());
         for (key, (row, stored)) in &self.disk.rows {
             let n = self.erp.documents.get(key).copied().unwrap_or(0);
             let bad = self.bad.contains(key);
@@ -421,8 +421,15 @@ impl World {
                 _ if n > 1 => return Err(format!("duplicate: row {} has {n} documents", key.seq)),
                 _ if bad && n > 0 => return Err(format!("row {} is wrong and was posted", key.seq)),
                 Stored::Done if n == 0 => return Err(format!("lost: row {} is settled and has no document", key.seq)),
+                // Past a lock, a missing reference or the horizon a person has looked; past a wrong row nobody goes.
+                Stored::Done if wrong.contains(&row.order) => {
+                    return Err(format!("order: row {} went past a wrong one", key.seq));
+                }
                 Stored::Done => {}
-                Stored::Rejected(Class::Validation, _) if bad => drop(parked.insert(row.order)),
+                Stored::Rejected(Class::Validation, _) if bad => {
+                    parked.insert(row.order);
+                    wrong.insert(row.order);
+                }
                 // Past the horizon, and a lock or a missing reference that lasts: a person's.
                 Stored::Rejected(Class::Unresolvable, true)
                 | Stored::Rejected(Class::Conflict | Class::Reference, _) => {

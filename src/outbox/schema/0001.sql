@@ -16,8 +16,9 @@ CREATE TABLE epoch(
 -- Contents without a number: their last occurrence. Message ids: that they were there.
 CREATE TABLE seen(
     source INTEGER, hash BLOB, n INTEGER NOT NULL, first_mono INTEGER NOT NULL, last_mono INTEGER NOT NULL,
-    run INTEGER NOT NULL, device_ms INTEGER, at INTEGER NOT NULL,
+    run INTEGER NOT NULL, device_ms INTEGER, first_device_ms INTEGER, at INTEGER NOT NULL,
     PRIMARY KEY(source, hash)) WITHOUT ROWID;
+CREATE INDEX seen_at ON seen(at);
 -- What was committed last under each packet identifier of a session: tells a redelivery from a second scan.
 CREATE TABLE unacked(link TEXT, packet INTEGER, hash BLOB NOT NULL, PRIMARY KEY(link, packet)) WITHOUT ROWID;
 

@@ -149,7 +149,10 @@ where
             Ok(Next::Wait) => station.schedule(Instant::now()),
             Ok(Next::Again) => {}
             Ok(Next::Stop) => return None,
-            Err(why) => return Some(why),
+            Err(why) => {
+                station.schedule(Instant::now()); // the others come first on the next connection
+                return Some(why);
+            }
         }
     }
 }

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::event::{Redelivery, Sample, Undecodable};
-use crate::outbox::{CaptureError, Outbox, Placed};
+use crate::outbox::{CaptureError, Intake, Outbox, Placed};
 use crate::source::{Backoff, Reconnect, now};
 use crate::tagmap::{Map, guarded};
 use connection::{ACKS, Ack, Connection, Incoming, Message};
@@ -26,6 +26,10 @@ use connection::{ACKS, Ack, Connection, Incoming, Message};
 const QUIET: Duration = Duration::from_millis(20);
 /// … and its SUBACK is waited for this long.
 const SUBACK: Duration = Duration::from_secs(5);
+/// A backlog is called so no longer than this, however busy the link is.
+const BACKLOG: Duration = Duration::from_mins(1);
+/// Commands under way: what comes meanwhile goes into the next one.
+const COMMITS: usize = 32;
 /// While the broker stays away it is told so this often.
 const REMIND: Duration = Duration::from_mins(5);
 /// For the last PUBACKs and the DISCONNECT.
@@ -130,6 +134,7 @@ async fn next_commit(commits: &mut VecDeque<(Commit, Vec<Ack>)>) -> Captured {
 struct Link<'a> {
     config: &'a Config,
     outbox: &'a Outbox,
+    intake: Intake,
     connection: Connection,
     filters: Vec<String>,
     up_since: Option<Instant>,
@@ -155,6 +160,7 @@ impl<'a> Link<'a> {
         Self {
             config,
             outbox,
+            intake: outbox.intake(),
             connection: Connection::new(config),
             filters: filters.collect(),
             up_since: None,
@@ -175,8 +181,8 @@ impl<'a> Link<'a> {
             if !stopping && let Err(why) = self.gather().await {
                 return End::Lost(why);
             }
-            if !self.gathered.is_empty() && !stopping {
-                let capture = self.outbox.capture(std::mem::take(&mut self.gathered));
+            if !self.gathered.is_empty() && !stopping && self.commits.len() < COMMITS {
+                let capture = self.intake.capture(std::mem::take(&mut self.gathered));
                 self.commits.push_back((Box::pin(capture), std::mem::take(&mut self.gathered_acks)));
             }
             if stopping {
@@ -209,7 +215,11 @@ impl<'a> Link<'a> {
                 }
                 () = stop.cancelled(), if !stopping => stopping = true,
                 incoming = self.connection.next(), if room => {
-                    if let Err(why) = incoming.and_then(|incoming| self.take(incoming)) {
+                    let taken = match incoming {
+                        Ok(incoming) => self.take(incoming).await,
+                        Err(why) => Err(why),
+                    };
+                    if let Err(why) = taken {
                         return End::Lost(why);
                     }
                 }
@@ -228,7 +238,7 @@ impl<'a> Link<'a> {
                 incoming = self.connection.next() => incoming?,
                 () = std::future::ready(()) => break,
             };
-            self.take(incoming)?;
+            self.take(incoming).await?;
         }
         Ok(())
     }
@@ -237,10 +247,14 @@ impl<'a> Link<'a> {
         self.committing < usize::from(self.config.max_in_flight)
     }
 
-    fn take(&mut self, incoming: Incoming) -> Result<(), String> {
+    async fn take(&mut self, incoming: Incoming) -> Result<(), String> {
         match incoming {
             Incoming::Connected { session_present } => {
                 self.session_present = session_present;
+                if !session_present {
+                    let forgotten = self.outbox.session_lost(self.config.link.clone()).await;
+                    forgotten.map_err(|e| e.to_string())?;
+                }
                 self.backlog_until = Some(Instant::now() + SUBACK);
                 if !self.filters.is_empty() {
                     self.connection.subscribe(&self.filters)?;
@@ -264,7 +278,8 @@ impl<'a> Link<'a> {
                 );
             }
             Incoming::Message(message) => {
-                let backlog = self.session_present && self.backlog_until.is_some();
+                let old = self.up_since.is_some_and(|since| since.elapsed() > BACKLOG);
+                let backlog = self.session_present && self.backlog_until.is_some() && !old;
                 self.still_busy();
                 self.committing += 1;
                 self.gathered_acks.push(message.ack);
