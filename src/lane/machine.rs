@@ -671,7 +671,9 @@ impl Lane {
             let (waits, goes) = flight.rows.iter().copied().partition(behind);
             flight.rows = goes;
             let waits: Vec<RowKey> = waits;
-            waits.into_iter().for_each(|row| self.remove(row));
+            for row in waits {
+                self.remove(row);
+            }
         } else if !flight.rows.is_empty() {
             actions.push(Action::Unknown { batch, rows: flight.rows.clone() }); // the batch is a smaller one from here on
         }
