@@ -1,19 +1,20 @@
 //! Samples into rows: placed by the inbox's rules, interpreted, routed to lanes, all within one savepoint a sample.
 
+mod judging;
+mod sources;
+
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, params};
 
 use crate::event::{
     Decoded, DeviceEvent, Id, Millis, Now, Position, Sample, derived_event_id, device_event_id, order_key, posting_id,
-    sha256_hex, short_hash,
 };
-use crate::inbox::{Counter, Evidence, Placement, Repeat, Seen, Stored, extend, judge, place};
 use crate::lane::{self, Row, RowKey};
 use crate::milestone::{interpret, sequence_gap};
-use crate::outbox::{LastSeen, Placed, StorageError};
+use crate::outbox::{Placed, StorageError};
 
 /// Undecodable samples that are kept.
 const BAD_INPUT_ROWS: i64 = 10_000;
@@ -21,8 +22,6 @@ const BAD_INPUT_ROWS: i64 = 10_000;
 const BAD_INPUT_BYTES: usize = 4_096;
 /// Devices that a topic may bring in: what comes from the wire can't grow the database without bound.
 const MAX_SOURCES: usize = 4_096;
-/// Among so many of a source's last events a repeated content is looked for, where no better evidence is left.
-const RECENT: i64 = 32;
 /// What a row adds to the database beside its payload, about.
 const ROW_OVERHEAD: usize = 160;
 /// One log line for each source and kind of trouble in this time; the tally counts all.
@@ -213,7 +212,7 @@ impl Capture {
     /// Writes the epochs that this transaction moved.
     pub(super) fn flush(&mut self, db: &Connection) -> Sql<()> {
         for epoch in self.sources.values_mut().flat_map(|s| s.present.values_mut()).filter(|e| e.dirty) {
-            save_epoch(db, epoch)?;
+            sources::save_epoch(db, epoch)?;
         }
         Ok(())
     }
@@ -418,274 +417,6 @@ impl Capture {
         lanes
     }
 
-    // ---- judging
-
-    #[expect(clippy::too_many_arguments, reason = "one arm of place_sample, split for reading")]
-    fn judge_counted(
-        &mut self,
-        db: &Connection,
-        source: i64,
-        decoded: &Decoded,
-        raw: &[u8],
-        boot: Option<&str>,
-        (seq, bits, ring): (u64, u8, u32),
-        now: Now,
-    ) -> Sql<Judged> {
-        let present = self.present(db, source, &decoded.device, if boot.is_some() { 'd' } else { 'g' })?;
-        let (epoch, own_boot) = match (boot, present.clone()) {
-            (Some(boot), _) => (self.epoch(db, source, &decoded.device, &format!("d:{boot}"))?, true),
-            (None, Some(present)) => (present, false),
-            (None, None) => (self.gateway_epoch(db, source, 'g')?, false),
-        };
-        let Some(position) = extend(epoch.last, seq, bits) else {
-            return Ok(Judged::Bad(format!("the sequence number {seq} does not fit {bits} bits")));
-        };
-        let stored = match epoch.last {
-            Some(last) if position <= last => stored_at(db, epoch.id, position, raw)?,
-            _ => Stored::No,
-        };
-        let counter = Counter { last: epoch.last, floor: epoch.floor };
-        let first = epoch.last.is_none();
-        let spot =
-            |epoch, position, gap, late| Judged::At(Spot { epoch, position, mark: None, held: false, gap, late });
-        Ok(match place(counter, position, stored, own_boot, ring) {
-            Placement::Duplicate => Judged::Duplicate,
-            Placement::Clash => {
-                self.alarm(
-                    db,
-                    &decoded.device,
-                    "clash",
-                    &format!("number {position} came again with other content"),
-                    now,
-                )?;
-                Judged::Bad(format!("number {position} of epoch {} is stored with other content", epoch.text))
-            }
-            Placement::New { gap } => {
-                let gap = if first { first_gap(present.as_ref(), &epoch, position) } else { gap };
-                spot(epoch, position, gap, false)
-            }
-            Placement::Late { far } => spot(epoch, position, None, far),
-            Placement::Restarted => {
-                self.alarm(db, &decoded.device, "restart", "the device counts afresh: a new epoch begins", now)?;
-                let fresh = self.gateway_epoch(db, source, 'g')?;
-                let position = extend(None, seq, bits).unwrap_or(0);
-                let gap = first_gap(present.as_ref(), &fresh, position);
-                spot(fresh, position, gap, false)
-            }
-        })
-    }
-
-    fn judge_message(&mut self, db: &Connection, source: i64, decoded: &Decoded, id: &str, now: Now) -> Sql<Judged> {
-        let hash = short_hash(id.as_bytes());
-        let known = db
-            .prepare_cached("UPDATE seen SET at = ? WHERE source = ? AND hash = ?")?
-            .execute(params![now.wall.0, source, hash])?;
-        if known > 0 {
-            return Ok(Judged::Duplicate);
-        }
-        Self::see(
-            db,
-            source,
-            &hash,
-            &Seen { n: 1, first_mono: 0, last_mono: 0, run: self.run, device_ms: None, first_device_ms: None },
-            now,
-        )?;
-        let epoch = self.epoch(db, source, &decoded.device, "m:")?;
-        let position = epoch.last.map_or(1, |last| last + 1);
-        Ok(Judged::At(Spot { epoch, position, mark: Some(id.to_owned()), held: false, gap: None, late: false }))
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "one arm of place_sample, split for reading")]
-    fn judge_content(
-        &mut self,
-        db: &Connection,
-        source: i64,
-        decoded: &Decoded,
-        sample: &Sample,
-        content: &[u8],
-        rule: crate::event::Repeat,
-        now: Now,
-    ) -> Sql<Judged> {
-        let hash = short_hash(content);
-        let present = self.present(db, source, &decoded.device, 'c')?;
-        let seen = Self::seen(db, source, &hash)?;
-        let redelivery = sample.redelivery.as_ref();
-        let committed_under_packet = match redelivery {
-            Some(d) if d.session_present => {
-                let kept: Option<[u8; 16]> = db
-                    .prepare_cached("SELECT hash FROM unacked WHERE link = ? AND packet = ?")?
-                    .query_row(params![&*d.link, d.packet], |r| r.get(0))
-                    .optional()?;
-                kept == Some(hash)
-            }
-            _ => false,
-        };
-        let device_ms = decoded.events.first().and_then(|e| e.device_time.as_deref()).and_then(parse_ms);
-        let evidence = Evidence {
-            redelivery,
-            committed_under_packet,
-            recent: match (&present, &seen) {
-                (Some(epoch), Some(_)) if redelivery.is_some_and(|d| d.dup) => {
-                    recent(db, epoch.id, &sha256_hex(content))?
-                }
-                _ => false,
-            },
-            device_ms,
-            at: sample.at,
-            run: self.run,
-        };
-        let judged = judge(seen.as_ref(), &rule, &evidence);
-        if let Some(d) = redelivery.filter(|d| d.packet != 0) {
-            db.prepare_cached("INSERT OR REPLACE INTO unacked(link, packet, hash) VALUES (?, ?, ?)")?
-                .execute(params![&*d.link, d.packet, hash])?;
-        }
-        let mono = i64::try_from(sample.at.mono).unwrap_or(i64::MAX);
-        if judged == Repeat::Same {
-            if let Some(mut seen) = seen.filter(|_| !committed_under_packet) {
-                (seen.last_mono, seen.device_ms) = (mono, device_ms.or(seen.device_ms));
-                Self::see(db, source, &hash, &seen, now)?;
-            }
-            return Ok(Judged::Duplicate);
-        }
-        let n = seen.map_or(1, |s| s.n + 1);
-        Self::see(
-            db,
-            source,
-            &hash,
-            &Seen { n, first_mono: mono, last_mono: mono, run: self.run, device_ms, first_device_ms: device_ms },
-            now,
-        )?;
-        let epoch = match present {
-            Some(present) => present,
-            None => self.gateway_epoch(db, source, 'c')?,
-        };
-        let position = epoch.last.map_or(1, |last| last + 1);
-        let mark = Some(format!("{}#{n}", sha256_hex(content)));
-        Ok(Judged::At(Spot { epoch, position, mark, held: judged == Repeat::Ambiguous, gap: None, late: false }))
-    }
-
-    fn seen(db: &Connection, source: i64, hash: &[u8; 16]) -> Sql<Option<Seen>> {
-        db.prepare_cached(
-            "SELECT n, first_mono, last_mono, run, device_ms, first_device_ms FROM seen WHERE source = ? AND hash = ?",
-        )?
-        .query_row(params![source, hash], |r| {
-            Ok(Seen {
-                n: r.get(0)?,
-                first_mono: r.get(1)?,
-                last_mono: r.get(2)?,
-                run: r.get(3)?,
-                device_ms: r.get(4)?,
-                first_device_ms: r.get(5)?,
-            })
-        })
-        .optional()
-    }
-
-    fn see(db: &Connection, source: i64, hash: &[u8; 16], seen: &Seen, now: Now) -> Sql<()> {
-        db.prepare_cached(
-            "INSERT OR REPLACE INTO seen(source, hash, n, first_mono, last_mono, run, device_ms, first_device_ms, at)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        )?
-        .execute(params![
-            source,
-            hash,
-            seen.n,
-            seen.first_mono,
-            seen.last_mono,
-            seen.run,
-            seen.device_ms,
-            seen.first_device_ms,
-            now.wall.0
-        ])?;
-        Ok(())
-    }
-
-    // ---- sources and epochs
-
-    /// The source's id; `None`: there are too many already.
-    fn source(&mut self, db: &Connection, device: &Arc<str>) -> Sql<Option<i64>> {
-        if let Some(source) = self.sources.get(device) {
-            return Ok(Some(source.id));
-        }
-        let found: Option<i64> = db
-            .prepare_cached("SELECT id FROM source WHERE name = ?")?
-            .query_row([&**device], |r| r.get(0))
-            .optional()?;
-        let id = if let Some(found) = found {
-            found
-        } else {
-            let count: i64 = db.query_row("SELECT count(*) FROM source", [], |r| r.get(0))?;
-            if usize::try_from(count).unwrap_or(usize::MAX) >= MAX_SOURCES {
-                return Ok(None);
-            }
-            db.execute("INSERT INTO source(name) VALUES (?)", [&**device])?;
-            db.last_insert_rowid()
-        };
-        self.sources.insert(device.clone(), Source { id, present: HashMap::new() });
-        Ok(Some(id))
-    }
-
-    /// The source's latest epoch of that kind.
-    fn present(&mut self, db: &Connection, source: i64, device: &Arc<str>, kind: char) -> Sql<Option<Epoch>> {
-        if let Some(present) = self.sources.get(device).and_then(|s| s.present.get(&kind)) {
-            return Ok(Some(present.clone()));
-        }
-        let sql = "SELECT id, text, last, floor FROM epoch WHERE source = ? AND text GLOB ? ORDER BY id DESC LIMIT 1";
-        let found = load_epoch(db, sql, params![source, format!("{kind}:*")])?;
-        if let (Some(found), Some(source)) = (&found, self.sources.get_mut(device)) {
-            source.present.insert(kind, found.clone());
-        }
-        Ok(found)
-    }
-
-    /// The source's epoch of that name, made when it is new.
-    fn epoch(&mut self, db: &Connection, source: i64, device: &Arc<str>, text: &str) -> Sql<Epoch> {
-        let present = self.present(db, source, device, kind_of(text))?;
-        if let Some(present) = present.filter(|e| &*e.text == text) {
-            return Ok(present);
-        }
-        let sql = "SELECT id, text, last, floor FROM epoch WHERE source = ? AND text = ?";
-        match load_epoch(db, sql, params![source, text])? {
-            Some(epoch) => Ok(epoch),
-            None => new_epoch(db, source, text),
-        }
-    }
-
-    /// A new epoch that the gateway counts: `g:` and `c:` with the incarnation and a number.
-    fn gateway_epoch(&mut self, db: &Connection, source: i64, kind: char) -> Sql<Epoch> {
-        let n: i64 = db.query_row("SELECT 1 + count(*) FROM epoch WHERE source = ?", [source], |r| r.get(0))?;
-        new_epoch(db, source, &format!("{kind}:{}:{n}", self.incarnation))
-    }
-
-    /// Puts a moved epoch back into the cache; a new one becomes the present one, an old one is written at once.
-    fn keep_epoch(&mut self, db: &Connection, device: &Arc<str>, mut epoch: Epoch) -> Sql<()> {
-        let Some(source) = self.sources.get_mut(device) else { return Ok(()) };
-        let kind = kind_of(&epoch.text);
-        match source.present.get_mut(&kind) {
-            Some(present) if present.id > epoch.id => return save_epoch(db, &mut epoch), // a straggler from before a restart
-            Some(present) if present.id != epoch.id && present.dirty => save_epoch(db, present)?,
-            _ => {}
-        }
-        source.present.insert(kind, epoch);
-        Ok(())
-    }
-
-    /// Where the device stood at its last commit.
-    pub(super) fn last_seen(&mut self, db: &Connection, device: &Arc<str>) -> Sql<Option<LastSeen>> {
-        if !self.sources.contains_key(device) {
-            let known: Option<i64> =
-                db.query_row("SELECT id FROM source WHERE name = ?", [&**device], |r| r.get(0)).optional()?;
-            if known.is_none() {
-                return Ok(None);
-            }
-            self.source(db, device)?;
-        }
-        let source = self.sources.get(device).map_or(0, |s| s.id);
-        let (own, ours) = (self.present(db, source, device, 'd')?, self.present(db, source, device, 'g')?);
-        let latest = [own, ours].into_iter().flatten().max_by_key(|epoch| epoch.id);
-        Ok(latest.and_then(|e| Some(LastSeen { epoch: e.text.to_string(), position: e.last? })))
-    }
-
     fn name(&mut self, db: &Connection, text: &str) -> Sql<i64> {
         if let Some(id) = self.names.get(text) {
             return Ok(*id);
@@ -789,77 +520,6 @@ fn body_of(event: &DeviceEvent) -> String {
         body.insert(name.clone(), value);
     }
     serde_json::Value::Object(body).to_string()
-}
-
-/// A device that began to count afresh may have lost the first numbers: a counter that goes on over its boots has not.
-fn first_gap(before: Option<&Epoch>, epoch: &Epoch, position: i64) -> Option<(i64, i64)> {
-    let last = before.filter(|b| b.id != epoch.id)?.last?;
-    (position > 1 && position != last + 1).then_some((1, position - 1))
-}
-
-fn stored_at(db: &Connection, epoch: i64, position: i64, raw: &[u8]) -> Sql<Stored> {
-    let found: Option<Option<Vec<u8>>> = db
-        .prepare_cached("SELECT raw FROM event WHERE epoch = ? AND pos = ? AND ordinal = 0")?
-        .query_row(params![epoch, position], |r| r.get(0))
-        .optional()?;
-    Ok(match found {
-        None => Stored::No,
-        Some(stored) if stored.as_deref() == Some(raw) => Stored::Same,
-        Some(_) => Stored::Different,
-    })
-}
-
-/// Whether the epoch's last events hold this content.
-fn recent(db: &Connection, epoch: i64, content_hash: &str) -> Sql<bool> {
-    let sql =
-        "SELECT 1 FROM (SELECT mark FROM event WHERE epoch = ? ORDER BY pos DESC LIMIT ?) WHERE mark LIKE ? || '#%'";
-    Ok(db.prepare_cached(sql)?.query_row(params![epoch, RECENT, content_hash], |_| Ok(())).optional()?.is_some())
-}
-
-fn load_epoch(db: &Connection, sql: &str, keys: &[&dyn rusqlite::ToSql]) -> Sql<Option<Epoch>> {
-    db.prepare_cached(sql)?
-        .query_row(keys, |r| {
-            let text: String = r.get(1)?;
-            Ok(Epoch {
-                id: r.get(0)?,
-                text: text.into(),
-                last: r.get(2)?,
-                floor: r.get(3)?,
-                rows_in: 0,
-                bytes_in: 0,
-                dirty: false,
-            })
-        })
-        .optional()
-}
-
-fn new_epoch(db: &Connection, source: i64, text: &str) -> Sql<Epoch> {
-    db.execute("INSERT INTO epoch(source, text) VALUES (?, ?)", params![source, text])?;
-    Ok(Epoch {
-        id: db.last_insert_rowid(),
-        text: text.into(),
-        last: None,
-        floor: -1,
-        rows_in: 0,
-        bytes_in: 0,
-        dirty: false,
-    })
-}
-
-fn save_epoch(db: &Connection, epoch: &mut Epoch) -> Sql<()> {
-    db.prepare_cached("UPDATE epoch SET last = ?, rows_in = rows_in + ?, bytes_in = bytes_in + ? WHERE id = ?")?
-        .execute(params![epoch.last, epoch.rows_in, epoch.bytes_in, epoch.id])?;
-    (epoch.rows_in, epoch.bytes_in, epoch.dirty) = (0, 0, false);
-    Ok(())
-}
-
-/// `d`, `g`, `m` or `c`: what an epoch's text begins with.
-fn kind_of(text: &str) -> char {
-    text.chars().next().unwrap_or('c')
-}
-
-fn parse_ms(text: &str) -> Option<i64> {
-    text.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_millisecond)
 }
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
