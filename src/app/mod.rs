@@ -116,7 +116,7 @@ impl App {
         sources.shutdown().await;
         outbox.stop();
         match tokio::time::timeout(LANES_STOP, ended.wait()).await {
-            Ok(Some(Ok(()))) => tracing::info!("stopped: everything is stored and settled"),
+            Ok(Some(Ok(()))) => tracing::info!("stopped: everything is stored"),
             Ok(end) => exit = storage_ended(end),
             Err(_) => {
                 tracing::warn!("stopped with requests in flight: they are resent under their keys at the next start");

@@ -292,6 +292,7 @@ mod tests {
             url = "http://erp.example.com/"
             idempotency = "key"
             dedup_horizon = "24h"
+            answers = {}
         "#;
         std::fs::write(&path, text).expect("a file");
         for (strict, json, expected) in

@@ -148,6 +148,7 @@ fn text(dir: &Path, status: &Status, room: Option<&Room>, now: Millis) -> String
     let newest = status.newest_at.map_or_else(String::new, |at| format!(", the newest {} old", age(at, now)));
     line(&mut text, &format!("outbox in {}: {} events{newest}", dir.display(), status.events));
     lanes(&mut text, &status.lanes, now);
+    troubles(&mut text, &status.lanes, now);
     storage(&mut text, status, room);
     letters(&mut text, status, now);
     bad_input(&mut text, &status.bad_input, now);
@@ -157,6 +158,23 @@ fn text(dir: &Path, status: &Status, room: Option<&Room>, now: Millis) -> String
 
 fn line(text: &mut String, line: &str) {
     writeln!(text, "{line}").expect("writing to a String cannot fail");
+}
+
+/// What keeps the lanes that have something to send.
+fn troubles(text: &mut String, lanes: &[LaneStatus], now: Millis) {
+    for lane in lanes.iter().filter(|lane| lane.ready + lane.unknown + lane.waiting + lane.sending > 0) {
+        let Some(last) =
+            lane.last_answer.as_ref().filter(|last| last.class != "delivered" && last.class != "duplicate")
+        else {
+            continue;
+        };
+        let status = last.status.map_or_else(|| "no answer".to_owned(), |status| format!("HTTP {status}"));
+        let excerpt: String = last.excerpt.as_deref().unwrap_or_default().chars().take(120).collect();
+        line(
+            text,
+            &format!("  {}: last answer {} ago: {status}, {}: {excerpt}", lane.lane, age(last.at, now), last.class),
+        );
+    }
 }
 
 fn lanes(text: &mut String, lanes: &[LaneStatus], now: Millis) {

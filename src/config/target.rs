@@ -42,6 +42,10 @@ fn read(table: &Table<'_>, reading: &Reading, id: &str) -> Option<Made> {
     let url = url(table, reading);
     let batch = batch(table);
     let answers = answers(table);
+    if answers.items.is_none() {
+        let help = "add `answers = { items = \"/results\" }` to read one result for each key";
+        reading.warn(table.fault_at("answers", "is missing: any 2xx counts the whole batch as posted", help));
+    }
     idempotency(table);
     let timeout = duration(table, "timeout", SECOND * 60, MS * 100..=SECOND * 600);
     let connect_timeout = duration(table, "connect_timeout", SECOND * 10, MS * 10..=SECOND * 60);

@@ -30,7 +30,13 @@ pub fn sequence_gap(device: &str, epoch: &str, from: i64, to: i64) -> DeviceEven
         ("epoch".to_owned(), Value::Text(epoch.to_owned())),
         ("from".to_owned(), Value::Int(from)),
         ("to".to_owned(), Value::Int(to)),
-        ("text".to_owned(), Value::Text(format!("{} numbers of {device} have no event: they never came, or could not be read", to - from + 1))),
+        (
+            "text".to_owned(),
+            Value::Text(format!(
+                "{} numbers of {device} have no event: they never came, or could not be read",
+                to - from + 1
+            )),
+        ),
     ];
     DeviceEvent { kind: "sequence_gap".to_owned(), subject: None, fields, device_time: None }
 }

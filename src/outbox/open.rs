@@ -23,7 +23,7 @@ pub enum StorageError {
     #[error("another floorgate already runs on {0}: stop it first, or give this one a data_dir of its own")]
     Taken(String),
     /// The directory can't be used.
-    #[error("use {0}: {1}")]
+    #[error("the data directory {0} can't be used: {1}")]
     Directory(String, io::Error),
     /// A later floorgate wrote the database.
     #[error("{path} has schema {found}, and this floorgate knows up to {known}: install the later version again")]
@@ -142,14 +142,25 @@ const CACHE_KIB: i64 = 2_048;
 /// Opens the outbox read-only, whether a gateway runs on it or not.
 pub(super) fn open_read_only(dir: &Path) -> Result<Connection, StorageError> {
     let path = dir.join(DATABASE);
-    if !path.exists() {
+    if let Err(e) = std::fs::metadata(&path) {
+        if e.kind() != io::ErrorKind::NotFound {
+            return Err(StorageError::Directory(dir.display().to_string(), e));
+        }
         let missing = io::Error::new(
             io::ErrorKind::NotFound,
             "there is no outbox.db here: has a gateway run with this data_dir?",
         );
         return Err(StorageError::Directory(dir.display().to_string(), missing));
     }
-    let db = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    // A gateway that runs has a WAL beside the database. Without one nobody writes, and the files need not be writable.
+    let at_rest = !dir.join(format!("{DATABASE}-wal")).exists();
+    let db = match path.to_str().filter(|path| at_rest && !path.contains(['?', '#', '%'])) {
+        Some(path) => {
+            Connection::open_with_flags(format!("file:{path}?immutable=1"), flags | OpenFlags::SQLITE_OPEN_URI)?
+        }
+        None => Connection::open_with_flags(path, flags)?,
+    };
     db.busy_timeout(std::time::Duration::from_secs(5))?;
     Ok(db)
 }

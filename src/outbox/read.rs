@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
 
 use crate::outbox::StorageError;
@@ -68,6 +68,21 @@ pub struct LaneStatus {
     pub delivered: i64,
     /// Recorded time of the oldest row that isn't delivered.
     pub oldest_at: Option<i64>,
+    /// What the target said last, or what kept it from saying something.
+    pub last_answer: Option<LastAnswer>,
+}
+
+/// The last attempt of a lane.
+#[derive(Debug, Clone, Serialize)]
+pub struct LastAnswer {
+    /// When it ended.
+    pub at: i64,
+    /// HTTP status, if there was an answer.
+    pub status: Option<u16>,
+    /// The worst class of its rows: `delivered` and `duplicate` are good.
+    pub class: String,
+    /// The beginning of the answer, when it was not all good.
+    pub excerpt: Option<String>,
 }
 
 /// A row that needs a person.
@@ -190,6 +205,12 @@ fn lanes(db: &Connection) -> Result<Vec<LaneStatus>, rusqlite::Error> {
         }
         let sql = "SELECT recorded_at FROM event WHERE seq = (SELECT min(seq) FROM pending WHERE lane = ?)";
         lane.oldest_at = db.query_row(sql, [id], |r| r.get(0)).ok();
+        let sql = "SELECT at, status, class, excerpt FROM attempt WHERE lane = ? ORDER BY id DESC LIMIT 1";
+        lane.last_answer = db
+            .query_row(sql, [id], |r| {
+                Ok(LastAnswer { at: r.get(0)?, status: r.get(1)?, class: r.get(2)?, excerpt: r.get(3)? })
+            })
+            .optional()?;
         lanes.push(lane);
     }
     Ok(lanes)

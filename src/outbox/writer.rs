@@ -88,6 +88,8 @@ pub(super) struct Writer {
     last_housekeeping: Instant,
     disk_full: bool,
     stopping: bool,
+    /// What keeps a lane's target from taking postings, as told last.
+    troubles: HashMap<usize, (Option<u16>, lane::Class)>,
     /// Lanes that were told to have stopped.
     told_stopped: BTreeSet<usize>,
     /// History up to here has been looked at for trimming.
@@ -153,6 +155,7 @@ impl Writer {
             last_housekeeping: at,
             disk_full: false,
             stopping: false,
+            troubles: HashMap::new(),
             told_stopped: BTreeSet::new(),
             trimmed_to: 0,
         })
@@ -219,6 +222,7 @@ impl Writer {
     fn answered(&mut self, lane: usize, batch: u64, answer: Answer) -> Result<(), StorageError> {
         let Some(flight) = self.flying.remove(&(lane, batch)) else { return Ok(()) };
         let good = answer.outcomes.iter().all(|o| matches!(o.class, lane::Class::Delivered | lane::Class::Duplicate));
+        self.tell_trouble(lane, &answer);
         let cause = Cause {
             attempt: self.next_attempt,
             status: answer.status,
@@ -229,6 +233,33 @@ impl Writer {
         self.ended.push(Ended { lane, batch, flight, answer, cause: cause.clone() });
         self.lazy_since.get_or_insert_with(instant);
         self.step(lane, input, &cause)
+    }
+
+    /// Logs when a lane begins to meet trouble, meets another one, and when its target takes postings again.
+    fn tell_trouble(&mut self, lane: usize, answer: &Answer) {
+        let worst = answer.outcomes.iter().filter(|_| answer.whole).max_by_key(|o| o.class);
+        let trouble = worst.filter(|o| !o.class.has_effect()).map(|o| (answer.status, o.class));
+        let id = &self.capture.routes[lane].config.id;
+        match (self.troubles.get(&lane), trouble) {
+            (Some(before), Some(now)) if *before == now => {}
+            (_, Some(now)) => {
+                let (status, class) = now;
+                let reason = worst.map_or("", |o| o.reason.as_str());
+                tracing::warn!(
+                    lane = id,
+                    status,
+                    class = class.name(),
+                    reason,
+                    "the target does not take postings: trying on"
+                );
+                self.troubles.insert(lane, now);
+            }
+            (Some(_), None) => {
+                tracing::info!(lane = id, "the target takes postings again");
+                self.troubles.remove(&lane);
+            }
+            (None, None) => {}
+        }
     }
 
     /// Hands an input to a lane; what it wants to read is read at once, the rest waits for the commit.
