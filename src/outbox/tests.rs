@@ -438,3 +438,86 @@ const _: fn() = || {
     fn shared<T: Send + Sync>() {}
     shared::<Arc<Outbox>>();
 };
+
+/// What a random run does.
+#[derive(Debug, Clone)]
+enum Act {
+    /// Sends number `seq` of boot `boot` with content `content`, whether it was sent before or not.
+    Capture { boot: u8, seq: u8, content: u8 },
+    /// Answers the batch under way: each row by its own class.
+    Answer(Vec<u8>),
+    /// Stops and starts again.
+    Reopen,
+}
+
+fn acts() -> impl proptest::strategy::Strategy<Value = Vec<Act>> {
+    use proptest::prelude::*;
+    let capture = (0..2_u8, 1..12_u8, 0..3_u8).prop_map(|(boot, seq, content)| Act::Capture { boot, seq, content });
+    let answer = proptest::collection::vec(0..4_u8, 8).prop_map(Act::Answer);
+    proptest::collection::vec(prop_oneof![6 => capture, 3 => answer, 1 => Just(Act::Reopen)], 1..40)
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig { cases: 48, ..Default::default() })]
+
+    /// The outbox against a model that is a map and two sets: whatever is sent, answered and restarted, a happening is
+    /// stored once, its key is sent until it is answered, and never again after it was delivered or rejected.
+    #[test]
+    fn random_runs_agree_with_a_model(acts in acts()) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(async {
+            let dir = tempfile::tempdir().expect("a temporary directory");
+            let mut stored = std::collections::HashMap::new();
+            let (mut settled, mut rejected) = (std::collections::HashSet::new(), 0);
+            let (mut outbox, mut ended, mut work) = open(config(dir.path()));
+            for act in acts {
+                match act {
+                    Act::Capture { boot, seq, content } => {
+                        let raw = format!("subject-{content}");
+                        let expected = match stored.get(&(boot, seq)) {
+                            None => Placed::New,
+                            Some(before) if *before == raw => Placed::Duplicate,
+                            Some(_) => Placed::Bad,
+                        };
+                        let placed = outbox.capture(vec![counted(&boot.to_string(), u64::from(seq), &raw)]).await;
+                        assert_eq!(placed, Ok(vec![expected]), "boot {boot}, number {seq}");
+                        stored.entry((boot, seq)).or_insert(raw);
+                    }
+                    Act::Answer(classes) => {
+                        let Ok(Some(batch)) = tokio::time::timeout(Duration::from_millis(60), work.recv()).await else { continue };
+                        let mut answer = all(&batch, Class::Delivered);
+                        for (i, key) in batch.keys.iter().enumerate() {
+                            assert!(!settled.contains(key), "a key that was settled is sent again");
+                            let class = match classes[i % classes.len()] {
+                                0 => Class::Unknown,
+                                1 if batch.attempt == 1 => Class::Validation,
+                                2 => Class::Duplicate,
+                                _ => Class::Delivered,
+                            };
+                            answer.outcomes[i] = Outcome::new(class, "random");
+                            rejected += i64::from(class == Class::Validation);
+                            if class != Class::Unknown {
+                                settled.insert(*key);
+                            }
+                        }
+                        outbox.answered(0, batch.batch, answer).expect("the writer runs");
+                    }
+                    Act::Reopen => {
+                        stop(outbox, ended).await;
+                        (outbox, ended, work) = open(config(dir.path()));
+                    }
+                }
+            }
+            drop(work);
+            stop(outbox, ended).await;
+            let status = read::status(dir.path(), 0).expect("it reads");
+            let lane = &status.lanes[0];
+            let gaps = status.counts.iter().filter(|c| c.what == "gap").map(|c| c.n).sum::<i64>();
+            assert_eq!(status.events, stored.len() as i64 + gaps, "each happening once");
+            assert_eq!(lane.delivered + lane.rejected, settled.len() as i64, "each answer once");
+            assert_eq!(lane.rejected, rejected);
+            let open = lane.ready + lane.sending + lane.unknown + lane.waiting;
+            assert_eq!(open + settled.len() as i64, stored.len() as i64, "and nothing is lost on the way");
+        });
+    }
+}
