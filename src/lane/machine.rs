@@ -294,11 +294,6 @@ impl Lane {
         self.stopped
     }
 
-    /// Nothing leaves before this moment: the target asked for it, or is in trouble.
-    pub fn paused_until(&self) -> Millis {
-        self.pause_until
-    }
-
     /// Takes one input and says what is to be done.
     pub fn step(&mut self, input: Input, now: Millis) -> Vec<Action> {
         let mut actions = Vec::new();
@@ -545,7 +540,7 @@ impl Lane {
             // whether it says so or not; resent alone it would overtake.
             let behind = self.config.ordered_batch && clean && failed.contains(&order);
             let class = if behind && outcome.class == Class::Unknown { Class::NotAttempted } else { outcome.class };
-            if !matches!(class, Class::Delivered | Class::Duplicate | Class::Unknown) {
+            if !class.has_effect() && class != Class::Unknown {
                 failed.insert(order);
             }
             // What was rejected now had no effect before, so that what is behind it was not tried before either.

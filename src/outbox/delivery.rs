@@ -218,7 +218,7 @@ pub(super) fn attempt(
     now: Millis,
 ) -> Sql<()> {
     let worst = answer.outcomes.iter().map(|o| o.class).max().unwrap_or(Class::Unknown);
-    let good = matches!(worst, Class::Delivered | Class::Duplicate);
+    let good = worst.has_effect();
     db.prepare_cached(
         "INSERT INTO attempt(id, lane, batch, attempt, at, status, rows, first_seq, last_seq, class, excerpt)
          VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",

@@ -6,6 +6,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
 
 use crate::outbox::StorageError;
+use crate::outbox::capture::PENDING_BYTES;
 use crate::outbox::open::{DATABASE, disk_bytes, open_read_only};
 use crate::outbox::trim::used_bytes;
 
@@ -149,11 +150,7 @@ pub fn status(dir: &Path, now: i64) -> Result<Status, StorageError> {
     let (rate_per_second, bytes_per_event) = rate(&db, newest.map(|(seq, _)| seq), now)?;
     Ok(Status {
         lanes: lanes(&db)?,
-        pending_bytes: db.query_row(
-            "SELECT (SELECT coalesce(sum(bytes_in), 0) FROM epoch) - (SELECT coalesce(sum(bytes_out), 0) FROM lane)",
-            [],
-            |r| r.get(0),
-        )?,
+        pending_bytes: db.query_row(PENDING_BYTES, [], |r| r.get(0))?,
         file_bytes: file("") + file("-wal") + file("-shm"),
         used_bytes: used_bytes(&db)?,
         disk_free_bytes: disk_bytes(dir).map(|(free, _)| free),

@@ -110,15 +110,12 @@ impl Writer {
         let now = clock.now();
         let capture =
             Capture::new(&db, config.site.clone(), opened.incarnation, (opened.run, opened.last_wall), &lanes)?;
+        let next_attempt = 1 + db.query_row("SELECT coalesce(max(id), 0) FROM attempt", [], |r| r.get::<_, i64>(0))?;
         let mut states = Vec::new();
         for (route, config) in capture.routes.iter().zip(lanes) {
             let (batches, exceptions) = saved(&db, route)?;
-            let next = db.query_row(
-                "SELECT 1 + max(coalesce((SELECT max(id) FROM batch WHERE lane = ?1), 0),
-                                coalesce((SELECT max(batch) FROM attempt WHERE lane = ?1), 0))",
-                [route.id],
-                |r| r.get::<_, i64>(0),
-            )?;
+            // Every answered batch has left an attempt, so no number of one is above theirs; the others are open.
+            let next = batches.iter().map(|open| open.batch + 1).max().unwrap_or(0).max(next_attempt.unsigned_abs());
             if !batches.is_empty() {
                 tracing::info!(
                     lane = config.id,
@@ -127,11 +124,10 @@ impl Writer {
                 );
             }
             let mut lane = Lane::new(config, opened.run.unsigned_abs());
-            lane.restore(batches, exceptions, next.unsigned_abs(), now.wall);
+            lane.restore(batches, exceptions, next, now.wall);
             states.push(lane);
         }
         tell_orphans(&db, &states)?;
-        let next_attempt = 1 + db.query_row("SELECT coalesce(max(id), 0) FROM attempt", [], |r| r.get::<_, i64>(0))?;
         let at = instant();
         Ok(Self {
             db,
@@ -221,7 +217,7 @@ impl Writer {
 
     fn answered(&mut self, lane: usize, batch: u64, answer: Answer) -> Result<(), StorageError> {
         let Some(flight) = self.flying.remove(&(lane, batch)) else { return Ok(()) };
-        let good = answer.outcomes.iter().all(|o| matches!(o.class, lane::Class::Delivered | lane::Class::Duplicate));
+        let good = answer.outcomes.iter().all(|o| o.class.has_effect());
         self.tell_trouble(lane, &answer);
         let cause = Cause {
             attempt: self.next_attempt,

@@ -202,9 +202,13 @@ pub fn guarded(
     decode: impl FnOnce() -> Result<Decoded, Undecodable> + std::panic::UnwindSafe,
 ) -> Result<Decoded, Undecodable> {
     std::panic::catch_unwind(decode).unwrap_or_else(|panic| {
-        let text =
-            panic.downcast_ref::<&str>().map(|s| (*s).to_owned()).or_else(|| panic.downcast_ref::<String>().cloned());
-        let reason = format!("the decoder panicked: {}", text.unwrap_or_else(|| "no message".to_owned()));
+        let reason = format!("the decoder panicked: {}", panic_text(panic.as_ref()));
         Err(Undecodable { reason, panicked: true })
     })
+}
+
+/// What a panic said.
+pub fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    text.unwrap_or("no message")
 }

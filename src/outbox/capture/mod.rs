@@ -15,6 +15,7 @@ use crate::event::{
 use crate::lane::{self, Row, RowKey};
 use crate::milestone::{interpret, sequence_gap};
 use crate::outbox::{Placed, StorageError};
+use crate::tagmap::panic_text;
 
 /// Undecodable samples that are kept.
 const BAD_INPUT_ROWS: i64 = 10_000;
@@ -26,6 +27,10 @@ const MAX_SOURCES: usize = 4_096;
 const ROW_OVERHEAD: usize = 160;
 /// One log line for each source and kind of trouble in this time; the tally counts all.
 const QUIET_MS: u64 = 10_000;
+
+/// Bytes of deliveries that are not at their end.
+pub(super) const PENDING_BYTES: &str =
+    "SELECT (SELECT coalesce(sum(bytes_in), 0) FROM epoch) - (SELECT coalesce(sum(bytes_out), 0) FROM lane)";
 
 type Sql<T> = Result<T, rusqlite::Error>;
 
@@ -129,9 +134,7 @@ impl Capture {
             sources: HashMap::new(),
             taken: HashMap::new(),
             quiet: HashMap::new(),
-            pending_bytes: count(
-                "SELECT (SELECT coalesce(sum(bytes_in), 0) FROM epoch) - (SELECT coalesce(sum(bytes_out), 0) FROM lane)",
-            )?,
+            pending_bytes: count(PENDING_BYTES)?,
         })
     }
 
@@ -520,9 +523,4 @@ fn body_of(event: &DeviceEvent) -> String {
         body.insert(name.clone(), value);
     }
     serde_json::Value::Object(body).to_string()
-}
-
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned())
 }
