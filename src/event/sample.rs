@@ -54,6 +54,9 @@ pub enum Position {
     },
     /// A message id only: repeats are dropped for 90 days, gaps can't be seen.
     Message(String),
+    /// A happening that the gateway saw itself between two reads (an edge, a count): numbered by the gateway as it is
+    /// committed. Its sample carries what the source must remember, so that it is neither lost nor seen twice.
+    Own,
     /// Nothing but the content: told apart by occurrence.
     Content {
         /// The content that repeats: AIM prefix and trailing CR, LF, TAB removed.
@@ -111,6 +114,15 @@ pub struct Decoded {
     pub map: Arc<str>,
 }
 
+/// What a source has to know of its device after a restart: the last values, counts, edges.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Memory {
+    /// The device, and the part of it that this belongs to.
+    pub name: Arc<str>,
+    /// The source's own form.
+    pub bytes: Vec<u8>,
+}
+
 /// One register read or one publish, with what it decoded to.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sample {
@@ -126,6 +138,8 @@ pub struct Sample {
     pub content: Result<Decoded, Undecodable>,
     /// The transport's evidence; `None` for sources without redelivery.
     pub redelivery: Option<Redelivery>,
+    /// Stored in the same commit; handed back by the outbox at the next start.
+    pub memory: Option<Memory>,
 }
 
 #[cfg(test)]

@@ -96,6 +96,7 @@ type CaptureReply = oneshot::Sender<Result<Vec<Placed>, CaptureError>>;
 enum Command {
     Capture { samples: Vec<Sample>, refused: Arc<AtomicBool>, reply: CaptureReply },
     LastSeen { device: Arc<str>, reply: oneshot::Sender<Option<LastSeen>> },
+    Memory { name: Arc<str>, reply: oneshot::Sender<Option<Vec<u8>>> },
     SessionLost { link: Arc<str>, reply: oneshot::Sender<()> },
     Answered { lane: usize, batch: u64, answer: Answer },
     Stop,
@@ -164,6 +165,13 @@ impl Outbox {
     pub async fn last_seen(&self, device: Arc<str>) -> Result<Option<LastSeen>, CaptureError> {
         let (reply, found) = oneshot::channel();
         self.hand_in(Command::LastSeen { device, reply })?;
+        found.await.map_err(|_| CaptureError::Closed)
+    }
+
+    /// What [`Sample::memory`] of that name was committed last.
+    pub async fn memory(&self, name: Arc<str>) -> Result<Option<Vec<u8>>, CaptureError> {
+        let (reply, found) = oneshot::channel();
+        self.hand_in(Command::Memory { name, reply })?;
         found.await.map_err(|_| CaptureError::Closed)
     }
 

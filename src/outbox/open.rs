@@ -14,7 +14,7 @@ pub(super) const DATABASE: &str = "outbox.db";
 const BALLAST: &str = "ballast";
 const BALLAST_BYTES: u64 = 4 << 20;
 /// SQL that takes a database from version n to n + 1. Never edit one that has shipped: add the next.
-pub(super) const MIGRATIONS: [&str; 1] = [include_str!("schema/0001.sql")];
+pub(super) const MIGRATIONS: [&str; 2] = [include_str!("schema/0001.sql"), include_str!("schema/0002.sql")];
 
 /// Why the outbox can't be opened or has to stop.
 #[derive(Debug, thiserror::Error)]
@@ -163,6 +163,11 @@ pub(super) fn open_read_only(dir: &Path) -> Result<Connection, StorageError> {
     };
     db.busy_timeout(std::time::Duration::from_secs(5))?;
     Ok(db)
+}
+
+/// What a source remembers under that name.
+pub(super) fn memory(db: &Connection, name: &str) -> Result<Option<Vec<u8>>, rusqlite::Error> {
+    db.query_row("SELECT bytes FROM memory WHERE name = ?", [name], |r| r.get(0)).optional()
 }
 
 fn migrate(db: &mut Connection, path: &Path) -> Result<(), StorageError> {

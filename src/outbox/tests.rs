@@ -64,6 +64,7 @@ fn sample(position: Position, events: Vec<DeviceEvent>, raw: &str) -> Sample {
         raw: raw.into(),
         content: Ok(Decoded { device: "scanner".into(), position, events, map: "scanner@1".into() }),
         redelivery: None,
+        memory: None,
     }
 }
 
@@ -98,6 +99,34 @@ async fn stop(outbox: Outbox, mut ended: Ended) {
     drop(outbox);
     let end = tokio::time::timeout(DEADLINE, ended.wait()).await;
     end.expect("nobody else holds it").expect("the writer ends").expect("and no storage failed");
+}
+
+/// An edge that the gateway saw itself, with what its source must remember of it.
+fn edge(value: &str) -> Sample {
+    let memory = Some(crate::event::Memory { name: "eye-1/io".into(), bytes: value.into() });
+    Sample { memory, ..sample(Position::Own, vec![event("scan.edge", value)], value) }
+}
+
+#[tokio::test]
+async fn what_the_gateway_saw_itself_is_numbered_and_remembered_in_one_commit() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (outbox, ended, mut work) = open(config(dir.path()));
+    assert_eq!(outbox.memory("eye-1/io".into()).await, Ok(None));
+    assert_eq!(outbox.capture(vec![edge("on"), edge("off"), edge("on")]).await, Ok(vec![Placed::New; 3]));
+    next(&mut work).await;
+    stop(outbox, ended).await;
+    let (outbox, ended, mut work) = open(config(dir.path()));
+    assert_eq!(outbox.memory("eye-1/io".into()).await, Ok(Some(b"on".to_vec())));
+    assert_eq!(outbox.capture(vec![edge("off")]).await, Ok(vec![Placed::New]), "its numbers go on");
+    next(&mut work).await;
+    stop(outbox, ended).await;
+    let db = rusqlite::Connection::open(dir.path().join("outbox.db")).expect("it opens");
+    let sql = "SELECT ep.text, e.pos FROM event e JOIN epoch ep ON ep.id = e.epoch ORDER BY e.seq";
+    let mut rows = db.prepare(sql).expect("the schema is ours");
+    let rows = rows.query_map([], |r| Ok((r.get::<_, String>(0)?, r.get::<_, i64>(1)?))).expect("it reads");
+    let (epochs, positions): (Vec<String>, Vec<i64>) = rows.map(|row| row.expect("a row")).unzip();
+    assert_eq!(positions, [1, 2, 3, 4]);
+    assert!(epochs.iter().all(|e| e.starts_with("o:") && *e == epochs[0]), "{epochs:?}");
 }
 
 #[tokio::test]

@@ -203,6 +203,10 @@ impl Writer {
                 let found = self.capture.last_seen(&self.db, &device)?;
                 drop(reply.send(found)); // the source may have stopped meanwhile
             }
+            Command::Memory { name, reply } => {
+                let found = open::memory(&self.db, &name)?;
+                drop(reply.send(found)); // the source may have stopped meanwhile
+            }
             Command::SessionLost { link, reply } => {
                 self.db.execute("DELETE FROM unacked WHERE link = ?", [&*link])?;
                 if reply.send(()).is_err() {

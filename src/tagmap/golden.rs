@@ -109,6 +109,7 @@ fn shown(decoded: Result<Decoded, Undecodable>) -> Json {
             shown["seq"] = json!(seq);
         }
         Position::Message(id) => shown["message"] = json!(id),
+        Position::Own => shown["seq"] = json!("own"),
         Position::Content { content, repeat } => {
             shown["content"] = json!(String::from_utf8_lossy(&content));
             shown["window_ms"] = json!(repeat.window_ms);

@@ -65,6 +65,16 @@ impl Capture {
         })
     }
 
+    /// The gateway's own number: the next one.
+    pub(super) fn judge_own(&mut self, db: &Connection, source: i64, decoded: &Decoded) -> Sql<Judged> {
+        let epoch = match self.present(db, source, &decoded.device, 'o')? {
+            Some(present) => present,
+            None => self.gateway_epoch(db, source, 'o')?,
+        };
+        let position = epoch.last.map_or(1, |last| last + 1);
+        Ok(Judged::At(Spot { epoch, position, mark: None, held: false, gap: None, late: false }))
+    }
+
     pub(super) fn judge_message(
         &mut self,
         db: &Connection,

@@ -247,6 +247,7 @@ impl Capture {
                 self.judge_counted(db, source, decoded, &sample.raw, boot.as_deref(), (*seq, *bits, *ring), now)?
             }
             Position::Message(id) => self.judge_message(db, source, decoded, id, now)?,
+            Position::Own => self.judge_own(db, source, decoded)?,
             Position::Content { content, repeat } => {
                 self.judge_content(db, source, decoded, sample, content, *repeat, now)?
             }
@@ -259,6 +260,10 @@ impl Capture {
             }
             Judged::Bad(reason) => return self.refuse(db, sample, &reason, now),
         };
+        if let Some(memory) = &sample.memory {
+            db.prepare_cached("INSERT OR REPLACE INTO memory(name, bytes) VALUES (?, ?)")?
+                .execute(params![&*memory.name, memory.bytes])?;
+        }
         self.store(db, sample, decoded, spot, now, quality, rows)
     }
 

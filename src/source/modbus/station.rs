@@ -183,6 +183,7 @@ impl Station {
                 raw: bytes_of(words),
                 content: self.decode(before.epoch, taken, words),
                 redelivery: None,
+                memory: None,
             }
         });
         Ok(Some((last, samples.collect())))

@@ -339,6 +339,7 @@ impl<'a> Link<'a> {
             raw: message.payload,
             content,
             redelivery,
+            memory: None,
         }
     }
 
