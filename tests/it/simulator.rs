@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use floorgate::event::Millis;
 use floorgate::lane::{
-    Action, Answer, Class, Config, Exception, Format, Input, Lane, Outcome, Row, RowKey, SavedBatch, Worth,
+    Action, Answer, Class, Config, Exception, Format, Input, Lane, Outcome, Row, RowKey, SavedBatch, WINDOW, Worth,
 };
 
 const SECOND: u64 = 1_000;
@@ -40,7 +40,13 @@ enum Broken {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stored {
     Ready,
-    Waiting { until: Millis, tries: u32, since: Millis },
+    /// A repeat that a person has to judge: it and what is behind it never leave.
+    Held,
+    Waiting {
+        until: Millis,
+        tries: u32,
+        since: Millis,
+    },
     Rejected(Class, bool),
     Done,
 }
@@ -95,6 +101,7 @@ struct World {
     now: u64,
     disk: Disk,
     lane: Lane,
+    window: usize,
     run: u32,
     erp: Erp,
     events: BTreeMap<(u64, u64), Event>,
@@ -135,8 +142,12 @@ impl World {
     fn new(seed: u64, broken: Broken) -> Self {
         let mut rng = fastrand::Rng::with_seed(seed);
         let ordered_batch = broken == Broken::Nothing && rng.bool();
+        // Most days overflow the memory of the lane; some have subjects with most of the rows.
+        let window = *rng.choice([16, 24, 48, WINDOW].iter()).expect("four windows");
+        let subjects = *rng.choice([1_i64, 3, 6, 40].iter()).expect("four numbers");
         let mut world = Self {
-            lane: Lane::new(config(broken, ordered_batch), rng.u64(..)),
+            lane: Lane::new(config(broken, ordered_batch), rng.u64(..)).with_window(window),
+            window,
             broken,
             now: 0,
             disk: Disk { next_batch: 1, ..Disk::default() },
@@ -163,7 +174,9 @@ impl World {
                     if world.rng.u8(0..10) == 0 {
                         world.bad.insert(key);
                     }
-                    Row { key, order: world.rng.i64(0..6), size: world.rng.u32(100..4_000), held: false }
+                    let held = broken == Broken::Nothing && world.rng.u8(0..50) == 0;
+                    let order = world.rng.i64(0..subjects).min(world.rng.i64(0..subjects));
+                    Row { key, order, size: world.rng.u32(100..4_000), held }
                 })
                 .collect();
             world.floor.push_back(rows);
@@ -189,6 +202,10 @@ impl World {
 
     /// One step of the gateway: the actions become durable, or the gateway dies first; then the batches leave.
     fn feed(&mut self, input: Input, fresh: &[Row]) {
+        // Within the transaction: what is loaded in this step sees it.
+        for row in fresh {
+            self.disk.rows.insert(row.key, (*row, if row.held { Stored::Held } else { Stored::Ready }));
+        }
         let mut actions = Vec::new();
         let mut inputs = vec![input];
         while let Some(input) = inputs.pop() {
@@ -207,14 +224,14 @@ impl World {
         }
         if (!fresh.is_empty() && self.rng.u8(0..40) == 0) || self.rng.u16(0..400) == 0 {
             self.crash(); // before the commit: the device sends again
+            for row in fresh {
+                self.disk.rows.remove(&row.key);
+            }
             if !fresh.is_empty() {
                 self.floor.push_front(fresh.to_vec());
                 self.schedule(self.down_until + 1, Event::Arrive);
             }
             return;
-        }
-        for row in fresh {
-            self.disk.rows.insert(row.key, (*row, Stored::Ready));
         }
         let mut leaving = Vec::new();
         for action in actions {
@@ -281,7 +298,7 @@ impl World {
 
     fn restart(&mut self) {
         let config = self.lane.config().clone();
-        self.lane = Lane::new(config, self.rng.u64(..));
+        self.lane = Lane::new(config, self.rng.u64(..)).with_window(self.window);
         let row = |key: &RowKey| self.disk.rows[key].0;
         let batches = self.disk.batches.iter().map(|(batch, (rows, attempt, first_sent))| SavedBatch {
             batch: *batch,
@@ -291,7 +308,7 @@ impl World {
         });
         let exceptions = self.disk.rows.values().filter_map(|(row, stored)| match *stored {
             Stored::Waiting { until, tries, since } => Some((*row, Exception::Waiting { until, tries, since })),
-            Stored::Rejected(..) => Some((*row, Exception::Parked)),
+            Stored::Rejected(..) | Stored::Held => Some((*row, Exception::Parked)),
             Stored::Ready | Stored::Done => None,
         });
         let (batches, exceptions) = (batches.collect(), exceptions.collect());
@@ -426,6 +443,11 @@ impl World {
                     return Err(format!("order: row {} went past a wrong one", key.seq));
                 }
                 Stored::Done => {}
+                Stored::Held if n > 0 => return Err(format!("row {} was held and is posted", key.seq)),
+                Stored::Held => {
+                    parked.insert(row.order);
+                    wrong.insert(row.order);
+                }
                 Stored::Rejected(Class::Validation, _) if bad => {
                     parked.insert(row.order);
                     wrong.insert(row.order);
