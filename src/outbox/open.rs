@@ -126,7 +126,8 @@ pub(super) fn open(dir: &Path, site: &str, synchronous_normal: bool) -> Result<O
     let incarnation = db.query_row("SELECT v FROM meta WHERE k = 'incarnation'", [], |r| r.get(0))?;
     let last_wall = db.query_row(
         "SELECT max(coalesce((SELECT recorded_at FROM event ORDER BY seq DESC LIMIT 1), 0),
-                    coalesce((SELECT at FROM attempt ORDER BY id DESC LIMIT 1), 0))",
+                    coalesce((SELECT at FROM attempt ORDER BY id DESC LIMIT 1), 0),
+                    coalesce((SELECT max(good_at) FROM lane), 0))",
         [],
         |r| r.get(0).map(Millis),
     )?;

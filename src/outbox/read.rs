@@ -5,6 +5,7 @@ use std::path::Path;
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
 
+use crate::lane::Class;
 use crate::outbox::StorageError;
 use crate::outbox::capture::PENDING_BYTES;
 use crate::outbox::open::{DATABASE, disk_bytes, open_read_only};
@@ -172,12 +173,13 @@ pub fn status(dir: &Path, now: i64) -> Result<Status, StorageError> {
 }
 
 fn lanes(db: &Connection) -> Result<Vec<LaneStatus>, rusqlite::Error> {
-    let named: Vec<(i64, LaneStatus)> = all(db, "SELECT id, name, system, rows_out FROM lane ORDER BY id", |r| {
-        Ok((
-            r.get(0)?,
-            LaneStatus { lane: r.get(1)?, system: r.get(2)?, delivered: r.get(3)?, ..LaneStatus::default() },
-        ))
-    })?;
+    let named: Vec<(i64, LaneStatus)> =
+        all(db, "SELECT id, name, system, rows_out, good_at FROM lane ORDER BY id", |r| {
+            let good = |at| LastAnswer { at, status: None, class: Class::Delivered.name().to_owned(), excerpt: None };
+            let last_answer = r.get::<_, Option<i64>>(4)?.map(good);
+            let (lane, system, delivered) = (r.get(1)?, r.get(2)?, r.get(3)?);
+            Ok((r.get(0)?, LaneStatus { lane, system, delivered, last_answer, ..LaneStatus::default() }))
+        })?;
     let mut lanes = Vec::new();
     for (id, mut lane) in named {
         let of_state = |state: i64| {
@@ -203,11 +205,13 @@ fn lanes(db: &Connection) -> Result<Vec<LaneStatus>, rusqlite::Error> {
         let sql = "SELECT recorded_at FROM event WHERE seq = (SELECT min(seq) FROM pending WHERE lane = ?)";
         lane.oldest_at = db.query_row(sql, [id], |r| r.get(0)).ok();
         let sql = "SELECT at, status, class, excerpt FROM attempt WHERE lane = ? ORDER BY id DESC LIMIT 1";
-        lane.last_answer = db
+        let bad = db
             .query_row(sql, [id], |r| {
                 Ok(LastAnswer { at: r.get(0)?, status: r.get(1)?, class: r.get(2)?, excerpt: r.get(3)? })
             })
             .optional()?;
+        lane.last_answer =
+            bad.filter(|bad| lane.last_answer.as_ref().is_none_or(|good| good.at < bad.at)).or(lane.last_answer);
         lanes.push(lane);
     }
     Ok(lanes)

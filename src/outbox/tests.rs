@@ -452,6 +452,61 @@ async fn history_is_trimmed_from_its_oldest_end_and_never_what_is_open() {
     stop(outbox, ended).await;
 }
 
+/// A database of version 1, in the middle of its work: nothing of it is lost or forgotten, and its numbers go on.
+#[tokio::test]
+async fn a_database_of_an_earlier_version_is_taken_over() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (outbox, ended, mut work) = open(config(dir.path()));
+    outbox.capture(vec![counted("1", 1, "a")]).await.expect("there is room");
+    let first = next(&mut work).await;
+    outbox.answered(0, first.batch, all(&first, Class::Delivered)).expect("the writer runs");
+    outbox.capture(vec![counted("1", 2, "b"), counted("1", 3, "c")]).await.expect("there is room");
+    let left = next(&mut work).await;
+    stop(outbox, ended).await;
+    // The same rows as version 1 kept them: one delivered, two in a batch under way.
+    let before = tempfile::tempdir().expect("a temporary directory");
+    let old = before.path().join(open::DATABASE);
+    let db = rusqlite::Connection::open(&old).expect("it opens");
+    db.execute_batch(open::MIGRATIONS[0]).expect("version 1");
+    db.pragma_update(None, "user_version", 1).expect("it writes");
+    db.execute("ATTACH ? AS now", [dir.path().join(open::DATABASE).to_string_lossy()]).expect("it attaches");
+    db.execute_batch(
+        "INSERT INTO meta SELECT k, v FROM now.meta;
+         INSERT INTO name SELECT * FROM now.name;
+         INSERT INTO source SELECT * FROM now.source;
+         INSERT INTO epoch(id, source, text, last, rows_in, bytes_in)
+             SELECT id, source, text, 3, 3, 1000 + (SELECT sum(size) FROM now.pending) FROM now.epoch;
+         INSERT INTO event SELECT * FROM now.event;
+         INSERT INTO lane(id, name, system, rows_out, bytes_out) SELECT id, name, system, 1, 1000 FROM now.lane;
+         INSERT INTO pending SELECT * FROM now.pending;
+         INSERT INTO batch SELECT * FROM now.batch;
+         UPDATE batch SET id = 7;
+         INSERT INTO attempt VALUES (5, 1, 4, 1, 1000, 200, 1, 1, 1, 'delivered', NULL);
+         INSERT INTO done VALUES (1, 1, (SELECT tx FROM pending LIMIT 1), 5, 'delivered', 'GI-1');",
+    )
+    .expect("the rows fit");
+    let pending: i64 = db.query_row("SELECT sum(size) FROM pending", [], |r| r.get(0)).expect("two rows");
+    drop(db);
+
+    let (outbox, ended, mut work) = open(config(before.path()));
+    let status = read::status(before.path(), 0).expect("it reads");
+    let last = status.lanes[0].last_answer.as_ref().map(|a| (a.at, a.class.as_str()));
+    assert_eq!((status.lanes[0].delivered, status.pending_bytes, last), (1, pending, Some((1_000, "delivered"))));
+    let resent = next(&mut work).await;
+    assert_eq!((resent.batch, resent.attempt, &resent.body), (7, 2, &left.body));
+    outbox.answered(0, resent.batch, all(&resent, Class::Delivered)).expect("the writer runs");
+    let again = vec![counted("1", 2, "b"), counted("1", 3, "c"), counted("1", 4, "d")];
+    let placed = [Placed::Duplicate, Placed::Duplicate, Placed::New];
+    assert_eq!(outbox.capture(again).await, Ok(placed.to_vec()), "what was stored is known");
+    assert_eq!(next(&mut work).await.batch, 8, "numbers go on");
+    stop(outbox, ended).await;
+    let db = rusqlite::Connection::open(&old).expect("it opens");
+    let done = db.query_row("SELECT at, batch, attempt, ref FROM done WHERE seq = 1", [], |r| {
+        Ok((r.get::<_, i64>(0)?, r.get::<_, i64>(1)?, r.get::<_, i64>(2)?, r.get::<_, String>(3)?))
+    });
+    assert_eq!(done.expect("one row"), (1_000, 4, 1, "GI-1".to_owned()));
+}
+
 /// A database of a later version is left alone.
 #[test]
 fn a_newer_schema_is_refused() {

@@ -57,7 +57,6 @@ struct Todo {
 
 struct Ended {
     lane: usize,
-    batch: u64,
     flight: Flight,
     answer: Answer,
     cause: Cause,
@@ -81,7 +80,6 @@ pub(super) struct Writer {
     todo: Vec<Todo>,
     /// Batches sent and not answered.
     flying: HashMap<(usize, u64), Flight>,
-    next_attempt: i64,
     /// The oldest settled thing not yet committed.
     lazy_since: Option<Instant>,
     last_commit: Instant,
@@ -110,12 +108,10 @@ impl Writer {
         let now = clock.now();
         let capture =
             Capture::new(&db, config.site.clone(), opened.incarnation, (opened.run, opened.last_wall), &lanes)?;
-        let next_attempt = 1 + db.query_row("SELECT coalesce(max(id), 0) FROM attempt", [], |r| r.get::<_, i64>(0))?;
         let mut states = Vec::new();
         for (route, config) in capture.routes.iter().zip(lanes) {
             let (batches, exceptions) = saved(&db, route)?;
-            // Every answered batch has left an attempt, so no number of one is above theirs; the others are open.
-            let next = batches.iter().map(|open| open.batch + 1).max().unwrap_or(0).max(next_attempt.unsigned_abs());
+            let next = 1 + route.counters.batches.unsigned_abs();
             if !batches.is_empty() {
                 tracing::info!(
                     lane = config.id,
@@ -145,7 +141,6 @@ impl Writer {
             ended: Vec::new(),
             todo: Vec::new(),
             flying: HashMap::new(),
-            next_attempt,
             lazy_since: None,
             last_commit: at,
             last_housekeeping: at,
@@ -224,13 +219,13 @@ impl Writer {
         let good = answer.outcomes.iter().all(|o| o.class.has_effect());
         self.tell_trouble(lane, &answer);
         let cause = Cause {
-            attempt: self.next_attempt,
+            batch,
+            attempt: flight.attempt,
             status: answer.status,
             excerpt: (!good).then(|| answer.excerpt.clone()),
         };
-        self.next_attempt += 1;
         let input = Input::Answered { batch, answer: answer.clone() };
-        self.ended.push(Ended { lane, batch, flight, answer, cause: cause.clone() });
+        self.ended.push(Ended { lane, flight, answer, cause: cause.clone() });
         self.lazy_since.get_or_insert_with(instant);
         self.step(lane, input, &cause)
     }
@@ -365,13 +360,13 @@ impl Writer {
         let now = self.clock.now();
         let quality = self.clock.quality();
         self.db.execute_batch("BEGIN IMMEDIATE")?;
-        let pending_bytes = self.capture.pending_bytes;
+        let counters = self.capture.counters();
         let captured = self.capture_all(waiting, now, quality);
         let (placed, rows) = match captured {
             Ok(captured) => captured,
             Err(e) => {
                 self.db.execute_batch("ROLLBACK").ok(); // SQLite may have rolled back by itself
-                self.capture.undo(pending_bytes);
+                self.capture.undo(&counters);
                 return Err(StorageError::of_capture(e));
             }
         };
@@ -409,11 +404,10 @@ impl Writer {
     /// Writes what the lanes decided; returns the batches that may leave after the commit.
     fn apply_all(&mut self, now: Now) -> Result<Vec<Outgoing>, StorageError> {
         for ended in std::mem::take(&mut self.ended) {
-            let route = &self.capture.routes[ended.lane];
-            attempt(&self.db, route, ended.batch, ended.flight, &ended.answer, &ended.cause, now.wall)?;
+            let route = &mut self.capture.routes[ended.lane];
+            attempt(&self.db, route, ended.flight, &ended.answer, &ended.cause, now.wall)?;
         }
         let mut outgoing = Vec::new();
-        let mut out = vec![(0_i64, 0_i64); self.lanes.len()];
         let mut index = 0;
         // Refusing rows that must not leave makes the lane add to the list.
         while index < self.todo.len() {
@@ -431,6 +425,8 @@ impl Writer {
                 };
                 match freeze(&self.db, &self.capture.site, lane, route, named, rows, now.wall)? {
                     Frozen::Ready(ready) => {
+                        let counters = &mut self.capture.routes[lane].counters;
+                        counters.batches = counters.batches.max(i64::try_from(batch).unwrap_or(i64::MAX));
                         self.flying.insert((lane, batch), flight);
                         outgoing.push(ready);
                     }
@@ -458,18 +454,13 @@ impl Writer {
                 );
             }
             if matches!(action, Action::Settle { .. }) {
-                out[lane].0 += 1;
-                out[lane].1 += bytes;
+                let counters = &mut self.capture.routes[lane].counters;
+                counters.rows_out += 1;
+                counters.bytes_out += bytes;
             }
         }
         self.todo.clear();
         self.tell_stopped();
-        for (route, (rows, bytes)) in self.capture.routes.iter().zip(out).filter(|(_, (rows, _))| *rows > 0) {
-            self.db
-                .prepare_cached("UPDATE lane SET rows_out = rows_out + ?, bytes_out = bytes_out + ? WHERE id = ?")?
-                .execute([rows, bytes, route.id])?;
-            self.capture.pending_bytes -= bytes;
-        }
         Ok(outgoing)
     }
 
@@ -504,7 +495,7 @@ impl Writer {
 
     fn tell_room(&mut self) {
         let limit = i64::try_from(self.config.max_size).unwrap_or(i64::MAX);
-        let pending = self.capture.pending_bytes;
+        let pending = self.capture.pending_bytes();
         let relieved = pending < limit / RELIEVED.1 * RELIEVED.0 && !self.disk_full;
         let full = pending >= limit || self.disk_full;
         self.room.send_if_modified(|room| {
@@ -547,10 +538,10 @@ impl Writer {
         }
         let now = self.clock.now().wall;
         let tx = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let trimmed = trim::bite(&tx, &self.config, self.capture.pending_bytes, &mut self.trimmed_to, now)?;
+        let trimmed = trim::bite(&tx, &self.config, self.capture.pending_bytes(), &mut self.trimmed_to, now)?;
         if trimmed > 0 {
             tx.commit()?;
-            self.capture.forget(&self.db)?;
+            self.capture.forget();
             self.last_housekeeping -= HOUSEKEEPING; // there may be another bite
             tracing::debug!(events = trimmed, "history trimmed");
         }
