@@ -21,6 +21,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use crate::event::Millis;
 use crate::lane::{Answer, Class, Config, Outcome};
 
+/// Without a clock to trust, what was sent before the machine started waits so long for one.
+pub const HOLD_UNSYNCED_MS: u64 = 15 * 60_000;
 /// Rows of one lane in memory.
 pub const WINDOW: usize = 8_192;
 /// Names a row within its lane; rows are in commit order.
@@ -102,6 +104,8 @@ pub enum Input {
         /// Why: [`Class::Corrupt`] or [`Class::Unresolvable`].
         outcome: Outcome,
     },
+    /// The wall clock can be trusted again: what is said of [`Lane::restore`]'s doubt is over.
+    ClockSet,
     /// Time has passed.
     Tick,
 }
@@ -205,6 +209,8 @@ struct Flight {
     first_sent: Millis,
     /// `None`: sent and not answered. Otherwise unknown, and resent then.
     resend_at: Option<Millis>,
+    /// Nobody knows how long ago it was sent; past `resend_at` a person decides.
+    doubtful: bool,
 }
 
 /// One lane's delivery state.
@@ -227,6 +233,8 @@ pub struct Lane {
     aside: HashMap<i64, RowKey>,
     /// Of these, the ones with no row left in memory, by that first row.
     hungry: BTreeSet<(RowKey, i64)>,
+    /// Rows behind `cursor` that have come to their end: the disk may not know yet when it is read.
+    ended: BTreeSet<RowKey>,
     loading: Option<Load>,
     window: usize,
     next_batch: u64,
@@ -254,6 +262,7 @@ impl Lane {
             more: true,
             aside: HashMap::new(),
             hungry: BTreeSet::new(),
+            ended: BTreeSet::new(),
             loading: None,
             window: WINDOW,
             next_batch: 1,
@@ -271,11 +280,15 @@ impl Lane {
     }
 
     /// Takes back what was stored: batches that were `sending` are unknown now, and are resent first.
+    ///
+    /// `booted`: the machine has started then, and its clock can't be trusted, so that nobody knows how long ago the batches
+    /// were sent that left before. They wait for [`Input::ClockSet`], [`HOLD_UNSYNCED_MS`] at most; then a person decides.
     pub fn restore(
         &mut self,
         batches: Vec<SavedBatch>,
         exceptions: Vec<(Row, Exception)>,
         next_batch: u64,
+        booted: Option<Millis>,
         now: Millis,
     ) {
         self.next_batch = next_batch;
@@ -284,7 +297,9 @@ impl Lane {
             for row in saved.rows {
                 self.insert(Slot { row, state: State::Flying, ready_at: now, tries: 0, since: now });
             }
-            let flight = Flight { rows, attempt: saved.attempt, first_sent: saved.first_sent, resend_at: Some(now) };
+            let doubtful = booted.is_some_and(|booted| saved.first_sent <= booted);
+            let resend_at = Some(if doubtful { now.plus(HOLD_UNSYNCED_MS) } else { now });
+            let flight = Flight { rows, attempt: saved.attempt, first_sent: saved.first_sent, resend_at, doubtful };
             self.flights.insert(saved.batch, flight);
         }
         for (row, exception) in exceptions {
@@ -324,6 +339,11 @@ impl Lane {
             Input::Loaded { rows, more } => self.loaded(rows, more, now),
             Input::Answered { batch, answer } => self.answered(batch, &answer, now, &mut actions),
             Input::Unsendable { batch, rows, outcome } => self.unsendable(batch, &rows, &outcome, &mut actions),
+            Input::ClockSet => {
+                for flight in self.flights.values_mut().filter(|flight| flight.doubtful) {
+                    (flight.doubtful, flight.resend_at) = (false, Some(now));
+                }
+            }
             Input::Tick => {}
         }
         // What was read may be of parked subjects only: the next rows wait for a tick, so that other work comes between.
@@ -378,17 +398,22 @@ impl Lane {
         loop {
             let (&batch, flight) = self.flights.iter_mut().find(|(_, f)| f.resend_at.is_some_and(|at| at <= now))?;
             let horizon = self.config.dedup_horizon_ms.saturating_sub(2 * self.config.timeout_ms);
-            if now.since(flight.first_sent) < horizon {
+            if now.since(flight.first_sent) < horizon && !flight.doubtful {
                 flight.attempt += 1;
                 flight.resend_at = None;
                 let (rows, attempt, first_sent) = (flight.rows.clone(), flight.attempt, flight.first_sent);
                 return Some(Action::Send { batch, rows, attempt, first_sent });
             }
-            let rows = flight.rows.clone();
+            let (rows, doubtful) = (flight.rows.clone(), flight.doubtful);
             self.flights.remove(&batch);
             for row in rows {
-                let reason = "it was sent and never answered, and the target may have forgotten its key by now: \
-                              look in the target whether it was posted";
+                let reason = if doubtful {
+                    "it was sent and never answered, and the clock is not set since the machine started, so that \
+                     nobody knows how long ago: look in the target whether it was posted"
+                } else {
+                    "it was sent and never answered, and the target may have forgotten its key by now: look in the \
+                     target whether it was posted"
+                };
                 self.reject(row, Outcome::new(Class::Unresolvable, reason), true, actions);
             }
             actions.push(Action::Close { batch });
@@ -425,7 +450,10 @@ impl Lane {
         }
         let batch = self.next_batch;
         self.next_batch += 1;
-        self.flights.insert(batch, Flight { rows: rows.clone(), attempt: 1, first_sent: now, resend_at: None });
+        self.flights.insert(
+            batch,
+            Flight { rows: rows.clone(), attempt: 1, first_sent: now, resend_at: None, doubtful: false },
+        );
         Some(Action::Send { batch, rows, attempt: 1, first_sent: now })
     }
 }
@@ -463,7 +491,7 @@ mod tests {
         let batch = SavedBatch { batch: 7, rows: vec![row], attempt: 1, first_sent: Millis(9_000) };
         let waited = Exception::Waiting { until: Millis(8_000), tries: 1, since: Millis(7_000) };
         let mut lane = Lane::new(config(), 1);
-        lane.restore(vec![batch], vec![(row, waited)], 8, now);
+        lane.restore(vec![batch], vec![(row, waited)], 8, None, now);
         let sent: Vec<u64> = [Input::Tick, Input::Loaded { rows: vec![row], more: false }, Input::Tick]
             .into_iter()
             .flat_map(|input| lane.step(input, now))

@@ -96,6 +96,7 @@ type CaptureReply = oneshot::Sender<Result<Vec<Placed>, CaptureError>>;
 enum Command {
     Capture { samples: Vec<Sample>, refused: Arc<AtomicBool>, reply: CaptureReply },
     LastSeen { device: Arc<str>, reply: oneshot::Sender<Option<LastSeen>> },
+    Proven { link: Arc<str>, packets: Vec<u16> },
     Memory { name: Arc<str>, reply: oneshot::Sender<Option<Vec<u8>>> },
     SessionLost { link: Arc<str>, reply: oneshot::Sender<()> },
     Answered { lane: usize, batch: u64, answer: Answer },
@@ -180,6 +181,11 @@ impl Outbox {
         let (reply, forgotten) = oneshot::channel();
         self.hand_in(Command::SessionLost { link, reply })?;
         forgotten.await.map_err(|_| CaptureError::Closed)
+    }
+
+    /// The broker has our PUBACKs of these packets: if one of them comes again, it may be another message.
+    pub fn acknowledgements_proven(&self, link: Arc<str>, packets: Vec<u16>) -> Result<(), CaptureError> {
+        self.hand_in(Command::Proven { link, packets })
     }
 
     /// Hands in what came of an attempt.

@@ -85,6 +85,8 @@ pub(super) struct Opened {
     /// Random, made with the database: 16 hex digits.
     pub(super) incarnation: String,
     pub(super) run: i64,
+    /// When the machine had started, if there were runs before that.
+    pub(super) booted: Option<Millis>,
     pub(super) last_wall: Millis,
 }
 
@@ -122,7 +124,6 @@ pub(super) fn open(dir: &Path, site: &str, synchronous_normal: bool) -> Result<O
         return Err(StorageError::OtherSite { stored, configured: site.to_owned() });
     }
     db.execute("UPDATE batch SET unknown = unixepoch() * 1000 WHERE unknown IS NULL", [])?;
-    let run = begin_run(&mut db)?;
     let incarnation = db.query_row("SELECT v FROM meta WHERE k = 'incarnation'", [], |r| r.get(0))?;
     let last_wall = db.query_row(
         "SELECT max(coalesce((SELECT recorded_at FROM event ORDER BY seq DESC LIMIT 1), 0),
@@ -131,7 +132,8 @@ pub(super) fn open(dir: &Path, site: &str, synchronous_normal: bool) -> Result<O
         [],
         |r| r.get(0).map(Millis),
     )?;
-    Ok(Opened { db, lock, incarnation, run, last_wall })
+    let (run, booted) = begin_run(&mut db, last_wall)?;
+    Ok(Opened { db, lock, incarnation, run, booted, last_wall })
 }
 
 /// 1 KiB: see docs/performance.md for the bytes written with 1, 2 and 4 KiB.
@@ -189,15 +191,20 @@ fn migrate(db: &mut Connection, path: &Path) -> Result<(), StorageError> {
     Ok(())
 }
 
-fn begin_run(db: &mut Connection) -> Result<i64, StorageError> {
+/// The number of this run; and when the machine had started, if there were runs before.
+fn begin_run(db: &mut Connection, last_wall: Millis) -> Result<(i64, Option<Millis>), StorageError> {
     let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    db.execute("INSERT INTO run(boot, at) VALUES (?, unixepoch() * 1000)", params![boot.trim()])?;
+    let boot = boot.trim();
+    let before = db.query_row("SELECT EXISTS (SELECT 1 FROM run WHERE boot <> ?)", [boot], |r| r.get::<_, bool>(0))?;
+    let sql = "INSERT INTO run(boot, at) VALUES (?, max(unixepoch() * 1000, ?))";
+    db.execute(sql, params![boot, last_wall.0])?;
     let run = db.last_insert_rowid();
-    // A run that no event refers to any more has nothing to tell.
+    let booted = db.query_row("SELECT min(at) FROM run WHERE boot = ?", [boot], |r| r.get(0).map(Millis))?;
+    // A run that no event refers to any more has nothing to tell, but for the first one after the machine's start.
     let oldest: Option<i64> =
         db.query_row("SELECT run FROM event ORDER BY seq LIMIT 1", [], |r| r.get(0)).optional()?;
-    db.execute("DELETE FROM run WHERE id < ?", [oldest.unwrap_or(run)])?;
-    Ok(run)
+    db.execute("DELETE FROM run WHERE id < ? AND boot <> ?", params![oldest.unwrap_or(run), boot])?;
+    Ok((run, before.then_some(booted)))
 }
 
 /// A new file's name is durable only when its directory is.

@@ -212,6 +212,10 @@ async fn a_true_second_scan_is_two_and_a_redelivery_one() {
     let (outbox, ended, _work) = open(config(dir.path()));
     let again = vec![plain("x", message(1, true)), plain("x", message(2, true)), plain("x", message(3, true))];
     assert_eq!(outbox.capture(again).await, Ok(vec![Placed::Duplicate, Placed::Duplicate, Placed::New]));
+    // The broker is proven to have the first PUBACK: under its packet comes another scan, or a broker that forgot.
+    outbox.acknowledgements_proven("broker".into(), vec![1]).expect("the writer runs");
+    let again = vec![plain("x", message(1, true)), plain("x", message(2, true))];
+    assert_eq!(outbox.capture(again).await, Ok(vec![Placed::Held, Placed::Duplicate]), "never decided silently");
     let lost = Some(Redelivery { link: "broker".into(), session_present: false, packet: 9, dup: true, backlog: false });
     assert_eq!(outbox.capture(vec![plain("x", lost)]).await, Ok(vec![Placed::Held]), "never decided silently");
     // In a new session packet identifiers begin again: what was committed under them before says nothing.

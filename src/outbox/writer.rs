@@ -68,6 +68,8 @@ pub(super) struct Writer {
     dir: PathBuf,
     config: Config,
     clock: Clock,
+    /// The lanes were told that the clock can't be trusted.
+    doubtful: bool,
     capture: Capture,
     lanes: Vec<Lane>,
     out: Vec<mpsc::Sender<Outgoing>>,
@@ -104,7 +106,8 @@ impl Writer {
     ) -> Result<Self, StorageError> {
         let opened = open::open(&config.dir, &config.site, config.synchronous_normal)?;
         let db = opened.db;
-        let mut clock = Clock::new(opened.last_wall);
+        let mut clock = Clock::new(opened.last_wall, opened.booted.is_some());
+        let doubtful = opened.booted.filter(|_| clock.is_doubtful());
         let now = clock.now();
         let capture =
             Capture::new(&db, config.site.clone(), opened.incarnation, (opened.run, opened.last_wall), &lanes)?;
@@ -113,14 +116,24 @@ impl Writer {
             let (batches, exceptions) = saved(&db, route)?;
             let next = 1 + route.counters.batches.unsigned_abs();
             if !batches.is_empty() {
-                tracing::info!(
-                    lane = config.id,
-                    batches = batches.len(),
-                    "batches were under way at the last stop: resending them under their keys"
-                );
+                let batches = batches.len();
+                if doubtful.is_some() {
+                    tracing::warn!(
+                        lane = config.id,
+                        batches,
+                        "batches were under way at the last stop, and the clock is not set since the machine started: they \
+                         wait for it, 15 minutes at most"
+                    );
+                } else {
+                    tracing::info!(
+                        lane = config.id,
+                        batches,
+                        "batches were under way at the last stop: resending them under their keys"
+                    );
+                }
             }
             let mut lane = Lane::new(config, opened.run.unsigned_abs());
-            lane.restore(batches, exceptions, next, now.wall);
+            lane.restore(batches, exceptions, next, doubtful, now.wall);
             states.push(lane);
         }
         tell_orphans(&db, &states)?;
@@ -131,6 +144,7 @@ impl Writer {
             dir: config.dir.clone(),
             config,
             clock,
+            doubtful: doubtful.is_some(),
             capture,
             lanes: states,
             out,
@@ -198,6 +212,7 @@ impl Writer {
                 let found = self.capture.last_seen(&self.db, &device)?;
                 drop(reply.send(found)); // the source may have stopped meanwhile
             }
+            Command::Proven { link, packets } => self.proven(&link, &packets)?,
             Command::Memory { name, reply } => {
                 let found = open::memory(&self.db, &name)?;
                 drop(reply.send(found)); // the source may have stopped meanwhile
@@ -211,6 +226,23 @@ impl Writer {
             Command::Answered { lane, batch, answer } => self.answered(lane, batch, answer)?,
             Command::Stop => self.stopping = true,
         }
+        Ok(())
+    }
+
+    /// Only messages without a number of their own are remembered by packet; most links have none.
+    fn proven(&mut self, link: &str, packets: &[u16]) -> Result<(), StorageError> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM unacked WHERE link = ?)";
+        if !self.db.prepare_cached(sql)?.query_row([link], |r| r.get::<_, bool>(0))? {
+            return Ok(());
+        }
+        let tx = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        {
+            let mut mark = tx.prepare_cached("UPDATE unacked SET proven = 1 WHERE link = ? AND packet = ?")?;
+            for packet in packets {
+                mark.execute(rusqlite::params![link, packet])?;
+            }
+        }
+        tx.commit()?;
         Ok(())
     }
 
@@ -280,6 +312,13 @@ impl Writer {
     fn tick(&mut self) -> Result<(), StorageError> {
         if self.last_housekeeping.elapsed() >= HOUSEKEEPING {
             self.housekeeping()?;
+        }
+        if self.doubtful && !self.clock.is_doubtful() {
+            self.doubtful = false;
+            tracing::info!("the clock is set");
+            for lane in 0..self.lanes.len() {
+                self.step(lane, Input::ClockSet, &Cause::default())?;
+            }
         }
         let now = self.clock.now().wall;
         for lane in 0..self.lanes.len() {

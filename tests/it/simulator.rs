@@ -35,6 +35,8 @@ enum Broken {
     NoParking,
     /// A timeout is taken for "no effect".
     TimeoutIsNo,
+    /// The clock of a machine that was off, and that nobody has set since, is believed.
+    ClockBelieved,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,6 +72,7 @@ enum Event {
     Arrive,
     Effect(Request),
     Answer { run: u32, batch: u64, answer: Answer },
+    ClockSet,
 }
 
 /// The ERP: applies each key once, as long as it remembers it.
@@ -111,6 +114,11 @@ struct World {
     /// What the devices hold, in order, until it is captured.
     floor: VecDeque<Vec<Row>>,
     down_until: u64,
+    /// When the gateway went down last.
+    down_at: u64,
+    /// How far the wall clock is behind: machines without a battery stand still while they are off.
+    lag: u64,
+    booted: Option<Millis>,
     sends: u64,
     /// The first thing seen that may never be.
     wrong: Option<String>,
@@ -159,6 +167,9 @@ impl World {
             outages: Vec::new(),
             floor: VecDeque::new(),
             down_until: 0,
+            down_at: 0,
+            lag: 0,
+            booted: None,
             sends: 0,
             wrong: None,
             rng,
@@ -197,7 +208,7 @@ impl World {
     }
 
     fn wall(&self) -> Millis {
-        Millis(i64::try_from(self.now).expect("a day of milliseconds fits"))
+        Millis(i64::try_from(self.now - self.lag).expect("a day of milliseconds fits"))
     }
 
     /// One step of the gateway: the actions become durable, or the gateway dies first; then the batches leave.
@@ -290,6 +301,7 @@ impl World {
 
     fn crash(&mut self) {
         self.run += 1;
+        self.down_at = self.now;
         self.down_until = self.now + self.rng.u64(SECOND..10 * MINUTE);
         if self.rng.u8(0..20) == 0 {
             self.down_until += 2 * HOUR;
@@ -312,7 +324,15 @@ impl World {
             Stored::Ready | Stored::Done => None,
         });
         let (batches, exceptions) = (batches.collect(), exceptions.collect());
-        self.lane.restore(batches, exceptions, self.disk.next_batch, self.wall());
+        let off = matches!(self.broken, Broken::Nothing | Broken::ClockBelieved) && self.rng.u8(0..6) == 0;
+        if off {
+            self.lag += self.now - self.down_at;
+            let at = self.now + self.rng.u64(0..40 * MINUTE);
+            self.schedule(at, Event::ClockSet);
+            self.booted = Some(self.wall());
+        }
+        let booted = self.booted.filter(|_| self.lag > 0 && self.broken != Broken::ClockBelieved);
+        self.lane.restore(batches, exceptions, self.disk.next_batch, booted, self.wall());
         self.feed(Input::Tick, &[]);
     }
 
@@ -393,8 +413,8 @@ impl World {
         self.feed(Input::Tick, &[]);
         for _ in 0..200_000 {
             let gateway_up = self.now >= self.down_until;
-            let wake =
-                if gateway_up { self.lane.wake_at().map(|at| at.0.unsigned_abs()) } else { Some(self.down_until) };
+            let wake = self.lane.wake_at().map(|at| at.0.unsigned_abs().saturating_add(self.lag));
+            let wake = if gateway_up { wake } else { Some(self.down_until) };
             let event = self.events.keys().next().map(|(at, _)| *at);
             let Some(next) = [wake, event].into_iter().flatten().min() else { return };
             if next > 2 * DAY {
@@ -421,6 +441,12 @@ impl World {
                     self.feed(Input::Answered { batch, answer }, &[]);
                 }
                 Event::Answer { .. } => {} // whoever asked is gone
+                Event::ClockSet => {
+                    self.lag = 0;
+                    if self.now >= self.down_until {
+                        self.feed(Input::ClockSet, &[]);
+                    }
+                }
             }
         }
         panic!("the day never came to rest");
@@ -535,6 +561,11 @@ fn an_unordered_target_declared_ordered_breaks_order() {
 #[test]
 fn without_parking_order_breaks() {
     control(Broken::NoParking, "order");
+}
+
+#[test]
+fn a_clock_that_stood_still_and_is_believed_doubles() {
+    control(Broken::ClockBelieved, "duplicate");
 }
 
 #[test]

@@ -45,7 +45,7 @@ impl Lane {
             }
             match class {
                 Class::Delivered | Class::Duplicate => {
-                    self.remove(row);
+                    self.end(row);
                     actions.push(Action::Settle { row, class, reference: outcome.reference.clone() });
                 }
                 Class::Validation | Class::KeyClash if !refused_whole => {
@@ -147,7 +147,7 @@ impl Lane {
 
     pub(super) fn reject(&mut self, key: RowKey, outcome: Outcome, maybe: bool, actions: &mut Vec<Action>) {
         let Some(slot) = self.rows.get(&key).copied() else { return };
-        self.remove(key);
+        self.end(key);
         self.park(slot.row);
         actions.push(Action::Reject { row: key, outcome, maybe });
     }

@@ -59,9 +59,21 @@ impl Lane {
         self.more = more;
         for row in rows {
             self.cursor = row.key;
-            if !self.rows.contains_key(&row.key) && self.parked.get(&row.order) != Some(&row.key) {
+            if !self.ended.contains(&row.key)
+                && !self.rows.contains_key(&row.key)
+                && self.parked.get(&row.order) != Some(&row.key)
+            {
                 self.insert(slot(row));
             }
+            self.ended = self.ended.split_off(&self.cursor);
+        }
+    }
+
+    /// The row has come to its end, or to a person.
+    pub(super) fn end(&mut self, key: RowKey) {
+        self.remove(key);
+        if key > self.cursor {
+            self.ended.insert(key);
         }
     }
 

@@ -32,7 +32,11 @@ pub(super) enum Incoming {
     /// A message.
     Message(Message),
     /// A PUBACK of ours has left.
-    Acknowledged,
+    Acknowledged(u16),
+    /// A PINGREQ of ours has left, behind all that left before.
+    Asked,
+    /// Its answer: the broker has all that left before it was asked.
+    Answered,
     /// Nothing to act on.
     Other,
 }
@@ -103,13 +107,11 @@ impl Connection {
         match self {
             Self::V4(_, events) => match events.poll().await.map_err(|e| e.to_string())? {
                 rumqttc::Event::Incoming(packet) => Ok(of_v4(packet)),
-                rumqttc::Event::Outgoing(rumqttc::Outgoing::PubAck(_)) => Ok(Incoming::Acknowledged),
-                rumqttc::Event::Outgoing(_) => Ok(Incoming::Other),
+                rumqttc::Event::Outgoing(packet) => Ok(of_outgoing(&packet)),
             },
             Self::V5(_, events) => match events.poll().await.map_err(|e| e.to_string())? {
                 mqtt5::Event::Incoming(packet) => Ok(of_v5(packet)),
-                mqtt5::Event::Outgoing(rumqttc::Outgoing::PubAck(_)) => Ok(Incoming::Acknowledged),
-                mqtt5::Event::Outgoing(_) => Ok(Incoming::Other),
+                mqtt5::Event::Outgoing(packet) => Ok(of_outgoing(&packet)),
             },
         }
     }
@@ -160,6 +162,14 @@ impl Connection {
     }
 }
 
+fn of_outgoing(packet: &rumqttc::Outgoing) -> Incoming {
+    match packet {
+        rumqttc::Outgoing::PubAck(packet) => Incoming::Acknowledged(*packet),
+        rumqttc::Outgoing::PingReq => Incoming::Asked,
+        _ => Incoming::Other,
+    }
+}
+
 fn of_v4(packet: rumqttc::Packet) -> Incoming {
     match packet {
         rumqttc::Packet::ConnAck(ack) => Incoming::Connected { session_present: ack.session_present },
@@ -173,6 +183,7 @@ fn of_v4(packet: rumqttc::Packet) -> Incoming {
             dup: p.dup,
             ack: if p.qos == rumqttc::QoS::AtMostOnce { Ack::None } else { Ack::Packet(p.pkid) },
         }),
+        rumqttc::Packet::PingResp => Incoming::Answered,
         _ => Incoming::Other,
     }
 }
@@ -190,6 +201,7 @@ fn of_v5(packet: v5::v5::Packet) -> Incoming {
             dup: p.dup,
             ack: if p.qos == v5::QoS::AtMostOnce { Ack::None } else { Ack::Packet(p.pkid) },
         }),
+        v5::v5::Packet::PingResp(_) => Incoming::Answered,
         _ => Incoming::Other,
     }
 }

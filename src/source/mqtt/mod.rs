@@ -6,7 +6,7 @@
 
 mod connection;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -152,6 +152,9 @@ struct Link<'a> {
     committed: VecDeque<Ack>,
     /// PUBACKs that wait in the client.
     leaving: usize,
+    /// Packets whose PUBACK has left, and those of them that left before the PINGREQ under way.
+    acked: BTreeSet<u16>,
+    asked: BTreeSet<u16>,
 }
 
 impl<'a> Link<'a> {
@@ -172,6 +175,8 @@ impl<'a> Link<'a> {
             committing: 0,
             committed: VecDeque::new(),
             leaving: 0,
+            acked: BTreeSet::new(),
+            asked: BTreeSet::new(),
         }
     }
 
@@ -282,11 +287,27 @@ impl<'a> Link<'a> {
                 let backlog = self.session_present && self.backlog_until.is_some() && !old;
                 self.still_busy();
                 self.committing += 1;
+                if let Ack::Packet(packet) = message.ack {
+                    self.acked.remove(&packet); // the identifier is another message's now
+                    self.asked.remove(&packet);
+                }
                 self.gathered_acks.push(message.ack);
                 let sample = self.sample(message, backlog);
                 self.gathered.push(sample);
             }
-            Incoming::Acknowledged => {
+            Incoming::Asked => self.asked.append(&mut self.acked),
+            Incoming::Answered => {
+                let packets: Vec<u16> = std::mem::take(&mut self.asked).into_iter().collect();
+                if !packets.is_empty() {
+                    let link = self.config.link.clone();
+                    // Unproven they are taken for open, as they were until now.
+                    if self.outbox.acknowledgements_proven(link, packets).is_err() {
+                        tracing::debug!(link = &*self.config.link, "the outbox had no time for proofs");
+                    }
+                }
+            }
+            Incoming::Acknowledged(packet) => {
+                self.acked.insert(packet);
                 self.leaving = self.leaving.saturating_sub(1);
                 self.still_busy();
                 self.acknowledge()?;
