@@ -101,7 +101,7 @@ impl App {
         }
         let (links, targets) = (sources.len(), lanes.len());
         tracing::info!(site = config.site, gateway = config.gateway, links, targets, "running");
-        notify::ready(&format!("running: site {}, {links} links, {targets} targets", config.site));
+        notify::ready(&format!("running: site {}, links {links}, targets {targets}", config.site));
 
         let mut exit = tokio::select! {
             signal = signals.next() => {
