@@ -5,6 +5,7 @@
 //! a code: starting afresh is the ordinary start path. A stop follows the data: sources, lanes, writer, under a deadline.
 
 mod exit;
+mod notify;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -25,6 +26,8 @@ pub use exit::Exit;
 const SOURCES_STOP: Duration = Duration::from_secs(5);
 /// How long answers of requests in flight are waited for.
 const LANES_STOP: Duration = Duration::from_secs(10);
+/// A stop takes this long at most, the last commits apart: service managers wait longer.
+pub const DRAINED_AFTER: Duration = SOURCES_STOP.saturating_add(LANES_STOP);
 /// Sent to a process that writes beyond its file size limit; the write's own error says enough.
 const SIGXFSZ: i32 = 25;
 
@@ -98,6 +101,7 @@ impl App {
         }
         let (links, targets) = (sources.len(), lanes.len());
         tracing::info!(site = config.site, gateway = config.gateway, links, targets, "running");
+        notify::ready(&format!("running: site {}, links {links}, targets {targets}", config.site));
 
         let mut exit = tokio::select! {
             signal = signals.next() => {
@@ -107,8 +111,10 @@ impl App {
             end = ended.wait() => return storage_ended(end),
             Some(task) = sources.join_next() => unexpected("a source", &task),
             Some(task) = lanes.join_next() => unexpected("a dispatcher", &task),
+            never = notify::beat(&outbox) => match never {},
         };
 
+        notify::stopping();
         stop_sources.cancel();
         if !join_all(&mut sources, SOURCES_STOP).await {
             tracing::warn!(left = sources.len(), "sources did not stop in time: their devices will send again");

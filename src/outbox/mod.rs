@@ -91,6 +91,17 @@ pub struct LastSeen {
     pub position: i64,
 }
 
+/// What the writer says of itself when it is asked whether it moves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pulse {
+    /// Commits since the start.
+    pub commits: u64,
+    /// Bytes of pending events.
+    pub pending_bytes: u64,
+    /// Devices are acknowledged.
+    pub room: bool,
+}
+
 type CaptureReply = oneshot::Sender<Result<Vec<Placed>, CaptureError>>;
 
 enum Command {
@@ -99,6 +110,7 @@ enum Command {
     Proven { link: Arc<str>, packets: Vec<u16> },
     Memory { name: Arc<str>, reply: oneshot::Sender<Option<Vec<u8>>> },
     SessionLost { link: Arc<str>, reply: oneshot::Sender<()> },
+    Pulse { reply: oneshot::Sender<Pulse> },
     Answered { lane: usize, batch: u64, answer: Answer },
     Stop,
 }
@@ -186,6 +198,14 @@ impl Outbox {
     /// The broker has our PUBACKs of these packets: if one of them comes again, it may be another message.
     pub fn acknowledgements_proven(&self, link: Arc<str>, packets: Vec<u16>) -> Result<(), CaptureError> {
         self.hand_in(Command::Proven { link, packets })
+    }
+
+    /// Ready when the writer thread has gone round and nothing that was handed in before waits for a commit: commits
+    /// move. A writer that hangs, in its disk or in itself, never answers.
+    pub async fn pulse(&self) -> Result<Pulse, CaptureError> {
+        let (reply, pulse) = oneshot::channel();
+        self.hand_in(Command::Pulse { reply })?;
+        pulse.await.map_err(|_| CaptureError::Closed)
     }
 
     /// Hands in what came of an attempt.

@@ -130,6 +130,20 @@ async fn what_the_gateway_saw_itself_is_numbered_and_remembered_in_one_commit() 
 }
 
 #[tokio::test]
+async fn a_pulse_comes_after_the_commit_of_what_was_handed_in_before() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (outbox, ended, mut work) = open(Config { preset: Preset::Gentle, ..config(dir.path()) });
+    for n in 1..=50 {
+        let captured = outbox.capture(vec![counted("1", n, "a")]);
+        let pulse = outbox.pulse().await.expect("the writer answers");
+        let captured = tokio::time::timeout(Duration::ZERO, captured).await;
+        assert_eq!(captured, Ok(Ok(vec![Placed::New])), "sample {n} still waits after {pulse:?}");
+    }
+    next(&mut work).await;
+    stop(outbox, ended).await;
+}
+
+#[tokio::test]
 async fn a_captured_event_leaves_at_once_and_settles() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let (outbox, mut ended, mut work) = open(config(dir.path()));

@@ -13,7 +13,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, TransactionBehavior};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::event::{Now, Sample};
 use crate::lane::{self, Action, Answer, Input, Lane, Outgoing, Row};
@@ -21,7 +21,7 @@ use crate::outbox::capture::Capture;
 use crate::outbox::clock::{Clock, instant};
 use crate::outbox::delivery::{Cause, Flight, Frozen, apply, attempt, freeze, load, saved};
 use crate::outbox::open::{self, StorageError};
-use crate::outbox::{CaptureError, CaptureReply, Command, Config, Placed, Preset, trim};
+use crate::outbox::{CaptureError, CaptureReply, Command, Config, Placed, Preset, Pulse, trim};
 
 /// `gentle`: at most one commit in this time.
 const PACE: Duration = Duration::from_millis(20);
@@ -78,6 +78,9 @@ pub(super) struct Writer {
 
     waiting: Vec<Waiting>,
     waiting_samples: usize,
+    /// Whoever asked whether commits move.
+    asked: Vec<oneshot::Sender<Pulse>>,
+    commits: u64,
     ended: Vec<Ended>,
     todo: Vec<Todo>,
     /// Batches sent and not answered.
@@ -152,6 +155,8 @@ impl Writer {
             room,
             waiting: Vec::new(),
             waiting_samples: 0,
+            asked: Vec::new(),
+            commits: 0,
             ended: Vec::new(),
             todo: Vec::new(),
             flying: HashMap::new(),
@@ -173,6 +178,9 @@ impl Writer {
         loop {
             if self.commit_due() {
                 self.commit()?;
+            }
+            if !self.has_work() {
+                self.tell_pulse();
             }
             if self.stopping && self.flying.is_empty() && self.ended.is_empty() && self.todo.is_empty() {
                 return self.close();
@@ -223,6 +231,7 @@ impl Writer {
                     tracing::debug!(link = &*link, "the source stopped meanwhile");
                 }
             }
+            Command::Pulse { reply } => self.asked.push(reply),
             Command::Answered { lane, batch, answer } => self.answered(lane, batch, answer)?,
             Command::Stop => self.stopping = true,
         }
@@ -344,11 +353,20 @@ impl Writer {
         let captures =
             !self.waiting.is_empty() && (self.waiting_samples >= GROUP || self.last_commit.elapsed() >= self.pace());
         let lazy = self.lazy_since.is_some_and(|since| since.elapsed() >= LAZY);
-        captures || lazy || self.wants_to_send() || (self.stopping && self.has_work())
+        let hurry = self.stopping || !self.asked.is_empty();
+        captures || lazy || self.wants_to_send() || (hurry && self.has_work())
     }
 
     fn has_work(&self) -> bool {
         !(self.waiting.is_empty() && self.todo.is_empty() && self.ended.is_empty())
+    }
+
+    fn tell_pulse(&mut self) {
+        let pending_bytes = u64::try_from(self.capture.pending_bytes()).unwrap_or(0);
+        let pulse = Pulse { commits: self.commits, pending_bytes, room: !self.is_full() };
+        for reply in self.asked.drain(..) {
+            drop(reply.send(pulse.clone())); // whoever asked may have lost patience
+        }
     }
 
     fn next_deadline(&mut self) -> Instant {
@@ -415,6 +433,7 @@ impl Writer {
         let outgoing = self.apply_all(now)?;
         self.capture.flush(&self.db)?;
         self.db.execute_batch("COMMIT")?;
+        self.commits += 1;
         self.last_commit = instant();
         self.lazy_since = None;
         self.tell_room();

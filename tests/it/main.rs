@@ -16,5 +16,6 @@ mod oracle;
 mod plc;
 mod powercut;
 mod running;
+mod service;
 mod simulator;
 mod world;
