@@ -12,6 +12,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::event::Millis;
+use crate::source::now;
 
 /// Most links, and most devices, that are noted; what comes after them is not shown.
 const MAX_PARTS: usize = 4096;
@@ -33,6 +34,7 @@ pub struct Gauge(Arc<Mutex<Part>>);
 #[derive(Debug, Default)]
 struct Part {
     state: State,
+    since: Option<Millis>,
     detail: Option<String>,
     seen: Option<Millis>,
     poll: Option<Duration>,
@@ -40,6 +42,9 @@ struct Part {
     errors: BTreeMap<Cause, u64>,
     last: Option<Trouble>,
     missed: u64,
+    session_present: Option<bool>,
+    messages: u64,
+    bad: u64,
 }
 
 /// What a link or device is doing.
@@ -126,6 +131,8 @@ pub struct Status {
     pub link: Option<String>,
     /// What it is doing.
     pub state: State,
+    /// Since when, milliseconds since 1970; `None`: since the start.
+    pub since: Option<Millis>,
     /// More on the state: the address in use, why it is stuck.
     pub detail: Option<String>,
     /// Its last good answer, milliseconds since 1970.
@@ -140,6 +147,12 @@ pub struct Status {
     pub last_error: Option<Trouble>,
     /// Periods of its polls that were left out because it was late.
     pub missed_periods: u64,
+    /// MQTT links: whether the broker had kept the session when this connection was made.
+    pub session_present: Option<bool>,
+    /// Messages that came.
+    pub messages: u64,
+    /// Of these or of what was read, what could not be decoded.
+    pub bad: u64,
 }
 
 /// All links and devices, each in the order of their ids.
@@ -185,6 +198,9 @@ impl Gauge {
     /// It is in this state now, whatever it was before.
     pub fn is(&self, state: State, detail: Option<&str>) {
         let mut part = locked(&self.0);
+        if part.state != state {
+            part.since = Some(now().wall);
+        }
         part.state = state;
         part.detail = detail.map(str::to_owned);
     }
@@ -206,6 +222,19 @@ impl Gauge {
         part.last = Some(Trouble { cause: cause.to_string(), words: words.to_owned(), at });
     }
 
+    /// The broker has kept the session, or has begun a new one.
+    pub fn session(&self, present: bool) {
+        locked(&self.0).session_present = Some(present);
+    }
+
+    /// A message came, and could be read or not.
+    pub fn message(&self, bad: bool, at: Millis) {
+        let mut part = locked(&self.0);
+        part.messages += 1;
+        part.bad += u64::from(bad);
+        part.seen = Some(at);
+    }
+
     /// A whole poll was done in this time.
     pub fn polled(&self, took: Duration) {
         locked(&self.0).poll = Some(took);
@@ -222,6 +251,7 @@ impl Gauge {
             id: id.to_owned(),
             link: link.map(str::to_owned),
             state: part.state,
+            since: part.since,
             detail: part.detail.clone(),
             last_seen: part.seen,
             poll_us: part.poll.map(|poll| u64::try_from(poll.as_micros()).unwrap_or(u64::MAX)),
@@ -229,6 +259,9 @@ impl Gauge {
             errors: part.errors.iter().map(|(cause, count)| (cause.to_string(), *count)).collect(),
             last_error: part.last.clone(),
             missed_periods: part.missed,
+            session_present: part.session_present,
+            messages: part.messages,
+            bad: part.bad,
         }
     }
 }
@@ -247,6 +280,9 @@ mod tests {
         let health = Health::default();
         let (link, device): (Arc<str>, Arc<str>) = ("line-1".into(), "scale-7".into());
         health.link(&link).is(State::Up, Some("10.0.0.7:502"));
+        health.link(&link).session(true);
+        health.link(&link).message(false, Millis(1));
+        health.link(&link).message(true, Millis(2));
         let gauge = health.device(&link, &device);
         gauge.asked();
         gauge.asked();
@@ -255,17 +291,23 @@ mod tests {
         gauge.missed(2);
         gauge.failed(Cause::Exception(2), "reading 2 registers from 7: exception 2", Millis(9));
         health.device(&link, &device).is(State::Quarantined { until: Millis(30_000) }, None);
-        let shown = serde_json::to_value(health.snapshot()).expect("plain data");
+        let mut shown = serde_json::to_value(health.snapshot()).expect("plain data");
+        for part in ["links", "devices"] {
+            let since = shown[part][0]["since"].take();
+            assert!(since.as_i64().is_some_and(|since| since > 1_700_000_000_000), "{since}");
+        }
         let expected = serde_json::json!({
-            "links": [{"id": "line-1", "link": null, "state": "up", "detail": "10.0.0.7:502", "last_seen": null,
-                "poll_us": null, "requests": 0, "errors": {}, "last_error": null, "missed_periods": 0}],
-            "devices": [{"id": "scale-7", "link": "line-1", "state": {"quarantined": {"until": 30_000}}, "detail": null,
+            "links": [{"id": "line-1", "link": null, "state": "up", "since": null, "detail": "10.0.0.7:502", "last_seen": 2,
+                "poll_us": null, "requests": 0, "errors": {}, "last_error": null, "missed_periods": 0,
+                "session_present": true, "messages": 2, "bad": 1}],
+            "devices": [{"id": "scale-7", "link": "line-1", "state": {"quarantined": {"until": 30_000}}, "since": null, "detail": null,
                 "last_seen": 5, "poll_us": 3000, "requests": 2, "errors": {"exception 2": 1},
                 "last_error": {"cause": "exception 2", "words": "reading 2 registers from 7: exception 2", "at": 9},
-                "missed_periods": 2}],
+                "missed_periods": 2, "session_present": null, "messages": 0, "bad": 0}],
         });
         assert_eq!(shown, expected);
-        let read: Snapshot = serde_json::from_value(shown).expect("what was written is read");
+        let written = serde_json::to_string(&health.snapshot()).expect("plain data");
+        let read: Snapshot = serde_json::from_str(&written).expect("what was written is read");
         assert_eq!(read, health.snapshot());
     }
 
