@@ -13,6 +13,7 @@ mod files;
 mod lane;
 mod link;
 mod maps;
+mod modbus;
 mod site;
 mod target;
 #[cfg(test)]

@@ -86,8 +86,10 @@ pub enum Cause {
     Short,
     /// What came is no frame: a wrong checksum, header or length.
     Garbage,
-    /// The connection can't be made, or was closed by the other side.
+    /// The connection can't be made.
     Refused,
+    /// The connection broke, or the other side closed it.
+    Closed,
     /// The device answers with this exception code.
     Exception(u8),
     /// Another device than the one of the configuration answers.
@@ -105,6 +107,7 @@ impl fmt::Display for Cause {
             Self::Short => "short",
             Self::Garbage => "garbage",
             Self::Refused => "refused",
+            Self::Closed => "closed",
             Self::Exception(code) => return write!(f, "exception {code}"),
             Self::WrongDevice => "wrong device",
         })
