@@ -104,12 +104,11 @@ impl App {
         };
         let (stop_sources, stop_lanes) = (CancellationToken::new(), CancellationToken::new());
         let (mut sources, mut lanes) = (JoinSet::new(), JoinSet::new());
-        let health = source::health::Health::default();
         for (target, work) in targets {
             lanes.spawn(dispatch::run(target, work, outbox.clone(), stop_lanes.clone()));
         }
         for link in config.mqtt {
-            sources.spawn(source::mqtt::run(link, health.clone(), outbox.clone(), stop_sources.clone()));
+            sources.spawn(source::mqtt::run(link, outbox.clone(), health.clone(), stop_sources.clone()));
         }
         for link in config.modbus {
             sources.spawn(source::modbus::run(link, outbox.clone(), health.clone(), stop_sources.clone()));

@@ -46,7 +46,8 @@ fn a_running_gateway_tells_how_its_links_and_devices_are() {
         part(&asked(&floor.gateway).1, "links", "broker")["session_present"] == true
     });
     let status = asked(&floor.gateway).1;
-    assert_eq!(part(&status, "links", "broker")["last_error"]["cause"], "refused");
+    let closed = &part(&status, "links", "broker")["errors"]["closed"];
+    assert_eq!(*closed, 1, "{status}");
 }
 
 #[test]

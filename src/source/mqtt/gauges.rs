@@ -24,8 +24,9 @@ impl Gauges {
         self.devices.iter().for_each(|device| device.is(state, None));
     }
 
-    pub(super) fn lost(&self, why: &str) {
-        self.link.failed(Cause::Refused, why, now().wall);
+    /// A connection that stood is gone, or none could be made.
+    pub(super) fn lost(&self, stood: bool, why: &str) {
+        self.link.failed(if stood { Cause::Closed } else { Cause::Refused }, why, now().wall);
         self.all(State::Down, None);
     }
 

@@ -84,7 +84,7 @@ enum End {
 }
 
 /// Runs the link until `stop`.
-pub async fn run(config: Config, health: Health, outbox: Outbox, stop: CancellationToken) {
+pub async fn run(config: Config, outbox: Outbox, health: Health, stop: CancellationToken) {
     let gauges = Gauges::new(&config, &health);
     let mut reconnect = Reconnect::new(config.reconnect);
     let mut dice = fastrand::Rng::new();
@@ -106,7 +106,7 @@ pub async fn run(config: Config, health: Health, outbox: Outbox, stop: Cancellat
                 }
             }
             End::Lost(why) => {
-                gauges.lost(&why);
+                gauges.lost(link.up_since.is_some(), &why);
                 let at = Instant::now();
                 let told = down_since.filter(|_| link.up_since.is_none());
                 if told.is_none_or(|(_, told)| at.duration_since(told) >= REMIND) {
