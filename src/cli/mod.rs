@@ -128,7 +128,8 @@ mod tests {
     fn reference() -> String {
         let mut command = Cli::command().term_width(90).disable_help_subcommand(true);
         command.build();
-        let mut text = "# Command line\n\nWritten from the help texts: `FLOORGATE_RENEW=1 cargo test --lib cli_reference` renews it.\n".to_owned();
+        let mut text = "# Command line\n\nWritten from the help texts: `FLOORGATE_RENEW=1 cargo test --lib cli_reference` renews it.\n\
+                        [support.md](support.md) shows what `status` and `outbox` print, and what to do then.\n".to_owned();
         sections(&mut command, "floorgate", &mut text);
         text
     }

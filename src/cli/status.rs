@@ -172,7 +172,7 @@ impl Outbox {
     fn text(&self, text: &mut String, now: Millis) {
         let oldest = self.oldest_at.map_or_else(String::new, |at| format!(", the oldest {} old", age(at, now)));
         let full = if self.full { "; FULL: devices are not acknowledged" } else { "" };
-        let count = |n: i64, what: &str| if n > 0 { format!("; {n} {what}") } else { String::new() };
+        let count = |n: i64, what: &str| if n > 0 { format!("; {what}: {n}") } else { String::new() };
         let (letters, held) = (count(self.dead_letters, "dead letters"), count(self.held, "held"));
         line(text, &format!("outbox: {} pending{oldest}{full}{letters}{held}", self.pending));
         for Lane { lane, trouble } in &self.lanes {
@@ -215,7 +215,8 @@ fn row(link: &str, device: &str, part: &health::Status, now: Millis) -> [String;
 }
 
 fn note(notes: &mut String, part: &health::Status, now: Millis) {
-    if let Some(detail) = part.detail.as_ref().filter(|_| part.state != State::Up) {
+    let known = part.last_error.as_ref().map(|last| &last.words);
+    if let Some(detail) = part.detail.as_ref().filter(|detail| part.state != State::Up && known != Some(detail)) {
         line(notes, &format!("  {}: {}", part.id, clean(detail)));
     }
     if let Some(last) = &part.last_error {
@@ -320,7 +321,7 @@ mod tests {
           sorter-net: 10.20.0.21:502
           sorter-1: events wait and nothing is committed
           sorter-1: the last error 9 min ago, timeout: reading 4 registers from 100: no answer within 500ms
-        outbox: 17 pending, the oldest 5 min old; FULL: devices are not acknowledged; 2 dead letters
+        outbox: 17 pending, the oldest 5 min old; FULL: devices are not acknowledged; dead letters: 2
           lane outbound: stopped, 2 subjects are parked
         "#);
         let read: serde_json::Value = serde_json::from_str(&print::json(&report)).expect("it is JSON");

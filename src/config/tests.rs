@@ -392,7 +392,7 @@ fn an_unused_link_is_doubtful() {
 #[test]
 fn parts_to_come_are_not_in_this_version() {
     insta::assert_snapshot!(told_with("[control]\nlisten = \"127.0.0.1:8470\"\n"), @r#"
-    gateway.toml:79:1: control: is not in this version (remove it: there is no control API yet)
+    gateway.toml:79:1: control: is not in this version (remove it: there is no HTTP API yet, and the control socket in data_dir needs no key)
     "#);
     insta::assert_snapshot!(told(&[("gzip = false", "rate = { per_second = 20 }")]), @r#"
     gateway.toml:65:8: target[1].rate: is not in this version (remove it)

@@ -112,11 +112,12 @@ pub struct LaneStatus {
 }
 
 impl LaneStatus {
-    /// It has something to send, and the target did not take the last.
+    /// It has something to send, and the last answer spoke against it. Rejected rows are told as dead letters: they keep
+    /// nobody but their own subjects.
     pub fn meets_trouble(&self) -> bool {
-        let good = |last: &LastAnswer| last.class == "delivered" || last.class == "duplicate";
+        let told_elsewhere = ["delivered", "duplicate", "validation", "key_clash"];
         self.ready + self.unknown + self.waiting + self.sending > 0
-            && self.last_answer.as_ref().is_some_and(|last| !good(last))
+            && self.last_answer.as_ref().is_some_and(|last| !told_elsewhere.contains(&last.class.as_str()))
     }
 }
 
