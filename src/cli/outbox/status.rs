@@ -80,7 +80,7 @@ impl Room {
 
 /// Whether a gateway runs on the outbox, and which one.
 #[derive(serde::Serialize)]
-struct Running {
+struct Gateway {
     /// `None`: it can't be told.
     running: Option<bool>,
     pid: Option<u32>,
@@ -89,7 +89,7 @@ struct Running {
     error: Option<String>,
 }
 
-impl Running {
+impl Gateway {
     fn of(gateway: Result<&control::Status, &Unanswered>) -> Self {
         let nothing = Self { running: None, pid: None, since: None, error: None };
         match gateway {
@@ -103,7 +103,7 @@ impl Running {
 #[derive(serde::Serialize)]
 struct Report<'a> {
     data_dir: String,
-    gateway: Running,
+    gateway: Gateway,
     #[serde(flatten)]
     room: Option<Room>,
     /// Lanes that send nothing new: too many subjects are parked.
@@ -121,7 +121,7 @@ impl<'a> Report<'a> {
     ) -> Self {
         Self {
             data_dir: dir.display().to_string(),
-            gateway: Running::of(gateway),
+            gateway: Gateway::of(gateway),
             room: bounds.map(|bounds| Room::of(status, bounds.max_size)),
             stopped: bounds.map(|bounds| stopped(status, bounds)).unwrap_or_default(),
             status,
@@ -133,7 +133,7 @@ impl<'a> Report<'a> {
         let mut text = String::new();
         let newest = status.newest_at.map_or_else(String::new, |at| format!(", the newest {} old", age(at, now)));
         line(&mut text, &format!("outbox in {}: {} events{newest}", self.data_dir, status.events));
-        let Running { running, pid, since, error } = &self.gateway;
+        let Gateway { running, pid, since, error } = &self.gateway;
         match (running, pid, since) {
             (Some(true), Some(pid), Some(since)) => {
                 line(&mut text, &format!("a gateway runs on it: process {pid}, for {}", age(since.0, now)));
