@@ -3,11 +3,12 @@
 //! A Unix socket `control.sock` in the data directory, mode 0600: one JSON request a line, one JSON answer a line, either
 //! `{"ok": …}` or `{"error": "…"}`. It has a thread and a runtime of its own, so that it answers while the sources are
 //! busy, and it reads what others noted: nothing asked here can hold up a commit or a poll. Connections, the length of a
-//! line and the time for one are bounded ([`server`]).
+//! line and the time for one are bounded (`server.rs`).
 //!
 //! A gateway whose socket can't be made runs without it, tries again, and says so: capture does not depend on it.
 //!
-//! A new question is one more variant of [`Request`], and one arm in [`View::answer`].
+//! A new question is one more variant of [`Request`] and one arm in `View::answer`; one with many answers, such as a
+//! live view, takes its arm in `server::converse`, which has the connection in hand.
 
 mod client;
 mod server;
