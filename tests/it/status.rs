@@ -40,6 +40,21 @@ fn a_running_gateway_tells_how_its_links_and_devices_are() {
     let pid = status["gateway"]["pid"].to_string();
     assert!(code == Some(0) && said.contains(&format!("a gateway runs on it: process {pid}")), "{said}");
 
+    // A PLC that answers late is told with the cause, and is up again behind it.
+    let sorter = |status: &Value| part(status, "devices", "sorter-1").clone();
+    assert_eq!((&sorter(&status)["link"], &sorter(&status)["state"]), (&"sorter-net".into(), &"up".into()));
+    assert!(
+        sorter(&status)["requests"].as_u64() > Some(0) && sorter(&status)["poll_us"].as_u64() > Some(0),
+        "{status}"
+    );
+    floor.plc.tell("stall 900 1");
+    wait_for("the late answer", || sorter(&asked(&floor.gateway).1)["last_error"]["cause"] == "late");
+    let seen = sorter(&asked(&floor.gateway).1)["last_seen"].as_i64();
+    wait_for("the PLC to be up again", || {
+        let sorter = sorter(&asked(&floor.gateway).1);
+        sorter["state"] == "up" && sorter["last_seen"].as_i64() > seen
+    });
+
     // The session is kept over a restart of the broker, and the link says so.
     floor.broker.restart();
     wait_for("the session that was kept", || {
