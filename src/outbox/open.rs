@@ -63,7 +63,7 @@ pub enum StorageError {
         configured: String,
     },
     /// No room on the disk for what was to be captured; nothing of it is stored, and nothing is broken.
-    #[error("the disk is full")]
+    #[error("the disk is full: make room on the file system of the data directory")]
     NoRoom,
     /// SQLite failed.
     #[error("the database: {0}")]
@@ -71,6 +71,14 @@ pub enum StorageError {
 }
 
 impl StorageError {
+    /// An error of a start. SQLite calls some of what a full disk does to it an I/O error.
+    pub(super) fn of_start(self, dir: &Path) -> Self {
+        match self {
+            Self::Sql(_) if disk_bytes(dir).is_some_and(is_short) => Self::NoRoom,
+            other => other,
+        }
+    }
+
     /// An error of a transaction that was rolled back before anything of it counted.
     pub(super) fn of_capture(e: rusqlite::Error) -> Self {
         match e.sqlite_error_code() {

@@ -142,10 +142,10 @@ fn told(gateway: &Gateway, what: &str) -> usize {
 const FULL: &str = "the disk is full";
 /// What a capture meets that finds no room in its middle …
 const CAPTURING: &str = "while capturing";
-/// … and what a commit says, of captured events or of settled ones, when it does.
-const COMMITTING: &str = "\"the database: database or disk is full\"";
+/// … and what the gateway says when a commit does, of captured events or of settled ones.
+const COMMITTING: &str = "the storage failed: the process ends";
 /// What a start says that finds none.
-const STARTING: &str = "failed to start: the database: database or disk is full";
+const STARTING: &str = "failed to start: the disk is full";
 /// Bytes that make scans large; the hand scanner's map takes 4,096 in all.
 const LARGE: usize = 3_800;
 
