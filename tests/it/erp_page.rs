@@ -37,6 +37,10 @@ fn the_endpoint_of_the_page_books_each_scan_once() {
     wait_for("all to be booked", || booked() == 170);
     wait_for("all to be settled", || crate::world::Database::read(floor.site.data()).pending.is_empty());
     assert_eq!(booked(), 170, "each once");
+    let outbox = rusqlite::Connection::open(floor.site.data().join("outbox.db")).expect("the outbox opens");
+    let sql = "SELECT count(*) FROM done WHERE how = 'delivered' AND ref LIKE 'GI-%'";
+    let first_time: i64 = outbox.query_row(sql, [], |row| row.get(0)).expect("the outbox can be read");
+    assert!(first_time > 100, "its answers are understood at once, with their references: {first_time} of 170");
     let status = floor.gateway.status();
     assert_eq!(status["dead_letters"], 0, "{status}");
     endpoint.kill();
