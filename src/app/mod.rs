@@ -16,7 +16,10 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
+use crate::control::{self, View};
+use crate::outbox::read::Bounds;
 use crate::outbox::{Ended, Outbox};
+use crate::source::health::Health;
 use crate::target::Http;
 use crate::{dispatch, source};
 
@@ -37,6 +40,9 @@ struct App {
     outbox: Outbox,
     ended: Ended,
     targets: Vec<(Http, mpsc::Receiver<crate::lane::Outgoing>)>,
+    health: Health,
+    /// Listens until the end.
+    control: control::Server,
 }
 
 /// Runs the gateway until it is told to stop.
@@ -76,11 +82,22 @@ impl App {
         }
         let (outbox, ended) = Outbox::open(config.outbox.clone(), config.lanes.clone(), out)
             .map_err(|e| (Exit::Storage, e.to_string()))?;
-        Ok(Self { config, outbox, ended, targets })
+        let health = Health::default();
+        let view = View {
+            site: config.site.clone(),
+            gateway: config.gateway.clone(),
+            since: source::now().wall,
+            bounds: Bounds::of(&config.outbox, &config.lanes),
+            room: outbox.room(),
+            health: health.clone(),
+        };
+        let control = control::Server::start(&config.outbox.dir, view)
+            .map_err(|e| (Exit::Internal, format!("no thread for the control socket: {e}")))?;
+        Ok(Self { config, outbox, ended, targets, health, control })
     }
 
     async fn serve(self) -> Exit {
-        let Self { config, outbox, mut ended, targets } = self;
+        let Self { config, outbox, mut ended, targets, health, control: _control } = self;
         let mut signals = match Signals::new() {
             Ok(signals) => signals,
             Err(e) => {
@@ -94,10 +111,10 @@ impl App {
             lanes.spawn(dispatch::run(target, work, outbox.clone(), stop_lanes.clone()));
         }
         for link in config.mqtt {
-            sources.spawn(source::mqtt::run(link, outbox.clone(), stop_sources.clone()));
+            sources.spawn(source::mqtt::run(link, outbox.clone(), health.clone(), stop_sources.clone()));
         }
         for link in config.modbus {
-            sources.spawn(source::modbus::run(link, outbox.clone(), stop_sources.clone()));
+            sources.spawn(source::modbus::run(link, outbox.clone(), health.clone(), stop_sources.clone()));
         }
         let (links, targets) = (sources.len(), lanes.len());
         tracing::info!(site = config.site, gateway = config.gateway, links, targets, "running");

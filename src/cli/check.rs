@@ -146,7 +146,8 @@ fn summary(config: &Config, checked: &Checked, rate: u32) -> String {
         line(format!("link {}: mqtt {}:{} as {}", link.link, link.host, link.port, link.client_id));
     }
     for link in &config.modbus {
-        line(format!("link {}: modbus-tcp {}", link.link, link.address));
+        let standby = link.standby.as_ref().map(|place| format!(", standby {place}")).unwrap_or_default();
+        line(format!("link {}: {} {}{standby}", link.link, link.place.kind(), link.place));
     }
     for device in &checked.devices {
         line(format!("device {}: {} on {}", device.id, device.map, device.link));

@@ -4,16 +4,15 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::config::bounds::{DAY, HOUR, Ids, SECOND, duration, number, size, span_text};
-use crate::config::{Reading, files};
+use crate::config::{Reading, files, modbus as bus};
 use crate::form::Table;
 use crate::source::{Backoff, modbus, mqtt};
 use crate::tagmap::Protocol;
 
 const MQTT_PORT: u16 = 1883;
-const MODBUS_PORT: u16 = 502;
 /// Longest client id, bytes. MQTT 3.1.1 promises 23; brokers in use take more.
 const MAX_CLIENT_ID: usize = 128;
-const MS: Duration = Duration::from_millis(1);
+pub(super) const MS: Duration = Duration::from_millis(1);
 
 /// A link of the file, whether it could be read or not, so that what refers to it is no second fault.
 pub(super) struct Declared<'d> {
@@ -30,16 +29,18 @@ pub(super) enum Link {
 
 #[derive(Clone, Copy)]
 enum Kind {
-    Known(Protocol),
+    Mqtt,
+    Modbus(bus::Kind),
     Later,
 }
 
+/// Those of this version come first.
 const KINDS: [(&str, Kind); 9] = [
-    ("mqtt", Kind::Known(Protocol::Mqtt)),
-    ("modbus-tcp", Kind::Known(Protocol::Modbus)),
+    ("mqtt", Kind::Mqtt),
+    ("modbus-tcp", Kind::Modbus(bus::Kind::Tcp)),
+    ("modbus-rtu", Kind::Modbus(bus::Kind::Rtu)),
+    ("modbus-rtu-over-tcp", Kind::Modbus(bus::Kind::RtuOverTcp)),
     ("modbus-tls", Kind::Later),
-    ("modbus-rtu", Kind::Later),
-    ("modbus-rtu-over-tcp", Kind::Later),
     ("tcp", Kind::Later),
     ("serial", Kind::Later),
     ("http", Kind::Later),
@@ -49,18 +50,19 @@ const KINDS: [(&str, Kind); 9] = [
 pub(super) fn read_all<'d>(root: &Table<'d>, reading: &Reading, gateway: Option<&str>) -> Vec<Declared<'d>> {
     let mut ids = Ids::default();
     let mut clients = BTreeMap::new();
+    let mut ports = BTreeMap::new();
     let mut links = Vec::new();
     for table in root.tables("link") {
         let id = ids.read(&table);
         let kind = kind(&table);
         let name = id.as_deref().unwrap_or_default();
         let link = match kind {
-            Some(Kind::Known(Protocol::Mqtt)) => {
+            Some(Kind::Mqtt) => {
                 let link = read_mqtt(&table, reading, name, gateway.unwrap_or_default());
                 unique_client(&table, link.as_ref(), &mut clients);
                 link.map(Link::Mqtt)
             }
-            Some(Kind::Known(Protocol::Modbus)) => read_modbus(&table, name).map(Link::Modbus),
+            Some(Kind::Modbus(kind)) => bus::read(&table, reading, name, kind, &mut ports).map(Link::Modbus),
             // The rest of its keys can't be judged: they are asked for, so that they are no unknown keys.
             Some(Kind::Later) | None => {
                 table.all();
@@ -68,8 +70,9 @@ pub(super) fn read_all<'d>(root: &Table<'d>, reading: &Reading, gateway: Option<
             }
         };
         let protocol = match kind {
-            Some(Kind::Known(protocol)) => Some(protocol),
-            _ => None,
+            Some(Kind::Mqtt) => Some(Protocol::Mqtt),
+            Some(Kind::Modbus(_)) => Some(Protocol::Modbus),
+            Some(Kind::Later) | None => None,
         };
         links.extend(id.map(|id| Declared { table, id, protocol, link }));
     }
@@ -81,11 +84,13 @@ fn kind(table: &Table<'_>) -> Option<Kind> {
     let text: String = entry.read()?;
     match KINDS.iter().find(|(word, _)| *word == text) {
         Some((_, Kind::Later)) => {
-            entry.refuse(&format!("\"{text}\" is not in this version"), "this version has \"mqtt\" and \"modbus-tcp\"");
+            let has: Vec<String> = KINDS[..4].iter().map(|(word, _)| format!("\"{word}\"")).collect();
+            entry
+                .refuse(&format!("\"{text}\" is not in this version"), &format!("this version has {}", has.join(", ")));
             Some(Kind::Later)
         }
         Some((_, known)) => Some(*known),
-        None => entry.choice(&KINDS[..2]),
+        None => entry.choice(&KINDS[..4]),
     }
 }
 
@@ -155,7 +160,7 @@ fn mqtt_address(table: &Table<'_>) -> Option<(String, u16)> {
 }
 
 /// `host:port`, `host`, `[::1]:port`; no path, no user.
-fn host_port(text: &str, default: u16) -> Option<(String, u16)> {
+pub(super) fn host_port(text: &str, default: u16) -> Option<(String, u16)> {
     let (host, port) = match text.strip_prefix('[') {
         Some(rest) => {
             let (host, rest) = rest.split_once(']')?;
@@ -208,32 +213,7 @@ fn login(table: &Table<'_>, reading: &Reading) -> Option<Option<(String, String)
     }
 }
 
-fn read_modbus(table: &Table<'_>, id: &str) -> Option<modbus::Config> {
-    let address = modbus_address(table);
-    let connect_timeout = duration(table, "connect_timeout", SECOND * 2, MS * 10..=SECOND * 60);
-    let request_timeout = duration(table, "request_timeout", MS * 500, MS * 10..=SECOND * 60);
-    let reconnect = backoff(table);
-    Some(modbus::Config {
-        link: id.into(),
-        address: address?,
-        connect_timeout,
-        request_timeout,
-        reconnect,
-        devices: Vec::new(),
-    })
-}
-
-fn modbus_address(table: &Table<'_>) -> Option<String> {
-    let entry = table.required_entry("address")?;
-    let text: String = entry.read()?;
-    let Some((host, port)) = host_port(&text, MODBUS_PORT) else {
-        entry.refuse(&format!("\"{text}\" is not the address of a Modbus TCP server"), "write \"host:502\"");
-        return None;
-    };
-    Some(if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") })
-}
-
-fn backoff(table: &Table<'_>) -> Backoff {
+pub(super) fn backoff(table: &Table<'_>) -> Backoff {
     let (min, max, reset_after) = (MS * 500, SECOND * 30, SECOND * 300);
     let Some(table) = table.table("reconnect") else { return Backoff { min, max, reset_after } };
     let made = Backoff {

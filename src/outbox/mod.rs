@@ -148,7 +148,8 @@ impl Outbox {
         let (commands, inbox) = std::sync::mpsc::sync_channel(QUEUE);
         let (room_tx, room) = watch::channel(true);
         let (ended_tx, ended) = oneshot::channel();
-        let mut writer = Writer::open(config, lanes, out, inbox, room_tx)?;
+        let dir = config.dir.clone();
+        let mut writer = Writer::open(config, lanes, out, inbox, room_tx).map_err(|e| e.of_start(&dir))?;
         let thread = std::thread::Builder::new().name("outbox".to_owned()).spawn(move || {
             let result = writer.run();
             drop(writer); // whoever hears of the end may open the directory again

@@ -1,7 +1,8 @@
 //! Opening the database: one gateway a directory, numbered migrations, one run a start.
 
-use std::fs::{File, TryLockError};
-use std::io;
+use std::fs::{DirBuilder, File, OpenOptions, Permissions, TryLockError};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
@@ -10,6 +11,8 @@ use crate::event::Millis;
 
 /// The database's name in the data directory.
 pub(super) const DATABASE: &str = "outbox.db";
+/// Its lock says that a gateway runs.
+const LOCK: &str = "lock";
 /// Set aside so that draining can go on when the disk is full.
 const BALLAST: &str = "ballast";
 const BALLAST_BYTES: u64 = 4 << 20;
@@ -60,7 +63,7 @@ pub enum StorageError {
         configured: String,
     },
     /// No room on the disk for what was to be captured; nothing of it is stored, and nothing is broken.
-    #[error("the disk is full")]
+    #[error("the disk is full: make room on the file system of the data directory")]
     NoRoom,
     /// SQLite failed.
     #[error("the database: {0}")]
@@ -68,6 +71,14 @@ pub enum StorageError {
 }
 
 impl StorageError {
+    /// An error of a start. SQLite calls some of what a full disk does to it an I/O error.
+    pub(super) fn of_start(self, dir: &Path) -> Self {
+        match self {
+            Self::Sql(_) if disk_bytes(dir).is_some_and(is_short) => Self::NoRoom,
+            other => other,
+        }
+    }
+
     /// An error of a transaction that was rolled back before anything of it counted.
     pub(super) fn of_capture(e: rusqlite::Error) -> Self {
         match e.sqlite_error_code() {
@@ -93,8 +104,9 @@ pub(super) struct Opened {
 /// Opens the outbox for its one writer.
 pub(super) fn open(dir: &Path, site: &str, synchronous_normal: bool) -> Result<Opened, StorageError> {
     let shown = dir.display().to_string();
-    std::fs::create_dir_all(dir).map_err(|e| StorageError::Directory(shown.clone(), e))?;
-    let lock = File::create(dir.join("lock")).map_err(|e| StorageError::Directory(shown.clone(), e))?;
+    let directory = |e| StorageError::Directory(shown.clone(), e);
+    DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(dir).map_err(directory)?;
+    let lock = private(&dir.join(LOCK)).map_err(directory)?;
     lock.try_lock().map_err(|e| match e {
         TryLockError::WouldBlock => StorageError::Taken(shown.clone()),
         TryLockError::Error(e) => StorageError::Directory(shown.clone(), e),
@@ -106,6 +118,13 @@ pub(super) fn open(dir: &Path, site: &str, synchronous_normal: bool) -> Result<O
         keep_ballast(dir);
     }
     let path = dir.join(DATABASE);
+    // What SQLite lays beside the database gets the database's mode.
+    for name in [DATABASE.to_owned(), format!("{DATABASE}-wal"), format!("{DATABASE}-shm")] {
+        let path = dir.join(name);
+        if path.exists() || path.ends_with(DATABASE) {
+            private(&path).map_err(directory)?;
+        }
+    }
     let mut db = Connection::open(&path)?;
     db.set_prepared_statement_cache_capacity(64);
     db.pragma_update(None, "page_size", PAGE_SIZE)?;
@@ -116,7 +135,7 @@ pub(super) fn open(dir: &Path, site: &str, synchronous_normal: bool) -> Result<O
     db.pragma_update(None, "cache_size", -CACHE_KIB)?;
     db.pragma_update(None, "temp_store", "MEMORY")?;
     migrate(&mut db, &path)?;
-    sync_dir(dir).map_err(|e| StorageError::Directory(shown, e))?;
+    sync_dir(dir).map_err(directory)?;
 
     db.execute("INSERT OR IGNORE INTO meta(k, v) VALUES ('site', ?)", [site])?;
     let stored: String = db.query_row("SELECT v FROM meta WHERE k = 'site'", [], |r| r.get(0))?;
@@ -135,6 +154,21 @@ pub(super) fn open(dir: &Path, site: &str, synchronous_normal: bool) -> Result<O
     let (run, booted) = begin_run(&mut db, last_wall)?;
     Ok(Opened { db, lock, incarnation, run, booted, last_wall })
 }
+
+/// A file that nobody but the user and its group can read, whatever the umask is and an earlier version has left.
+fn private(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(FILE_MODE).open(path)?;
+    let mode = file.metadata()?.permissions().mode();
+    if mode & !FILE_MODE & 0o777 != 0 {
+        file.set_permissions(Permissions::from_mode(mode & FILE_MODE))?;
+    }
+    Ok(file)
+}
+
+/// Of a data directory that is made.
+const DIRECTORY_MODE: u32 = 0o750;
+/// Of what lies in it: shipments are nobody else's business.
+const FILE_MODE: u32 = 0o640;
 
 /// 1 KiB: see docs/performance.md for the bytes written with 1, 2 and 4 KiB.
 const PAGE_SIZE: i64 = 1_024;
@@ -223,7 +257,7 @@ pub(super) fn keep_ballast(dir: &Path) {
         return;
     }
     let zeros = vec![0; usize::try_from(BALLAST_BYTES).unwrap_or(0)];
-    if let Err(e) = std::fs::write(&path, zeros) {
+    if let Err(e) = private(&path).and_then(|mut file| file.write_all(&zeros)) {
         tracing::warn!(error = %e, "no ballast could be set aside");
     }
 }

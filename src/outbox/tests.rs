@@ -623,3 +623,70 @@ proptest::proptest! {
         });
     }
 }
+
+fn mode(path: &std::path::Path) -> u32 {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::metadata(path).expect("it is there").permissions().mode() & 0o777
+}
+
+#[tokio::test]
+async fn others_can_read_nothing_of_it() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let parent = tempfile::tempdir().expect("a temporary directory");
+    let dir = parent.path().join("data");
+    let (outbox, ended, mut work) = open(config(&dir));
+    assert_eq!(mode(&dir) & !0o750, 0, "{:o}", mode(&dir));
+    assert_eq!(outbox.capture(vec![counted("1", 1, "a")]).await, Ok(vec![Placed::New]));
+    next(&mut work).await;
+    let check = |names: &[&str]| {
+        for name in names {
+            let mode = mode(&dir.join(name));
+            assert_eq!(mode & !0o640, 0, "{name}: {mode:o}");
+        }
+    };
+    check(&["outbox.db", "outbox.db-wal", "outbox.db-shm", "lock"]);
+    stop(outbox, ended).await;
+    // As an earlier version, or a restored copy, may have left them.
+    for name in ["outbox.db", "lock"] {
+        std::fs::set_permissions(dir.join(name), std::fs::Permissions::from_mode(0o666)).expect("our own file");
+    }
+    let (outbox, ended, _work) = open(config(&dir));
+    check(&["outbox.db", "outbox.db-wal", "outbox.db-shm", "lock"]);
+    stop(outbox, ended).await;
+}
+
+#[tokio::test]
+async fn what_waits_for_a_person_is_listed_by_name() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (outbox, ended, mut work) = open(config(dir.path()));
+    let lost = Some(Redelivery { link: "broker".into(), session_present: false, packet: 7, dup: true, backlog: false });
+    let placed = outbox.capture(vec![plain("A", None), plain("A", lost)]).await;
+    assert_eq!(placed, Ok(vec![Placed::New, Placed::Held]));
+    let batch = next(&mut work).await;
+    let bad = || Sample {
+        raw: b"\xff\x00".to_vec(),
+        content: Err(Undecodable { reason: "not JSON".to_owned(), panicked: false }),
+        ..counted("1", 1, "")
+    };
+    assert_eq!(outbox.capture(vec![bad(), bad()]).await, Ok(vec![Placed::Bad; 2]));
+    outbox.answered(batch.lane, batch.batch, all(&batch, Class::Delivered)).expect("the writer runs");
+    stop(outbox, ended).await;
+    let status = read::status(dir.path(), 0).expect("it reads");
+    let held = &status.held_rows[0];
+    assert_eq!(
+        (status.held, held.lane.as_str(), held.kind.as_str(), held.subject.as_str()),
+        (1, "outbound", "scan.item", "A")
+    );
+    assert!(held.reason.contains("second scan") && held.at > 0, "{held:?}");
+    assert_eq!(status.lanes[0].parked, 1);
+    let bounds = |most| read::Bounds { max_size: 1, max_parked: [("outbound".to_owned(), most)].into() };
+    assert_eq!((bounds(0).stop(&status.lanes[0]), bounds(1).stop(&status.lanes[0])), (true, false));
+    assert!(!read::Bounds::default().stop(&status.lanes[0]), "a lane without a bound does not stop");
+
+    let kept = read::bad_input::kept(dir.path(), Some("scanner"), 1).expect("it reads");
+    let [kept] = kept.as_slice() else { panic!("the newest one alone: {kept:?}") };
+    assert_eq!((kept.id, kept.length, kept.reason.as_str(), kept.origin.as_str()), (2, 2, "not JSON", "floor/scan"));
+    assert_eq!(read::bad_input::raw(dir.path(), 1).expect("it reads"), Some(b"\xff\x00".to_vec()));
+    assert_eq!(read::bad_input::raw(dir.path(), 3).expect("it reads"), None);
+    assert_eq!(read::bad_input::kept(dir.path(), Some("other"), 9).expect("it reads"), []);
+}

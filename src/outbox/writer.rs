@@ -390,8 +390,15 @@ impl Writer {
     // ---- the commit
 
     fn commit(&mut self) -> Result<(), StorageError> {
-        let waiting = std::mem::take(&mut self.waiting);
+        // What housekeeping saw may be seconds old, and a COMMIT that finds no room ends the process.
+        if !self.disk_full && open::disk_bytes(&self.dir).is_some_and(open::is_short) {
+            self.disk_is_full("before a commit");
+        }
+        let mut waiting = std::mem::take(&mut self.waiting);
         self.waiting_samples = 0;
+        if self.disk_full {
+            waiting.drain(..).for_each(Waiting::refuse);
+        }
         match self.transaction(&waiting) {
             Ok((placed, outgoing)) => {
                 for (waiting, placed) in waiting.into_iter().zip(placed) {
@@ -402,7 +409,7 @@ impl Writer {
             }
             Err(StorageError::NoRoom) => {
                 // Nothing of it is stored. What is captured stays with the devices; what was settled goes by itself.
-                self.disk_is_full();
+                self.disk_is_full("while capturing");
                 waiting.into_iter().for_each(Waiting::refuse);
                 let (_, outgoing) = self.transaction(&[])?;
                 self.send(outgoing);
@@ -573,9 +580,9 @@ impl Writer {
         });
     }
 
-    fn disk_is_full(&mut self) {
+    fn disk_is_full(&mut self, seen: &str) {
         let freed = open::drop_ballast(&self.dir);
-        tracing::error!(ballast_freed = freed, "the disk is full");
+        tracing::error!(seen, ballast_freed = freed, "the disk is full");
         self.disk_full = true;
         self.tell_room();
     }
@@ -588,7 +595,7 @@ impl Writer {
             open::keep_ballast(&self.dir);
             self.disk_full = false;
         } else if !self.disk_full && open::is_short(disk) {
-            self.disk_is_full();
+            self.disk_is_full("now and then");
         }
         self.tell_room();
         if self.stopping {

@@ -3,6 +3,7 @@
 //! A source reads bytes, has its map decode them, hands the samples to the outbox, and acknowledges to the device only
 //! after the commit. It knows nothing of business.
 
+pub mod health;
 pub mod modbus;
 pub mod mqtt;
 

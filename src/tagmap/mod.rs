@@ -8,6 +8,7 @@ mod fifo;
 #[cfg(test)]
 mod golden;
 mod gs1;
+pub mod points;
 pub mod registers;
 mod topic;
 
@@ -36,6 +37,8 @@ pub struct Map {
     pub topics: Vec<Topic>,
     /// Modbus event FIFOs.
     pub fifos: Vec<Fifo>,
+    /// Modbus tags on a period, and what becomes of them; `None`: the map has none.
+    pub points: Option<points::Points>,
 }
 
 /// What a map's device speaks.
@@ -137,7 +140,7 @@ impl Map {
                     .refuse("is a second count of one device: their numbers would clash", "give it a map and a device");
             }
             let fifos = fifos.iter().filter_map(|t| Fifo::read(t, &context)).collect();
-            Some(Self { name: context.map, title, protocol: protocol?, topics, fifos })
+            Some(Self { name: context.map, title, protocol: protocol?, topics, fifos, points: None })
         })
     }
 }

@@ -5,6 +5,7 @@
 //! room. Nothing is kept over a connection: what was not acknowledged on it is sent again by the broker.
 
 mod connection;
+mod gauges;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::panic::AssertUnwindSafe;
@@ -17,9 +18,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::event::{Redelivery, Sample, Undecodable};
 use crate::outbox::{CaptureError, Intake, Outbox, Placed};
+use crate::source::health::{Health, State};
 use crate::source::{Backoff, Reconnect, now};
 use crate::tagmap::{Map, guarded};
 use connection::{ACKS, Ack, Connection, Incoming, Message};
+use gauges::Gauges;
 
 /// A broker's backlog has been read when nothing came for this long, with nothing left to acknowledge: a broker whose
 /// window is used up is silent too.
@@ -81,18 +84,20 @@ enum End {
 }
 
 /// Runs the link until `stop`.
-pub async fn run(config: Config, outbox: Outbox, stop: CancellationToken) {
+pub async fn run(config: Config, outbox: Outbox, health: Health, stop: CancellationToken) {
+    let gauges = Gauges::new(&config, &health);
     let mut reconnect = Reconnect::new(config.reconnect);
     let mut dice = fastrand::Rng::new();
     let mut down_since: Option<(Instant, Instant)> = None;
     loop {
-        let mut link = Link::new(&config, &outbox);
+        let mut link = Link::new(&config, &gauges, &outbox);
         let end = link.serve(&stop).await;
         let up = link.up_since.map_or(Duration::ZERO, |since| since.elapsed());
         match end {
             End::Stop => return link.connection.leave(LEAVE).await,
             End::Full => {
                 tracing::error!(link = &*config.link, "the outbox is full: left the broker, which holds what comes");
+                gauges.all(State::Down, Some("the outbox is full: left the broker, which holds what comes"));
                 link.connection.leave(LEAVE).await;
                 let mut room = outbox.room();
                 tokio::select! {
@@ -101,6 +106,7 @@ pub async fn run(config: Config, outbox: Outbox, stop: CancellationToken) {
                 }
             }
             End::Lost(why) => {
+                gauges.lost(link.up_since.is_some(), &why);
                 let at = Instant::now();
                 let told = down_since.filter(|_| link.up_since.is_none());
                 if told.is_none_or(|(_, told)| at.duration_since(told) >= REMIND) {
@@ -133,6 +139,7 @@ async fn next_commit(commits: &mut VecDeque<(Commit, Vec<Ack>)>) -> Captured {
 /// One connection with what came on it.
 struct Link<'a> {
     config: &'a Config,
+    gauges: &'a Gauges,
     outbox: &'a Outbox,
     intake: Intake,
     connection: Connection,
@@ -158,10 +165,11 @@ struct Link<'a> {
 }
 
 impl<'a> Link<'a> {
-    fn new(config: &'a Config, outbox: &'a Outbox) -> Self {
+    fn new(config: &'a Config, gauges: &'a Gauges, outbox: &'a Outbox) -> Self {
         let filters = config.devices.iter().flat_map(|(_, map)| &map.topics).map(|topic| topic.filter().to_owned());
         Self {
             config,
+            gauges,
             outbox,
             intake: outbox.intake(),
             connection: Connection::new(config),
@@ -276,6 +284,8 @@ impl<'a> Link<'a> {
                 }
                 self.up_since = Some(Instant::now());
                 self.backlog_until = Some(Instant::now() + QUIET);
+                self.gauges.link.session(self.session_present);
+                self.gauges.all(State::Up, Some(&format!("{}:{}", self.config.host, self.config.port)));
                 tracing::info!(
                     link = &*self.config.link,
                     session_present = self.session_present,
@@ -326,9 +336,10 @@ impl<'a> Link<'a> {
 
     /// Decodes a message; whatever can't be read becomes a sample too, and is kept with its bytes.
     fn sample(&self, mut message: Message, backlog: bool) -> Sample {
-        let wanted = self.config.devices.iter().find_map(|(device, map)| {
+        let devices = self.config.devices.iter().zip(&self.gauges.devices);
+        let wanted = devices.into_iter().find_map(|((device, map), gauge)| {
             let topic = map.topics.iter().find(|topic| topic.matches(&message.topic))?;
-            Some((device, topic))
+            Some((device, gauge, topic))
         });
         let undecodable = |reason: String| Err(Undecodable { reason, panicked: false });
         let length = message.payload.len();
@@ -340,8 +351,10 @@ impl<'a> Link<'a> {
             Some(_) if message.retain => {
                 undecodable("a retained message: it tells of the past, and is ignored".to_owned())
             }
-            Some((_, topic)) => guarded(AssertUnwindSafe(|| topic.decode(&message.topic, &message.payload))),
+            Some((.., topic)) => guarded(AssertUnwindSafe(|| topic.decode(&message.topic, &message.payload))),
         };
+        let at = now();
+        self.gauges.message(wanted.map(|(_, gauge, _)| gauge), content.is_err(), at.wall);
         message.payload.truncate(self.config.max_packet); // also what no map wants: many may wait for one commit
         let redelivery = match message.ack {
             Ack::None => None,
@@ -354,8 +367,8 @@ impl<'a> Link<'a> {
             }),
         };
         Sample {
-            source: wanted.map_or(&self.config.link, |(device, _)| device).clone(),
-            at: now(),
+            source: wanted.map_or(&self.config.link, |(device, ..)| device).clone(),
+            at,
             origin: message.topic.into(),
             raw: message.payload,
             content,

@@ -56,6 +56,12 @@ impl Site {
         self
     }
 
+    /// Messages that the broker's link may have in flight.
+    pub(crate) fn in_flight(mut self, messages: u16) -> Self {
+        self.links = self.links.replace("client_id =", &format!("max_in_flight = {messages}\nclient_id ="));
+        self
+    }
+
     /// The sorter PLC behind `port`.
     pub(crate) fn plc(mut self, port: u16) -> Self {
         write!(
