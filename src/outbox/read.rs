@@ -240,15 +240,16 @@ pub fn status(dir: &Path, now: i64) -> Result<Status, StorageError> {
 }
 
 fn lanes(db: &Connection) -> Result<Vec<LaneStatus>, rusqlite::Error> {
-    let named: Vec<(i64, LaneStatus)> =
-        all(db, "SELECT id, name, system, rows_out, good_at FROM lane ORDER BY id", |r| {
+    let named: Vec<(i64, i64, LaneStatus)> =
+        all(db, "SELECT id, name, system, rows_out, good_at, rows_in FROM lane ORDER BY id", |r| {
             let good = |at| LastAnswer { at, status: None, class: Class::Delivered.name().to_owned(), excerpt: None };
             let last_answer = r.get::<_, Option<i64>>(4)?.map(good);
             let (lane, system, delivered) = (r.get(1)?, r.get(2)?, r.get(3)?);
-            Ok((r.get(0)?, LaneStatus { lane, system, delivered, last_answer, ..LaneStatus::default() }))
+            let pending = r.get::<_, i64>(5)? - delivered;
+            Ok((r.get(0)?, pending, LaneStatus { lane, system, delivered, last_answer, ..LaneStatus::default() }))
         })?;
     let mut lanes = Vec::new();
-    for (id, mut lane) in named {
+    for (id, pending, mut lane) in named {
         let of_state = |state: i64| {
             let sql = "SELECT count(*) FROM pending WHERE lane = ? AND state = ? AND state <> 0";
             db.query_row(sql, params![id, state], |r| r.get::<_, i64>(0))
@@ -264,7 +265,6 @@ fn lanes(db: &Connection) -> Result<Vec<LaneStatus>, rusqlite::Error> {
             let n = rows.iter().filter(|b| **b < 0x80).count() as i64 / 2;
             *(if batch.get(1)? { &mut lane.unknown } else { &mut lane.sending }) += n;
         }
-        let pending: i64 = db.query_row("SELECT count(*) FROM pending WHERE lane = ?", [id], |r| r.get(0))?;
         lane.ready = pending - lane.sending - lane.unknown - lane.waiting - lane.rejected - lane.held;
         // A waiting row that is on its way again counts as what it is now.
         if lane.ready < 0 {

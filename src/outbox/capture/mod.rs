@@ -45,6 +45,7 @@ pub(super) struct Route {
 /// What a lane counts: written once a commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Counters {
+    pub(super) rows_in: i64,
     pub(super) rows_out: i64,
     pub(super) bytes_in: i64,
     pub(super) bytes_out: i64,
@@ -115,14 +116,16 @@ impl Capture {
         let mut routes = Vec::new();
         for config in lanes {
             db.execute("INSERT OR IGNORE INTO lane(name, system) VALUES (?, ?)", [&config.id, &config.system])?;
-            let sql = "SELECT id, system, rows_out, bytes_in, bytes_out, batches, good_at FROM lane WHERE name = ?";
+            let sql =
+                "SELECT id, system, rows_in, rows_out, bytes_in, bytes_out, batches, good_at FROM lane WHERE name = ?";
             let (id, system, counters): (i64, String, Counters) = db.query_row(sql, [&config.id], |r| {
                 let counters = Counters {
-                    rows_out: r.get(2)?,
-                    bytes_in: r.get(3)?,
-                    bytes_out: r.get(4)?,
-                    batches: r.get(5)?,
-                    good_at: r.get(6)?,
+                    rows_in: r.get(2)?,
+                    rows_out: r.get(3)?,
+                    bytes_in: r.get(4)?,
+                    bytes_out: r.get(5)?,
+                    batches: r.get(6)?,
+                    good_at: r.get(7)?,
                 };
                 Ok((r.get(0)?, r.get(1)?, counters))
             })?;
@@ -240,10 +243,10 @@ impl Capture {
     /// Writes the counters that this transaction moved.
     pub(super) fn flush(&mut self, db: &Connection) -> Sql<()> {
         for route in self.routes.iter_mut().filter(|route| route.counters != route.stored) {
-            let Counters { rows_out, bytes_in, bytes_out, batches, good_at } = route.counters;
-            let sql =
-                "UPDATE lane SET rows_out = ?, bytes_in = ?, bytes_out = ?, batches = ?, good_at = ? WHERE id = ?";
-            db.prepare_cached(sql)?.execute(params![rows_out, bytes_in, bytes_out, batches, good_at, route.id])?;
+            let Counters { rows_in, rows_out, bytes_in, bytes_out, batches, good_at } = route.counters;
+            let sql = "UPDATE lane SET rows_in = ?, rows_out = ?, bytes_in = ?, bytes_out = ?, batches = ?, good_at = ? WHERE id = ?";
+            db.prepare_cached(sql)?
+                .execute(params![rows_in, rows_out, bytes_in, bytes_out, batches, good_at, route.id])?;
             route.stored = route.counters;
         }
         Ok(())
@@ -433,6 +436,7 @@ impl Capture {
             let row =
                 Row { key: RowKey { seq, tx }, order, size: u32::try_from(size).unwrap_or(u32::MAX), held: write.held };
             rows.push((lane, row));
+            self.routes[lane].counters.rows_in += 1;
             self.routes[lane].counters.bytes_in += size;
         }
         Ok(())

@@ -3,10 +3,12 @@ CREATE TABLE memory(name TEXT PRIMARY KEY, bytes BLOB NOT NULL) WITHOUT ROWID;
 
 -- What moves with each commit stands in one row a lane. `batches`: the highest number of a batch; `good_at`: when all of an
 -- answer was good last.
+ALTER TABLE lane ADD COLUMN rows_in INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE lane ADD COLUMN bytes_in INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE lane ADD COLUMN batches INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE lane ADD COLUMN good_at INTEGER;
 UPDATE lane SET
+    rows_in = rows_out + (SELECT count(*) FROM pending WHERE pending.lane = lane.id),
     bytes_in = bytes_out + (SELECT coalesce(sum(pending.size), 0) FROM pending WHERE pending.lane = lane.id),
     batches = max((SELECT coalesce(max(batch.id), 0) FROM batch WHERE batch.lane = lane.id),
                   (SELECT coalesce(max(attempt.id), 0) FROM attempt));
