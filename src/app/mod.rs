@@ -96,6 +96,9 @@ impl App {
         for link in config.modbus {
             sources.spawn(source::modbus::run(link, outbox.clone(), stop_sources.clone()));
         }
+        for link in config.sockets {
+            sources.spawn(source::socket::run(link, outbox.clone(), stop_sources.clone()));
+        }
         let (links, targets) = (sources.len(), lanes.len());
         tracing::info!(site = config.site, gateway = config.gateway, links, targets, "running");
 

@@ -8,7 +8,7 @@ use crate::config::bounds::Ids;
 use crate::config::emits::{Emits, emits, topics_meet};
 use crate::config::link::{Declared, Link};
 use crate::form::{Document, Entry, Table, nearest};
-use crate::source::modbus;
+use crate::source::{modbus, socket};
 use crate::tagmap::{Binding, Map, Protocol, text_of};
 
 /// A device as `check` shows it.
@@ -71,6 +71,7 @@ pub(super) fn read_all(
             let fits = bound.as_ref().is_none_or(|bound| fits(entry, bound, &links[link]));
             if let (Some(bound), true) = (bound, fits) {
                 one_reader(&table, &id, link, unit, &bound.name, &mut units);
+                one_device(&table, &id, &links[link]);
                 attach(&mut links[link], &id, unit, bound);
             }
         }
@@ -181,19 +182,17 @@ fn unit_id(table: &Table<'_>, unit: Option<&Entry<'_>>, protocol: Option<Protoco
             table.refuse_key("unit", "is missing", "add the Modbus unit id: `unit = 1`");
             None
         }
-        (Protocol::Mqtt, Some(entry)) => {
-            entry.refuse("means nothing on an MQTT link", "remove it");
+        (protocol, Some(entry)) => {
+            entry.refuse(&format!("means nothing with {protocol}"), "remove it");
             None
         }
-        (Protocol::Mqtt, None) => None,
+        (Protocol::Mqtt | Protocol::Socket, None) => None,
     }
 }
 
 fn fits(entry: &Entry<'_>, map: &Map, link: &Declared<'_>) -> bool {
-    let word = |p| if p == Protocol::Mqtt { "MQTT" } else { "Modbus" };
     let Some(protocol) = link.protocol.filter(|p| *p != map.protocol) else { return true };
-    let message =
-        format!("{} is for {}, the link \"{}\" speaks {}", map.name, word(map.protocol), link.id, word(protocol));
+    let message = format!("{} is for {}, the link \"{}\" is for {protocol}", map.name, map.protocol, link.id);
     entry.refuse(&message, "name a map for that link, or a link for that map");
     false
 }
@@ -219,7 +218,18 @@ fn attach(declared: &mut Declared<'_>, id: &str, unit: Option<u8>, map: Map) {
     match &mut declared.link {
         Some(Link::Mqtt(link)) => link.devices.push((id.into(), map)),
         Some(Link::Modbus(link)) => link.devices.extend(unit.map(|unit| modbus::Device { id: id.into(), unit, map })),
+        Some(Link::Socket(link)) => link.device = link.device.take().or(map.frame.map(|frame| (id.into(), frame))),
         None => {}
+    }
+}
+
+/// A line carries the frames of one device: nothing in them says whose they are.
+fn one_device(table: &Table<'_>, id: &str, link: &Declared<'_>) {
+    if let Some(Link::Socket(socket::Config { device: Some((first, _)), .. })) = &link.link
+        && **first != *id
+    {
+        let message = format!("the link \"{}\" is that of device \"{first}\"", link.id);
+        table.refuse_key("link", &message, "give each device its own link");
     }
 }
 

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::config::bounds::{DAY, HOUR, Ids, SECOND, duration, number, size, span_text};
-use crate::config::{Reading, files};
+use crate::config::{Reading, files, stream, tls};
 use crate::form::Table;
-use crate::source::{Backoff, modbus, mqtt};
+use crate::source::{Backoff, modbus, mqtt, socket};
 use crate::tagmap::Protocol;
 
 const MQTT_PORT: u16 = 1883;
+const MQTTS_PORT: u16 = 8883;
 const MODBUS_PORT: u16 = 502;
 /// Longest client id, bytes. MQTT 3.1.1 promises 23; brokers in use take more.
 const MAX_CLIENT_ID: usize = 128;
@@ -26,22 +27,26 @@ pub(super) struct Declared<'d> {
 pub(super) enum Link {
     Mqtt(mqtt::Config),
     Modbus(modbus::Config),
+    Socket(socket::Config),
 }
 
 #[derive(Clone, Copy)]
 enum Kind {
-    Known(Protocol),
+    Mqtt,
+    Modbus,
+    Tcp,
+    Serial,
     Later,
 }
 
 const KINDS: [(&str, Kind); 9] = [
-    ("mqtt", Kind::Known(Protocol::Mqtt)),
-    ("modbus-tcp", Kind::Known(Protocol::Modbus)),
+    ("mqtt", Kind::Mqtt),
+    ("modbus-tcp", Kind::Modbus),
+    ("tcp", Kind::Tcp),
+    ("serial", Kind::Serial),
     ("modbus-tls", Kind::Later),
     ("modbus-rtu", Kind::Later),
     ("modbus-rtu-over-tcp", Kind::Later),
-    ("tcp", Kind::Later),
-    ("serial", Kind::Later),
     ("http", Kind::Later),
     ("file", Kind::Later),
 ];
@@ -49,18 +54,21 @@ const KINDS: [(&str, Kind); 9] = [
 pub(super) fn read_all<'d>(root: &Table<'d>, reading: &Reading, gateway: Option<&str>) -> Vec<Declared<'d>> {
     let mut ids = Ids::default();
     let mut clients = BTreeMap::new();
+    let mut ports = BTreeMap::new();
     let mut links = Vec::new();
     for table in root.tables("link") {
         let id = ids.read(&table);
         let kind = kind(&table);
         let name = id.as_deref().unwrap_or_default();
         let link = match kind {
-            Some(Kind::Known(Protocol::Mqtt)) => {
+            Some(Kind::Mqtt) => {
                 let link = read_mqtt(&table, reading, name, gateway.unwrap_or_default());
                 unique_client(&table, link.as_ref(), &mut clients);
                 link.map(Link::Mqtt)
             }
-            Some(Kind::Known(Protocol::Modbus)) => read_modbus(&table, name).map(Link::Modbus),
+            Some(Kind::Modbus) => read_modbus(&table, name).map(Link::Modbus),
+            Some(Kind::Tcp) => stream::read_tcp(&table, name).map(Link::Socket),
+            Some(Kind::Serial) => stream::read_serial(&table, reading, name, &mut ports).map(Link::Socket),
             // The rest of its keys can't be judged: they are asked for, so that they are no unknown keys.
             Some(Kind::Later) | None => {
                 table.all();
@@ -68,8 +76,10 @@ pub(super) fn read_all<'d>(root: &Table<'d>, reading: &Reading, gateway: Option<
             }
         };
         let protocol = match kind {
-            Some(Kind::Known(protocol)) => Some(protocol),
-            _ => None,
+            Some(Kind::Mqtt) => Some(Protocol::Mqtt),
+            Some(Kind::Modbus) => Some(Protocol::Modbus),
+            Some(Kind::Tcp | Kind::Serial) => Some(Protocol::Socket),
+            Some(Kind::Later) | None => None,
         };
         links.extend(id.map(|id| Declared { table, id, protocol, link }));
     }
@@ -81,11 +91,14 @@ fn kind(table: &Table<'_>) -> Option<Kind> {
     let text: String = entry.read()?;
     match KINDS.iter().find(|(word, _)| *word == text) {
         Some((_, Kind::Later)) => {
-            entry.refuse(&format!("\"{text}\" is not in this version"), "this version has \"mqtt\" and \"modbus-tcp\"");
+            entry.refuse(
+                &format!("\"{text}\" is not in this version"),
+                "this version has \"mqtt\", \"modbus-tcp\", \"tcp\" and \"serial\"",
+            );
             Some(Kind::Later)
         }
         Some((_, known)) => Some(*known),
-        None => entry.choice(&KINDS[..2]),
+        None => entry.choice(&KINDS[..4]),
     }
 }
 
@@ -110,9 +123,15 @@ fn read_mqtt(table: &Table<'_>, reading: &Reading, id: &str, gateway: &str) -> O
     }
     let client_id = client_id(table, format!("floorgate-{gateway}-{id}"));
     let login = login(table, reading);
-    if table.entry("tls").is_some() {
-        table.refuse_key("tls", "is not in this version", "remove it and use a mqtt:// address");
-    }
+    let secure = address.as_ref().map(|address| address.secure);
+    let tls = match secure {
+        Some(secure) => tls::read(table, reading, secure),
+        None => {
+            table.entry("tls").and_then(|entry| entry.table()).iter().for_each(|tls| drop(tls.all()));
+            None
+        }
+    };
+    let share = share(table, reading);
     let max_in_flight = number(table, "max_in_flight", 512, 1..=u16::MAX);
     let session_expiry = duration(table, "session_expiry", DAY * 7, SECOND * 60..=DAY * 3650);
     let keep_alive = duration(table, "keep_alive", SECOND * 30, SECOND..=HOUR * 18);
@@ -121,11 +140,17 @@ fn read_mqtt(table: &Table<'_>, reading: &Reading, id: &str, gateway: &str) -> O
     }
     let max_packet = size(table, "max_packet", 1 << 20, 1 << 10..=16 << 20);
     let reconnect = backoff(table);
-    let (host, port) = address?;
+    let Address { host, port, secure } = address?;
+    if !secure && !is_loopback(&host) {
+        let message = format!("TLS is off, and {host} is another machine: scans and passwords can be read on the way");
+        reading.warn(table.fault_at("address", &message, "write mqtts://, and tls = { ca_file = \"…\" }"));
+    }
     Some(mqtt::Config {
         link: id.into(),
         host,
         port,
+        tls: tls?,
+        share: share?,
         version: version?,
         client_id: client_id?,
         login: login?,
@@ -138,24 +163,57 @@ fn read_mqtt(table: &Table<'_>, reading: &Reading, id: &str, gateway: &str) -> O
     })
 }
 
-fn mqtt_address(table: &Table<'_>) -> Option<(String, u16)> {
+struct Address {
+    host: String,
+    port: u16,
+    secure: bool,
+}
+
+fn mqtt_address(table: &Table<'_>) -> Option<Address> {
     let entry = table.required_entry("address")?;
     let text: String = entry.read()?;
     let (scheme, rest) = text.split_once("://").unwrap_or(("mqtt", &text));
-    let help = "write \"mqtt://host:1883\"";
-    if ["mqtts", "ssl", "tls", "wss", "ws"].contains(&scheme) {
-        entry.refuse(&format!("{scheme}:// is not in this version"), &format!("{help}: plain TCP inside the site"));
+    let help = "write \"mqtt://host:1883\", or \"mqtts://host:8883\" for TLS";
+    if ["wss", "ws"].contains(&scheme) {
+        entry.refuse(&format!("{scheme}:// is not in this version"), help);
         return None;
     }
-    let parsed = (scheme == "mqtt" || scheme == "tcp").then(|| host_port(rest, MQTT_PORT)).flatten();
+    let secure = match scheme {
+        "mqtt" | "tcp" => Some(false),
+        "mqtts" | "ssl" | "tls" => Some(true),
+        _ => None,
+    };
+    let port = if secure == Some(true) { MQTTS_PORT } else { MQTT_PORT };
+    let parsed = secure.and_then(|secure| host_port(rest, port).map(|(host, port)| Address { host, port, secure }));
     if parsed.is_none() {
         entry.refuse(&format!("\"{text}\" is not the address of a broker"), help);
     }
     parsed
 }
 
+fn is_loopback(host: &str) -> bool {
+    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// `Some(None)`: a session of our own. `None`: a fault was told.
+#[expect(clippy::option_option, reason = "no group and no readable group differ")]
+fn share(table: &Table<'_>, reading: &Reading) -> Option<Option<String>> {
+    let Some(entry) = table.entry("share") else { return Some(None) };
+    let group: String = entry.read()?;
+    if group.is_empty() || group.len() > MAX_CLIENT_ID || group.contains(['/', '+', '#']) {
+        entry.refuse(&format!("\"{group}\" is no name of a group"), "write a word without /, + and #");
+        return None;
+    }
+    reading.warn(entry.fault(
+        "the broker deals the messages of a device out among the group: their order is not kept, and a device that \
+         counts shows gaps where another member got its messages",
+        "leave it out where order or gaps matter; docs/mqtt.md tells what is left of them",
+    ));
+    Some(Some(group))
+}
+
 /// `host:port`, `host`, `[::1]:port`; no path, no user.
-fn host_port(text: &str, default: u16) -> Option<(String, u16)> {
+pub(super) fn host_port(text: &str, default: u16) -> Option<(String, u16)> {
     let (host, port) = match text.strip_prefix('[') {
         Some(rest) => {
             let (host, rest) = rest.split_once(']')?;
@@ -233,7 +291,7 @@ fn modbus_address(table: &Table<'_>) -> Option<String> {
     Some(if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") })
 }
 
-fn backoff(table: &Table<'_>) -> Backoff {
+pub(super) fn backoff(table: &Table<'_>) -> Backoff {
     let (min, max, reset_after) = (MS * 500, SECOND * 30, SECOND * 300);
     let Some(table) = table.table("reconnect") else { return Backoff { min, max, reset_after } };
     let made = Backoff {

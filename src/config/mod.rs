@@ -14,9 +14,11 @@ mod lane;
 mod link;
 mod maps;
 mod site;
+mod stream;
 mod target;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
@@ -43,6 +45,8 @@ pub struct Config {
     pub mqtt: Vec<source::mqtt::Config>,
     /// Modbus links.
     pub modbus: Vec<source::modbus::Config>,
+    /// Scanners on TCP sockets and serial lines.
+    pub sockets: Vec<source::socket::Config>,
     /// Targets; lanes refer to them by index.
     pub targets: Vec<crate::target::Config>,
     /// Lanes.
@@ -169,6 +173,7 @@ fn root_table(root: &Table<'_>, reading: &Reading, devices: &mut Vec<Device>) ->
         gateway: gateway.id,
         mqtt: Vec::new(),
         modbus: Vec::new(),
+        sockets: Vec::new(),
         targets: targets.into_iter().map(|t| Some(t.made?.config)).collect::<Option<_>>()?,
         lanes: lanes?,
     };
@@ -176,6 +181,7 @@ fn root_table(root: &Table<'_>, reading: &Reading, devices: &mut Vec<Device>) ->
         match declared.link? {
             link::Link::Mqtt(link) => config.mqtt.push(link),
             link::Link::Modbus(link) => config.modbus.push(link),
+            link::Link::Socket(link) => config.sockets.push(link),
         }
     }
     Some(config)

@@ -17,7 +17,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::event::{Redelivery, Sample, Undecodable};
 use crate::outbox::{CaptureError, Intake, Outbox, Placed};
-use crate::source::{Backoff, Reconnect, now};
+use crate::source::tls::Tls;
+use crate::source::{Backoff, Reconnect, now, today};
 use crate::tagmap::{Map, guarded};
 use connection::{ACKS, Ack, Connection, Incoming, Message};
 
@@ -32,6 +33,8 @@ const BACKLOG: Duration = Duration::from_mins(1);
 const COMMITS: usize = 32;
 /// While the broker stays away it is told so this often.
 const REMIND: Duration = Duration::from_mins(5);
+/// While connected, certificates are looked at this often.
+const DAY: Duration = Duration::from_hours(24);
 /// For the last PUBACKs and the DISCONNECT.
 const LEAVE: Duration = Duration::from_secs(1);
 
@@ -53,10 +56,14 @@ pub struct Config {
     pub host: String,
     /// TCP port.
     pub port: u16,
+    /// Over TLS.
+    pub tls: Option<Tls>,
     /// Protocol version.
     pub version: Version,
     /// Client id: names the session at the broker.
     pub client_id: String,
+    /// Group of a shared subscription: the broker deals the messages out among its members.
+    pub share: Option<String>,
     /// User and password.
     pub login: Option<(String, String)>,
     /// Messages received and not yet acknowledged.
@@ -86,14 +93,25 @@ pub async fn run(config: Config, outbox: Outbox, stop: CancellationToken) {
     let mut dice = fastrand::Rng::new();
     let mut down_since: Option<(Instant, Instant)> = None;
     loop {
-        let mut link = Link::new(&config, &outbox);
-        let end = link.serve(&stop).await;
-        let up = link.up_since.map_or(Duration::ZERO, |since| since.elapsed());
+        tell_ageing(&config);
+        let (end, up_since) = match Link::new(&config, &outbox) {
+            Ok(mut link) => {
+                let end = link.serve(&stop).await;
+                if !matches!(end, End::Lost(_)) {
+                    if matches!(end, End::Full) {
+                        let link = &*config.link;
+                        tracing::error!(link, "the outbox is full: left the broker, which holds what comes");
+                    }
+                    link.connection.leave(LEAVE).await;
+                }
+                (end, link.up_since)
+            }
+            Err(why) => (End::Lost(why), None),
+        };
+        let up = up_since.map_or(Duration::ZERO, |since| since.elapsed());
         match end {
-            End::Stop => return link.connection.leave(LEAVE).await,
+            End::Stop => return,
             End::Full => {
-                tracing::error!(link = &*config.link, "the outbox is full: left the broker, which holds what comes");
-                link.connection.leave(LEAVE).await;
                 let mut room = outbox.room();
                 tokio::select! {
                     () = stop.cancelled() => return,
@@ -102,7 +120,7 @@ pub async fn run(config: Config, outbox: Outbox, stop: CancellationToken) {
             }
             End::Lost(why) => {
                 let at = Instant::now();
-                let told = down_since.filter(|_| link.up_since.is_none());
+                let told = down_since.filter(|_| up_since.is_none());
                 if told.is_none_or(|(_, told)| at.duration_since(told) >= REMIND) {
                     let (since, _) = told.unwrap_or((at, at));
                     let away_s = at.duration_since(since).as_secs();
@@ -116,6 +134,14 @@ pub async fn run(config: Config, outbox: Outbox, stop: CancellationToken) {
                 }
             }
         }
+    }
+}
+
+/// Certificates that can't be used, or not for long.
+fn tell_ageing(config: &Config) {
+    for (file, why) in config.tls.iter().flat_map(|tls| tls.ageing(today())) {
+        let file = file.display();
+        tracing::warn!(link = &*config.link, %file, why, "renew it: the file is read again for each connection");
     }
 }
 
@@ -152,16 +178,23 @@ struct Link<'a> {
     committed: VecDeque<Ack>,
     /// PUBACKs that wait in the client.
     leaving: usize,
+    /// A connection may stand for longer than its certificates.
+    look_at_certificates: Instant,
 }
 
 impl<'a> Link<'a> {
-    fn new(config: &'a Config, outbox: &'a Outbox) -> Self {
-        let filters = config.devices.iter().flat_map(|(_, map)| &map.topics).map(|topic| topic.filter().to_owned());
-        Self {
+    /// `Err`: why no connection can be tried.
+    fn new(config: &'a Config, outbox: &'a Outbox) -> Result<Self, String> {
+        let topics = config.devices.iter().flat_map(|(_, map)| &map.topics);
+        let filters = topics.map(|topic| match &config.share {
+            Some(group) => format!("$share/{group}/{}", topic.filter()),
+            None => topic.filter().to_owned(),
+        });
+        Ok(Self {
             config,
             outbox,
             intake: outbox.intake(),
-            connection: Connection::new(config),
+            connection: Connection::new(config)?,
             filters: filters.collect(),
             up_since: None,
             session_present: false,
@@ -172,7 +205,8 @@ impl<'a> Link<'a> {
             committing: 0,
             committed: VecDeque::new(),
             leaving: 0,
-        }
+            look_at_certificates: Instant::now() + DAY,
+        })
     }
 
     async fn serve(&mut self, stop: &CancellationToken) -> End {
@@ -222,6 +256,10 @@ impl<'a> Link<'a> {
                     if let Err(why) = taken {
                         return End::Lost(why);
                     }
+                }
+                () = tokio::time::sleep_until(self.look_at_certificates) => {
+                    self.look_at_certificates += DAY;
+                    tell_ageing(self.config);
                 }
                 () = tokio::time::sleep_until(quiet_at.unwrap_or_else(Instant::now)), if quiet_at.is_some() => {
                     self.backlog_until = None;
