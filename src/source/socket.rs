@@ -127,7 +127,7 @@ pub async fn run(config: Config, outbox: Outbox, stop: CancellationToken) {
 struct Away {
     link: Arc<str>,
     place: String,
-    told: Option<Instant>,
+    told: Option<(Instant, String)>,
 }
 
 impl Away {
@@ -137,9 +137,9 @@ impl Away {
     }
 
     fn tell(&mut self, why: &str) {
-        if self.told.is_none_or(|told| told.elapsed() >= REMIND) {
+        if self.told.as_ref().is_none_or(|(told, before)| told.elapsed() >= REMIND || before != why) {
             tracing::warn!(link = &*self.link, place = self.place, why, "no connection to the scanner: trying again");
-            self.told = Some(Instant::now());
+            self.told = Some((Instant::now(), why.to_owned()));
         }
     }
 }
@@ -182,7 +182,14 @@ impl Link {
                 self.only(stream, stop).await
             }
             Place::Serial(serial) => {
-                let port = match serial.open() {
+                let opened = serial.open().and_then(|port| {
+                    if self.frame.ack().is_some() {
+                        // Sent before anyone listened, perhaps several times: answering each would confirm what comes next.
+                        port.discard_input_buffer()?;
+                    }
+                    Ok(port)
+                });
+                let port = match opened {
                     Ok(port) => port,
                     Err(e) => return Some((false, e.to_string())),
                 };

@@ -17,4 +17,6 @@ mod plc;
 mod powercut;
 mod running;
 mod simulator;
+mod sockets;
+mod tls;
 mod world;

@@ -80,18 +80,17 @@ impl Connection {
 
     /// The next thing the broker says; an error ends the connection.
     pub(super) async fn next(&mut self) -> Result<Incoming, String> {
-        let (tls, host) = (&self.tls, &self.host);
-        let words = |error: &(dyn Error + 'static)| {
-            let explained = tls.as_ref().and_then(|tls| tls.explain(error, host, today()));
-            explained.unwrap_or_else(|| error.to_string())
+        let (tls, host) = (self.tls.as_ref(), &self.host);
+        let words = |cause: &(dyn Error + 'static), text: String| {
+            tls.and_then(|tls| tls.explain(cause, host, today())).unwrap_or(text)
         };
         match &mut self.client {
-            Client::V4(_, events) => match events.poll().await.map_err(|e| words(&e))? {
+            Client::V4(_, events) => match events.poll().await.map_err(|e| words(&e, e.to_string()))? {
                 rumqttc::Event::Incoming(packet) => Ok(of_v4(packet)),
                 rumqttc::Event::Outgoing(rumqttc::Outgoing::PubAck(_)) => Ok(Incoming::Acknowledged),
                 rumqttc::Event::Outgoing(_) => Ok(Incoming::Other),
             },
-            Client::V5(_, events) => match events.poll().await.map_err(|e| words(&e))? {
+            Client::V5(_, events) => match events.poll().await.map_err(|e| words(cause_of(&e), e.to_string()))? {
                 mqtt5::Event::Incoming(packet) => Ok(of_v5(packet)),
                 mqtt5::Event::Outgoing(rumqttc::Outgoing::PubAck(_)) => Ok(Incoming::Acknowledged),
                 mqtt5::Event::Outgoing(_) => Ok(Incoming::Other),
@@ -184,6 +183,14 @@ impl Client {
                 Self::V5(client, Box::new(events))
             }
         }
+    }
+}
+
+/// The cause of an error that the client does not tell as such.
+fn cause_of(error: &mqtt5::ConnectionError) -> &(dyn Error + 'static) {
+    match error {
+        mqtt5::ConnectionError::MqttState(mqtt5::StateError::Deserialization(cause)) => cause,
+        other => other,
     }
 }
 

@@ -91,9 +91,13 @@ enum End {
 pub async fn run(config: Config, outbox: Outbox, stop: CancellationToken) {
     let mut reconnect = Reconnect::new(config.reconnect);
     let mut dice = fastrand::Rng::new();
-    let mut down_since: Option<(Instant, Instant)> = None;
+    let mut down_since: Option<(Instant, Instant, String)> = None;
+    let mut look_at_certificates = Instant::now();
     loop {
-        tell_ageing(&config);
+        if Instant::now() >= look_at_certificates {
+            tell_ageing(&config);
+            look_at_certificates = Instant::now() + DAY;
+        }
         let (end, up_since) = match Link::new(&config, &outbox) {
             Ok(mut link) => {
                 let end = link.serve(&stop).await;
@@ -120,13 +124,16 @@ pub async fn run(config: Config, outbox: Outbox, stop: CancellationToken) {
             }
             End::Lost(why) => {
                 let at = Instant::now();
-                let told = down_since.filter(|_| up_since.is_none());
-                if told.is_none_or(|(_, told)| at.duration_since(told) >= REMIND) {
-                    let (since, _) = told.unwrap_or((at, at));
+                let told = down_since.take().filter(|_| up_since.is_none());
+                let since = told.as_ref().map_or(at, |(since, ..)| *since);
+                let is_known =
+                    told.as_ref().is_some_and(|(_, told, before)| *before == why && at.duration_since(*told) < REMIND);
+                if !is_known {
                     let away_s = at.duration_since(since).as_secs();
                     tracing::warn!(link = &*config.link, why, away_s, "no connection to the broker: trying again");
-                    down_since = Some((since, at));
                 }
+                let told_at = told.filter(|_| is_known).map_or(at, |(_, told, _)| told);
+                down_since = Some((since, told_at, why));
                 let wait = reconnect.wait(up, dice.f64());
                 tokio::select! {
                     () = stop.cancelled() => return,

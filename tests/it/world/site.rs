@@ -46,6 +46,12 @@ impl Site {
         self
     }
 
+    /// Links and devices as they stand in the file.
+    pub(crate) fn links(mut self, text: &str) -> Self {
+        self.links.push_str(text);
+        self
+    }
+
     /// The sorter PLC behind `port`.
     pub(crate) fn plc(mut self, port: u16) -> Self {
         write!(
@@ -80,6 +86,13 @@ impl Site {
     pub(crate) fn data_at(mut self, data: &Path) -> Self {
         data.clone_into(&mut self.data);
         self
+    }
+
+    /// A map of the site's own, beside its configuration.
+    pub(crate) fn map(&self, folder: &str, text: &str) {
+        let folder = self.dir().join("devices").join(folder);
+        fs::create_dir_all(&folder).expect("a folder");
+        fs::write(folder.join("map.toml"), text).expect("a map");
     }
 
     pub(crate) fn dir(&self) -> &Path {
