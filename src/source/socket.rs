@@ -407,3 +407,6 @@ fn alive(stream: TcpStream) -> io::Result<TcpStream> {
     sockopt::set_tcp_keepintvl(&stream, PROBES.1)?;
     Ok(stream)
 }
+
+#[cfg(test)]
+mod tests;
