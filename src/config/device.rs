@@ -8,7 +8,7 @@ use crate::config::bounds::Ids;
 use crate::config::emits::{Emits, emits, topics_meet};
 use crate::config::link::{Declared, Link};
 use crate::form::{Document, Entry, Table, nearest};
-use crate::source::{modbus, socket};
+use crate::source::modbus;
 use crate::tagmap::{Binding, Map, Protocol, text_of};
 
 /// A device as `check` shows it.
@@ -225,7 +225,8 @@ fn attach(declared: &mut Declared<'_>, id: &str, unit: Option<u8>, map: Map) {
 
 /// A line carries the frames of one device: nothing in them says whose they are.
 fn one_device(table: &Table<'_>, id: &str, link: &Declared<'_>) {
-    if let Some(Link::Socket(socket::Config { device: Some((first, _)), .. })) = &link.link
+    if let Some(Link::Socket(socket)) = &link.link
+        && let Some((first, _)) = &socket.device
         && **first != *id
     {
         let message = format!("the link \"{}\" is that of device \"{first}\"", link.id);

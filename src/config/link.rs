@@ -27,7 +27,7 @@ pub(super) struct Declared<'d> {
 pub(super) enum Link {
     Mqtt(mqtt::Config),
     Modbus(modbus::Config),
-    Socket(socket::Config),
+    Socket(Box<socket::Config>),
 }
 
 #[derive(Clone, Copy)]
@@ -67,8 +67,10 @@ pub(super) fn read_all<'d>(root: &Table<'d>, reading: &Reading, gateway: Option<
                 link.map(Link::Mqtt)
             }
             Some(Kind::Modbus) => read_modbus(&table, name).map(Link::Modbus),
-            Some(Kind::Tcp) => stream::read_tcp(&table, name).map(Link::Socket),
-            Some(Kind::Serial) => stream::read_serial(&table, reading, name, &mut ports).map(Link::Socket),
+            Some(Kind::Tcp) => stream::read_tcp(&table, name).map(Box::new).map(Link::Socket),
+            Some(Kind::Serial) => {
+                stream::read_serial(&table, reading, name, &mut ports).map(Box::new).map(Link::Socket)
+            }
             // The rest of its keys can't be judged: they are asked for, so that they are no unknown keys.
             Some(Kind::Later) | None => {
                 table.all();
@@ -123,14 +125,7 @@ fn read_mqtt(table: &Table<'_>, reading: &Reading, id: &str, gateway: &str) -> O
     }
     let client_id = client_id(table, format!("floorgate-{gateway}-{id}"));
     let login = login(table, reading);
-    let secure = address.as_ref().map(|address| address.secure);
-    let tls = match secure {
-        Some(secure) => tls::read(table, reading, secure),
-        None => {
-            table.entry("tls").and_then(|entry| entry.table()).iter().for_each(|tls| drop(tls.all()));
-            None
-        }
-    };
+    let tls = tls::read(table, reading, address.as_ref().map(|address| address.secure));
     let share = share(table, reading);
     let max_in_flight = number(table, "max_in_flight", 512, 1..=u16::MAX);
     let session_expiry = duration(table, "session_expiry", DAY * 7, SECOND * 60..=DAY * 3650);

@@ -181,7 +181,7 @@ fn root_table(root: &Table<'_>, reading: &Reading, devices: &mut Vec<Device>) ->
         match declared.link? {
             link::Link::Mqtt(link) => config.mqtt.push(link),
             link::Link::Modbus(link) => config.modbus.push(link),
-            link::Link::Socket(link) => config.sockets.push(link),
+            link::Link::Socket(link) => config.sockets.push(*link),
         }
     }
     Some(config)

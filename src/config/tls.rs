@@ -15,9 +15,13 @@ use crate::source::today;
 /// Certificates are renewed by people, who have other things to do.
 const WARN_BEFORE: Duration = Duration::from_hours(30 * 24);
 
-/// `Some(None)`: not over TLS. `None`: a fault was told.
+/// `secure`: what the address says, if it could be read. `Some(None)`: not over TLS. `None`: a fault was told.
 #[expect(clippy::option_option, reason = "no TLS and no readable TLS differ")]
-pub(super) fn read(link: &Table<'_>, reading: &Reading, secure: bool) -> Option<Option<Tls>> {
+pub(super) fn read(link: &Table<'_>, reading: &Reading, secure: Option<bool>) -> Option<Option<Tls>> {
+    let Some(secure) = secure else {
+        link.table("tls").iter().for_each(|table| drop(table.all()));
+        return None;
+    };
     if !secure {
         let Some(table) = link.table("tls") else { return Some(None) };
         table.all();

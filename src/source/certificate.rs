@@ -70,7 +70,7 @@ impl<'d> Der<'d> {
             _ => std::str::from_utf8(self.one(GENERALIZED_TIME)?).ok()?.to_owned(),
         };
         let civil = DateTime::strptime("%Y%m%d%H%M%SZ", text).ok()?;
-        Some(TimeZone::UTC.to_timestamp(civil).ok()?)
+        TimeZone::UTC.to_timestamp(civil).ok()
     }
 }
 

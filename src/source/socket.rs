@@ -102,13 +102,13 @@ pub async fn run(config: Config, outbox: Outbox, stop: CancellationToken) {
     let acknowledges = frame.ack().is_some();
     let mut link = Link {
         outbox,
-        link: config.link,
+        id: config.link,
         device,
         doubt: if acknowledges { Doubt::MayRepeat } else { Doubt::None },
         frame,
         acknowledged: None,
     };
-    let mut away = Away { link: Arc::clone(&link.link), place: config.place.to_string(), told: None };
+    let mut away = Away { link: Arc::clone(&link.id), place: config.place.to_string(), told: None };
     let mut reconnect = Reconnect::new(config.reconnect);
     loop {
         let begun = Instant::now();
@@ -147,7 +147,7 @@ impl Away {
 /// The device, and what is known of it over its connections.
 struct Link {
     outbox: Outbox,
-    link: Arc<str>,
+    id: Arc<str>,
     device: Arc<str>,
     frame: Frame,
     doubt: Doubt,
@@ -203,22 +203,20 @@ impl Link {
                 };
                 let mut next = None;
                 loop {
-                    let stream = match next.take() {
-                        Some(stream) => stream,
-                        None => tokio::select! {
+                    let stream = if let Some(stream) = next.take() {
+                        stream
+                    } else {
+                        tokio::select! {
                             () = stop.cancelled() => return None,
                             stream = accept(&listener) => stream,
-                        },
+                        }
                     };
                     away.back();
                     match self.serve(stream, accept(&listener), stop).await {
                         End::Stop => return None,
                         End::Lost(why) => away.tell(&why),
                         End::Newer(stream) => {
-                            tracing::info!(
-                                link = &*self.link,
-                                "the scanner connected again: the older connection ends"
-                            );
+                            tracing::info!(link = &*self.id, "the scanner connected again: the older connection ends");
                             next = Some(stream);
                         }
                     }
@@ -340,7 +338,7 @@ impl Link {
                 Err(CaptureError::Closed) => return Err(End::Stop),
                 Err(CaptureError::Full) => {
                     if !is_told {
-                        let link = &*self.link;
+                        let link = &*self.id;
                         tracing::error!(link, "the outbox is full: the scanner is neither read nor acknowledged");
                         is_told = true;
                     }
@@ -368,7 +366,7 @@ impl Link {
             Piece::Frame(raw) => {
                 let content = guarded(AssertUnwindSafe(|| self.frame.decode(&raw)));
                 let redelivery = self.frame.ack().map(|_| Redelivery {
-                    link: Arc::clone(&self.link),
+                    link: Arc::clone(&self.id),
                     session_present: self.doubt != Doubt::MayRepeat,
                     packet: FRAME,
                     dup: self.doubt != Doubt::None,
@@ -380,7 +378,7 @@ impl Link {
             Piece::Junk(raw, why) => (raw, Err(Undecodable { reason: why.to_owned(), panicked: false }), None),
         };
         let source = Arc::clone(&self.device);
-        Sample { source, at: now(), origin: Arc::clone(&self.link), raw, content, redelivery, memory: None }
+        Sample { source, at: now(), origin: Arc::clone(&self.id), raw, content, redelivery, memory: None }
     }
 }
 

@@ -70,8 +70,8 @@ impl World {
         let (outbox, _) = Outbox::open(config, vec![lane], vec![out]).expect("a fresh directory opens");
         let frame = frame(ack);
         let doubt = if ack { Doubt::MayRepeat } else { Doubt::None };
-        let (link, device) = ("line".into(), "s-1".into());
-        Self { dir, link: Link { outbox, link, device, frame, doubt, acknowledged: None }, _work: work }
+        let (id, device) = ("line".into(), "s-1".into());
+        Self { dir, link: Link { outbox, id, device, frame, doubt, acknowledged: None }, _work: work }
     }
 
     /// One connection on which the device sends `bytes`, hears what it hears (or nothing) and hangs up.

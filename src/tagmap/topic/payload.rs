@@ -266,7 +266,7 @@ impl Raw<'_> {
             Self::Json(Json::String(text)) => Some(Cow::Borrowed(text)),
             Self::Json(_) => None,
             Self::Text(text) => Some(Cow::Borrowed(text)),
-            Self::Bytes(bytes) => Some(Cow::Owned(bytes.iter().map(|byte| format!("{byte:02X}")).collect())),
+            Self::Bytes(bytes) => Some(Cow::Owned(hexadecimal(bytes))),
         }
     }
 
@@ -274,12 +274,11 @@ impl Raw<'_> {
     pub(super) fn digits(&self) -> Option<Cow<'_, str>> {
         match self {
             Self::Json(Json::Number(number)) => Some(Cow::Owned(number.to_string())),
-            Self::Json(_) => None,
             Self::Text(text) => Some(Cow::Borrowed(text.trim())),
             Self::Bytes(bytes) if bytes.len() <= NUMBER_BYTES => {
                 Some(Cow::Owned(bytes.iter().fold(0_u64, |number, byte| number << 8 | u64::from(*byte)).to_string()))
             }
-            Self::Bytes(_) => None,
+            Self::Json(_) | Self::Bytes(_) => None,
         }
     }
 
@@ -291,4 +290,9 @@ impl Raw<'_> {
             Self::Text(text) => text.trim().parse().ok(),
         }
     }
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    let digit = |nibble: u8| char::from(b"0123456789ABCDEF"[usize::from(nibble)]);
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 0x0f)]).collect()
 }

@@ -202,13 +202,12 @@ fn field(entry: &Entry<'_>, slots: &mut Slots, payload: Option<&Payload>, whole:
             return None;
         }
         Some(_) => taken(&table, slots),
-        None => match payload {
-            Some(payload) => at(&table, payload),
-            None => {
+        None => {
+            if payload.is_none() {
                 quiet(&table);
-                None
             }
-        },
+            payload.and_then(|payload| at(&table, payload))
+        }
     };
     slots.0.push(Slot { name: name.to_owned(), field: Some(field?) });
     Some(())
