@@ -123,6 +123,9 @@ impl Site {
         if has("scanner@") {
             takes.push("\"scan.carton\"");
         }
+        if has("dimensioner@") {
+            takes.push("\"dimension.*\"");
+        }
         let mut lanes = lane("outbound", &takes.join(", "));
         if has("scanner@") {
             lanes += &lane("inbound", "\"scan.item\"");
