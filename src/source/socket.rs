@@ -6,7 +6,7 @@
 //! went down; while the outbox is full it is not read, which holds back a TCP sender.
 //!
 //! A frame that comes again because its acknowledgement was lost is told from a second scan where the device numbers its
-//! frames. Where it doesn't, the first frame of a new connection is looked at: see [`Doubt`].
+//! frames. Where it doesn't, the first frame of a new connection is looked at: see `Doubt`.
 
 use std::future::pending;
 use std::io;
@@ -37,6 +37,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(30);
 const PROBES: (u32, Duration) = (3, Duration::from_secs(5));
 /// While the device stays away it is told so this often.
 const REMIND: Duration = Duration::from_mins(5);
+/// Between two tries to hand frames in.
+const BREATH: Duration = Duration::from_millis(20);
 /// Names the last frame among what the outbox keeps of a link's deliveries: one is under way at a time.
 const FRAME: u16 = 1;
 
@@ -347,6 +349,7 @@ impl Link {
                         () = stop.cancelled() => return Err(End::Stop),
                         room = room.wait_for(|room| *room) => if room.is_err() { return Err(End::Stop) },
                     }
+                    tokio::time::sleep(BREATH).await; // the writer may be busy rather than full
                 }
             }
         }

@@ -37,13 +37,18 @@ struct World {
 
 impl World {
     fn new(ack: bool) -> Self {
+        Self::with(ack, 1 << 30)
+    }
+
+    /// `max_size`: of pending events, bytes.
+    fn with(ack: bool, max_size: u64) -> Self {
         let dir = tempfile::tempdir().expect("a temp folder");
         let (out, work) = mpsc::channel(8);
         let config = outbox::Config {
             dir: dir.path().to_owned(),
             site: "dc1".to_owned(),
             preset: outbox::Preset::Fast,
-            max_size: 1 << 30,
+            max_size,
             history_age: Duration::from_hours(24),
             history_size: 1 << 30,
             synchronous_normal: false,
@@ -155,4 +160,27 @@ async fn only_a_fresh_acknowledgement_is_in_doubt() {
     world.link.acknowledged = Instant::now().checked_sub(HEARD);
     world.link.ended();
     assert_eq!(world.link.doubt, Doubt::None);
+}
+
+#[tokio::test]
+async fn a_full_outbox_acknowledges_nothing_until_there_is_room() {
+    let mut world = World::with(true, 1);
+    let (ours, mut theirs) = duplex(64);
+    let stop = CancellationToken::new();
+    let mut room = world.link.outbox.room();
+    let device = async {
+        let mut answer = [0];
+        theirs.write_all(&line("A")).await.expect("we listen");
+        theirs.read_exact(&mut answer).await.expect("we answer");
+        room.wait_for(|room| !*room).await.expect("the writer lives");
+        theirs.write_all(&line("B")).await.expect("we listen");
+        let silent = timeout(Duration::from_millis(300), theirs.read(&mut answer)).await.is_err();
+        stop.cancel();
+        (answer, silent)
+    };
+    let both = async { tokio::join!(world.link.serve(ours, pending(), &stop), device) };
+    let (end, (answer, silent)) = timeout(DEADLINE, both).await.expect("a stop ends it");
+    assert!(matches!(end, End::Stop));
+    assert_eq!((answer, silent), ([6], true), "A is acknowledged, B is not");
+    assert_eq!(world.stored().0, 1);
 }
