@@ -35,6 +35,8 @@ const HEARD: Duration = Duration::from_secs(5);
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 /// … so often, with this between.
 const PROBES: (u32, Duration) = (3, Duration::from_secs(5));
+/// What we sent and its system has not confirmed for so long (ms): it is gone too.
+const UNHEARD_MS: u32 = 45_000;
 /// While the device stays away it is told so this often.
 const REMIND: Duration = Duration::from_mins(5);
 /// Between two tries to hand frames in.
@@ -406,6 +408,8 @@ fn alive(stream: TcpStream) -> io::Result<TcpStream> {
     sockopt::set_tcp_keepidle(&stream, KEEP_ALIVE)?;
     sockopt::set_tcp_keepcnt(&stream, PROBES.0)?;
     sockopt::set_tcp_keepintvl(&stream, PROBES.1)?;
+    // The same where an acknowledgement of ours is on its way: then the system does not ask, it repeats.
+    sockopt::set_tcp_user_timeout(&stream, UNHEARD_MS)?;
     Ok(stream)
 }
 

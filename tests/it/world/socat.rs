@@ -10,6 +10,9 @@ use std::time::Duration;
 
 use super::{PATIENCE, Process, peer, wait_for};
 
+/// `O_NOCTTY` of Linux: a pseudo terminal must not become the tests' own.
+const NO_CONTROLLING_TERMINAL: i32 = 0o400;
+
 /// socat's path, or SKIPPED.
 pub(crate) fn socat() -> Option<String> {
     peer("FLOORGATE_TEST_SOCAT", "socat")
@@ -105,16 +108,15 @@ impl Serial {
     /// The scanner's end.
     pub(crate) fn scanner(&self) -> Line {
         let open = |path: &Path| -> File {
-            let no_tty = i32::try_from(rustix_noctty()).expect("a flag");
-            OpenOptions::new().read(true).write(true).custom_flags(no_tty).open(path).expect("the line opens")
+            OpenOptions::new()
+                .read(true)
+                .write(true)
+                .custom_flags(NO_CONTROLLING_TERMINAL)
+                .open(path)
+                .expect("the line opens")
         };
         let file = open(&self.dir.path().join("scanner"));
         let from = file.try_clone().expect("a second handle");
         Line::new(Box::new(file), Box::new(from), None)
     }
-}
-
-/// `O_NOCTTY`: a test must not get a controlling terminal.
-const fn rustix_noctty() -> u32 {
-    0o400
 }
