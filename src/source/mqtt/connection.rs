@@ -81,16 +81,24 @@ impl Connection {
     /// The next thing the broker says; an error ends the connection.
     pub(super) async fn next(&mut self) -> Result<Incoming, String> {
         let (tls, host) = (self.tls.as_ref(), &self.host);
-        let words = |cause: &(dyn Error + 'static), text: String| {
-            tls.and_then(|tls| tls.explain(cause, host, today())).unwrap_or(text)
+        let words = |cause: &(dyn Error + 'static), text: String, in_handshake: bool| {
+            let explained = tls.and_then(|tls| tls.explain(cause, host, today()));
+            let port = || format!("{text}; no TLS came about: is it the broker's TLS port?");
+            explained.unwrap_or_else(|| if in_handshake { port() } else { text.clone() })
         };
         match &mut self.client {
-            Client::V4(_, events) => match events.poll().await.map_err(|e| words(&e, e.to_string()))? {
+            Client::V4(_, events) => match events.poll().await.map_err(|e| {
+                let in_handshake = matches!(e, rumqttc::ConnectionError::Tls(_));
+                words(&e, e.to_string(), in_handshake)
+            })? {
                 rumqttc::Event::Incoming(packet) => Ok(of_v4(packet)),
                 rumqttc::Event::Outgoing(rumqttc::Outgoing::PubAck(_)) => Ok(Incoming::Acknowledged),
                 rumqttc::Event::Outgoing(_) => Ok(Incoming::Other),
             },
-            Client::V5(_, events) => match events.poll().await.map_err(|e| words(cause_of(&e), e.to_string()))? {
+            Client::V5(_, events) => match events.poll().await.map_err(|e| {
+                let in_handshake = matches!(e, mqtt5::ConnectionError::Tls(_));
+                words(cause_of(&e), e.to_string(), in_handshake)
+            })? {
                 mqtt5::Event::Incoming(packet) => Ok(of_v5(packet)),
                 mqtt5::Event::Outgoing(rumqttc::Outgoing::PubAck(_)) => Ok(Incoming::Acknowledged),
                 mqtt5::Event::Outgoing(_) => Ok(Incoming::Other),
