@@ -21,6 +21,7 @@ pub mod dispatch; // layer 3: drives targets with what the outbox hands out
 pub mod source; // layer 3: MQTT and Modbus
 
 pub mod config; // layer 4: files, secrets, diagnostics
+pub mod control; // layer 4: the socket that tells how a gateway is doing
 
 pub mod app; // layer 5: build, run, drain
 

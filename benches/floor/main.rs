@@ -11,6 +11,7 @@ mod fsync;
 mod http;
 mod modbus;
 mod mqtt;
+mod outbox;
 mod path;
 mod row;
 mod sqlite;
@@ -28,7 +29,10 @@ const FIGURES: &[(&str, Figure)] = &[
     ("http", http::measure),
     ("modbus", modbus::measure),
     ("mqtt", mqtt::measure),
+    ("outbox", outbox::measure),
     ("path", path::measure),
+    ("slow-disk", path::slow_disk),
+    ("backlog", path::backlog),
 ];
 
 fn main() -> anyhow::Result<()> {

@@ -204,6 +204,10 @@ impl Times {
         self.0.push(to.saturating_duration_since(from));
     }
 
+    pub(crate) fn push(&mut self, time: Duration) {
+        self.0.push(time);
+    }
+
     pub(crate) fn merge(&mut self, other: Self) {
         self.0.extend(other.0);
     }

@@ -8,6 +8,8 @@ pub enum Exit {
     Clean = 0,
     /// The command line was wrong.
     Usage = 64,
+    /// No gateway runs that could be asked.
+    Unavailable = 69,
     /// A fault of ours.
     Internal = 70,
     /// The outbox can't be written or trusted.

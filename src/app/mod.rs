@@ -5,6 +5,7 @@
 //! a code: starting afresh is the ordinary start path. A stop follows the data: sources, lanes, writer, under a deadline.
 
 mod exit;
+mod notify;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -15,7 +16,10 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
+use crate::control::{self, View};
+use crate::outbox::read::Bounds;
 use crate::outbox::{Ended, Outbox};
+use crate::source::health::Health;
 use crate::target::Http;
 use crate::{dispatch, source};
 
@@ -25,6 +29,8 @@ pub use exit::Exit;
 const SOURCES_STOP: Duration = Duration::from_secs(5);
 /// How long answers of requests in flight are waited for.
 const LANES_STOP: Duration = Duration::from_secs(10);
+/// A stop takes this long at most, the last commits apart: service managers wait longer.
+pub const DRAINED_AFTER: Duration = SOURCES_STOP.saturating_add(LANES_STOP);
 /// Sent to a process that writes beyond its file size limit; the write's own error says enough.
 const SIGXFSZ: i32 = 25;
 
@@ -34,6 +40,9 @@ struct App {
     outbox: Outbox,
     ended: Ended,
     targets: Vec<(Http, mpsc::Receiver<crate::lane::Outgoing>)>,
+    health: Health,
+    /// Listens until the end.
+    control: control::Server,
 }
 
 /// Runs the gateway until it is told to stop.
@@ -73,11 +82,22 @@ impl App {
         }
         let (outbox, ended) = Outbox::open(config.outbox.clone(), config.lanes.clone(), out)
             .map_err(|e| (Exit::Storage, e.to_string()))?;
-        Ok(Self { config, outbox, ended, targets })
+        let health = Health::default();
+        let view = View {
+            site: config.site.clone(),
+            gateway: config.gateway.clone(),
+            since: source::now().wall,
+            bounds: Bounds::of(&config.outbox, &config.lanes),
+            room: outbox.room(),
+            health: health.clone(),
+        };
+        let control = control::Server::start(&config.outbox.dir, view)
+            .map_err(|e| (Exit::Internal, format!("no thread for the control socket: {e}")))?;
+        Ok(Self { config, outbox, ended, targets, health, control })
     }
 
     async fn serve(self) -> Exit {
-        let Self { config, outbox, mut ended, targets } = self;
+        let Self { config, outbox, mut ended, targets, health, control: _control } = self;
         let mut signals = match Signals::new() {
             Ok(signals) => signals,
             Err(e) => {
@@ -91,16 +111,17 @@ impl App {
             lanes.spawn(dispatch::run(target, work, outbox.clone(), stop_lanes.clone()));
         }
         for link in config.mqtt {
-            sources.spawn(source::mqtt::run(link, outbox.clone(), stop_sources.clone()));
+            sources.spawn(source::mqtt::run(link, outbox.clone(), health.clone(), stop_sources.clone()));
         }
         for link in config.modbus {
-            sources.spawn(source::modbus::run(link, outbox.clone(), stop_sources.clone()));
+            sources.spawn(source::modbus::run(link, outbox.clone(), health.clone(), stop_sources.clone()));
         }
         for link in config.sockets {
             sources.spawn(source::socket::run(link, outbox.clone(), stop_sources.clone()));
         }
         let (links, targets) = (sources.len(), lanes.len());
         tracing::info!(site = config.site, gateway = config.gateway, links, targets, "running");
+        notify::ready(&format!("running: site {}, links {links}, targets {targets}", config.site));
 
         let mut exit = tokio::select! {
             signal = signals.next() => {
@@ -110,8 +131,10 @@ impl App {
             end = ended.wait() => return storage_ended(end),
             Some(task) = sources.join_next() => unexpected("a source", &task),
             Some(task) = lanes.join_next() => unexpected("a dispatcher", &task),
+            never = notify::beat(&outbox) => match never {},
         };
 
+        notify::stopping();
         stop_sources.cancel();
         if !join_all(&mut sources, SOURCES_STOP).await {
             tracing::warn!(left = sources.len(), "sources did not stop in time: their devices will send again");

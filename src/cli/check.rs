@@ -148,7 +148,8 @@ fn summary(config: &Config, checked: &Checked, rate: u32) -> String {
         line(format!("link {}: {scheme} {}:{} as {}{group}", link.link, link.host, link.port, link.client_id));
     }
     for link in &config.modbus {
-        line(format!("link {}: modbus-tcp {}", link.link, link.address));
+        let standby = link.standby.as_ref().map(|place| format!(", standby {place}")).unwrap_or_default();
+        line(format!("link {}: {} {}{standby}", link.link, link.place.kind(), link.place));
     }
     for link in &config.sockets {
         let acknowledges = link.device.as_ref().is_some_and(|(_, frame)| frame.ack().is_some());

@@ -7,8 +7,10 @@ mod check;
 mod completions;
 mod logging;
 mod outbox;
+mod place;
 mod print;
 mod run;
+mod status;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -33,13 +35,14 @@ struct Cli {
 
 const AFTER: &str = "\
 Exit codes:
-  0   done            64  wrong usage      70  internal error
-  74  storage error   78  wrong configuration";
+  0   done            64  wrong usage      69  no gateway runs (status)
+  70  internal error  74  storage error    78  wrong configuration";
 
 #[derive(Debug, Subcommand)]
 enum Verb {
     Run(run::Args),
     Check(check::Args),
+    Status(status::Args),
     Outbox(outbox::Args),
     Completions(completions::Args),
     #[cfg(feature = "sim")]
@@ -64,6 +67,7 @@ fn run_from(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(cli) => match cli.verb {
             Verb::Run(args) => run::run(&args),
             Verb::Check(args) => check::run(&args),
+            Verb::Status(args) => status::run(&args),
             Verb::Outbox(args) => outbox::run(&args),
             Verb::Completions(args) => completions::run(&args, Cli::command()),
             #[cfg(feature = "sim")]
@@ -124,7 +128,8 @@ mod tests {
     fn reference() -> String {
         let mut command = Cli::command().term_width(90).disable_help_subcommand(true);
         command.build();
-        let mut text = "# Command line\n\nWritten from the help texts: `FLOORGATE_RENEW=1 cargo test --lib cli_reference` renews it.\n".to_owned();
+        let mut text = "# Command line\n\nWritten from the help texts: `FLOORGATE_RENEW=1 cargo test --lib cli_reference` renews it.\n\
+                        [support.md](support.md) shows what `status` and `outbox` print, and what to do then.\n".to_owned();
         sections(&mut command, "floorgate", &mut text);
         text
     }

@@ -1,18 +1,98 @@
-//! Writing to stdout and stderr. A reader that went away wants no more: that is not an error.
+//! Writing to stdout and stderr, and the forms of what people read there. A reader that went away wants no more: that is
+//! not an error.
 
+use std::fmt::Write as _;
 use std::io::Write;
+use std::process::ExitCode;
+
+use crate::app::Exit;
+use crate::event::Millis;
+
+/// Words of others are cut to this many characters on the terminal; `--json` has them whole.
+const WORDS: usize = 160;
 
 /// Writes `text` to stdout.
 pub(super) fn out(text: &str) {
-    write(&mut std::io::stdout().lock(), text);
+    bytes(text.as_bytes());
+}
+
+/// Writes `bytes` to stdout, as they are.
+pub(super) fn bytes(bytes: &[u8]) {
+    write(&mut std::io::stdout().lock(), bytes);
 }
 
 /// Writes `text` to stderr.
 pub(super) fn err(text: &str) {
-    write(&mut std::io::stderr().lock(), text);
+    write(&mut std::io::stderr().lock(), text.as_bytes());
 }
 
 /// Where nobody listens, nobody can be told: what can't be written is dropped.
-fn write(to: &mut impl Write, text: &str) {
-    drop(to.write_all(text.as_bytes()).and_then(|()| to.flush()));
+fn write(to: &mut impl Write, bytes: &[u8]) {
+    drop(to.write_all(bytes).and_then(|()| to.flush()));
+}
+
+/// Says why there is no result: to scripts as an object on stdout, to people on stderr.
+pub(super) fn refuse(as_json: bool, why: &str, exit: Exit) -> ExitCode {
+    if as_json {
+        out(&format!("{}\n", serde_json::json!({ "error": why })));
+    } else {
+        err(&format!("{why}\n"));
+    }
+    exit.into()
+}
+
+/// A value as JSON for people and scripts.
+pub(super) fn json(value: &impl serde::Serialize) -> String {
+    format!("{}\n", serde_json::to_string_pretty(value).expect("texts, numbers and maps by text always make JSON"))
+}
+
+/// Adds a line.
+pub(super) fn line(text: &mut String, line: &str) {
+    writeln!(text, "{line}").expect("writing to a String cannot fail");
+}
+
+/// Adds rows as a table, two spaces in; the first `left` columns are set left, the others right.
+pub(super) fn table<const N: usize>(text: &mut String, rows: &[[String; N]], left: usize) {
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
+    let widths: [usize; N] = std::array::from_fn(width);
+    for row in rows {
+        let cells = row
+            .iter()
+            .zip(widths)
+            .enumerate()
+            .map(|(i, (cell, width))| if i < left { format!("{cell:<width$}") } else { format!("{cell:>width$}") });
+        line(text, format!("  {}", cells.collect::<Vec<_>>().join("  ")).trim_end());
+    }
+}
+
+/// From then to now, in one unit.
+pub(super) fn age(at: i64, now: Millis) -> String {
+    let seconds = now.since(Millis(at)) / 1_000;
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7_200 => format!("{} min", seconds / 60),
+        7_200..172_800 => format!("{} h", seconds / 3_600),
+        _ => format!("{} d", seconds / 86_400),
+    }
+}
+
+/// Bytes in a unit that fits.
+pub(super) fn size(bytes: f64) -> String {
+    let units = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let mut unit = 0;
+    let mut n = bytes;
+    while n >= 1_024.0 && unit + 1 < units.len() {
+        n /= 1_024.0;
+        unit += 1;
+    }
+    if unit == 0 { format!("{n:.0} B") } else { format!("{n:.1} {}", units[unit]) }
+}
+
+/// Words of others, cut, and without what would steer a terminal.
+pub(super) fn clean(words: &str) -> String {
+    let mut clean: String = words.chars().take(WORDS).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+    if words.chars().nth(WORDS).is_some() {
+        clean.push('…');
+    }
+    clean
 }

@@ -7,8 +7,9 @@ use crate::config::Reading;
 use crate::config::bounds::Ids;
 use crate::config::emits::{Emits, emits, topics_meet};
 use crate::config::link::{Declared, Link};
+use crate::config::modbus::identity;
 use crate::form::{Document, Entry, Table, nearest};
-use crate::source::modbus;
+use crate::source::modbus::{self, Identity};
 use crate::tagmap::{Binding, Map, Protocol, text_of};
 
 /// A device as `check` shows it.
@@ -54,6 +55,7 @@ pub(super) fn read_all(
         let params = params(&table, map.as_ref().map(|((_, document), _)| *document));
         let accept_epoch_risk = table.or("accept_epoch_risk", false);
         let unit = table.entry("unit");
+        let identity = identity(&table);
         used.extend(link);
         all_found &= link.is_some();
         let Some(id) = id else { continue };
@@ -72,7 +74,7 @@ pub(super) fn read_all(
             if let (Some(bound), true) = (bound, fits) {
                 one_reader(&table, &id, link, unit, &bound.name, &mut units);
                 one_device(&table, &id, &links[link]);
-                attach(&mut links[link], &id, unit, bound);
+                attach(&mut links[link], &id, unit, identity, bound);
             }
         }
         seen.push(Seen { table, id, link, emits, filters });
@@ -214,10 +216,12 @@ fn one_reader(
     }
 }
 
-fn attach(declared: &mut Declared<'_>, id: &str, unit: Option<u8>, map: Map) {
+fn attach(declared: &mut Declared<'_>, id: &str, unit: Option<u8>, identity: Option<Identity>, map: Map) {
     match &mut declared.link {
         Some(Link::Mqtt(link)) => link.devices.push((id.into(), map)),
-        Some(Link::Modbus(link)) => link.devices.extend(unit.map(|unit| modbus::Device { id: id.into(), unit, map })),
+        Some(Link::Modbus(link)) => {
+            link.devices.extend(unit.map(|unit| modbus::Device { id: id.into(), unit, identity, map }));
+        }
         Some(Link::Socket(link)) => link.device = link.device.take().or(map.frame.map(|frame| (id.into(), frame))),
         None => {}
     }

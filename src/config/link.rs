@@ -4,17 +4,16 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::config::bounds::{DAY, HOUR, Ids, SECOND, duration, number, size, span_text};
-use crate::config::{Reading, files, stream, tls};
+use crate::config::{Reading, files, modbus as bus, stream, tls};
 use crate::form::Table;
 use crate::source::{Backoff, modbus, mqtt, socket};
 use crate::tagmap::Protocol;
 
 const MQTT_PORT: u16 = 1883;
 const MQTTS_PORT: u16 = 8883;
-const MODBUS_PORT: u16 = 502;
 /// Longest client id, bytes. MQTT 3.1.1 promises 23; brokers in use take more.
 const MAX_CLIENT_ID: usize = 128;
-const MS: Duration = Duration::from_millis(1);
+pub(super) const MS: Duration = Duration::from_millis(1);
 
 /// A link of the file, whether it could be read or not, so that what refers to it is no second fault.
 pub(super) struct Declared<'d> {
@@ -33,20 +32,23 @@ pub(super) enum Link {
 #[derive(Clone, Copy)]
 enum Kind {
     Mqtt,
-    Modbus,
+    Modbus(bus::Kind),
     Tcp,
     Serial,
     Later,
 }
 
+/// Kinds of this version.
+const KNOWN: usize = 6;
+/// Those of this version come first.
 const KINDS: [(&str, Kind); 9] = [
     ("mqtt", Kind::Mqtt),
-    ("modbus-tcp", Kind::Modbus),
+    ("modbus-tcp", Kind::Modbus(bus::Kind::Tcp)),
+    ("modbus-rtu", Kind::Modbus(bus::Kind::Rtu)),
+    ("modbus-rtu-over-tcp", Kind::Modbus(bus::Kind::RtuOverTcp)),
     ("tcp", Kind::Tcp),
     ("serial", Kind::Serial),
     ("modbus-tls", Kind::Later),
-    ("modbus-rtu", Kind::Later),
-    ("modbus-rtu-over-tcp", Kind::Later),
     ("http", Kind::Later),
     ("file", Kind::Later),
 ];
@@ -66,7 +68,7 @@ pub(super) fn read_all<'d>(root: &Table<'d>, reading: &Reading, gateway: Option<
                 unique_client(&table, link.as_ref(), &mut clients);
                 link.map(Link::Mqtt)
             }
-            Some(Kind::Modbus) => read_modbus(&table, name).map(Link::Modbus),
+            Some(Kind::Modbus(kind)) => bus::read(&table, reading, name, kind, &mut ports).map(Link::Modbus),
             Some(Kind::Tcp) => stream::read_tcp(&table, name).map(Box::new).map(Link::Socket),
             Some(Kind::Serial) => {
                 stream::read_serial(&table, reading, name, &mut ports).map(Box::new).map(Link::Socket)
@@ -79,7 +81,7 @@ pub(super) fn read_all<'d>(root: &Table<'d>, reading: &Reading, gateway: Option<
         };
         let protocol = match kind {
             Some(Kind::Mqtt) => Some(Protocol::Mqtt),
-            Some(Kind::Modbus) => Some(Protocol::Modbus),
+            Some(Kind::Modbus(_)) => Some(Protocol::Modbus),
             Some(Kind::Tcp | Kind::Serial) => Some(Protocol::Socket),
             Some(Kind::Later) | None => None,
         };
@@ -93,14 +95,13 @@ fn kind(table: &Table<'_>) -> Option<Kind> {
     let text: String = entry.read()?;
     match KINDS.iter().find(|(word, _)| *word == text) {
         Some((_, Kind::Later)) => {
-            entry.refuse(
-                &format!("\"{text}\" is not in this version"),
-                "this version has \"mqtt\", \"modbus-tcp\", \"tcp\" and \"serial\"",
-            );
+            let has: Vec<String> = KINDS[..KNOWN].iter().map(|(word, _)| format!("\"{word}\"")).collect();
+            entry
+                .refuse(&format!("\"{text}\" is not in this version"), &format!("this version has {}", has.join(", ")));
             Some(Kind::Later)
         }
         Some((_, known)) => Some(*known),
-        None => entry.choice(&KINDS[..4]),
+        None => entry.choice(&KINDS[..KNOWN]),
     }
 }
 
@@ -259,31 +260,6 @@ fn login(table: &Table<'_>, reading: &Reading) -> Option<Option<(String, String)
             None
         }
     }
-}
-
-fn read_modbus(table: &Table<'_>, id: &str) -> Option<modbus::Config> {
-    let address = modbus_address(table);
-    let connect_timeout = duration(table, "connect_timeout", SECOND * 2, MS * 10..=SECOND * 60);
-    let request_timeout = duration(table, "request_timeout", MS * 500, MS * 10..=SECOND * 60);
-    let reconnect = backoff(table);
-    Some(modbus::Config {
-        link: id.into(),
-        address: address?,
-        connect_timeout,
-        request_timeout,
-        reconnect,
-        devices: Vec::new(),
-    })
-}
-
-fn modbus_address(table: &Table<'_>) -> Option<String> {
-    let entry = table.required_entry("address")?;
-    let text: String = entry.read()?;
-    let Some((host, port)) = host_port(&text, MODBUS_PORT) else {
-        entry.refuse(&format!("\"{text}\" is not the address of a Modbus TCP server"), "write \"host:502\"");
-        return None;
-    };
-    Some(if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") })
 }
 
 pub(super) fn backoff(table: &Table<'_>) -> Backoff {

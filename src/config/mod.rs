@@ -13,6 +13,7 @@ mod files;
 mod lane;
 mod link;
 mod maps;
+mod modbus;
 mod site;
 mod stream;
 mod target;
@@ -150,7 +151,7 @@ impl Reading {
 /// Reads every section before it gives up on any: a key that nobody asked for would be told as unknown.
 fn root_table(root: &Table<'_>, reading: &Reading, devices: &mut Vec<Device>) -> Option<Config> {
     for (key, help) in [
-        ("control", "remove it: there is no control API yet"),
+        ("control", "remove it: there is no HTTP API yet, and the control socket in data_dir needs no key"),
         ("device_set", "write each device as its own [[device]]"),
     ] {
         if root.entry(key).is_some() {

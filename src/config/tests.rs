@@ -46,12 +46,12 @@ fn edited(edits: &[(&str, &str)]) -> String {
     })
 }
 
-fn told(edits: &[(&str, &str)]) -> String {
+pub(super) fn told(edits: &[(&str, &str)]) -> String {
     Site::new(&edited(edits)).told()
 }
 
 /// The shipped file with `more` behind it.
-fn told_with(more: &str) -> String {
+pub(super) fn told_with(more: &str) -> String {
     Site::new(&format!("{SHIPPED}{more}")).told()
 }
 
@@ -192,11 +192,11 @@ fn references_name_the_nearest() {
 
 #[test]
 fn links_of_other_kinds_are_not_in_this_version() {
-    insta::assert_snapshot!(told(&[("kind = \"modbus-tcp\"", "kind = \"modbus-rtu\"\nserial = { baud = 19200 }")]), @r#"
-    gateway.toml:35:8: link[2].kind: "modbus-rtu" is not in this version (this version has "mqtt", "modbus-tcp", "tcp" and "serial")
+    insta::assert_snapshot!(told(&[("kind = \"modbus-tcp\"", "kind = \"modbus-tls\"\ntls = {}")]), @r#"
+    gateway.toml:35:8: link[2].kind: "modbus-tls" is not in this version (this version has "mqtt", "modbus-tcp", "modbus-rtu", "modbus-rtu-over-tcp", "tcp", "serial")
     "#);
     insta::assert_snapshot!(told(&[("kind = \"mqtt\"", "kind = \"mqttt\"")]), @r#"
-    gateway.toml:21:8: link[1].kind: "mqttt" is not known here (did you mean `mqtt`? One of "mqtt", "modbus-tcp", "tcp", "serial")
+    gateway.toml:21:8: link[1].kind: "mqttt" is not known here (did you mean `mqtt`? One of "mqtt", "modbus-tcp", "modbus-rtu", "modbus-rtu-over-tcp", "tcp", "serial")
     "#);
 }
 
@@ -204,7 +204,7 @@ fn links_of_other_kinds_are_not_in_this_version() {
 fn addresses_are_read() {
     insta::assert_snapshot!(told(&[("mqtt://127.0.0.1:1883", "mqtt://127.0.0.1:188300"), ("10.20.0.21:502", "http://plc")]), @r#"
     gateway.toml:22:11: link[1].address: "mqtt://127.0.0.1:188300" is not the address of a broker (write "mqtt://host:1883", or "mqtts://host:8883" for TLS)
-    gateway.toml:36:11: link[2].address: "http://plc" is not the address of a Modbus TCP server (write "host:502")
+    gateway.toml:36:11: link[2].address: "http://plc" is not the address of a Modbus server (write "host:502")
     "#);
 }
 
@@ -386,7 +386,7 @@ fn an_unused_link_is_doubtful() {
 #[test]
 fn parts_to_come_are_not_in_this_version() {
     insta::assert_snapshot!(told_with("[control]\nlisten = \"127.0.0.1:8470\"\n"), @r#"
-    gateway.toml:79:1: control: is not in this version (remove it: there is no control API yet)
+    gateway.toml:79:1: control: is not in this version (remove it: there is no HTTP API yet, and the control socket in data_dir needs no key)
     "#);
     insta::assert_snapshot!(told(&[("gzip = false", "rate = { per_second = 20 }")]), @r#"
     gateway.toml:65:8: target[1].rate: is not in this version (remove it)

@@ -7,5 +7,5 @@
 mod occurrence;
 mod position;
 
-pub use occurrence::{Evidence, Repeat, Seen, judge};
+pub use occurrence::{Evidence, Repeat, Seen, UnderPacket, judge};
 pub use position::{Counter, Placement, Stored, extend, place};

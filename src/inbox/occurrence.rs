@@ -25,7 +25,7 @@ pub struct Evidence<'a> {
     /// What the transport says.
     pub redelivery: Option<&'a Redelivery>,
     /// The message committed last under this packet identifier of this session had the same content.
-    pub committed_under_packet: bool,
+    pub under_packet: Option<UnderPacket>,
     /// The content is among the last 32 committed from this source.
     pub recent: bool,
     /// The device's own time, ms.
@@ -34,6 +34,15 @@ pub struct Evidence<'a> {
     pub at: Now,
     /// The run of the gateway.
     pub run: i64,
+}
+
+/// What is known of the acknowledgement of the message that had this packet identifier before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UnderPacket {
+    /// It may not have arrived: the broker may mean that message.
+    Open,
+    /// The broker has it: either another message got the identifier, or the broker forgot what it knew.
+    Proven,
 }
 
 /// What a content says of its sample.
@@ -49,8 +58,8 @@ pub enum Repeat {
 
 /// Judges a content that carries no number.
 ///
-/// A broker's redelivery is told exactly: DUP=1, the same packet identifier, the same session, the same content. A
-/// reader's double read is told by time: the device's own if it sends one, else the time of arrival, which says nothing
+/// A broker's redelivery is told exactly: DUP=1, the same packet identifier, the same session, the same content, and an
+/// acknowledgement that may not have arrived. A reader's double read is told by time: the device's own if it sends one, else the time of arrival, which says nothing
 /// of messages that waited in the broker.
 pub fn judge(seen: Option<&Seen>, rule: &crate::event::Repeat, evidence: &Evidence<'_>) -> Repeat {
     let window = i64::try_from(rule.window_ms).unwrap_or(i64::MAX);
@@ -62,10 +71,11 @@ pub fn judge(seen: Option<&Seen>, rule: &crate::event::Repeat, evidence: &Eviden
     });
     let undecided = || if rule.once { Repeat::Same } else { Repeat::Ambiguous };
     if let Some(delivery) = evidence.redelivery.filter(|d| d.dup) {
-        return match (delivery.session_present, evidence.committed_under_packet, evidence.recent) {
-            (true, true, _) => Repeat::Same,
+        return match (delivery.session_present, evidence.under_packet, evidence.recent) {
+            (true, Some(UnderPacket::Open), _) => Repeat::Same,
+            (true, Some(UnderPacket::Proven), _) => by_device_time.unwrap_or_else(undecided),
             // Sent to us before, never committed by us: its first commit is this one, unless it was a double read.
-            (true, false, _) => by_device_time.unwrap_or(Repeat::Another),
+            (true, None, _) => by_device_time.unwrap_or(Repeat::Another),
             (false, _, false) => Repeat::Another,
             (false, _, true) => undecided(),
         };
@@ -96,7 +106,7 @@ mod tests {
 
     fn evidence(mono: u64, redelivery: Option<&Redelivery>) -> Evidence<'_> {
         let at = Now { wall: Millis(0), mono };
-        Evidence { redelivery, committed_under_packet: false, recent: false, device_ms: None, at, run: 1 }
+        Evidence { redelivery, under_packet: None, recent: false, device_ms: None, at, run: 1 }
     }
 
     fn seen(first: i64, last: i64) -> Seen {
@@ -117,10 +127,23 @@ mod tests {
     fn a_redelivery_in_the_session_is_exact_whatever_time_has_passed() {
         let again = delivery(true, true, true);
         let mut e = evidence(900_000, Some(&again));
-        e.committed_under_packet = true;
+        e.under_packet = Some(UnderPacket::Open);
         assert_eq!(judge(Some(&seen(0, 0)), &RULE, &e), Repeat::Same);
-        e.committed_under_packet = false;
+        e.under_packet = None;
         assert_eq!(judge(Some(&seen(0, 899_999)), &RULE, &e), Repeat::Another, "sent before, never committed");
+    }
+
+    /// The broker had the acknowledgement of the message before: it may mean another one under the same identifier.
+    #[test]
+    fn a_redelivery_of_what_the_broker_was_proven_to_have_is_not_decided_silently() {
+        let again = delivery(true, true, true);
+        let mut e = evidence(900_000, Some(&again));
+        e.under_packet = Some(UnderPacket::Proven);
+        assert_eq!(judge(Some(&seen(0, 0)), &RULE, &e), Repeat::Ambiguous);
+        assert_eq!(judge(Some(&seen(0, 0)), &Rule { once: true, ..RULE }, &e), Repeat::Same, "an SSCC passes once");
+        let mut before = seen(0, 0);
+        (before.device_ms, before.first_device_ms, e.device_ms) = (Some(1_000), Some(1_000), Some(61_000));
+        assert_eq!(judge(Some(&before), &RULE, &e), Repeat::Another, "the device's own clock tells");
     }
 
     #[test]

@@ -9,23 +9,22 @@
 //! its own subject only; what may have had effect is resent with the same rows until the target has spoken of each one,
 //! inside the target's dedup horizon, and never after; what definitely had no effect goes back in line.
 //!
-//! Bounds: at most [`WINDOW`] rows are in memory, whatever the backlog; the rest stays on disk behind `cursor`.
+//! Bounds: at most [`WINDOW`] rows are in memory, whatever the backlog; the rest stays on disk behind `cursor`. Where a few
+//! subjects fill the memory with rows that wait for their first one, all but their first rows are set aside, so that the
+//! subjects behind them on the disk go on.
+
+mod answered;
+mod rows;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::event::Millis;
-use crate::lane::{Answer, Class, Config, Outcome, Worth};
+use crate::lane::{Answer, Class, Config, Outcome};
 
+/// Without a clock to trust, what was sent before the machine started waits so long for one.
+pub const HOLD_UNSYNCED_MS: u64 = 15 * 60_000;
 /// Rows of one lane in memory.
 pub const WINDOW: usize = 8_192;
-
-/// A target that is locked or lacks the reference is asked again after at most this long.
-const ROW_RETRY_MAX_MS: u64 = 60_000;
-/// Conflicts of one row before a person is asked.
-const CONFLICT_TRIES: u32 = 10;
-/// How long a missing reference may take to appear.
-const REFERENCE_GRACE_MS: u64 = 15 * 60_000;
-
 /// Names a row within its lane; rows are in commit order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct RowKey {
@@ -105,6 +104,8 @@ pub enum Input {
         /// Why: [`Class::Corrupt`] or [`Class::Unresolvable`].
         outcome: Outcome,
     },
+    /// The wall clock can be trusted again: what is said of [`Lane::restore`]'s doubt is over.
+    ClockSet,
     /// Time has passed.
     Tick,
 }
@@ -192,6 +193,15 @@ struct Slot {
     since: Millis,
 }
 
+/// Which rows were asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Load {
+    /// Those behind `cursor`.
+    Ahead,
+    /// Those of subjects that were set aside, from this row on.
+    Back(RowKey),
+}
+
 #[derive(Debug, Clone)]
 struct Flight {
     rows: Vec<RowKey>,
@@ -199,6 +209,8 @@ struct Flight {
     first_sent: Millis,
     /// `None`: sent and not answered. Otherwise unknown, and resent then.
     resend_at: Option<Millis>,
+    /// Nobody knows how long ago it was sent; past `resend_at` a person decides.
+    doubtful: bool,
 }
 
 /// One lane's delivery state.
@@ -214,10 +226,17 @@ pub struct Lane {
     due: BTreeSet<(Millis, RowKey)>,
     flights: BTreeMap<u64, Flight>,
     parked: HashMap<i64, RowKey>,
-    /// Rows up to here are known; the ones behind are on disk if `more`.
+    /// Rows up to here are known: in memory, parked or set aside; the ones behind are on disk if `more`.
     cursor: RowKey,
     more: bool,
-    loading: bool,
+    /// Subjects with rows before `cursor` that are on disk only: the first of them.
+    aside: HashMap<i64, RowKey>,
+    /// Of these, the ones with no row left in memory, by that first row.
+    hungry: BTreeSet<(RowKey, i64)>,
+    /// Rows behind `cursor` that have come to their end: the disk may not know yet when it is read.
+    ended: BTreeSet<RowKey>,
+    loading: Option<Load>,
+    window: usize,
     next_batch: u64,
     /// Attempts in a row that met a lane-wide trouble.
     failures: u32,
@@ -241,7 +260,11 @@ impl Lane {
             parked: HashMap::new(),
             cursor: RowKey::default(),
             more: true,
-            loading: false,
+            aside: HashMap::new(),
+            hungry: BTreeSet::new(),
+            ended: BTreeSet::new(),
+            loading: None,
+            window: WINDOW,
             next_batch: 1,
             failures: 0,
             pause_until: Millis::default(),
@@ -250,12 +273,22 @@ impl Lane {
         }
     }
 
+    /// The same with another number of rows in memory: what a test needs to see its bound.
+    #[must_use]
+    pub fn with_window(self, window: usize) -> Self {
+        Self { window, ..self }
+    }
+
     /// Takes back what was stored: batches that were `sending` are unknown now, and are resent first.
+    ///
+    /// `booted`: the machine has started then, and its clock can't be trusted, so that nobody knows how long ago the batches
+    /// were sent that left before. They wait for [`Input::ClockSet`], [`HOLD_UNSYNCED_MS`] at most; then a person decides.
     pub fn restore(
         &mut self,
         batches: Vec<SavedBatch>,
         exceptions: Vec<(Row, Exception)>,
         next_batch: u64,
+        booted: Option<Millis>,
         now: Millis,
     ) {
         self.next_batch = next_batch;
@@ -264,7 +297,9 @@ impl Lane {
             for row in saved.rows {
                 self.insert(Slot { row, state: State::Flying, ready_at: now, tries: 0, since: now });
             }
-            let flight = Flight { rows, attempt: saved.attempt, first_sent: saved.first_sent, resend_at: Some(now) };
+            let doubtful = booted.is_some_and(|booted| saved.first_sent <= booted);
+            let resend_at = Some(if doubtful { now.plus(HOLD_UNSYNCED_MS) } else { now });
+            let flight = Flight { rows, attempt: saved.attempt, first_sent: saved.first_sent, resend_at, doubtful };
             self.flights.insert(saved.batch, flight);
         }
         for (row, exception) in exceptions {
@@ -297,20 +332,29 @@ impl Lane {
     /// Takes one input and says what is to be done.
     pub fn step(&mut self, input: Input, now: Millis) -> Vec<Action> {
         let mut actions = Vec::new();
+        let known = self.rows.len();
+        let loaded = matches!(input, Input::Loaded { .. });
         match input {
             Input::Captured(rows) => self.captured(rows, now),
             Input::Loaded { rows, more } => self.loaded(rows, more, now),
             Input::Answered { batch, answer } => self.answered(batch, &answer, now, &mut actions),
             Input::Unsendable { batch, rows, outcome } => self.unsendable(batch, &rows, &outcome, &mut actions),
+            Input::ClockSet => {
+                for flight in self.flights.values_mut().filter(|flight| flight.doubtful) {
+                    (flight.doubtful, flight.resend_at) = (false, Some(now));
+                }
+            }
             Input::Tick => {}
         }
+        // What was read may be of parked subjects only: the next rows wait for a tick, so that other work comes between.
+        let idle_read = loaded && self.rows.len() == known;
         self.promote(now);
         while let Some(action) = self.next_send(now, &mut actions) {
             actions.push(action);
         }
-        if self.more && !self.loading && self.rows.len() < WINDOW / 2 && !self.stopped {
-            self.loading = true;
-            actions.push(Action::Load { after: self.cursor, limit: WINDOW - self.rows.len() });
+        self.make_room();
+        if !idle_read {
+            actions.extend(self.load());
         }
         actions
     }
@@ -323,7 +367,7 @@ impl Lane {
         let resend = self.flights.values().filter_map(|f| f.resend_at).min();
         let waiting = self.due.first().map(|(at, _)| *at);
         let ready = self.ready.first().filter(|_| !self.stopped).map(|key| self.leaves_at(*key));
-        let load = (self.more && !self.loading && self.rows.len() < WINDOW / 2 && !self.stopped).then_some(Millis(0));
+        let load = self.wants_load().map(|_| Millis(0));
         let sends = [resend, waiting, ready].into_iter().flatten().min().map(|at| at.max(self.pause_until));
         [sends, load].into_iter().flatten().min()
     }
@@ -342,121 +386,6 @@ impl Lane {
         if self.failures > 0 { 1 } else { self.config.max_in_flight }
     }
 
-    // ---- rows in and out
-
-    fn captured(&mut self, rows: Vec<Row>, now: Millis) {
-        for row in rows {
-            if row.held {
-                self.park(row);
-                continue;
-            }
-            if self.more || self.rows.len() >= WINDOW {
-                self.more = true; // it is on disk, behind the cursor
-                continue;
-            }
-            if row.key > self.cursor {
-                self.cursor = row.key;
-                self.insert(Slot { row, state: State::Queued, ready_at: now, tries: 0, since: now });
-            }
-        }
-    }
-
-    fn loaded(&mut self, rows: Vec<Row>, more: bool, now: Millis) {
-        self.loading = false;
-        self.more = more;
-        for row in rows {
-            self.cursor = row.key;
-            if !self.rows.contains_key(&row.key) && self.parked.get(&row.order) != Some(&row.key) {
-                self.insert(Slot { row, state: State::Queued, ready_at: now, tries: 0, since: now });
-            }
-        }
-    }
-
-    /// Adds a row, unless its subject is parked: then it stays on disk.
-    fn insert(&mut self, slot: Slot) {
-        let (key, order) = (slot.row.key, slot.row.order);
-        if self.is_behind_parked(&slot.row) && slot.state != State::Flying {
-            return;
-        }
-        self.unlist(order);
-        self.rows.insert(key, slot);
-        self.subjects.entry(order).or_default().insert(key);
-        self.list(order);
-    }
-
-    fn is_behind_parked(&self, row: &Row) -> bool {
-        self.parked.get(&row.order).is_some_and(|parked| row.key >= *parked)
-    }
-
-    /// Takes a subject's head out of `ready` and `due`.
-    fn unlist(&mut self, order: i64) {
-        let Some(head) = self.subjects.get(&order).and_then(BTreeSet::first) else { return };
-        self.ready.remove(head);
-        if let Some(Slot { state: State::Waiting(until), .. }) = self.rows.get(head) {
-            self.due.remove(&(*until, *head));
-        }
-    }
-
-    /// Puts a subject's head where its state belongs.
-    fn list(&mut self, order: i64) {
-        let Some(head) = self.subjects.get(&order).and_then(BTreeSet::first) else { return };
-        match self.rows.get(head).map(|slot| slot.state) {
-            Some(State::Queued) => drop(self.ready.insert(*head)),
-            Some(State::Waiting(until)) => drop(self.due.insert((until, *head))),
-            Some(State::Flying) | None => {}
-        }
-    }
-
-    fn set_state(&mut self, key: RowKey, state: State, now: Millis) {
-        let Some(order) = self.rows.get(&key).map(|slot| slot.row.order) else { return };
-        self.unlist(order);
-        if let Some(slot) = self.rows.get_mut(&key) {
-            slot.state = state;
-            slot.ready_at = now;
-        }
-        self.list(order);
-    }
-
-    /// Forgets a resolved row; the next one of its subject takes its place.
-    fn remove(&mut self, key: RowKey) {
-        let Some(slot) = self.rows.get(&key) else { return };
-        let order = slot.row.order;
-        self.unlist(order);
-        self.rows.remove(&key);
-        if let Some(queue) = self.subjects.get_mut(&order) {
-            queue.remove(&key);
-            if queue.is_empty() {
-                self.subjects.remove(&order);
-            }
-        }
-        self.list(order);
-    }
-
-    /// Parks the row's subject from this row on: what is behind it leaves the memory, but for what is under way.
-    fn park(&mut self, row: Row) {
-        if self.config.worth == Worth::Visibility {
-            return;
-        }
-        let parked = self.parked.entry(row.order).or_insert(row.key);
-        *parked = row.key.min(*parked);
-        let parked = *parked;
-        let queue = self.subjects.get(&row.order).cloned().unwrap_or_default();
-        for key in queue.range(parked..).copied() {
-            if self.rows.get(&key).is_some_and(|slot| slot.state != State::Flying) {
-                self.remove(key);
-            }
-        }
-        self.stopped = self.parked.len() > self.config.max_parked;
-    }
-
-    fn promote(&mut self, now: Millis) {
-        while let Some((_, key)) = self.due.first().copied().filter(|(until, _)| *until <= now) {
-            self.set_state(key, State::Queued, now);
-        }
-    }
-
-    // ---- what leaves
-
     fn next_send(&mut self, now: Millis, actions: &mut Vec<Action>) -> Option<Action> {
         if now < self.pause_until || self.flying() >= self.allowed_in_flight() {
             return None;
@@ -469,17 +398,22 @@ impl Lane {
         loop {
             let (&batch, flight) = self.flights.iter_mut().find(|(_, f)| f.resend_at.is_some_and(|at| at <= now))?;
             let horizon = self.config.dedup_horizon_ms.saturating_sub(2 * self.config.timeout_ms);
-            if now.since(flight.first_sent) < horizon {
+            if now.since(flight.first_sent) < horizon && !flight.doubtful {
                 flight.attempt += 1;
                 flight.resend_at = None;
                 let (rows, attempt, first_sent) = (flight.rows.clone(), flight.attempt, flight.first_sent);
                 return Some(Action::Send { batch, rows, attempt, first_sent });
             }
-            let rows = flight.rows.clone();
+            let (rows, doubtful) = (flight.rows.clone(), flight.doubtful);
             self.flights.remove(&batch);
             for row in rows {
-                let reason = "it was sent and never answered, and the target may have forgotten its key by now: \
-                              look in the target whether it was posted";
+                let reason = if doubtful {
+                    "it was sent and never answered, and the clock is not set since the machine started, so that \
+                     nobody knows how long ago: look in the target whether it was posted"
+                } else {
+                    "it was sent and never answered, and the target may have forgotten its key by now: look in the \
+                     target whether it was posted"
+                };
                 self.reject(row, Outcome::new(Class::Unresolvable, reason), true, actions);
             }
             actions.push(Action::Close { batch });
@@ -516,180 +450,21 @@ impl Lane {
         }
         let batch = self.next_batch;
         self.next_batch += 1;
-        self.flights.insert(batch, Flight { rows: rows.clone(), attempt: 1, first_sent: now, resend_at: None });
+        self.flights.insert(
+            batch,
+            Flight { rows: rows.clone(), attempt: 1, first_sent: now, resend_at: None, doubtful: false },
+        );
         Some(Action::Send { batch, rows, attempt: 1, first_sent: now })
-    }
-
-    // ---- what an answer does
-
-    fn answered(&mut self, batch: u64, answer: &Answer, now: Millis, actions: &mut Vec<Action>) {
-        let Some(mut flight) = self.flights.remove(&batch) else { return };
-        let clean = flight.attempt == 1;
-        let alone = flight.rows.len() == 1;
-        let refused_whole = answer.whole && !alone;
-        let trouble = self.note_trouble(answer, now);
-        let mut open = Vec::new();
-        let mut failed = BTreeSet::new();
-        let mut rejected = BTreeSet::new();
-        // A row that the answer does not speak of is unknown.
-        let unsaid = Outcome::new(Class::Unknown, "the answer does not speak of it");
-        let outcomes = answer.outcomes.iter().chain(std::iter::repeat(&unsaid));
-        for (row, outcome) in flight.rows.iter().copied().zip(outcomes) {
-            let order = self.rows.get(&row).map_or(0, |slot| slot.row.order);
-            // A target that applies in order and stops a subject at its first error did not try what comes behind it,
-            // whether it says so or not; resent alone it would overtake.
-            let behind = self.config.ordered_batch && clean && failed.contains(&order);
-            let class = if behind && outcome.class == Class::Unknown { Class::NotAttempted } else { outcome.class };
-            if !class.has_effect() && class != Class::Unknown {
-                failed.insert(order);
-            }
-            // What was rejected now had no effect before, so that what is behind it was not tried before either.
-            if self.config.ordered_batch && rejected.contains(&order) && !class.has_effect() {
-                self.remove(row);
-                continue;
-            }
-            if matches!(class, Class::Validation | Class::KeyClash) && !refused_whole {
-                rejected.insert(order);
-            }
-            match class {
-                Class::Delivered | Class::Duplicate => {
-                    self.remove(row);
-                    actions.push(Action::Settle { row, class, reference: outcome.reference.clone() });
-                }
-                Class::Validation | Class::KeyClash if !refused_whole => {
-                    self.reject(row, outcome.clone(), !clean, actions);
-                }
-                Class::Unresolvable | Class::Corrupt => self.reject(row, outcome.clone(), !clean, actions),
-                Class::Unknown => open.push(row),
-                // Definitely no effect this time. While an earlier attempt is unresolved that says nothing of it.
-                _ if !clean => open.push(row),
-                class if trouble || refused_whole => self.again(row, class, now, now, actions),
-                class => self.again_later(row, class, outcome, now, actions),
-            }
-        }
-        if refused_whole && clean {
-            self.split = Some(flight.rows.len().div_ceil(2));
-        }
-        if open.is_empty() {
-            actions.push(Action::Close { batch });
-            return;
-        }
-        actions.push(Action::Unknown { batch, rows: open.clone() });
-        flight.rows = open;
-        flight.resend_at = Some(now.plus(self.backoff(flight.attempt)));
-        self.flights.insert(batch, flight);
-    }
-
-    /// Judges whether the answer speaks of the way or the target rather than of rows; then the lane pauses.
-    fn note_trouble(&mut self, answer: &Answer, now: Millis) -> bool {
-        let wide = |class| {
-            matches!(class, Class::Transient | Class::Throttled | Class::Auth | Class::Contract | Class::Unknown)
-        };
-        let trouble = answer.whole && answer.outcomes.iter().all(|o| wide(o.class));
-        if let Some(ms) = answer.retry_after_ms {
-            self.pause_until = self.pause_until.max(now.plus(ms));
-        }
-        if trouble {
-            self.failures = self.failures.saturating_add(1);
-            let throttled = answer.outcomes.first().is_some_and(|o| o.class == Class::Throttled);
-            if !(throttled && answer.retry_after_ms.is_some()) {
-                let pause = self.backoff(self.failures);
-                self.pause_until = self.pause_until.max(now.plus(pause));
-            }
-        } else {
-            self.failures = 0;
-            let doubled = self.split.map(|split| split.saturating_mul(2));
-            self.split = doubled.filter(|split| *split < self.config.max_events);
-        }
-        trouble
-    }
-
-    /// Full jitter between nothing and a bound that doubles.
-    fn backoff(&mut self, attempt: u32) -> u64 {
-        let doubled = self.config.retry_first_ms.saturating_mul(1 << attempt.saturating_sub(1).min(30));
-        self.jitter.u64(0..=doubled.min(self.config.retry_max_ms))
-    }
-
-    /// Puts a row back in line; it is `ready` on disk again once its batch is closed or without it.
-    fn again(&mut self, row: RowKey, class: Class, until: Millis, now: Millis, actions: &mut Vec<Action>) {
-        let Some(slot) = self.rows.get(&row).copied() else { return };
-        if self.is_behind_parked(&slot.row) {
-            self.remove(row);
-            return;
-        }
-        if until > now {
-            actions.push(Action::Wait { row, until, class, tries: slot.tries, since: slot.since });
-            self.set_state(row, State::Waiting(until), until);
-        } else {
-            self.set_state(row, State::Queued, now);
-        }
-    }
-
-    /// A row that had trouble of its own waits, or needs a person when that has lasted.
-    fn again_later(&mut self, row: RowKey, class: Class, outcome: &Outcome, now: Millis, actions: &mut Vec<Action>) {
-        let Some(slot) = self.rows.get_mut(&row) else { return };
-        if slot.tries == 0 {
-            slot.since = now;
-        }
-        let counted = class != Class::NotAttempted;
-        slot.tries = slot.tries.saturating_add(u32::from(counted));
-        let (tries, waited) = (slot.tries, now.since(slot.since));
-        let spent = (class == Class::Conflict && tries >= CONFLICT_TRIES)
-            || (class == Class::Reference && waited >= REFERENCE_GRACE_MS);
-        if spent {
-            self.reject(row, outcome.clone(), false, actions);
-            return;
-        }
-        let pause = self
-            .backoff(tries.max(1))
-            .clamp(self.config.retry_first_ms, ROW_RETRY_MAX_MS.max(self.config.retry_first_ms));
-        self.again(row, class, now.plus(pause), now, actions);
-    }
-
-    fn reject(&mut self, key: RowKey, outcome: Outcome, maybe: bool, actions: &mut Vec<Action>) {
-        let Some(slot) = self.rows.get(&key).copied() else { return };
-        self.remove(key);
-        self.park(slot.row);
-        actions.push(Action::Reject { row: key, outcome, maybe });
-    }
-
-    /// These rows never leave; the rest of their batch does.
-    fn unsendable(&mut self, batch: u64, rows: &[RowKey], outcome: &Outcome, actions: &mut Vec<Action>) {
-        let Some(mut flight) = self.flights.remove(&batch) else { return };
-        for row in rows {
-            self.reject(*row, outcome.clone(), flight.attempt > 1, actions);
-        }
-        flight.rows.retain(|row| !rows.contains(row));
-        if flight.attempt == 1 {
-            // Never sent: what is behind a parked row waits with it.
-            let behind = |row: &RowKey| self.rows.get(row).is_some_and(|slot| self.is_behind_parked(&slot.row));
-            let (waits, goes) = flight.rows.iter().copied().partition(behind);
-            flight.rows = goes;
-            let waits: Vec<RowKey> = waits;
-            for row in waits {
-                self.remove(row);
-            }
-        } else if !flight.rows.is_empty() {
-            actions.push(Action::Unknown { batch, rows: flight.rows.clone() }); // the batch is a smaller one from here on
-        }
-        if flight.rows.is_empty() {
-            actions.push(Action::Close { batch });
-            return;
-        }
-        let (rows, attempt, first_sent) = (flight.rows.clone(), flight.attempt, flight.first_sent);
-        self.flights.insert(batch, flight);
-        actions.push(Action::Send { batch, rows, attempt, first_sent });
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lane::Format;
+    use crate::lane::{Format, Worth};
 
-    #[test]
-    fn a_row_that_had_waited_and_was_under_way_at_a_crash_is_in_one_batch_only() {
-        let config = Config {
+    fn config() -> Config {
+        Config {
             id: "outbound".into(),
             target: 0,
             system: "erp".into(),
@@ -707,17 +482,62 @@ mod tests {
             retry_first_ms: 100,
             retry_max_ms: 1_000,
             max_parked: 100,
-        };
+        }
+    }
+
+    #[test]
+    fn a_row_that_had_waited_and_was_under_way_at_a_crash_is_in_one_batch_only() {
         let (now, row) = (Millis(10_000), Row { key: RowKey { seq: 1, tx: 1 }, order: 1, size: 10, held: false });
         let batch = SavedBatch { batch: 7, rows: vec![row], attempt: 1, first_sent: Millis(9_000) };
         let waited = Exception::Waiting { until: Millis(8_000), tries: 1, since: Millis(7_000) };
-        let mut lane = Lane::new(config, 1);
-        lane.restore(vec![batch], vec![(row, waited)], 8, now);
+        let mut lane = Lane::new(config(), 1);
+        lane.restore(vec![batch], vec![(row, waited)], 8, None, now);
         let sent: Vec<u64> = [Input::Tick, Input::Loaded { rows: vec![row], more: false }, Input::Tick]
             .into_iter()
             .flat_map(|input| lane.step(input, now))
             .filter_map(|action| if let Action::Send { batch, .. } = action { Some(batch) } else { None })
             .collect();
         assert_eq!(sent, [7]);
+    }
+
+    /// The first subject's head is put off again and again, with more rows behind it than the memory holds.
+    #[test]
+    fn a_long_queue_behind_a_row_that_waits_does_not_starve_the_subjects_behind_it() {
+        let row =
+            |seq| Row { key: RowKey { seq, tx: 1 }, order: if seq <= 500 { 0 } else { seq }, size: 10, held: false };
+        let disk: Vec<Row> = (1..=520).map(row).collect();
+        let mut lane = Lane::new(config(), 1).with_window(64);
+        let (mut now, mut posted, mut inputs) = (Millis(0), Vec::new(), vec![Input::Tick]);
+        for _ in 0..2_000 {
+            let input = inputs.pop().unwrap_or(Input::Tick);
+            now = now.plus(1_000);
+            for action in lane.step(input, now) {
+                match action {
+                    Action::Load { after, limit } => {
+                        let open = |row: &&Row| row.key > after && !posted.contains(&row.key.seq);
+                        let rows: Vec<Row> = disk.iter().filter(open).take(limit).copied().collect();
+                        inputs.push(Input::Loaded { more: rows.len() == limit, rows });
+                    }
+                    Action::Send { batch, rows, .. } => {
+                        let put_off = |row: &RowKey| row.seq == 1 && posted.len() < 20;
+                        let class = |row| if put_off(row) { Class::Transient } else { Class::Delivered };
+                        let outcomes = rows.iter().map(|row| Outcome::new(class(row), "")).collect();
+                        let answer = Answer {
+                            status: None,
+                            excerpt: String::new(),
+                            outcomes,
+                            whole: false,
+                            retry_after_ms: None,
+                        };
+                        inputs.insert(0, Input::Answered { batch, answer });
+                    }
+                    Action::Settle { row, .. } => posted.push(row.seq),
+                    _ => {}
+                }
+            }
+            assert!(lane.rows.len() <= 64, "{} rows are in memory", lane.rows.len());
+        }
+        assert_eq!(posted[..20], (501..=520).collect::<Vec<i64>>(), "those behind it went first");
+        assert_eq!(posted[20..], (1..=500).collect::<Vec<i64>>(), "then all of it, in order");
     }
 }

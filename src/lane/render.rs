@@ -254,6 +254,16 @@ mod tests {
     }
 
     #[test]
+    fn the_erp_teams_page_shows_these_bytes() {
+        let page = include_str!("../../docs/erp.md");
+        let wrapped = Format::JsonArray { wrap: Some("events".into()) };
+        for format in [wrapped, Format::Ndjson, Format::CloudEvents] {
+            let body = String::from_utf8(render(&format, &[posting(18_211, "SH-1")])).unwrap();
+            assert!(page.contains(&format!("```json\n{}\n```", body.trim_end())), "docs/erp.md lacks {body}");
+        }
+    }
+
+    #[test]
     fn a_cloud_event_without_subject_has_no_such_member() {
         let body = render(&Format::CloudEvents, &[posting(1, "")]);
         let items: Value = serde_json::from_slice(&body).unwrap();

@@ -8,6 +8,8 @@ use crate::event::{Millis, Now};
 
 /// Where a time daemon says that the clock is synchronised (systemd-timesyncd, chrony's helper).
 const SYNCED: [&str; 2] = ["/run/systemd/timesync/synchronized", "/run/chrony/synchronized"];
+/// The battery-backed clock, UTC seconds.
+const RTC: &str = "/sys/class/rtc/rtc0/since_epoch";
 /// How often that is looked up.
 const LOOK_AGAIN: Duration = Duration::from_mins(1);
 
@@ -18,11 +20,22 @@ pub(super) struct Clock {
     highest: Millis,
     highest_at: Instant,
     synced: Option<(Instant, bool)>,
+    /// The machine has started since the database was made, and nothing says how long it was off.
+    doubtful: bool,
 }
 
 impl Clock {
-    pub(super) fn new(last_persisted: Millis) -> Self {
-        Self { highest: last_persisted, highest_at: instant(), synced: None }
+    /// `booted`: the database is older than the machine's last start.
+    pub(super) fn new(last_persisted: Millis, booted: bool) -> Self {
+        let mut clock = Self { highest: last_persisted, highest_at: instant(), synced: None, doubtful: false };
+        clock.doubtful = booted && doubtful(clock.quality() == "synced", rtc(), last_persisted);
+        clock
+    }
+
+    /// Nothing says how long the machine was off, and the time daemon has not set the clock yet.
+    pub(super) fn is_doubtful(&mut self) -> bool {
+        self.doubtful = self.doubtful && self.quality() != "synced";
+        self.doubtful
     }
 
     pub(super) fn now(&mut self) -> Now {
@@ -44,6 +57,17 @@ impl Clock {
             *self.synced.insert(fresh.unwrap_or_else(|| (at, SYNCED.iter().any(|p| Path::new(p).exists()))));
         if synced { "synced" } else { "unsynced" }
     }
+}
+
+/// A clock that nobody has set and that no battery has kept going tells nothing of the time the machine was off.
+fn doubtful(synced: bool, rtc: Option<Millis>, last_persisted: Millis) -> bool {
+    !synced && rtc.is_none_or(|rtc| rtc < last_persisted)
+}
+
+/// What the battery-backed clock says, if there is one.
+fn rtc() -> Option<Millis> {
+    let seconds: i64 = std::fs::read_to_string(RTC).ok()?.trim().parse().ok()?;
+    Some(Millis(seconds.saturating_mul(1_000)))
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is the writer's clock")]
@@ -68,9 +92,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_machine_without_battery_and_time_daemon_does_not_know_how_long_it_was_off() {
+        let last = Millis(1_763_906_709_412);
+        assert!(doubtful(false, None, last));
+        assert!(doubtful(false, Some(Millis(0)), last), "a battery that ran out");
+        assert!(!doubtful(false, Some(last.plus(1_000)), last));
+        assert!(!doubtful(true, None, last));
+    }
+
+    #[test]
     fn the_wall_clock_never_goes_behind_what_was_persisted() {
         let future = system().plus(3_600_000);
-        let mut clock = Clock::new(future);
+        let mut clock = Clock::new(future, false);
         let first = clock.now().wall;
         assert!(first >= future);
         assert!(clock.now().wall >= first);

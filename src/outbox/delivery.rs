@@ -165,10 +165,11 @@ pub(super) fn apply(
                 .prepare_cached("DELETE FROM pending WHERE lane = ? AND seq = ? AND tx = ? RETURNING size")?
                 .query_row(params![route.id, row.seq, row.tx], |r| r.get(0))
                 .optional()?;
+            let batch = i64::try_from(cause.batch).unwrap_or(i64::MAX);
             db.prepare_cached(
-                "INSERT OR REPLACE INTO done(seq, lane, tx, attempt, how, ref) VALUES (?, ?, ?, ?, ?, ?)",
+                "INSERT OR REPLACE INTO done(seq, lane, tx, at, batch, attempt, how, ref) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             )?
-            .execute(params![row.seq, route.id, row.tx, cause.attempt, class.name(), reference])?;
+            .execute(params![row.seq, route.id, row.tx, now.0, batch, cause.attempt, class.name(), reference])?;
             return Ok(size.unwrap_or(0));
         }
         Action::Wait { row, until, class, tries, since } => {
@@ -202,31 +203,33 @@ pub(super) fn apply(
 /// The answer that an action came of.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Cause {
-    pub(super) attempt: i64,
+    pub(super) batch: u64,
+    pub(super) attempt: u32,
     pub(super) status: Option<u16>,
     pub(super) excerpt: Option<String>,
 }
 
-/// Writes the attempt that an answer ended. Its excerpt is kept when there is something to explain.
+/// Writes the attempt that an answer ended, when there is something to explain; the rows of a good one say it themselves.
 pub(super) fn attempt(
     db: &Connection,
-    route: &Route,
-    batch: u64,
+    route: &mut Route,
     flight: Flight,
     answer: &Answer,
     cause: &Cause,
     now: Millis,
 ) -> Sql<()> {
     let worst = answer.outcomes.iter().map(|o| o.class).max().unwrap_or(Class::Unknown);
-    let good = worst.has_effect();
+    if worst.has_effect() {
+        route.counters.good_at = Some(now.0);
+        return Ok(());
+    }
     db.prepare_cached(
-        "INSERT INTO attempt(id, lane, batch, attempt, at, status, rows, first_seq, last_seq, class, excerpt)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO attempt(lane, batch, attempt, at, status, rows, first_seq, last_seq, class, excerpt)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )?
     .execute(params![
-        cause.attempt,
         route.id,
-        i64::try_from(batch).unwrap_or(i64::MAX),
+        i64::try_from(cause.batch).unwrap_or(i64::MAX),
         flight.attempt,
         now.0,
         answer.status,
@@ -234,7 +237,7 @@ pub(super) fn attempt(
         flight.first_seq,
         flight.last_seq,
         worst.name(),
-        if good { None } else { Some(&answer.excerpt) },
+        answer.excerpt,
     ])?;
     Ok(())
 }

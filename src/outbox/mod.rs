@@ -91,13 +91,26 @@ pub struct LastSeen {
     pub position: i64,
 }
 
+/// What the writer says of itself when it is asked whether it moves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pulse {
+    /// Commits since the start.
+    pub commits: u64,
+    /// Bytes of pending events.
+    pub pending_bytes: u64,
+    /// Devices are acknowledged.
+    pub room: bool,
+}
+
 type CaptureReply = oneshot::Sender<Result<Vec<Placed>, CaptureError>>;
 
 enum Command {
     Capture { samples: Vec<Sample>, refused: Arc<AtomicBool>, reply: CaptureReply },
     LastSeen { device: Arc<str>, reply: oneshot::Sender<Option<LastSeen>> },
+    Proven { link: Arc<str>, packets: Vec<u16> },
     Memory { name: Arc<str>, reply: oneshot::Sender<Option<Vec<u8>>> },
     SessionLost { link: Arc<str>, reply: oneshot::Sender<()> },
+    Pulse { reply: oneshot::Sender<Pulse> },
     Answered { lane: usize, batch: u64, answer: Answer },
     Stop,
 }
@@ -135,7 +148,8 @@ impl Outbox {
         let (commands, inbox) = std::sync::mpsc::sync_channel(QUEUE);
         let (room_tx, room) = watch::channel(true);
         let (ended_tx, ended) = oneshot::channel();
-        let mut writer = Writer::open(config, lanes, out, inbox, room_tx)?;
+        let dir = config.dir.clone();
+        let mut writer = Writer::open(config, lanes, out, inbox, room_tx).map_err(|e| e.of_start(&dir))?;
         let thread = std::thread::Builder::new().name("outbox".to_owned()).spawn(move || {
             let result = writer.run();
             drop(writer); // whoever hears of the end may open the directory again
@@ -180,6 +194,19 @@ impl Outbox {
         let (reply, forgotten) = oneshot::channel();
         self.hand_in(Command::SessionLost { link, reply })?;
         forgotten.await.map_err(|_| CaptureError::Closed)
+    }
+
+    /// The broker has our PUBACKs of these packets: if one of them comes again, it may be another message.
+    pub fn acknowledgements_proven(&self, link: Arc<str>, packets: Vec<u16>) -> Result<(), CaptureError> {
+        self.hand_in(Command::Proven { link, packets })
+    }
+
+    /// Ready when the writer thread has gone round and nothing that was handed in before waits for a commit: commits
+    /// move. A writer that hangs, in its disk or in itself, never answers.
+    pub async fn pulse(&self) -> Result<Pulse, CaptureError> {
+        let (reply, pulse) = oneshot::channel();
+        self.hand_in(Command::Pulse { reply })?;
+        pulse.await.map_err(|_| CaptureError::Closed)
     }
 
     /// Hands in what came of an attempt.

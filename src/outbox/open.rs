@@ -1,7 +1,8 @@
 //! Opening the database: one gateway a directory, numbered migrations, one run a start.
 
-use std::fs::{File, TryLockError};
-use std::io;
+use std::fs::{DirBuilder, File, OpenOptions, Permissions, TryLockError};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
@@ -10,6 +11,8 @@ use crate::event::Millis;
 
 /// The database's name in the data directory.
 pub(super) const DATABASE: &str = "outbox.db";
+/// Its lock says that a gateway runs.
+const LOCK: &str = "lock";
 /// Set aside so that draining can go on when the disk is full.
 const BALLAST: &str = "ballast";
 const BALLAST_BYTES: u64 = 4 << 20;
@@ -60,7 +63,7 @@ pub enum StorageError {
         configured: String,
     },
     /// No room on the disk for what was to be captured; nothing of it is stored, and nothing is broken.
-    #[error("the disk is full")]
+    #[error("the disk is full: make room on the file system of the data directory")]
     NoRoom,
     /// SQLite failed.
     #[error("the database: {0}")]
@@ -68,6 +71,14 @@ pub enum StorageError {
 }
 
 impl StorageError {
+    /// An error of a start. SQLite calls some of what a full disk does to it an I/O error.
+    pub(super) fn of_start(self, dir: &Path) -> Self {
+        match self {
+            Self::Sql(_) if disk_bytes(dir).is_some_and(is_short) => Self::NoRoom,
+            other => other,
+        }
+    }
+
     /// An error of a transaction that was rolled back before anything of it counted.
     pub(super) fn of_capture(e: rusqlite::Error) -> Self {
         match e.sqlite_error_code() {
@@ -85,14 +96,17 @@ pub(super) struct Opened {
     /// Random, made with the database: 16 hex digits.
     pub(super) incarnation: String,
     pub(super) run: i64,
+    /// When the machine had started, if there were runs before that.
+    pub(super) booted: Option<Millis>,
     pub(super) last_wall: Millis,
 }
 
 /// Opens the outbox for its one writer.
 pub(super) fn open(dir: &Path, site: &str, synchronous_normal: bool) -> Result<Opened, StorageError> {
     let shown = dir.display().to_string();
-    std::fs::create_dir_all(dir).map_err(|e| StorageError::Directory(shown.clone(), e))?;
-    let lock = File::create(dir.join("lock")).map_err(|e| StorageError::Directory(shown.clone(), e))?;
+    let directory = |e| StorageError::Directory(shown.clone(), e);
+    DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(dir).map_err(directory)?;
+    let lock = private(&dir.join(LOCK)).map_err(directory)?;
     lock.try_lock().map_err(|e| match e {
         TryLockError::WouldBlock => StorageError::Taken(shown.clone()),
         TryLockError::Error(e) => StorageError::Directory(shown.clone(), e),
@@ -104,6 +118,13 @@ pub(super) fn open(dir: &Path, site: &str, synchronous_normal: bool) -> Result<O
         keep_ballast(dir);
     }
     let path = dir.join(DATABASE);
+    // What SQLite lays beside the database gets the database's mode.
+    for name in [DATABASE.to_owned(), format!("{DATABASE}-wal"), format!("{DATABASE}-shm")] {
+        let path = dir.join(name);
+        if path.exists() || path.ends_with(DATABASE) {
+            private(&path).map_err(directory)?;
+        }
+    }
     let mut db = Connection::open(&path)?;
     db.set_prepared_statement_cache_capacity(64);
     db.pragma_update(None, "page_size", PAGE_SIZE)?;
@@ -114,7 +135,7 @@ pub(super) fn open(dir: &Path, site: &str, synchronous_normal: bool) -> Result<O
     db.pragma_update(None, "cache_size", -CACHE_KIB)?;
     db.pragma_update(None, "temp_store", "MEMORY")?;
     migrate(&mut db, &path)?;
-    sync_dir(dir).map_err(|e| StorageError::Directory(shown, e))?;
+    sync_dir(dir).map_err(directory)?;
 
     db.execute("INSERT OR IGNORE INTO meta(k, v) VALUES ('site', ?)", [site])?;
     let stored: String = db.query_row("SELECT v FROM meta WHERE k = 'site'", [], |r| r.get(0))?;
@@ -122,16 +143,32 @@ pub(super) fn open(dir: &Path, site: &str, synchronous_normal: bool) -> Result<O
         return Err(StorageError::OtherSite { stored, configured: site.to_owned() });
     }
     db.execute("UPDATE batch SET unknown = unixepoch() * 1000 WHERE unknown IS NULL", [])?;
-    let run = begin_run(&mut db)?;
     let incarnation = db.query_row("SELECT v FROM meta WHERE k = 'incarnation'", [], |r| r.get(0))?;
     let last_wall = db.query_row(
         "SELECT max(coalesce((SELECT recorded_at FROM event ORDER BY seq DESC LIMIT 1), 0),
-                    coalesce((SELECT at FROM attempt ORDER BY id DESC LIMIT 1), 0))",
+                    coalesce((SELECT at FROM attempt ORDER BY id DESC LIMIT 1), 0),
+                    coalesce((SELECT max(good_at) FROM lane), 0))",
         [],
         |r| r.get(0).map(Millis),
     )?;
-    Ok(Opened { db, lock, incarnation, run, last_wall })
+    let (run, booted) = begin_run(&mut db, last_wall)?;
+    Ok(Opened { db, lock, incarnation, run, booted, last_wall })
 }
+
+/// A file that nobody but the user and its group can read, whatever the umask is and an earlier version has left.
+fn private(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(FILE_MODE).open(path)?;
+    let mode = file.metadata()?.permissions().mode();
+    if mode & !FILE_MODE & 0o777 != 0 {
+        file.set_permissions(Permissions::from_mode(mode & FILE_MODE))?;
+    }
+    Ok(file)
+}
+
+/// Of a data directory that is made.
+const DIRECTORY_MODE: u32 = 0o750;
+/// Of what lies in it: shipments are nobody else's business.
+const FILE_MODE: u32 = 0o640;
 
 /// 1 KiB: see docs/performance.md for the bytes written with 1, 2 and 4 KiB.
 const PAGE_SIZE: i64 = 1_024;
@@ -188,15 +225,20 @@ fn migrate(db: &mut Connection, path: &Path) -> Result<(), StorageError> {
     Ok(())
 }
 
-fn begin_run(db: &mut Connection) -> Result<i64, StorageError> {
+/// The number of this run; and when the machine had started, if there were runs before.
+fn begin_run(db: &mut Connection, last_wall: Millis) -> Result<(i64, Option<Millis>), StorageError> {
     let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    db.execute("INSERT INTO run(boot, at) VALUES (?, unixepoch() * 1000)", params![boot.trim()])?;
+    let boot = boot.trim();
+    let before = db.query_row("SELECT EXISTS (SELECT 1 FROM run WHERE boot <> ?)", [boot], |r| r.get::<_, bool>(0))?;
+    let sql = "INSERT INTO run(boot, at) VALUES (?, max(unixepoch() * 1000, ?))";
+    db.execute(sql, params![boot, last_wall.0])?;
     let run = db.last_insert_rowid();
-    // A run that no event refers to any more has nothing to tell.
+    let booted = db.query_row("SELECT min(at) FROM run WHERE boot = ?", [boot], |r| r.get(0).map(Millis))?;
+    // A run that no event refers to any more has nothing to tell, but for the first one after the machine's start.
     let oldest: Option<i64> =
         db.query_row("SELECT run FROM event ORDER BY seq LIMIT 1", [], |r| r.get(0)).optional()?;
-    db.execute("DELETE FROM run WHERE id < ?", [oldest.unwrap_or(run)])?;
-    Ok(run)
+    db.execute("DELETE FROM run WHERE id < ? AND boot <> ?", params![oldest.unwrap_or(run), boot])?;
+    Ok((run, before.then_some(booted)))
 }
 
 /// A new file's name is durable only when its directory is.
@@ -215,7 +257,7 @@ pub(super) fn keep_ballast(dir: &Path) {
         return;
     }
     let zeros = vec![0; usize::try_from(BALLAST_BYTES).unwrap_or(0)];
-    if let Err(e) = std::fs::write(&path, zeros) {
+    if let Err(e) = private(&path).and_then(|mut file| file.write_all(&zeros)) {
         tracing::warn!(error = %e, "no ballast could be set aside");
     }
 }

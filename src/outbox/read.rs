@@ -1,19 +1,51 @@
 //! Reading the outbox beside its writer: read-only, from a running gateway, a stopped one, or a copy.
 
+pub mod bad_input;
+
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension, params};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
+use crate::lane::{self, Class, Worth};
 use crate::outbox::StorageError;
 use crate::outbox::capture::PENDING_BYTES;
 use crate::outbox::open::{DATABASE, disk_bytes, open_read_only};
 use crate::outbox::trim::used_bytes;
 
+/// The database's files in the data directory.
+pub const FILES: [&str; 2] = [DATABASE, "outbox.db-wal"];
 /// The present rate is taken over this many of the last events.
 const RATE_WINDOW: i64 = 10_000;
-/// Dead letters shown.
+/// Dead letters and held rows shown.
 const LETTERS: i64 = 10;
+/// Why a row is held, where the row itself does not say.
+const HELD: &str = "a repeat of the same content that can't be told from a second scan";
+
+/// What bounds an outbox: the configuration says so, the database does not.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bounds {
+    /// `outbox.max_size`, bytes of deliveries that are not at their end.
+    pub max_size: u64,
+    /// More subjects parked than this stop a lane; lanes that park none have no entry.
+    pub max_parked: BTreeMap<String, usize>,
+}
+
+impl Bounds {
+    /// The bounds in a configuration.
+    pub fn of(outbox: &crate::outbox::Config, lanes: &[lane::Config]) -> Self {
+        let parking = lanes.iter().filter(|lane| lane.worth != Worth::Visibility);
+        let max_parked = parking.map(|lane| (lane.id.clone(), lane.max_parked)).collect();
+        Self { max_size: outbox.max_size, max_parked }
+    }
+
+    /// Whether so many parked subjects stop the lane: it sends nothing new.
+    pub fn stop(&self, lane: &LaneStatus) -> bool {
+        let bound = self.max_parked.get(&lane.lane).and_then(|bound| i64::try_from(*bound).ok());
+        bound.is_some_and(|bound| lane.parked > bound)
+    }
+}
 
 /// How the outbox stands. Times are UTC milliseconds, sizes bytes.
 #[derive(Debug, Clone, Serialize)]
@@ -40,6 +72,10 @@ pub struct Status {
     pub dead_letters: i64,
     /// The oldest of them.
     pub letters: Vec<Letter>,
+    /// Held rows in all.
+    pub held: i64,
+    /// The oldest of them.
+    pub held_rows: Vec<HeldRow>,
     /// Samples that could not be read, by source and reason, of the ones kept.
     pub bad_input: Vec<BadInput>,
     /// Troubles counted since the database was made: duplicates, gaps, late, clashes, restarts.
@@ -65,12 +101,24 @@ pub struct LaneStatus {
     pub rejected: i64,
     /// Not sent at all until a person decides.
     pub held: i64,
+    /// Subjects that a rejected or held row keeps waiting.
+    pub parked: i64,
     /// Reached its effect.
     pub delivered: i64,
     /// Recorded time of the oldest row that isn't delivered.
     pub oldest_at: Option<i64>,
     /// What the target said last, or what kept it from saying something.
     pub last_answer: Option<LastAnswer>,
+}
+
+impl LaneStatus {
+    /// It has something to send, and the last answer spoke against it. Rejected rows are told as dead letters: they keep
+    /// nobody but their own subjects.
+    pub fn meets_trouble(&self) -> bool {
+        let told_elsewhere = ["delivered", "duplicate", "validation", "key_clash"];
+        self.ready + self.unknown + self.waiting + self.sending > 0
+            && self.last_answer.as_ref().is_some_and(|last| !told_elsewhere.contains(&last.class.as_str()))
+    }
 }
 
 /// The last attempt of a lane.
@@ -111,6 +159,23 @@ pub struct Letter {
     pub answer: Option<String>,
 }
 
+/// A row that is not sent until a person decides.
+#[derive(Debug, Clone, Serialize)]
+pub struct HeldRow {
+    /// Lane id.
+    pub lane: String,
+    /// Commit sequence of the event.
+    pub seq: i64,
+    /// Kind of the event.
+    pub kind: String,
+    /// Its subject; parked until this is resolved.
+    pub subject: String,
+    /// When it was captured, and held.
+    pub at: i64,
+    /// Why.
+    pub reason: String,
+}
+
 /// Samples that could not be read.
 #[derive(Debug, Clone, Serialize)]
 pub struct BadInput {
@@ -148,8 +213,11 @@ pub fn status(dir: &Path, now: i64) -> Result<Status, StorageError> {
     let newest: Option<(i64, i64)> =
         first(&db, "SELECT seq, recorded_at FROM event ORDER BY seq DESC LIMIT 1", |r| Ok((r.get(0)?, r.get(1)?)))?;
     let (rate_per_second, bytes_per_event) = rate(&db, newest.map(|(seq, _)| seq), now)?;
+    let lanes = lanes(&db)?;
     Ok(Status {
-        lanes: lanes(&db)?,
+        held: lanes.iter().map(|lane| lane.held).sum(),
+        held_rows: held_rows(&db)?,
+        lanes,
         pending_bytes: db.query_row(PENDING_BYTES, [], |r| r.get(0))?,
         file_bytes: file("") + file("-wal") + file("-shm"),
         used_bytes: used_bytes(&db)?,
@@ -172,12 +240,13 @@ pub fn status(dir: &Path, now: i64) -> Result<Status, StorageError> {
 }
 
 fn lanes(db: &Connection) -> Result<Vec<LaneStatus>, rusqlite::Error> {
-    let named: Vec<(i64, LaneStatus)> = all(db, "SELECT id, name, system, rows_out FROM lane ORDER BY id", |r| {
-        Ok((
-            r.get(0)?,
-            LaneStatus { lane: r.get(1)?, system: r.get(2)?, delivered: r.get(3)?, ..LaneStatus::default() },
-        ))
-    })?;
+    let named: Vec<(i64, LaneStatus)> =
+        all(db, "SELECT id, name, system, rows_out, good_at FROM lane ORDER BY id", |r| {
+            let good = |at| LastAnswer { at, status: None, class: Class::Delivered.name().to_owned(), excerpt: None };
+            let last_answer = r.get::<_, Option<i64>>(4)?.map(good);
+            let (lane, system, delivered) = (r.get(1)?, r.get(2)?, r.get(3)?);
+            Ok((r.get(0)?, LaneStatus { lane, system, delivered, last_answer, ..LaneStatus::default() }))
+        })?;
     let mut lanes = Vec::new();
     for (id, mut lane) in named {
         let of_state = |state: i64| {
@@ -185,6 +254,8 @@ fn lanes(db: &Connection) -> Result<Vec<LaneStatus>, rusqlite::Error> {
             db.query_row(sql, params![id, state], |r| r.get::<_, i64>(0))
         };
         (lane.waiting, lane.rejected, lane.held) = (of_state(1)?, of_state(2)?, of_state(3)?);
+        let sql = "SELECT count(DISTINCT order8) FROM pending WHERE lane = ? AND state IN (2, 3) AND state <> 0";
+        lane.parked = db.query_row(sql, [id], |r| r.get(0))?;
         let mut statement = db.prepare("SELECT rows, unknown IS NOT NULL FROM batch WHERE lane = ?")?;
         let mut batches = statement.query([id])?;
         while let Some(batch) = batches.next()? {
@@ -203,11 +274,13 @@ fn lanes(db: &Connection) -> Result<Vec<LaneStatus>, rusqlite::Error> {
         let sql = "SELECT recorded_at FROM event WHERE seq = (SELECT min(seq) FROM pending WHERE lane = ?)";
         lane.oldest_at = db.query_row(sql, [id], |r| r.get(0)).ok();
         let sql = "SELECT at, status, class, excerpt FROM attempt WHERE lane = ? ORDER BY id DESC LIMIT 1";
-        lane.last_answer = db
+        let bad = db
             .query_row(sql, [id], |r| {
                 Ok(LastAnswer { at: r.get(0)?, status: r.get(1)?, class: r.get(2)?, excerpt: r.get(3)? })
             })
             .optional()?;
+        lane.last_answer =
+            bad.filter(|bad| lane.last_answer.as_ref().is_none_or(|good| good.at < bad.at)).or(lane.last_answer);
         lanes.push(lane);
     }
     Ok(lanes)
@@ -231,6 +304,25 @@ fn letters(db: &Connection) -> Result<Vec<Letter>, rusqlite::Error> {
             reason: r.get(7)?,
             status: r.get(8)?,
             answer: r.get(9)?,
+        })
+    })
+}
+
+fn held_rows(db: &Connection) -> Result<Vec<HeldRow>, rusqlite::Error> {
+    let sql = format!(
+        "SELECT l.name, p.seq, k.text, e.subject, e.recorded_at, p.why
+         FROM lane l JOIN pending p ON p.lane = l.id JOIN event e ON e.seq = p.seq JOIN name k ON k.id = e.kind
+         WHERE p.state = 3 AND p.state <> 0 ORDER BY p.seq LIMIT {LETTERS}"
+    );
+    all(db, &sql, |r| {
+        let why: Option<String> = r.get(5)?;
+        Ok(HeldRow {
+            lane: r.get(0)?,
+            seq: r.get(1)?,
+            kind: r.get(2)?,
+            subject: r.get(3)?,
+            at: r.get(4)?,
+            reason: why.unwrap_or_else(|| HELD.to_owned()),
         })
     })
 }

@@ -130,6 +130,20 @@ async fn what_the_gateway_saw_itself_is_numbered_and_remembered_in_one_commit() 
 }
 
 #[tokio::test]
+async fn a_pulse_comes_after_the_commit_of_what_was_handed_in_before() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (outbox, ended, mut work) = open(Config { preset: Preset::Gentle, ..config(dir.path()) });
+    for n in 1..=50 {
+        let captured = outbox.capture(vec![counted("1", n, "a")]);
+        let pulse = outbox.pulse().await.expect("the writer answers");
+        let captured = tokio::time::timeout(Duration::ZERO, captured).await;
+        assert_eq!(captured, Ok(Ok(vec![Placed::New])), "sample {n} still waits after {pulse:?}");
+    }
+    next(&mut work).await;
+    stop(outbox, ended).await;
+}
+
+#[tokio::test]
 async fn a_captured_event_leaves_at_once_and_settles() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let (outbox, mut ended, mut work) = open(config(dir.path()));
@@ -212,6 +226,10 @@ async fn a_true_second_scan_is_two_and_a_redelivery_one() {
     let (outbox, ended, _work) = open(config(dir.path()));
     let again = vec![plain("x", message(1, true)), plain("x", message(2, true)), plain("x", message(3, true))];
     assert_eq!(outbox.capture(again).await, Ok(vec![Placed::Duplicate, Placed::Duplicate, Placed::New]));
+    // The broker is proven to have the first PUBACK: under its packet comes another scan, or a broker that forgot.
+    outbox.acknowledgements_proven("broker".into(), vec![1]).expect("the writer runs");
+    let again = vec![plain("x", message(1, true)), plain("x", message(2, true))];
+    assert_eq!(outbox.capture(again).await, Ok(vec![Placed::Held, Placed::Duplicate]), "never decided silently");
     let lost = Some(Redelivery { link: "broker".into(), session_present: false, packet: 9, dup: true, backlog: false });
     assert_eq!(outbox.capture(vec![plain("x", lost)]).await, Ok(vec![Placed::Held]), "never decided silently");
     // In a new session packet identifiers begin again: what was committed under them before says nothing.
@@ -452,6 +470,61 @@ async fn history_is_trimmed_from_its_oldest_end_and_never_what_is_open() {
     stop(outbox, ended).await;
 }
 
+/// A database of version 1, in the middle of its work: nothing of it is lost or forgotten, and its numbers go on.
+#[tokio::test]
+async fn a_database_of_an_earlier_version_is_taken_over() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (outbox, ended, mut work) = open(config(dir.path()));
+    outbox.capture(vec![counted("1", 1, "a")]).await.expect("there is room");
+    let first = next(&mut work).await;
+    outbox.answered(0, first.batch, all(&first, Class::Delivered)).expect("the writer runs");
+    outbox.capture(vec![counted("1", 2, "b"), counted("1", 3, "c")]).await.expect("there is room");
+    let left = next(&mut work).await;
+    stop(outbox, ended).await;
+    // The same rows as version 1 kept them: one delivered, two in a batch under way.
+    let before = tempfile::tempdir().expect("a temporary directory");
+    let old = before.path().join(open::DATABASE);
+    let db = rusqlite::Connection::open(&old).expect("it opens");
+    db.execute_batch(open::MIGRATIONS[0]).expect("version 1");
+    db.pragma_update(None, "user_version", 1).expect("it writes");
+    db.execute("ATTACH ? AS now", [dir.path().join(open::DATABASE).to_string_lossy()]).expect("it attaches");
+    db.execute_batch(
+        "INSERT INTO meta SELECT k, v FROM now.meta;
+         INSERT INTO name SELECT * FROM now.name;
+         INSERT INTO source SELECT * FROM now.source;
+         INSERT INTO epoch(id, source, text, last, rows_in, bytes_in)
+             SELECT id, source, text, 3, 3, 1000 + (SELECT sum(size) FROM now.pending) FROM now.epoch;
+         INSERT INTO event SELECT * FROM now.event;
+         INSERT INTO lane(id, name, system, rows_out, bytes_out) SELECT id, name, system, 1, 1000 FROM now.lane;
+         INSERT INTO pending SELECT * FROM now.pending;
+         INSERT INTO batch SELECT * FROM now.batch;
+         UPDATE batch SET id = 7;
+         INSERT INTO attempt VALUES (5, 1, 4, 1, 1000, 200, 1, 1, 1, 'delivered', NULL);
+         INSERT INTO done VALUES (1, 1, (SELECT tx FROM pending LIMIT 1), 5, 'delivered', 'GI-1');",
+    )
+    .expect("the rows fit");
+    let pending: i64 = db.query_row("SELECT sum(size) FROM pending", [], |r| r.get(0)).expect("two rows");
+    drop(db);
+
+    let (outbox, ended, mut work) = open(config(before.path()));
+    let status = read::status(before.path(), 0).expect("it reads");
+    let last = status.lanes[0].last_answer.as_ref().map(|a| (a.at, a.class.as_str()));
+    assert_eq!((status.lanes[0].delivered, status.pending_bytes, last), (1, pending, Some((1_000, "delivered"))));
+    let resent = next(&mut work).await;
+    assert_eq!((resent.batch, resent.attempt, &resent.body), (7, 2, &left.body));
+    outbox.answered(0, resent.batch, all(&resent, Class::Delivered)).expect("the writer runs");
+    let again = vec![counted("1", 2, "b"), counted("1", 3, "c"), counted("1", 4, "d")];
+    let placed = [Placed::Duplicate, Placed::Duplicate, Placed::New];
+    assert_eq!(outbox.capture(again).await, Ok(placed.to_vec()), "what was stored is known");
+    assert_eq!(next(&mut work).await.batch, 8, "numbers go on");
+    stop(outbox, ended).await;
+    let db = rusqlite::Connection::open(&old).expect("it opens");
+    let done = db.query_row("SELECT at, batch, attempt, ref FROM done WHERE seq = 1", [], |r| {
+        Ok((r.get::<_, i64>(0)?, r.get::<_, i64>(1)?, r.get::<_, i64>(2)?, r.get::<_, String>(3)?))
+    });
+    assert_eq!(done.expect("one row"), (1_000, 4, 1, "GI-1".to_owned()));
+}
+
 /// A database of a later version is left alone.
 #[test]
 fn a_newer_schema_is_refused() {
@@ -549,4 +622,71 @@ proptest::proptest! {
             assert_eq!(open + settled.len() as i64, stored.len() as i64, "and nothing is lost on the way");
         });
     }
+}
+
+fn mode(path: &std::path::Path) -> u32 {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::metadata(path).expect("it is there").permissions().mode() & 0o777
+}
+
+#[tokio::test]
+async fn others_can_read_nothing_of_it() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let parent = tempfile::tempdir().expect("a temporary directory");
+    let dir = parent.path().join("data");
+    let (outbox, ended, mut work) = open(config(&dir));
+    assert_eq!(mode(&dir) & !0o750, 0, "{:o}", mode(&dir));
+    assert_eq!(outbox.capture(vec![counted("1", 1, "a")]).await, Ok(vec![Placed::New]));
+    next(&mut work).await;
+    let check = |names: &[&str]| {
+        for name in names {
+            let mode = mode(&dir.join(name));
+            assert_eq!(mode & !0o640, 0, "{name}: {mode:o}");
+        }
+    };
+    check(&["outbox.db", "outbox.db-wal", "outbox.db-shm", "lock"]);
+    stop(outbox, ended).await;
+    // As an earlier version, or a restored copy, may have left them.
+    for name in ["outbox.db", "lock"] {
+        std::fs::set_permissions(dir.join(name), std::fs::Permissions::from_mode(0o666)).expect("our own file");
+    }
+    let (outbox, ended, _work) = open(config(&dir));
+    check(&["outbox.db", "outbox.db-wal", "outbox.db-shm", "lock"]);
+    stop(outbox, ended).await;
+}
+
+#[tokio::test]
+async fn what_waits_for_a_person_is_listed_by_name() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (outbox, ended, mut work) = open(config(dir.path()));
+    let lost = Some(Redelivery { link: "broker".into(), session_present: false, packet: 7, dup: true, backlog: false });
+    let placed = outbox.capture(vec![plain("A", None), plain("A", lost)]).await;
+    assert_eq!(placed, Ok(vec![Placed::New, Placed::Held]));
+    let batch = next(&mut work).await;
+    let bad = || Sample {
+        raw: b"\xff\x00".to_vec(),
+        content: Err(Undecodable { reason: "not JSON".to_owned(), panicked: false }),
+        ..counted("1", 1, "")
+    };
+    assert_eq!(outbox.capture(vec![bad(), bad()]).await, Ok(vec![Placed::Bad; 2]));
+    outbox.answered(batch.lane, batch.batch, all(&batch, Class::Delivered)).expect("the writer runs");
+    stop(outbox, ended).await;
+    let status = read::status(dir.path(), 0).expect("it reads");
+    let held = &status.held_rows[0];
+    assert_eq!(
+        (status.held, held.lane.as_str(), held.kind.as_str(), held.subject.as_str()),
+        (1, "outbound", "scan.item", "A")
+    );
+    assert!(held.reason.contains("second scan") && held.at > 0, "{held:?}");
+    assert_eq!(status.lanes[0].parked, 1);
+    let bounds = |most| read::Bounds { max_size: 1, max_parked: [("outbound".to_owned(), most)].into() };
+    assert_eq!((bounds(0).stop(&status.lanes[0]), bounds(1).stop(&status.lanes[0])), (true, false));
+    assert!(!read::Bounds::default().stop(&status.lanes[0]), "a lane without a bound does not stop");
+
+    let kept = read::bad_input::kept(dir.path(), Some("scanner"), 1).expect("it reads");
+    let [kept] = kept.as_slice() else { panic!("the newest one alone: {kept:?}") };
+    assert_eq!((kept.id, kept.length, kept.reason.as_str(), kept.origin.as_str()), (2, 2, "not JSON", "floor/scan"));
+    assert_eq!(read::bad_input::raw(dir.path(), 1).expect("it reads"), Some(b"\xff\x00".to_vec()));
+    assert_eq!(read::bad_input::raw(dir.path(), 3).expect("it reads"), None);
+    assert_eq!(read::bad_input::kept(dir.path(), Some("other"), 9).expect("it reads"), []);
 }

@@ -7,6 +7,12 @@ use crate::outbox::Config;
 
 /// Events that one transaction takes off.
 const BITE: i64 = 2_000;
+/// Epochs of a source that are remembered when nothing of them is left: what comes from the wire can't grow the database
+/// without bound.
+const EPOCHS: i64 = 1_000;
+const OLD_EPOCHS: &str = "DELETE FROM epoch WHERE id IN (
+    SELECT id FROM (SELECT id, row_number() OVER (PARTITION BY source ORDER BY id DESC) AS age FROM epoch)
+    WHERE age > ?1 AND NOT EXISTS (SELECT 1 FROM event WHERE event.epoch = id) LIMIT ?2)";
 /// Positions that aren't numbers are remembered this long.
 const SEEN_MS: i64 = 90 * 86_400_000;
 
@@ -41,11 +47,11 @@ pub(super) fn bite(
     db.execute(&format!("DELETE FROM event WHERE {closed}"), [*trimmed_to, last])?;
     db.execute("DELETE FROM done WHERE seq <= ?", [last])?;
     db.execute(
-        "DELETE FROM attempt WHERE last_seq <= ?1 AND id < (SELECT max(id) FROM attempt)
-         AND id IN (SELECT id FROM attempt ORDER BY id LIMIT ?2)",
+        "DELETE FROM attempt WHERE last_seq <= ?1 AND id IN (SELECT id FROM attempt ORDER BY id LIMIT ?2)",
         params![last, BITE],
     )?;
     db.execute("DELETE FROM seen WHERE at < ?", [now.0.saturating_sub(SEEN_MS)])?;
+    db.execute(OLD_EPOCHS, [EPOCHS, BITE])?;
     *trimmed_to = last;
     Ok(n)
 }

@@ -13,7 +13,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, TransactionBehavior};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::event::{Now, Sample};
 use crate::lane::{self, Action, Answer, Input, Lane, Outgoing, Row};
@@ -21,7 +21,7 @@ use crate::outbox::capture::Capture;
 use crate::outbox::clock::{Clock, instant};
 use crate::outbox::delivery::{Cause, Flight, Frozen, apply, attempt, freeze, load, saved};
 use crate::outbox::open::{self, StorageError};
-use crate::outbox::{CaptureError, CaptureReply, Command, Config, Placed, Preset, trim};
+use crate::outbox::{CaptureError, CaptureReply, Command, Config, Placed, Preset, Pulse, trim};
 
 /// `gentle`: at most one commit in this time.
 const PACE: Duration = Duration::from_millis(20);
@@ -57,7 +57,6 @@ struct Todo {
 
 struct Ended {
     lane: usize,
-    batch: u64,
     flight: Flight,
     answer: Answer,
     cause: Cause,
@@ -69,6 +68,8 @@ pub(super) struct Writer {
     dir: PathBuf,
     config: Config,
     clock: Clock,
+    /// The lanes were told that the clock can't be trusted.
+    doubtful: bool,
     capture: Capture,
     lanes: Vec<Lane>,
     out: Vec<mpsc::Sender<Outgoing>>,
@@ -77,11 +78,13 @@ pub(super) struct Writer {
 
     waiting: Vec<Waiting>,
     waiting_samples: usize,
+    /// Whoever asked whether commits move.
+    asked: Vec<oneshot::Sender<Pulse>>,
+    commits: u64,
     ended: Vec<Ended>,
     todo: Vec<Todo>,
     /// Batches sent and not answered.
     flying: HashMap<(usize, u64), Flight>,
-    next_attempt: i64,
     /// The oldest settled thing not yet committed.
     lazy_since: Option<Instant>,
     last_commit: Instant,
@@ -106,25 +109,34 @@ impl Writer {
     ) -> Result<Self, StorageError> {
         let opened = open::open(&config.dir, &config.site, config.synchronous_normal)?;
         let db = opened.db;
-        let mut clock = Clock::new(opened.last_wall);
+        let mut clock = Clock::new(opened.last_wall, opened.booted.is_some());
+        let doubtful = opened.booted.filter(|_| clock.is_doubtful());
         let now = clock.now();
         let capture =
             Capture::new(&db, config.site.clone(), opened.incarnation, (opened.run, opened.last_wall), &lanes)?;
-        let next_attempt = 1 + db.query_row("SELECT coalesce(max(id), 0) FROM attempt", [], |r| r.get::<_, i64>(0))?;
         let mut states = Vec::new();
         for (route, config) in capture.routes.iter().zip(lanes) {
             let (batches, exceptions) = saved(&db, route)?;
-            // Every answered batch has left an attempt, so no number of one is above theirs; the others are open.
-            let next = batches.iter().map(|open| open.batch + 1).max().unwrap_or(0).max(next_attempt.unsigned_abs());
+            let next = 1 + route.counters.batches.unsigned_abs();
             if !batches.is_empty() {
-                tracing::info!(
-                    lane = config.id,
-                    batches = batches.len(),
-                    "batches were under way at the last stop: resending them under their keys"
-                );
+                let batches = batches.len();
+                if doubtful.is_some() {
+                    tracing::warn!(
+                        lane = config.id,
+                        batches,
+                        "batches were under way at the last stop, and the clock is not set since the machine started: they \
+                         wait for it, 15 minutes at most"
+                    );
+                } else {
+                    tracing::info!(
+                        lane = config.id,
+                        batches,
+                        "batches were under way at the last stop: resending them under their keys"
+                    );
+                }
             }
             let mut lane = Lane::new(config, opened.run.unsigned_abs());
-            lane.restore(batches, exceptions, next, now.wall);
+            lane.restore(batches, exceptions, next, doubtful, now.wall);
             states.push(lane);
         }
         tell_orphans(&db, &states)?;
@@ -135,6 +147,7 @@ impl Writer {
             dir: config.dir.clone(),
             config,
             clock,
+            doubtful: doubtful.is_some(),
             capture,
             lanes: states,
             out,
@@ -142,10 +155,11 @@ impl Writer {
             room,
             waiting: Vec::new(),
             waiting_samples: 0,
+            asked: Vec::new(),
+            commits: 0,
             ended: Vec::new(),
             todo: Vec::new(),
             flying: HashMap::new(),
-            next_attempt,
             lazy_since: None,
             last_commit: at,
             last_housekeeping: at,
@@ -164,6 +178,9 @@ impl Writer {
         loop {
             if self.commit_due() {
                 self.commit()?;
+            }
+            if !self.has_work() {
+                self.tell_pulse();
             }
             if self.stopping && self.flying.is_empty() && self.ended.is_empty() && self.todo.is_empty() {
                 return self.close();
@@ -203,6 +220,7 @@ impl Writer {
                 let found = self.capture.last_seen(&self.db, &device)?;
                 drop(reply.send(found)); // the source may have stopped meanwhile
             }
+            Command::Proven { link, packets } => self.proven(&link, &packets)?,
             Command::Memory { name, reply } => {
                 let found = open::memory(&self.db, &name)?;
                 drop(reply.send(found)); // the source may have stopped meanwhile
@@ -213,9 +231,27 @@ impl Writer {
                     tracing::debug!(link = &*link, "the source stopped meanwhile");
                 }
             }
+            Command::Pulse { reply } => self.asked.push(reply),
             Command::Answered { lane, batch, answer } => self.answered(lane, batch, answer)?,
             Command::Stop => self.stopping = true,
         }
+        Ok(())
+    }
+
+    /// Only messages without a number of their own are remembered by packet; most links have none.
+    fn proven(&mut self, link: &str, packets: &[u16]) -> Result<(), StorageError> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM unacked WHERE link = ?)";
+        if !self.db.prepare_cached(sql)?.query_row([link], |r| r.get::<_, bool>(0))? {
+            return Ok(());
+        }
+        let tx = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        {
+            let mut mark = tx.prepare_cached("UPDATE unacked SET proven = 1 WHERE link = ? AND packet = ?")?;
+            for packet in packets {
+                mark.execute(rusqlite::params![link, packet])?;
+            }
+        }
+        tx.commit()?;
         Ok(())
     }
 
@@ -224,13 +260,13 @@ impl Writer {
         let good = answer.outcomes.iter().all(|o| o.class.has_effect());
         self.tell_trouble(lane, &answer);
         let cause = Cause {
-            attempt: self.next_attempt,
+            batch,
+            attempt: flight.attempt,
             status: answer.status,
             excerpt: (!good).then(|| answer.excerpt.clone()),
         };
-        self.next_attempt += 1;
         let input = Input::Answered { batch, answer: answer.clone() };
-        self.ended.push(Ended { lane, batch, flight, answer, cause: cause.clone() });
+        self.ended.push(Ended { lane, flight, answer, cause: cause.clone() });
         self.lazy_since.get_or_insert_with(instant);
         self.step(lane, input, &cause)
     }
@@ -286,6 +322,13 @@ impl Writer {
         if self.last_housekeeping.elapsed() >= HOUSEKEEPING {
             self.housekeeping()?;
         }
+        if self.doubtful && !self.clock.is_doubtful() {
+            self.doubtful = false;
+            tracing::info!("the clock is set");
+            for lane in 0..self.lanes.len() {
+                self.step(lane, Input::ClockSet, &Cause::default())?;
+            }
+        }
         let now = self.clock.now().wall;
         for lane in 0..self.lanes.len() {
             if !self.stopping && self.lanes[lane].wake_at().is_some_and(|at| at <= now) {
@@ -310,11 +353,20 @@ impl Writer {
         let captures =
             !self.waiting.is_empty() && (self.waiting_samples >= GROUP || self.last_commit.elapsed() >= self.pace());
         let lazy = self.lazy_since.is_some_and(|since| since.elapsed() >= LAZY);
-        captures || lazy || self.wants_to_send() || (self.stopping && self.has_work())
+        let hurry = self.stopping || !self.asked.is_empty();
+        captures || lazy || self.wants_to_send() || (hurry && self.has_work())
     }
 
     fn has_work(&self) -> bool {
         !(self.waiting.is_empty() && self.todo.is_empty() && self.ended.is_empty())
+    }
+
+    fn tell_pulse(&mut self) {
+        let pending_bytes = u64::try_from(self.capture.pending_bytes()).unwrap_or(0);
+        let pulse = Pulse { commits: self.commits, pending_bytes, room: !self.is_full() };
+        for reply in self.asked.drain(..) {
+            drop(reply.send(pulse.clone())); // whoever asked may have lost patience
+        }
     }
 
     fn next_deadline(&mut self) -> Instant {
@@ -338,8 +390,15 @@ impl Writer {
     // ---- the commit
 
     fn commit(&mut self) -> Result<(), StorageError> {
-        let waiting = std::mem::take(&mut self.waiting);
+        // What housekeeping saw may be seconds old, and a COMMIT that finds no room ends the process.
+        if !self.disk_full && open::disk_bytes(&self.dir).is_some_and(open::is_short) {
+            self.disk_is_full("before a commit");
+        }
+        let mut waiting = std::mem::take(&mut self.waiting);
         self.waiting_samples = 0;
+        if self.disk_full {
+            waiting.drain(..).for_each(Waiting::refuse);
+        }
         match self.transaction(&waiting) {
             Ok((placed, outgoing)) => {
                 for (waiting, placed) in waiting.into_iter().zip(placed) {
@@ -350,7 +409,7 @@ impl Writer {
             }
             Err(StorageError::NoRoom) => {
                 // Nothing of it is stored. What is captured stays with the devices; what was settled goes by itself.
-                self.disk_is_full();
+                self.disk_is_full("while capturing");
                 waiting.into_iter().for_each(Waiting::refuse);
                 let (_, outgoing) = self.transaction(&[])?;
                 self.send(outgoing);
@@ -365,13 +424,13 @@ impl Writer {
         let now = self.clock.now();
         let quality = self.clock.quality();
         self.db.execute_batch("BEGIN IMMEDIATE")?;
-        let pending_bytes = self.capture.pending_bytes;
+        let counters = self.capture.counters();
         let captured = self.capture_all(waiting, now, quality);
         let (placed, rows) = match captured {
             Ok(captured) => captured,
             Err(e) => {
                 self.db.execute_batch("ROLLBACK").ok(); // SQLite may have rolled back by itself
-                self.capture.undo(pending_bytes);
+                self.capture.undo(&counters);
                 return Err(StorageError::of_capture(e));
             }
         };
@@ -381,6 +440,7 @@ impl Writer {
         let outgoing = self.apply_all(now)?;
         self.capture.flush(&self.db)?;
         self.db.execute_batch("COMMIT")?;
+        self.commits += 1;
         self.last_commit = instant();
         self.lazy_since = None;
         self.tell_room();
@@ -409,11 +469,10 @@ impl Writer {
     /// Writes what the lanes decided; returns the batches that may leave after the commit.
     fn apply_all(&mut self, now: Now) -> Result<Vec<Outgoing>, StorageError> {
         for ended in std::mem::take(&mut self.ended) {
-            let route = &self.capture.routes[ended.lane];
-            attempt(&self.db, route, ended.batch, ended.flight, &ended.answer, &ended.cause, now.wall)?;
+            let route = &mut self.capture.routes[ended.lane];
+            attempt(&self.db, route, ended.flight, &ended.answer, &ended.cause, now.wall)?;
         }
         let mut outgoing = Vec::new();
-        let mut out = vec![(0_i64, 0_i64); self.lanes.len()];
         let mut index = 0;
         // Refusing rows that must not leave makes the lane add to the list.
         while index < self.todo.len() {
@@ -431,6 +490,8 @@ impl Writer {
                 };
                 match freeze(&self.db, &self.capture.site, lane, route, named, rows, now.wall)? {
                     Frozen::Ready(ready) => {
+                        let counters = &mut self.capture.routes[lane].counters;
+                        counters.batches = counters.batches.max(i64::try_from(batch).unwrap_or(i64::MAX));
                         self.flying.insert((lane, batch), flight);
                         outgoing.push(ready);
                     }
@@ -458,18 +519,13 @@ impl Writer {
                 );
             }
             if matches!(action, Action::Settle { .. }) {
-                out[lane].0 += 1;
-                out[lane].1 += bytes;
+                let counters = &mut self.capture.routes[lane].counters;
+                counters.rows_out += 1;
+                counters.bytes_out += bytes;
             }
         }
         self.todo.clear();
         self.tell_stopped();
-        for (route, (rows, bytes)) in self.capture.routes.iter().zip(out).filter(|(_, (rows, _))| *rows > 0) {
-            self.db
-                .prepare_cached("UPDATE lane SET rows_out = rows_out + ?, bytes_out = bytes_out + ? WHERE id = ?")?
-                .execute([rows, bytes, route.id])?;
-            self.capture.pending_bytes -= bytes;
-        }
         Ok(outgoing)
     }
 
@@ -504,7 +560,7 @@ impl Writer {
 
     fn tell_room(&mut self) {
         let limit = i64::try_from(self.config.max_size).unwrap_or(i64::MAX);
-        let pending = self.capture.pending_bytes;
+        let pending = self.capture.pending_bytes();
         let relieved = pending < limit / RELIEVED.1 * RELIEVED.0 && !self.disk_full;
         let full = pending >= limit || self.disk_full;
         self.room.send_if_modified(|room| {
@@ -524,9 +580,9 @@ impl Writer {
         });
     }
 
-    fn disk_is_full(&mut self) {
+    fn disk_is_full(&mut self, seen: &str) {
         let freed = open::drop_ballast(&self.dir);
-        tracing::error!(ballast_freed = freed, "the disk is full");
+        tracing::error!(seen, ballast_freed = freed, "the disk is full");
         self.disk_full = true;
         self.tell_room();
     }
@@ -539,7 +595,7 @@ impl Writer {
             open::keep_ballast(&self.dir);
             self.disk_full = false;
         } else if !self.disk_full && open::is_short(disk) {
-            self.disk_is_full();
+            self.disk_is_full("now and then");
         }
         self.tell_room();
         if self.stopping {
@@ -547,10 +603,10 @@ impl Writer {
         }
         let now = self.clock.now().wall;
         let tx = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let trimmed = trim::bite(&tx, &self.config, self.capture.pending_bytes, &mut self.trimmed_to, now)?;
+        let trimmed = trim::bite(&tx, &self.config, self.capture.pending_bytes(), &mut self.trimmed_to, now)?;
         if trimmed > 0 {
             tx.commit()?;
-            self.capture.forget(&self.db)?;
+            self.capture.forget();
             self.last_housekeeping -= HOUSEKEEPING; // there may be another bite
             tracing::debug!(events = trimmed, "history trimmed");
         }

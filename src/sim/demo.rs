@@ -1,6 +1,7 @@
 //! `floorgate demo`: the world plays, the ERP goes away, the gateway is killed, and ids are counted.
 
 use std::io::{self, Write as _};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -52,6 +53,9 @@ pub struct DemoArgs {
     /// Break a peer on purpose, never the gateway: the verdict must then be bad
     #[arg(long, value_name = "KIND")]
     sabotage: Option<Sabotage>,
+    /// The gateway to run: another version, or an emulator's script (default: this program)
+    #[arg(long, value_name = "PROGRAM")]
+    gateway: Option<PathBuf>,
     /// Print the verdict as one JSON object, the last line of stdout; progress goes to stderr
     #[arg(long)]
     json: bool,
@@ -135,7 +139,8 @@ async fn play(args: &DemoArgs, screen: &mut Screen) -> io::Result<Verdict> {
     let forget = args.sabotage == Some(Sabotage::ErpForgetsKeys);
     let acts = script(args.duration, args.outage.0, !args.no_kill, forget, seed);
     let down_for = Duration::from_secs(1).min(args.duration / 20);
-    let world = World::build(args.sabotage, seed, down_for).await?;
+    let program = args.gateway.clone().map_or_else(std::env::current_exe, Ok)?;
+    let world = World::build(program, args.sabotage, seed, down_for).await?;
     screen.say(&format!("  configuration  {}\n  log            {}", world.config.display(), world.log.display()));
     let signals = [signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?];
     let mut demo =

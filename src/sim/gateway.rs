@@ -35,6 +35,7 @@ pub struct Status {
 /// The child, run by [`Gateway::run`], watched and ordered by others.
 #[derive(Debug)]
 pub struct Gateway {
+    program: PathBuf,
     config: PathBuf,
     log: PathBuf,
     down_for: Duration,
@@ -43,9 +44,9 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// A gateway of that configuration, writing to `log`; after a kill it stays down for `down_for`.
-    pub fn new(config: PathBuf, log: PathBuf, down_for: Duration) -> Self {
-        Self { config, log, down_for, kill: Notify::new(), status: Mutex::default() }
+    /// A gateway of that configuration: `program run`, writing to `log`; after a kill it stays down for `down_for`.
+    pub fn new(program: PathBuf, config: PathBuf, log: PathBuf, down_for: Duration) -> Self {
+        Self { program, config, log, down_for, kill: Notify::new(), status: Mutex::default() }
     }
 
     /// Orders a kill -9.
@@ -103,7 +104,7 @@ impl Gateway {
 
     fn start(&self) -> io::Result<Child> {
         let log = OpenOptions::new().create(true).append(true).open(&self.log)?;
-        Command::new(std::env::current_exe()?)
+        Command::new(&self.program)
             .arg("run")
             .arg("--config")
             .arg(&self.config)

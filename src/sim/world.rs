@@ -75,8 +75,14 @@ struct Ports {
 }
 
 impl World {
-    /// Builds it in a new temp directory, and starts peers and gateway. `down_for`: how long a killed gateway is away.
-    pub async fn build(sabotage: Option<Sabotage>, seed: u64, down_for: Duration) -> io::Result<Self> {
+    /// Builds it in a new temp directory, and starts peers and gateway. `program`: whose `run` is the gateway;
+    /// `down_for`: how long a killed gateway is away.
+    pub async fn build(
+        program: PathBuf,
+        sabotage: Option<Sabotage>,
+        seed: u64,
+        down_for: Duration,
+    ) -> io::Result<Self> {
         let dir = temp_dir()?;
         let oracle = Arc::new(Oracle::default());
         let told = Arc::clone(&oracle);
@@ -98,7 +104,7 @@ impl World {
         let data = dir.join("data");
         std::fs::create_dir(&data)?;
         std::fs::write(&config, configuration(&data, ports))?;
-        let gateway = Arc::new(Gateway::new(config.clone(), log.clone(), down_for));
+        let gateway = Arc::new(Gateway::new(program, config.clone(), log.clone(), down_for));
 
         let stop_peers = CancellationToken::new();
         let mut peers = JoinSet::new();

@@ -4,6 +4,7 @@
 //! after the commit. It knows nothing of business.
 
 mod certificate;
+pub mod health;
 pub mod modbus;
 pub mod mqtt;
 pub mod serial;

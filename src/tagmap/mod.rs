@@ -10,6 +10,7 @@ mod frame;
 mod golden;
 mod gs1;
 mod number;
+pub mod points;
 pub mod registers;
 mod topic;
 
@@ -41,6 +42,8 @@ pub struct Map {
     pub fifos: Vec<Fifo>,
     /// What a scanner on a socket or a serial line sends.
     pub frame: Option<Frame>,
+    /// Modbus tags on a period, and what becomes of them; `None`: the map has none.
+    pub points: Option<points::Points>,
 }
 
 /// What a map's device speaks.
@@ -161,7 +164,7 @@ impl Map {
                 root.refuse_key("frame", "is missing", "add [frame]: what the device sends, and how it ends");
             }
             let frame = frame.and_then(|table| Frame::read(&table, &context));
-            Some(Self { name: context.map, title, protocol: protocol?, topics, fifos, frame })
+            Some(Self { name: context.map, title, protocol: protocol?, topics, fifos, frame, points: None })
         })
     }
 }

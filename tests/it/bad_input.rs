@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::world::{Broker, Erp, Floor, Gateway, Proxy, Scanner, Settings, Site, mosquitto, sscc, wait_for};
+use crate::world::{
+    Broker, Erp, Floor, Gateway, Proxy, Scanner, Settings, Site, mosquitto, run_to_end, sscc, wait_for,
+};
 
 /// Bad inputs of the status whose reason holds `reason`.
 fn kept(status: &Value, reason: &str) -> i64 {
@@ -30,6 +32,15 @@ fn what_does_not_decode_is_kept_counted_and_acknowledged() {
     assert_eq!(floor.proxy.acknowledged(), 24);
     let status = floor.gateway.status();
     assert_eq!(kept(&status, ""), 4, "{status}");
+    let (code, said) = floor.gateway.say(&["outbox", "bad", "--json", "--source", "hand", "--limit", "3"]);
+    let shown: Vec<Value> = serde_json::from_str(&said).expect("a JSON array");
+    assert_eq!((code, shown.len()), (Some(0), 3), "{said}");
+    let of = |row: &Value| row["text"].as_str().or(row["hex"].as_str()).expect("text or hex").to_owned();
+    assert_eq!(shown.iter().map(of).collect::<Vec<_>>(), ["{\"barcode\":7}", "fffe00", "{}"], "the newest first");
+    let config = floor.gateway.config();
+    let raw = run_to_end(&["outbox", "bad", "--raw", &shown[1]["id"].to_string(), "--config", &config]);
+    assert_eq!(raw.stdout, [0xff, 0xfe, 0], "byte for byte");
+    assert_eq!(floor.gateway.say(&["outbox", "bad", "--raw", "99"]).0, Some(74));
 }
 
 /// A broker's session outlives the configuration: it goes on sending what an earlier one subscribed to.

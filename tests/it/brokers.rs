@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::world::{Broker, Erp, Floor, Gateway, Proxy, Scanner, Settings, Site, mosquitto, note, wait_for};
+use crate::world::{Broker, Database, Erp, Floor, Gateway, Proxy, Scanner, Settings, Site, mosquitto, note, wait_for};
 
 /// Scans while the gateway is away: three times what mosquitto queues by default.
 const QUEUED: usize = 3_000;
@@ -53,7 +53,7 @@ fn a_plain_scanners_second_scan_is_two_and_a_redelivery_is_one() {
     let (proxy, erp) = (Proxy::start(broker.port), Erp::start());
     let devices = "[[device]]\nid = \"plain\"\nlink = \"broker\"\nmap = \"plain-scanner@1\"\n\
         params = { topic_root = \"dc1/plain\", window = \"0s\" }\n";
-    let site = Site::new().broker_with(proxy.port, 5, devices).erp(&erp.url());
+    let site = Site::new().keep_alive("2s").broker_with(proxy.port, 3, devices).erp(&erp.url());
     let gateway = Gateway::start(&site);
     proxy.wait_subscribed(0);
     let mut scanner = Scanner::connect(broker.port, "plain-scanner");
@@ -77,6 +77,8 @@ fn a_plain_scanners_second_scan_is_two_and_a_redelivery_is_one() {
     wait_for("the redelivery", || proxy.published().1 > redelivered && proxy.open().is_empty());
     scan("ITEM-2");
     wait_for("what comes after", || erp.count() >= 4);
+    // Once the broker has answered a PINGREQ behind them, PUBACKs are proven to have arrived.
+    wait_for("proof of the acknowledgements", || Database::read(site.data()).unproven == 0);
     let codes: Vec<String> = erp.effects().into_iter().map(|effect| effect.subject).collect();
     assert_eq!(codes, ["ITEM-1", "ITEM-1", "ITEM-1", "ITEM-2"]);
 }

@@ -41,3 +41,10 @@ fn a_sabotaged_demo_ends_with_1_and_the_right_count() {
         note("FIGURE", &format!("demo with {sabotage}: {verdict}"));
     }
 }
+
+#[test]
+fn a_demo_of_another_gateway_judges_that_one() {
+    let (exit, verdict) = demo(&["--gateway", "/bin/false"]);
+    assert_eq!(exit, Some(1), "{verdict}");
+    assert_eq!((count(&verdict, "crashes"), count(&verdict, "posted")), (5, 0), "{verdict}");
+}

@@ -129,6 +129,14 @@ fn a_full_outbox_stops_acknowledging_and_loses_nothing() {
     });
     // Full means: the broker's messages stay unacknowledged, and with it the broker's queue stands still.
     wait_for("messages that are not acknowledged", || !floor.proxy.open().is_empty());
+    // What was committed before is still acknowledged, and then nothing any more.
+    let (mut acknowledged, mut since) = (0, 0);
+    wait_for("the last acknowledgement", || {
+        if floor.proxy.acknowledged() != acknowledged {
+            (acknowledged, since) = (floor.proxy.acknowledged(), floor.erp.request_count());
+        }
+        floor.gateway.log().contains("left the broker") && floor.erp.request_count() > since + 3
+    });
     let (acknowledged, events) = (floor.proxy.acknowledged(), floor.gateway.status()["events"].clone());
     let requests = floor.erp.request_count();
     wait_for("the lane to keep trying", || floor.erp.request_count() > requests + 3);

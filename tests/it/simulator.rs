@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use floorgate::event::Millis;
 use floorgate::lane::{
-    Action, Answer, Class, Config, Exception, Format, Input, Lane, Outcome, Row, RowKey, SavedBatch, Worth,
+    Action, Answer, Class, Config, Exception, Format, Input, Lane, Outcome, Row, RowKey, SavedBatch, WINDOW, Worth,
 };
 
 const SECOND: u64 = 1_000;
@@ -35,12 +35,20 @@ enum Broken {
     NoParking,
     /// A timeout is taken for "no effect".
     TimeoutIsNo,
+    /// The clock of a machine that was off, and that nobody has set since, is believed.
+    ClockBelieved,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stored {
     Ready,
-    Waiting { until: Millis, tries: u32, since: Millis },
+    /// A repeat that a person has to judge: it and what is behind it never leave.
+    Held,
+    Waiting {
+        until: Millis,
+        tries: u32,
+        since: Millis,
+    },
     Rejected(Class, bool),
     Done,
 }
@@ -64,6 +72,7 @@ enum Event {
     Arrive,
     Effect(Request),
     Answer { run: u32, batch: u64, answer: Answer },
+    ClockSet,
 }
 
 /// The ERP: applies each key once, as long as it remembers it.
@@ -95,6 +104,7 @@ struct World {
     now: u64,
     disk: Disk,
     lane: Lane,
+    window: usize,
     run: u32,
     erp: Erp,
     events: BTreeMap<(u64, u64), Event>,
@@ -104,6 +114,11 @@ struct World {
     /// What the devices hold, in order, until it is captured.
     floor: VecDeque<Vec<Row>>,
     down_until: u64,
+    /// When the gateway went down last.
+    down_at: u64,
+    /// How far the wall clock is behind: machines without a battery stand still while they are off.
+    lag: u64,
+    booted: Option<Millis>,
     sends: u64,
     /// The first thing seen that may never be.
     wrong: Option<String>,
@@ -135,8 +150,12 @@ impl World {
     fn new(seed: u64, broken: Broken) -> Self {
         let mut rng = fastrand::Rng::with_seed(seed);
         let ordered_batch = broken == Broken::Nothing && rng.bool();
+        // Most days overflow the memory of the lane; some have subjects with most of the rows.
+        let window = *rng.choice([16, 24, 48, WINDOW].iter()).expect("four windows");
+        let subjects = *rng.choice([1_i64, 3, 6, 40].iter()).expect("four numbers");
         let mut world = Self {
-            lane: Lane::new(config(broken, ordered_batch), rng.u64(..)),
+            lane: Lane::new(config(broken, ordered_batch), rng.u64(..)).with_window(window),
+            window,
             broken,
             now: 0,
             disk: Disk { next_batch: 1, ..Disk::default() },
@@ -148,6 +167,9 @@ impl World {
             outages: Vec::new(),
             floor: VecDeque::new(),
             down_until: 0,
+            down_at: 0,
+            lag: 0,
+            booted: None,
             sends: 0,
             wrong: None,
             rng,
@@ -163,7 +185,9 @@ impl World {
                     if world.rng.u8(0..10) == 0 {
                         world.bad.insert(key);
                     }
-                    Row { key, order: world.rng.i64(0..6), size: world.rng.u32(100..4_000), held: false }
+                    let held = broken == Broken::Nothing && world.rng.u8(0..50) == 0;
+                    let order = world.rng.i64(0..subjects).min(world.rng.i64(0..subjects));
+                    Row { key, order, size: world.rng.u32(100..4_000), held }
                 })
                 .collect();
             world.floor.push_back(rows);
@@ -184,11 +208,15 @@ impl World {
     }
 
     fn wall(&self) -> Millis {
-        Millis(i64::try_from(self.now).expect("a day of milliseconds fits"))
+        Millis(i64::try_from(self.now - self.lag).expect("a day of milliseconds fits"))
     }
 
     /// One step of the gateway: the actions become durable, or the gateway dies first; then the batches leave.
     fn feed(&mut self, input: Input, fresh: &[Row]) {
+        // Within the transaction: what is loaded in this step sees it.
+        for row in fresh {
+            self.disk.rows.insert(row.key, (*row, if row.held { Stored::Held } else { Stored::Ready }));
+        }
         let mut actions = Vec::new();
         let mut inputs = vec![input];
         while let Some(input) = inputs.pop() {
@@ -207,14 +235,14 @@ impl World {
         }
         if (!fresh.is_empty() && self.rng.u8(0..40) == 0) || self.rng.u16(0..400) == 0 {
             self.crash(); // before the commit: the device sends again
+            for row in fresh {
+                self.disk.rows.remove(&row.key);
+            }
             if !fresh.is_empty() {
                 self.floor.push_front(fresh.to_vec());
                 self.schedule(self.down_until + 1, Event::Arrive);
             }
             return;
-        }
-        for row in fresh {
-            self.disk.rows.insert(row.key, (*row, Stored::Ready));
         }
         let mut leaving = Vec::new();
         for action in actions {
@@ -273,6 +301,7 @@ impl World {
 
     fn crash(&mut self) {
         self.run += 1;
+        self.down_at = self.now;
         self.down_until = self.now + self.rng.u64(SECOND..10 * MINUTE);
         if self.rng.u8(0..20) == 0 {
             self.down_until += 2 * HOUR;
@@ -281,7 +310,7 @@ impl World {
 
     fn restart(&mut self) {
         let config = self.lane.config().clone();
-        self.lane = Lane::new(config, self.rng.u64(..));
+        self.lane = Lane::new(config, self.rng.u64(..)).with_window(self.window);
         let row = |key: &RowKey| self.disk.rows[key].0;
         let batches = self.disk.batches.iter().map(|(batch, (rows, attempt, first_sent))| SavedBatch {
             batch: *batch,
@@ -291,11 +320,19 @@ impl World {
         });
         let exceptions = self.disk.rows.values().filter_map(|(row, stored)| match *stored {
             Stored::Waiting { until, tries, since } => Some((*row, Exception::Waiting { until, tries, since })),
-            Stored::Rejected(..) => Some((*row, Exception::Parked)),
+            Stored::Rejected(..) | Stored::Held => Some((*row, Exception::Parked)),
             Stored::Ready | Stored::Done => None,
         });
         let (batches, exceptions) = (batches.collect(), exceptions.collect());
-        self.lane.restore(batches, exceptions, self.disk.next_batch, self.wall());
+        let off = matches!(self.broken, Broken::Nothing | Broken::ClockBelieved) && self.rng.u8(0..6) == 0;
+        if off {
+            self.lag += self.now - self.down_at;
+            let at = self.now + self.rng.u64(0..40 * MINUTE);
+            self.schedule(at, Event::ClockSet);
+            self.booted = Some(self.wall());
+        }
+        let booted = self.booted.filter(|_| self.lag > 0 && self.broken != Broken::ClockBelieved);
+        self.lane.restore(batches, exceptions, self.disk.next_batch, booted, self.wall());
         self.feed(Input::Tick, &[]);
     }
 
@@ -376,8 +413,8 @@ impl World {
         self.feed(Input::Tick, &[]);
         for _ in 0..200_000 {
             let gateway_up = self.now >= self.down_until;
-            let wake =
-                if gateway_up { self.lane.wake_at().map(|at| at.0.unsigned_abs()) } else { Some(self.down_until) };
+            let wake = self.lane.wake_at().map(|at| at.0.unsigned_abs().saturating_add(self.lag));
+            let wake = if gateway_up { wake } else { Some(self.down_until) };
             let event = self.events.keys().next().map(|(at, _)| *at);
             let Some(next) = [wake, event].into_iter().flatten().min() else { return };
             if next > 2 * DAY {
@@ -404,6 +441,12 @@ impl World {
                     self.feed(Input::Answered { batch, answer }, &[]);
                 }
                 Event::Answer { .. } => {} // whoever asked is gone
+                Event::ClockSet => {
+                    self.lag = 0;
+                    if self.now >= self.down_until {
+                        self.feed(Input::ClockSet, &[]);
+                    }
+                }
             }
         }
         panic!("the day never came to rest");
@@ -426,6 +469,11 @@ impl World {
                     return Err(format!("order: row {} went past a wrong one", key.seq));
                 }
                 Stored::Done => {}
+                Stored::Held if n > 0 => return Err(format!("row {} was held and is posted", key.seq)),
+                Stored::Held => {
+                    parked.insert(row.order);
+                    wrong.insert(row.order);
+                }
                 Stored::Rejected(Class::Validation, _) if bad => {
                     parked.insert(row.order);
                     wrong.insert(row.order);
@@ -513,6 +561,11 @@ fn an_unordered_target_declared_ordered_breaks_order() {
 #[test]
 fn without_parking_order_breaks() {
     control(Broken::NoParking, "order");
+}
+
+#[test]
+fn a_clock_that_stood_still_and_is_believed_doubles() {
+    control(Broken::ClockBelieved, "duplicate");
 }
 
 #[test]

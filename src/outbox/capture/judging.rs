@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{Capture, Epoch, Judged, Spot, Sql};
 use crate::event::{Decoded, Now, Sample, sha256_hex, short_hash};
-use crate::inbox::{Counter, Evidence, Placement, Repeat, Seen, Stored, extend, judge, place};
+use crate::inbox::{Counter, Evidence, Placement, Repeat, Seen, Stored, UnderPacket, extend, judge, place};
 
 /// Among so many of a source's last events a repeated content is looked for, where no better evidence is left.
 const RECENT: i64 = 32;
@@ -117,20 +117,21 @@ impl Capture {
         let present = self.present(db, source, &decoded.device, 'c')?;
         let seen = Self::seen(db, source, &hash)?;
         let redelivery = sample.redelivery.as_ref();
-        let committed_under_packet = match redelivery {
-            Some(d) if d.session_present => {
-                let kept: Option<[u8; 16]> = db
-                    .prepare_cached("SELECT hash FROM unacked WHERE link = ? AND packet = ?")?
-                    .query_row(params![&*d.link, d.packet], |r| r.get(0))
+        let under_packet = match redelivery {
+            Some(d) if d.session_present && d.dup => {
+                let kept: Option<([u8; 16], bool)> = db
+                    .prepare_cached("SELECT hash, proven FROM unacked WHERE link = ? AND packet = ?")?
+                    .query_row(params![&*d.link, d.packet], |r| Ok((r.get(0)?, r.get(1)?)))
                     .optional()?;
-                kept == Some(hash)
+                let state = |proven| if proven { UnderPacket::Proven } else { UnderPacket::Open };
+                kept.filter(|(kept, _)| *kept == hash).map(|(_, proven)| state(proven))
             }
-            _ => false,
+            _ => None,
         };
         let device_ms = decoded.events.first().and_then(|e| e.device_time.as_deref()).and_then(parse_ms);
         let evidence = Evidence {
             redelivery,
-            committed_under_packet,
+            under_packet,
             recent: match (&present, &seen) {
                 (Some(epoch), Some(_)) if redelivery.is_some_and(|d| d.dup) => {
                     recent(db, epoch.id, &sha256_hex(content))?
@@ -148,7 +149,7 @@ impl Capture {
         }
         let mono = i64::try_from(sample.at.mono).unwrap_or(i64::MAX);
         if judged == Repeat::Same {
-            if let Some(mut seen) = seen.filter(|_| !committed_under_packet) {
+            if let Some(mut seen) = seen.filter(|_| under_packet != Some(UnderPacket::Open)) {
                 (seen.last_mono, seen.device_ms) = (mono, device_ms.or(seen.device_ms));
                 Self::see(db, source, &hash, &seen, now)?;
             }

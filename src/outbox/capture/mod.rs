@@ -29,8 +29,7 @@ const ROW_OVERHEAD: usize = 160;
 const QUIET_MS: u64 = 10_000;
 
 /// Bytes of deliveries that are not at their end.
-pub(super) const PENDING_BYTES: &str =
-    "SELECT (SELECT coalesce(sum(bytes_in), 0) FROM epoch) - (SELECT coalesce(sum(bytes_out), 0) FROM lane)";
+pub(super) const PENDING_BYTES: &str = "SELECT coalesce(sum(bytes_in - bytes_out), 0) FROM lane";
 
 type Sql<T> = Result<T, rusqlite::Error>;
 
@@ -38,6 +37,21 @@ type Sql<T> = Result<T, rusqlite::Error>;
 pub(super) struct Route {
     pub(super) id: i64,
     pub(super) config: lane::Config,
+    pub(super) counters: Counters,
+    /// As the database has them.
+    stored: Counters,
+}
+
+/// What a lane counts: written once a commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Counters {
+    pub(super) rows_out: i64,
+    pub(super) bytes_in: i64,
+    pub(super) bytes_out: i64,
+    /// Highest number of a batch.
+    pub(super) batches: i64,
+    /// When all of an answer was good last.
+    pub(super) good_at: Option<i64>,
 }
 
 /// One source's present epochs, as cached between commits: one for each kind of epoch (`d`, `g`, `m`, `c`), since a device
@@ -53,10 +67,6 @@ struct Epoch {
     text: Arc<str>,
     last: Option<i64>,
     floor: i64,
-    /// Deliveries made since the row was last written.
-    rows_in: i64,
-    bytes_in: i64,
-    dirty: bool,
 }
 
 /// Where a sample's events go.
@@ -90,8 +100,8 @@ pub(super) struct Capture {
     /// Which lanes take a transaction type.
     taken: HashMap<String, Vec<usize>>,
     quiet: HashMap<(String, &'static str), u64>,
-    /// Bytes of deliveries that are not terminal.
-    pub(super) pending_bytes: i64,
+    /// Bytes that wait in lanes which the configuration no longer has.
+    orphan_bytes: i64,
 }
 
 impl Capture {
@@ -105,10 +115,17 @@ impl Capture {
         let mut routes = Vec::new();
         for config in lanes {
             db.execute("INSERT OR IGNORE INTO lane(name, system) VALUES (?, ?)", [&config.id, &config.system])?;
-            let (id, system): (i64, String) =
-                db.query_row("SELECT id, system FROM lane WHERE name = ?", [&config.id], |r| {
-                    Ok((r.get(0)?, r.get(1)?))
-                })?;
+            let sql = "SELECT id, system, rows_out, bytes_in, bytes_out, batches, good_at FROM lane WHERE name = ?";
+            let (id, system, counters): (i64, String, Counters) = db.query_row(sql, [&config.id], |r| {
+                let counters = Counters {
+                    rows_out: r.get(2)?,
+                    bytes_in: r.get(3)?,
+                    bytes_out: r.get(4)?,
+                    batches: r.get(5)?,
+                    good_at: r.get(6)?,
+                };
+                Ok((r.get(0)?, r.get(1)?, counters))
+            })?;
             if system != config.system {
                 let open = db.query_row("SELECT EXISTS (SELECT 1 FROM pending WHERE lane = ?)", [id], |r| r.get(0))?;
                 if open {
@@ -117,9 +134,10 @@ impl Capture {
                 }
                 db.execute("UPDATE lane SET system = ? WHERE id = ?", rusqlite::params![config.system, id])?;
             }
-            routes.push(Route { id, config: config.clone() });
+            routes.push(Route { id, config: config.clone(), counters, stored: counters });
         }
         let count = |sql: &str| db.query_row(sql, [], |r| r.get::<_, i64>(0));
+        let ours: i64 = routes.iter().map(|r| r.counters.bytes_in - r.counters.bytes_out).sum();
         Ok(Self {
             site,
             incarnation,
@@ -134,8 +152,14 @@ impl Capture {
             sources: HashMap::new(),
             taken: HashMap::new(),
             quiet: HashMap::new(),
-            pending_bytes: count(PENDING_BYTES)?,
+            orphan_bytes: count(PENDING_BYTES)? - ours,
         })
+    }
+
+    /// Bytes of deliveries that are not at their end.
+    pub(super) fn pending_bytes(&self) -> i64 {
+        let ours = self.routes.iter().map(|r| r.counters.bytes_in - r.counters.bytes_out);
+        self.orphan_bytes + ours.sum::<i64>()
     }
 
     /// Stores the samples of one command within a savepoint; returns what became of each, and adds their rows.
@@ -175,8 +199,7 @@ impl Capture {
         quality: &str,
         rows: &mut Vec<(usize, Row)>,
     ) -> Sql<Result<Vec<Placed>, String>> {
-        self.flush(db)?;
-        let (before, pending_bytes) = (rows.len(), self.pending_bytes);
+        let (before, counters) = (rows.len(), self.counters());
         db.prepare_cached("SAVEPOINT command")?.execute([])?;
         let place = |sample| self.place_sample(db, sample, now, quality, rows);
         let placed = catch_unwind(AssertUnwindSafe(|| samples.iter().map(place).collect::<Sql<Vec<_>>>()));
@@ -191,31 +214,37 @@ impl Capture {
         };
         db.execute_batch("ROLLBACK TO command; RELEASE command")?;
         rows.truncate(before);
-        self.pending_bytes = pending_bytes;
-        self.sources.clear();
-        self.names.clear();
+        self.undo(&counters);
         Ok(Err(reason))
     }
 
-    /// Drops what is cached of the database, after writing what only the cache knows.
-    pub(super) fn forget(&mut self, db: &Connection) -> Sql<()> {
-        self.flush(db)?;
-        self.sources.clear();
-        self.names.clear();
-        Ok(())
-    }
-
-    /// Drops what is cached, of a transaction that was undone.
-    pub(super) fn undo(&mut self, pending_bytes: i64) {
-        self.pending_bytes = pending_bytes;
+    /// Drops what is cached of the database.
+    pub(super) fn forget(&mut self) {
         self.sources.clear();
         self.names.clear();
     }
 
-    /// Writes the epochs that this transaction moved.
+    /// Each lane's counters, for [`Capture::undo`].
+    pub(super) fn counters(&self) -> Vec<Counters> {
+        self.routes.iter().map(|route| route.counters).collect()
+    }
+
+    /// Takes back what was counted, and drops what is cached, of writes that were undone.
+    pub(super) fn undo(&mut self, counters: &[Counters]) {
+        for (route, counters) in self.routes.iter_mut().zip(counters) {
+            route.counters = *counters;
+        }
+        self.forget();
+    }
+
+    /// Writes the counters that this transaction moved.
     pub(super) fn flush(&mut self, db: &Connection) -> Sql<()> {
-        for epoch in self.sources.values_mut().flat_map(|s| s.present.values_mut()).filter(|e| e.dirty) {
-            sources::save_epoch(db, epoch)?;
+        for route in self.routes.iter_mut().filter(|route| route.counters != route.stored) {
+            let Counters { rows_out, bytes_in, bytes_out, batches, good_at } = route.counters;
+            let sql =
+                "UPDATE lane SET rows_out = ?, bytes_in = ?, bytes_out = ?, batches = ?, good_at = ? WHERE id = ?";
+            db.prepare_cached(sql)?.execute(params![rows_out, bytes_in, bytes_out, batches, good_at, route.id])?;
+            route.stored = route.counters;
         }
         Ok(())
     }
@@ -289,13 +318,12 @@ impl Capture {
             map: self.name(db, &decoded.map)?,
             held,
         };
-        let mut added = 0;
         if let Some((from, to)) = gap {
             let gap = sequence_gap(&decoded.device, &epoch.text, from, to);
             let cycle = format!("{}:{from}", epoch.text);
             let id = derived_event_id(&self.site, "sequence_gap", &decoded.device, &cycle);
             let ours = Write { mark: Some(&cycle), held: false, ..write };
-            added += self.event(db, &ours, &mut epoch, &decoded.device, &gap, (id, -1), None, rows)?;
+            self.event(db, &ours, &epoch, &decoded.device, &gap, (id, -1), None, rows)?;
             self.alarm(
                 db,
                 &decoded.device,
@@ -318,12 +346,10 @@ impl Capture {
             let ordinal = u32::try_from(ordinal).unwrap_or(u32::MAX);
             let id = device_event_id(&self.site, &decoded.device, &epoch.text, &seq_text, ordinal);
             let raw = (ordinal == 0).then_some(sample.raw.as_slice());
-            added += self.event(db, &write, &mut epoch, &decoded.device, event, (id, i64::from(ordinal)), raw, rows)?;
+            self.event(db, &write, &epoch, &decoded.device, event, (id, i64::from(ordinal)), raw, rows)?;
         }
         epoch.last = Some(epoch.last.map_or(position, |last| last.max(position)));
-        epoch.dirty = true;
-        self.pending_bytes += added;
-        self.keep_epoch(db, &decoded.device, epoch)?;
+        self.keep_epoch(&decoded.device, epoch);
         if held {
             self.alarm(
                 db,
@@ -336,19 +362,19 @@ impl Capture {
         Ok(if held { Placed::Held } else { Placed::New })
     }
 
-    /// Writes one event and its delivery for each lane that takes it; returns the bytes that these add.
+    /// Writes one event and its delivery for each lane that takes it.
     #[expect(clippy::too_many_arguments, reason = "the columns of one row")]
     fn event(
         &mut self,
         db: &Connection,
         write: &Write<'_>,
-        epoch: &mut Epoch,
+        epoch: &Epoch,
         device: &str,
         event: &DeviceEvent,
         (id, ordinal): (Id, i64),
         raw: Option<&[u8]>,
         rows: &mut Vec<(usize, Row)>,
-    ) -> Sql<i64> {
+    ) -> Sql<()> {
         let business = interpret(event, device);
         let seq = self.next_seq;
         let body = body_of(event);
@@ -395,10 +421,9 @@ impl Capture {
         self.next_seq += 1;
 
         let size = i64::try_from(body.len() + raw.map_or(0, <[u8]>::len) + ROW_OVERHEAD).unwrap_or(i64::MAX);
-        let mut added = 0;
         for lane in self.lanes_of(&business.tx_type) {
             let tx = self.name(db, &business.tx_type)?;
-            let Route { id: lane_id, config } = &self.routes[lane];
+            let Route { id: lane_id, config, .. } = &self.routes[lane];
             let posting = posting_id(id, &config.system, &business.tx_type, 0);
             let (_, order) = order_key(&self.site, &config.business_unit, &config.id, &business.subject);
             db.prepare_cached(
@@ -408,11 +433,9 @@ impl Capture {
             let row =
                 Row { key: RowKey { seq, tx }, order, size: u32::try_from(size).unwrap_or(u32::MAX), held: write.held };
             rows.push((lane, row));
-            epoch.rows_in += 1;
-            epoch.bytes_in += size;
-            added += size;
+            self.routes[lane].counters.bytes_in += size;
         }
-        Ok(added)
+        Ok(())
     }
 
     fn lanes_of(&mut self, tx_type: &str) -> Vec<usize> {

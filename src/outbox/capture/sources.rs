@@ -43,8 +43,11 @@ impl Capture {
         if let Some(present) = self.sources.get(device).and_then(|s| s.present.get(&kind)) {
             return Ok(Some(present.clone()));
         }
-        let sql = "SELECT id, text, last, floor FROM epoch WHERE source = ? AND text GLOB ? ORDER BY id DESC LIMIT 1";
-        let found = load_epoch(db, sql, params![source, format!("{kind}:*")])?;
+        let found = load_epoch(
+            db,
+            "source = ? AND text GLOB ? ORDER BY id DESC LIMIT 1",
+            params![source, format!("{kind}:*")],
+        )?;
         if let (Some(found), Some(source)) = (&found, self.sources.get_mut(device)) {
             source.present.insert(kind, found.clone());
         }
@@ -57,8 +60,7 @@ impl Capture {
         if let Some(present) = present.filter(|e| &*e.text == text) {
             return Ok(present);
         }
-        let sql = "SELECT id, text, last, floor FROM epoch WHERE source = ? AND text = ?";
-        match load_epoch(db, sql, params![source, text])? {
+        match load_epoch(db, "source = ? AND text = ?", params![source, text])? {
             Some(epoch) => Ok(epoch),
             None => new_epoch(db, source, text),
         }
@@ -66,21 +68,18 @@ impl Capture {
 
     /// A new epoch that the gateway counts: `g:` and `c:` with the incarnation and a number.
     pub(super) fn gateway_epoch(&mut self, db: &Connection, source: i64, kind: char) -> Sql<Epoch> {
-        let n: i64 = db.query_row("SELECT 1 + count(*) FROM epoch WHERE source = ?", [source], |r| r.get(0))?;
+        let n: i64 = db.query_row("SELECT 1 + coalesce(max(id), 0) FROM epoch", [], |r| r.get(0))?;
         new_epoch(db, source, &format!("{kind}:{}:{n}", self.incarnation))
     }
 
-    /// Puts a moved epoch back into the cache; a new one becomes the present one, an old one is written at once.
-    pub(super) fn keep_epoch(&mut self, db: &Connection, device: &Arc<str>, mut epoch: Epoch) -> Sql<()> {
-        let Some(source) = self.sources.get_mut(device) else { return Ok(()) };
+    /// Puts a moved epoch back into the cache, unless a later one of its kind is there: then it was a straggler from before a
+    /// restart.
+    pub(super) fn keep_epoch(&mut self, device: &Arc<str>, epoch: Epoch) {
+        let Some(source) = self.sources.get_mut(device) else { return };
         let kind = kind_of(&epoch.text);
-        match source.present.get_mut(&kind) {
-            Some(present) if present.id > epoch.id => return save_epoch(db, &mut epoch), // a straggler from before a restart
-            Some(present) if present.id != epoch.id && present.dirty => save_epoch(db, present)?,
-            _ => {}
+        if source.present.get(&kind).is_none_or(|present| present.id <= epoch.id) {
+            source.present.insert(kind, epoch);
         }
-        source.present.insert(kind, epoch);
-        Ok(())
     }
 
     /// Where the device stood at its last commit.
@@ -100,41 +99,22 @@ impl Capture {
     }
 }
 
-fn load_epoch(db: &Connection, sql: &str, keys: &[&dyn rusqlite::ToSql]) -> Sql<Option<Epoch>> {
-    db.prepare_cached(sql)?
+fn load_epoch(db: &Connection, which: &str, keys: &[&dyn rusqlite::ToSql]) -> Sql<Option<Epoch>> {
+    let sql = format!(
+        "SELECT id, text, nullif(max(floor, coalesce((SELECT max(pos) FROM event WHERE event.epoch = epoch.id), -1)), -1),
+                floor FROM epoch WHERE {which}"
+    );
+    db.prepare_cached(&sql)?
         .query_row(keys, |r| {
             let text: String = r.get(1)?;
-            Ok(Epoch {
-                id: r.get(0)?,
-                text: text.into(),
-                last: r.get(2)?,
-                floor: r.get(3)?,
-                rows_in: 0,
-                bytes_in: 0,
-                dirty: false,
-            })
+            Ok(Epoch { id: r.get(0)?, text: text.into(), last: r.get(2)?, floor: r.get(3)? })
         })
         .optional()
 }
 
 fn new_epoch(db: &Connection, source: i64, text: &str) -> Sql<Epoch> {
     db.execute("INSERT INTO epoch(source, text) VALUES (?, ?)", params![source, text])?;
-    Ok(Epoch {
-        id: db.last_insert_rowid(),
-        text: text.into(),
-        last: None,
-        floor: -1,
-        rows_in: 0,
-        bytes_in: 0,
-        dirty: false,
-    })
-}
-
-pub(super) fn save_epoch(db: &Connection, epoch: &mut Epoch) -> Sql<()> {
-    db.prepare_cached("UPDATE epoch SET last = ?, rows_in = rows_in + ?, bytes_in = bytes_in + ? WHERE id = ?")?
-        .execute(params![epoch.last, epoch.rows_in, epoch.bytes_in, epoch.id])?;
-    (epoch.rows_in, epoch.bytes_in, epoch.dirty) = (0, 0, false);
-    Ok(())
+    Ok(Epoch { id: db.last_insert_rowid(), text: text.into(), last: None, floor: -1 })
 }
 
 /// `d`, `g`, `m` or `c`: what an epoch's text begins with.

@@ -1,13 +1,19 @@
-//! Modbus TCP: holding registers and the event FIFO handshake.
+//! Modbus: TCP, serial lines, serial lines behind TCP. Event FIFOs with their handshake, and tags on a period.
 //!
-//! One task for a link, one request at a time: the devices behind it are polled in turn, each on its own period. A slot
-//! is acknowledged to the PLC only after its commit. Trouble is waited out for ever, with backoff: a link that is down
-//! costs its devices' polls and nothing else, and their PLCs keep the events.
+//! One task for a link, one request at a time: what is due on the units behind it is done in the order of [`schedule`]. A
+//! FIFO's slot is acknowledged to the PLC only after its commit. Trouble is waited out for ever, with backoff: a link that
+//! is down costs its devices' polls and nothing else, and their PLCs keep the events. A unit that does not answer is left
+//! alone for a while, so that the others of its bus go on.
 //!
-//! Limits: one unit that does not answer drops the connection for all units behind the same address.
+//! Limits: after a request without a right answer a TCP connection is made anew, for all units behind it. Writes are the
+//! acknowledgements of FIFOs.
 
+mod bus;
+mod schedule;
 mod station;
-mod wire;
+mod tags;
+mod unit;
+pub mod wire;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,41 +23,73 @@ use tokio_util::sync::CancellationToken;
 
 use crate::event::Sample;
 use crate::outbox::{CaptureError, LastSeen, Outbox, Placed};
-use crate::source::{Backoff, Reconnect};
+use crate::source::health::{Health, State};
+use crate::source::{Backoff, Reconnect, now};
 use crate::tagmap::Map;
-use station::{Next, Station};
-use wire::{Trouble, Wire};
+use bus::{Bus, End};
+use wire::{Place, Timing, Wire};
 
-/// A Modbus TCP link, validated.
+pub use schedule::worst_case;
+pub use unit::Quarantine;
+
+/// A question to the outbox that its full queue did not take is asked again after this.
+const ASK_AGAIN: Duration = Duration::from_millis(100);
+
+/// A Modbus link, validated.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Link id.
     pub link: Arc<str>,
-    /// `host:port`.
-    pub address: String,
-    /// Until the connection stands.
-    pub connect_timeout: Duration,
-    /// Until the answer of one request is there; then the connection is dropped.
-    pub request_timeout: Duration,
+    /// Where it is.
+    pub place: Place,
+    /// Used while the first place can't be reached.
+    pub standby: Option<Place>,
+    /// Its times.
+    pub timing: Timing,
+    /// How often a poll that failed is tried again at once.
+    pub retries: u32,
+    /// The connection is closed when nothing is due for so long.
+    pub idle_close: Option<Duration>,
     /// Reconnecting.
     pub reconnect: Backoff,
+    /// When a unit is left alone; on a link with one unit it never is.
+    pub quarantine: Quarantine,
     /// Devices behind this link.
     pub devices: Vec<Device>,
 }
 
-/// One unit behind the link.
+/// One device behind the link.
 #[derive(Debug, Clone)]
 pub struct Device {
     /// Device id: part of every key.
     pub id: Arc<str>,
     /// Unit id.
     pub unit: u8,
+    /// What it has to say of itself.
+    pub identity: Option<Identity>,
     /// Its map.
     pub map: Map,
 }
 
+/// What the device's identification (function 43/14) has to hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// Object id: 0 vendor name, 1 product code, …
+    pub object: u8,
+    /// Its value.
+    pub equals: String,
+}
+
 /// Runs the link until `stop`, or until the outbox is closed. A poll that has begun is finished first.
-pub async fn run(config: Config, outbox: Outbox, stop: CancellationToken) {
+pub async fn run(mut config: Config, outbox: Outbox, health: Health, stop: CancellationToken) {
+    for points in config.devices.iter_mut().filter_map(|device| device.map.points.as_mut()) {
+        let name = points.memory_name();
+        match until_taken(|| outbox.memory(Arc::clone(&name))).await {
+            Ok(Some(memory)) => points.restore(&memory),
+            Ok(None) => {}
+            Err(_) => return,
+        }
+    }
     let capture = |samples| {
         let outbox = outbox.clone();
         async move { outbox.capture(samples).await }
@@ -60,12 +98,50 @@ pub async fn run(config: Config, outbox: Outbox, stop: CancellationToken) {
         let outbox = outbox.clone();
         async move { outbox.last_seen(device).await }
     };
-    link(config, capture, last_seen, stop).await;
+    link(config, health, capture, last_seen, stop).await;
+}
+
+/// Asks the outbox, again while its queue is full.
+async fn until_taken<T, F>(ask: impl Fn() -> F) -> Result<T, CaptureError>
+where
+    F: Future<Output = Result<T, CaptureError>>,
+{
+    loop {
+        match ask().await {
+            Err(CaptureError::Full) => sleep(ASK_AGAIN).await,
+            answer => return answer,
+        }
+    }
+}
+
+/// Which place is tried, and when to look for the first one again.
+struct Places {
+    all: Vec<Place>,
+    now: usize,
+}
+
+impl Places {
+    /// The present one did not serve: the next. Whether it is to be tried at once.
+    fn turn(&mut self) -> bool {
+        self.now = (self.now + 1) % self.all.len();
+        self.now > 0
+    }
+
+    fn present(&self) -> &Place {
+        &self.all[self.now]
+    }
+
+    /// For people.
+    fn words(&self) -> String {
+        let standby = if self.now > 0 { " (standby)" } else { "" };
+        format!("{}{standby}", self.present())
+    }
 }
 
 /// The link, given what it needs of the outbox.
 async fn link<C, L>(
     config: Config,
+    health: Health,
     capture: impl Fn(Vec<Sample>) -> C,
     last_seen: impl Fn(Arc<str>) -> L,
     stop: CancellationToken,
@@ -73,38 +149,68 @@ async fn link<C, L>(
     C: Future<Output = Result<Vec<Placed>, CaptureError>>,
     L: Future<Output = Result<Option<LastSeen>, CaptureError>>,
 {
-    let mut stations: Vec<Station> = Vec::new();
-    for device in config.devices {
-        let (id, unit) = (device.id, device.unit);
-        stations.extend(device.map.fifos.into_iter().map(|fifo| Station::new(Arc::clone(&id), unit, fifo)));
-    }
-    let mut reconnect = Reconnect::new(config.reconnect);
+    let gauge = health.link(&config.link);
+    let mut bus = Bus::new(&config, &health);
+    let mut places = Places { all: std::iter::once(config.place).chain(config.standby).collect(), now: 0 };
+    let (timing, backoff) = (config.timing, config.reconnect);
+    let mut reconnect = Reconnect::new(backoff);
+    let mut at_once: Option<Instant> = None;
     let mut down = false;
     loop {
-        let connected = tokio::select! {
+        let opened = tokio::select! {
             biased;
             () = stop.cancelled() => return,
-            wire = Wire::connect(&config.address, config.connect_timeout, config.request_timeout) => wire,
+            wire = Wire::open(places.present(), timing, gauge.clone()) => wire,
         };
         let started = Instant::now();
-        let (up, why) = match connected {
-            Err(why) => (Duration::ZERO, why),
+        let (answered, trouble) = match opened {
+            Err(trouble) => {
+                gauge.failed(trouble.cause, &trouble.words, now().wall);
+                (false, trouble)
+            }
             Ok(mut wire) => {
-                tracing::info!(link = %config.link, address = config.address, "connected");
-                down = false;
-                if resume(&mut stations, &last_seen).await.is_err() {
+                let address = places.words();
+                tracing::info!(link = %config.link, address, "connected");
+                gauge.is(State::Up, Some(&address));
+                if bus.resume(down, &last_seen).await.is_err() {
                     return;
                 }
-                match serve(&mut stations, &mut wire, &capture, &stop).await {
-                    Some(why) => (started.elapsed(), why),
-                    None => return,
+                let home = (places.now > 0).then(|| &places.all[0]);
+                match serve(&mut bus, &mut wire, &capture, &stop, home, timing, backoff.reset_after).await {
+                    End::Stop => return,
+                    End::Home => {
+                        tracing::info!(link = %config.link, address = %places.all[0], "the first address answers again: back to it");
+                        places.now = 0;
+                        continue;
+                    }
+                    End::Idle(until) => {
+                        drop(wire);
+                        tokio::select! {
+                            () = stop.cancelled() => return,
+                            () = sleep_until(until) => continue,
+                        }
+                    }
+                    End::Lost(trouble) => (wire.answered(), trouble),
                 }
             }
         };
+        // A unit that fails costs the others no wait, unless it does so again and again.
+        if answered && at_once.is_none_or(|at| at.elapsed() >= backoff.min) {
+            at_once = Some(Instant::now());
+            down = false;
+            continue;
+        }
+        gauge.is(State::Down, Some(&trouble.words));
+        bus.link_down();
         if !down {
-            tracing::warn!(link = %config.link, address = config.address, %why, "link down: connecting again");
+            tracing::warn!(link = %config.link, address = places.words(), why = %trouble, "link down: connecting again");
             down = true;
         }
+        if !answered && places.turn() {
+            tracing::warn!(link = %config.link, address = places.words(), "trying the standby address");
+            continue;
+        }
+        let up = if answered { started.elapsed() } else { Duration::ZERO };
         tokio::select! {
             () = stop.cancelled() => return,
             () = sleep(reconnect.wait(up, fastrand::f64())) => {}
@@ -112,48 +218,33 @@ async fn link<C, L>(
     }
 }
 
-/// Asks the outbox where each device stood at its last commit.
-async fn resume<L>(stations: &mut [Station], last_seen: impl Fn(Arc<str>) -> L) -> Result<(), CaptureError>
-where
-    L: Future<Output = Result<Option<LastSeen>, CaptureError>>,
-{
-    for station in stations {
-        if let Some(last) = last_seen(Arc::clone(&station.device)).await? {
-            station.resume(&last.epoch, last.position);
-        }
-    }
-    Ok(())
-}
-
-/// Polls over one connection until it fails (why), or until there is nothing more to do (`None`).
+/// Serves one connection to its end. On the standby address it ends when the first one can be reached again.
 async fn serve<C>(
-    stations: &mut [Station],
+    bus: &mut Bus,
     wire: &mut Wire,
     capture: &impl Fn(Vec<Sample>) -> C,
     stop: &CancellationToken,
-) -> Option<Trouble>
+    home: Option<&Place>,
+    timing: Timing,
+    look_after: Duration,
+) -> End
 where
     C: Future<Output = Result<Vec<Placed>, CaptureError>>,
 {
-    loop {
-        let Some(station) = stations.iter_mut().min_by_key(|station| station.due) else {
-            stop.cancelled().await;
-            return None;
-        };
-        tokio::select! {
-            biased;
-            () = stop.cancelled() => return None,
-            () = sleep_until(station.due) => {}
-        }
-        match station.poll(wire, capture).await {
-            Ok(Next::Wait) => station.schedule(Instant::now()),
-            Ok(Next::Again) => {}
-            Ok(Next::Stop) => return None,
-            Err(why) => {
-                station.schedule(Instant::now()); // the others come first on the next connection
-                return Some(why);
+    let back = CancellationToken::new();
+    let look = async {
+        let Some(first) = home else { return std::future::pending().await };
+        loop {
+            sleep(look_after).await;
+            if Wire::reaches(first, timing.connect).await {
+                back.cancel();
+                return std::future::pending::<End>().await;
             }
         }
+    };
+    tokio::select! {
+        end = bus.serve(wire, capture, stop, &back) => end,
+        end = look => end,
     }
 }
 

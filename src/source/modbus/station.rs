@@ -6,23 +6,25 @@ use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
-use tokio::time::Instant;
-
 use super::wire::{Trouble, Wire};
 use crate::event::{Decoded, Sample, Undecodable};
 use crate::outbox::{CaptureError, Placed};
+use crate::source::health::Cause;
 use crate::source::now;
+use crate::tagmap::points::Put;
 use crate::tagmap::registers::bytes_of;
 use crate::tagmap::{Fifo, FifoPlan, Handshake, Registers, Taken, guarded};
+
+/// Exceptions by which a gateway says that the device behind it does not answer: no path, no response (Modbus
+/// Application Protocol 1.1b3, 7).
+const NOT_THERE: [u8; 2] = [10, 11];
 
 /// A FIFO being polled.
 pub(super) struct Station {
     pub(super) device: Arc<str>,
     unit: u8,
-    fifo: Fifo,
+    pub(super) fifo: Fifo,
     handshake: Handshake,
-    /// When to poll next.
-    pub(super) due: Instant,
     /// Since when events wait without a commit, monotonic milliseconds.
     waiting: Option<u64>,
     told: Told,
@@ -70,7 +72,7 @@ pub(super) enum Next {
 impl Station {
     pub(super) fn new(device: Arc<str>, unit: u8, fifo: Fifo) -> Self {
         let handshake = Handshake::new(fifo.ring.slots, fifo.ring.max_batch, fifo.has_crc());
-        Self { device, unit, fifo, handshake, due: Instant::now(), waiting: None, told: Told::default() }
+        Self { device, unit, fifo, handshake, waiting: None, told: Told::default() }
     }
 
     /// Goes on from the outbox's last commit.
@@ -78,13 +80,12 @@ impl Station {
         self.handshake.resume(epoch, position);
     }
 
-    /// Sets the next poll on the period's grid: late polls are left out, and the period does not drift.
-    pub(super) fn schedule(&mut self, at: Instant) {
-        let missed = at.saturating_duration_since(self.due).as_nanos() / self.fifo.every.as_nanos().max(1);
-        self.due += self.fifo.every * u32::try_from(missed + 1).unwrap_or(u32::MAX);
+    /// Events wait and nothing is committed.
+    pub(super) fn is_stuck(&self) -> bool {
+        self.told.lasting.contains(&Lasting::Stuck)
     }
 
-    /// One poll: read, commit, acknowledge. `Err` is [`Trouble::Down`]: the connection is to be dropped.
+    /// One poll: read, commit, acknowledge. `Err`: the unit gave no right answer, or refuses.
     pub(super) async fn poll<F>(
         &mut self,
         wire: &mut Wire,
@@ -98,12 +99,9 @@ impl Station {
             Ok(_) if self.told.changes(Lasting::Refused, false) => {
                 tracing::info!(device = %self.device, fifo = %self.fifo.name, "registers can be read again");
             }
-            Err(refused @ Trouble::Refused(..)) => {
-                if self.told.changes(Lasting::Refused, true) {
-                    tracing::error!(device = %self.device, fifo = %self.fifo.name, unit = self.unit, %refused,
-                        "the FIFO can't be read: for an illegal address compare the map with the PLC's list");
-                }
-                return Ok(Next::Wait);
+            Err(trouble) if is_refusal(trouble) && self.told.changes(Lasting::Refused, true) => {
+                tracing::error!(device = %self.device, fifo = %self.fifo.name, unit = self.unit, %trouble,
+                    "the FIFO can't be read: for an illegal address compare the map with the PLC's list");
             }
             _ => {}
         }
@@ -145,7 +143,11 @@ impl Station {
     async fn status(&self, wire: &mut Wire) -> Result<Registers, Trouble> {
         let words = wire.read(self.unit, self.fifo.ring.status()).await?;
         let registers = self.fifo.ring.registers(&words);
-        registers.ok_or_else(|| Trouble::Down("fewer registers than asked for".to_owned()))
+        registers.ok_or_else(|| Trouble {
+            cause: Cause::Short,
+            words: "fewer registers than asked for".to_owned(),
+            usable: false,
+        })
     }
 
     /// Reads the planned slots: the number of the last one to hand on, and the samples.
@@ -200,18 +202,18 @@ impl Station {
     /// Writes the ack register and reads it back. What fails short of the connection is repeated by the next poll.
     async fn acknowledge(&mut self, wire: &mut Wire, seq: u16) -> Result<(), Trouble> {
         let ring = &self.fifo.ring;
-        let written = match wire.write(self.unit, ring.ack, seq).await {
+        let written = match wire.put(self.unit, ring.ack, &Put::Register(seq)).await {
             Ok(true) if ring.verify => self.status(wire).await.map(|registers| registers.ack == seq),
             other => other,
         };
         match written {
-            Err(down @ Trouble::Down(_)) => {
-                tracing::warn!(device = %self.device, fifo = %self.fifo.name, seq, %down,
-                    "the ack register was perhaps not written: it will be written again");
-                return Err(down);
-            }
             Ok(true) => drop(self.told.changes(Lasting::Unacknowledged, false)),
-            Ok(false) | Err(Trouble::Refused(..)) => {
+            Err(trouble) if !is_refusal(&trouble) => {
+                tracing::warn!(device = %self.device, fifo = %self.fifo.name, seq, %trouble,
+                    "the ack register was perhaps not written: it will be written again");
+                return Err(trouble);
+            }
+            Ok(false) | Err(_) => {
                 if self.told.changes(Lasting::Unacknowledged, true) {
                     tracing::error!(device = %self.device, fifo = %self.fifo.name, seq, register = ring.ack,
                         "the ack register does not take what is written: the PLC's FIFO will fill up");
@@ -265,4 +267,9 @@ impl Station {
                 "stuck: events wait in the FIFO and nothing is committed");
         }
     }
+}
+
+/// The device answers, with a no.
+pub(super) fn is_refusal(trouble: &Trouble) -> bool {
+    matches!(trouble.cause, Cause::Exception(code) if !NOT_THERE.contains(&code))
 }

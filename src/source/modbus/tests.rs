@@ -7,6 +7,7 @@ use std::rc::Rc;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
+use super::wire::Framing;
 use super::*;
 use crate::event::{Position, Sample};
 use crate::form::Document;
@@ -137,11 +138,19 @@ fn config(port: u16) -> Config {
     let map = Map::read(&Document { name: "map.toml".to_owned(), text }, &binding).expect("the map has no fault");
     Config {
         link: "net".into(),
-        address: format!("127.0.0.1:{port}"),
-        connect_timeout: Duration::from_secs(5),
-        request_timeout: TIMEOUT,
+        place: Place::Tcp(format!("127.0.0.1:{port}"), Framing::Tcp),
+        standby: None,
+        timing: Timing {
+            connect: Duration::from_secs(5),
+            request: TIMEOUT,
+            pause_after_connect: Duration::ZERO,
+            pause_between: Duration::ZERO,
+        },
+        retries: 0,
+        idle_close: None,
+        quarantine: Quarantine { after_failures: 3, first: TIMEOUT, max: TIMEOUT },
         reconnect: Backoff { min: Duration::from_millis(2), max: Duration::from_millis(4), reset_after: Duration::MAX },
-        devices: vec![Device { id: "sorter-1".into(), unit: 1, map }],
+        devices: vec![Device { id: "sorter-1".into(), unit: 1, identity: None, map }],
     }
 }
 
@@ -165,6 +174,7 @@ impl Store {
 
 /// Runs the link until the PLC's ack register is its head, nothing is left to be done wrong, and polls go on well.
 async fn run_until_acknowledged(plc: Plc, refusals: &[CaptureError]) -> (Plc, Store) {
+    let health = Health::default();
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let port = listener.local_addr().expect("it is bound").port();
     let plc = Rc::new(RefCell::new(plc));
@@ -194,7 +204,7 @@ async fn run_until_acknowledged(plc: Plc, refusals: &[CaptureError]) -> (Plc, St
         }
     };
     tokio::select! {
-        () = link(config(port), &capture, &last_seen, stop.clone()) => {}
+        () = link(config(port), health, &capture, &last_seen, stop.clone()) => {}
         () = serve_plc(listener, Rc::clone(&plc)) => {}
         () = done => {}
     }
@@ -250,24 +260,12 @@ async fn a_closed_outbox_ends_the_link() {
     assert_eq!((plc.acks, store.taken.len()), (vec![], 0));
 }
 
-#[tokio::test]
-async fn polls_stay_on_their_grid() {
-    let fifo = config(1).devices[0].map.fifos[0].clone();
-    let every = fifo.every;
-    let mut station = Station::new("sorter-1".into(), 1, fifo);
-    let start = station.due;
-    for (late, polls) in [(0.0, 1), (0.3, 2), (1.4, 4), (2.0, 7)] {
-        station.schedule(station.due + every.mul_f64(late));
-        assert_eq!(station.due, start + every * polls, "{late} periods late");
-    }
-}
-
 /// Compiles only if `app` can spawn it.
 #[tokio::test]
 async fn the_link_can_run_on_any_thread() {
     fn spawnable<T: Send + 'static>(_: &T) {}
     fn check(config: Config, outbox: Outbox) {
-        spawnable(&run(config, outbox, CancellationToken::new()));
+        spawnable(&run(config, outbox, Health::default(), CancellationToken::new()));
     }
     let _: fn(Config, Outbox) = check;
 }

@@ -35,7 +35,11 @@ pub(super) enum Incoming {
     /// A message.
     Message(Message),
     /// A PUBACK of ours has left.
-    Acknowledged,
+    Acknowledged(u16),
+    /// A PINGREQ of ours has left, behind all that left before.
+    Asked,
+    /// Its answer: the broker has all that left before it was asked.
+    Answered,
     /// Nothing to act on.
     Other,
 }
@@ -92,16 +96,14 @@ impl Connection {
                 words(&e, e.to_string(), in_handshake)
             })? {
                 rumqttc::Event::Incoming(packet) => Ok(of_v4(packet)),
-                rumqttc::Event::Outgoing(rumqttc::Outgoing::PubAck(_)) => Ok(Incoming::Acknowledged),
-                rumqttc::Event::Outgoing(_) => Ok(Incoming::Other),
+                rumqttc::Event::Outgoing(packet) => Ok(of_outgoing(&packet)),
             },
             Client::V5(_, events) => match events.poll().await.map_err(|e| {
                 let in_handshake = matches!(e, mqtt5::ConnectionError::Tls(_));
                 words(cause_of(&e), e.to_string(), in_handshake)
             })? {
                 mqtt5::Event::Incoming(packet) => Ok(of_v5(packet)),
-                mqtt5::Event::Outgoing(rumqttc::Outgoing::PubAck(_)) => Ok(Incoming::Acknowledged),
-                mqtt5::Event::Outgoing(_) => Ok(Incoming::Other),
+                mqtt5::Event::Outgoing(packet) => Ok(of_outgoing(&packet)),
             },
         }
     }
@@ -202,6 +204,14 @@ fn cause_of(error: &mqtt5::ConnectionError) -> &(dyn Error + 'static) {
     }
 }
 
+fn of_outgoing(packet: &rumqttc::Outgoing) -> Incoming {
+    match packet {
+        rumqttc::Outgoing::PubAck(packet) => Incoming::Acknowledged(*packet),
+        rumqttc::Outgoing::PingReq => Incoming::Asked,
+        _ => Incoming::Other,
+    }
+}
+
 fn of_v4(packet: rumqttc::Packet) -> Incoming {
     match packet {
         rumqttc::Packet::ConnAck(ack) => Incoming::Connected { session_present: ack.session_present },
@@ -215,6 +225,7 @@ fn of_v4(packet: rumqttc::Packet) -> Incoming {
             dup: p.dup,
             ack: if p.qos == rumqttc::QoS::AtMostOnce { Ack::None } else { Ack::Packet(p.pkid) },
         }),
+        rumqttc::Packet::PingResp => Incoming::Answered,
         _ => Incoming::Other,
     }
 }
@@ -232,6 +243,7 @@ fn of_v5(packet: v5::v5::Packet) -> Incoming {
             dup: p.dup,
             ack: if p.qos == v5::QoS::AtMostOnce { Ack::None } else { Ack::Packet(p.pkid) },
         }),
+        v5::v5::Packet::PingResp(_) => Incoming::Answered,
         _ => Incoming::Other,
     }
 }

@@ -5,8 +5,9 @@
 //! room. Nothing is kept over a connection: what was not acknowledged on it is sent again by the broker.
 
 mod connection;
+mod gauges;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -17,10 +18,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::event::{Redelivery, Sample, Undecodable};
 use crate::outbox::{CaptureError, Intake, Outbox, Placed};
+use crate::source::health::{Health, State};
 use crate::source::tls::Tls;
 use crate::source::{Backoff, Reconnect, now, today};
 use crate::tagmap::{Map, guarded};
 use connection::{ACKS, Ack, Connection, Incoming, Message};
+use gauges::Gauges;
 
 /// A broker's backlog has been read when nothing came for this long, with nothing left to acknowledge: a broker whose
 /// window is used up is silent too.
@@ -88,7 +91,8 @@ enum End {
 }
 
 /// Runs the link until `stop`.
-pub async fn run(config: Config, outbox: Outbox, stop: CancellationToken) {
+pub async fn run(config: Config, outbox: Outbox, health: Health, stop: CancellationToken) {
+    let gauges = Gauges::new(&config, &health);
     let mut reconnect = Reconnect::new(config.reconnect);
     let mut dice = fastrand::Rng::new();
     let mut down_since: Option<(Instant, Instant, String)> = None;
@@ -98,13 +102,14 @@ pub async fn run(config: Config, outbox: Outbox, stop: CancellationToken) {
             tell_ageing(&config);
             look_at_certificates = Instant::now() + DAY;
         }
-        let (end, up_since) = match Link::new(&config, &outbox) {
+        let (end, up_since) = match Link::new(&config, &gauges, &outbox) {
             Ok(mut link) => {
                 let end = link.serve(&stop).await;
                 if !matches!(end, End::Lost(_)) {
                     if matches!(end, End::Full) {
-                        let link = &*config.link;
-                        tracing::error!(link, "the outbox is full: left the broker, which holds what comes");
+                        let why = "the outbox is full: left the broker, which holds what comes";
+                        tracing::error!(link = &*config.link, "{why}");
+                        gauges.all(State::Down, Some(why));
                     }
                     link.connection.leave(LEAVE).await;
                 }
@@ -123,6 +128,7 @@ pub async fn run(config: Config, outbox: Outbox, stop: CancellationToken) {
                 }
             }
             End::Lost(why) => {
+                gauges.lost(up_since.is_some(), &why);
                 let at = Instant::now();
                 let told = down_since.take().filter(|_| up_since.is_none());
                 let since = told.as_ref().map_or(at, |(since, ..)| *since);
@@ -166,6 +172,7 @@ async fn next_commit(commits: &mut VecDeque<(Commit, Vec<Ack>)>) -> Captured {
 /// One connection with what came on it.
 struct Link<'a> {
     config: &'a Config,
+    gauges: &'a Gauges,
     outbox: &'a Outbox,
     intake: Intake,
     connection: Connection,
@@ -187,11 +194,14 @@ struct Link<'a> {
     leaving: usize,
     /// A connection may stand for longer than its certificates.
     look_at_certificates: Instant,
+    /// Packets whose PUBACK has left, and those of them that left before the PINGREQ under way.
+    acked: BTreeSet<u16>,
+    asked: BTreeSet<u16>,
 }
 
 impl<'a> Link<'a> {
     /// `Err`: why no connection can be tried.
-    fn new(config: &'a Config, outbox: &'a Outbox) -> Result<Self, String> {
+    fn new(config: &'a Config, gauges: &'a Gauges, outbox: &'a Outbox) -> Result<Self, String> {
         let topics = config.devices.iter().flat_map(|(_, map)| &map.topics);
         let filters = topics.map(|topic| match &config.share {
             Some(group) => format!("$share/{group}/{}", topic.filter()),
@@ -199,6 +209,7 @@ impl<'a> Link<'a> {
         });
         Ok(Self {
             config,
+            gauges,
             outbox,
             intake: outbox.intake(),
             connection: Connection::new(config)?,
@@ -213,6 +224,8 @@ impl<'a> Link<'a> {
             committed: VecDeque::new(),
             leaving: 0,
             look_at_certificates: Instant::now() + DAY,
+            acked: BTreeSet::new(),
+            asked: BTreeSet::new(),
         })
     }
 
@@ -316,6 +329,8 @@ impl<'a> Link<'a> {
                 }
                 self.up_since = Some(Instant::now());
                 self.backlog_until = Some(Instant::now() + QUIET);
+                self.gauges.link.session(self.session_present);
+                self.gauges.all(State::Up, Some(&format!("{}:{}", self.config.host, self.config.port)));
                 tracing::info!(
                     link = &*self.config.link,
                     session_present = self.session_present,
@@ -327,11 +342,27 @@ impl<'a> Link<'a> {
                 let backlog = self.session_present && self.backlog_until.is_some() && !old;
                 self.still_busy();
                 self.committing += 1;
+                if let Ack::Packet(packet) = message.ack {
+                    self.acked.remove(&packet); // the identifier is another message's now
+                    self.asked.remove(&packet);
+                }
                 self.gathered_acks.push(message.ack);
                 let sample = self.sample(message, backlog);
                 self.gathered.push(sample);
             }
-            Incoming::Acknowledged => {
+            Incoming::Asked => self.asked.append(&mut self.acked),
+            Incoming::Answered => {
+                let packets: Vec<u16> = std::mem::take(&mut self.asked).into_iter().collect();
+                if !packets.is_empty() {
+                    let link = self.config.link.clone();
+                    // Unproven they are taken for open, as they were until now.
+                    if self.outbox.acknowledgements_proven(link, packets).is_err() {
+                        tracing::debug!(link = &*self.config.link, "the outbox had no time for proofs");
+                    }
+                }
+            }
+            Incoming::Acknowledged(packet) => {
+                self.acked.insert(packet);
                 self.leaving = self.leaving.saturating_sub(1);
                 self.still_busy();
                 self.acknowledge()?;
@@ -350,9 +381,10 @@ impl<'a> Link<'a> {
 
     /// Decodes a message; whatever can't be read becomes a sample too, and is kept with its bytes.
     fn sample(&self, mut message: Message, backlog: bool) -> Sample {
-        let wanted = self.config.devices.iter().find_map(|(device, map)| {
+        let devices = self.config.devices.iter().zip(&self.gauges.devices);
+        let wanted = devices.into_iter().find_map(|((device, map), gauge)| {
             let topic = map.topics.iter().find(|topic| topic.matches(&message.topic))?;
-            Some((device, topic))
+            Some((device, gauge, topic))
         });
         let undecodable = |reason: String| Err(Undecodable { reason, panicked: false });
         let length = message.payload.len();
@@ -364,8 +396,10 @@ impl<'a> Link<'a> {
             Some(_) if message.retain => {
                 undecodable("a retained message: it tells of the past, and is ignored".to_owned())
             }
-            Some((_, topic)) => guarded(AssertUnwindSafe(|| topic.decode(&message.topic, &message.payload))),
+            Some((.., topic)) => guarded(AssertUnwindSafe(|| topic.decode(&message.topic, &message.payload))),
         };
+        let at = now();
+        self.gauges.message(wanted.map(|(_, gauge, _)| gauge), content.is_err(), at.wall);
         message.payload.truncate(self.config.max_packet); // also what no map wants: many may wait for one commit
         let redelivery = match message.ack {
             Ack::None => None,
@@ -378,8 +412,8 @@ impl<'a> Link<'a> {
             }),
         };
         Sample {
-            source: wanted.map_or(&self.config.link, |(device, _)| device).clone(),
-            at: now(),
+            source: wanted.map_or(&self.config.link, |(device, ..)| device).clone(),
+            at,
             origin: message.topic.into(),
             raw: message.payload,
             content,

@@ -11,6 +11,8 @@ pub(crate) struct Database {
     pub(crate) events: HashSet<String>,
     /// Keys of postings that are not settled.
     pub(crate) pending: HashSet<String>,
+    /// Packets whose PUBACK is not proven to have arrived.
+    pub(crate) unproven: i64,
 }
 
 impl Database {
@@ -18,7 +20,7 @@ impl Database {
     pub(crate) fn read(data: &Path) -> Self {
         let file = data.join("outbox.db");
         if !file.exists() {
-            return Self { events: HashSet::new(), pending: HashSet::new() };
+            return Self { events: HashSet::new(), pending: HashSet::new(), unproven: 0 };
         }
         let db = Connection::open_with_flags(&file, OpenFlags::SQLITE_OPEN_READ_ONLY).expect("the outbox opens");
         let all = |sql: &str| -> HashSet<String> {
@@ -30,6 +32,9 @@ impl Database {
             events: all("SELECT source.name || '/' || epoch.text || '/' || ifnull(event.mark, event.pos)
                  FROM event JOIN epoch ON epoch.id = event.epoch JOIN source ON source.id = epoch.source"),
             pending: all("SELECT lower(hex(posting)) FROM pending"),
+            unproven: db
+                .query_row("SELECT count(*) FROM unacked WHERE NOT proven", [], |row| row.get(0))
+                .expect("the outbox can be counted"),
         }
     }
 

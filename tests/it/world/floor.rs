@@ -20,6 +20,8 @@ pub(crate) struct Scans {
     /// Boot id and sequence as a scanner would count them.
     counts: [u64; STATIONS.len()],
     number: u32,
+    /// Bytes that each message has beside its scan.
+    pad: usize,
 }
 
 /// One scan: topic, payload and what the oracle calls it.
@@ -48,7 +50,10 @@ impl Scans {
         let (name, seq) = (STATIONS[station], self.counts[station]);
         Scan {
             topic: format!("dc1/scan/{name}/read"),
-            payload: format!(r#"{{"barcode":"{code}","ts":"2026-03-03T10:00:00Z","boot":"b1","seq":{seq}}}"#),
+            payload: format!(
+                r#"{{"barcode":"{code}","ts":"2026-03-03T10:00:00Z","boot":"b1","seq":{seq},"pad":"{:0>1$}"}}"#,
+                seq, self.pad
+            ),
             produced: Produced { id: format!("hand-{name}/d:b1/{seq}"), line: format!("mqtt {code}") },
         }
     }
@@ -106,6 +111,11 @@ impl Floor {
             publish(&mut scanner, &self.scans, &self.produced);
         }
         scanner.flush();
+    }
+
+    /// From now on scanners send so many bytes more with each scan.
+    pub(crate) fn large_scans(&self, pad: usize) {
+        self.scans.lock().expect("nobody panics with the scans in hand").pad = pad;
     }
 
     /// Scanners and PLC work by themselves from now on, until [`Floor::quiet`].

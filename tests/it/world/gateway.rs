@@ -56,6 +56,12 @@ impl Gateway {
         }
     }
 
+    /// Stands still from now on, as on a machine that swaps; or goes on.
+    pub(crate) fn freeze(&self, still: bool) {
+        let process = self.process();
+        process.as_ref().expect("it is running").signal(if still { "STOP" } else { "CONT" });
+    }
+
     /// SIGTERM, and its end.
     #[track_caller]
     pub(crate) fn stop(&self, patience: Duration) -> ExitStatus {
@@ -84,6 +90,13 @@ impl Gateway {
         let output = run_to_end(&["outbox", "status", "--json", "--config", &self.config.display().to_string()]);
         assert!(output.status.success(), "outbox status failed: {}", String::from_utf8_lossy(&output.stderr));
         serde_json::from_slice(&output.stdout).expect("outbox status --json writes JSON")
+    }
+
+    /// Any verb on its configuration: exit code and what it wrote to stdout.
+    pub(crate) fn say(&self, verb: &[&str]) -> (Option<i32>, String) {
+        let config = self.config();
+        let output = run_to_end(&[verb, &["--config", &config]].concat());
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
     /// A second one on the same configuration, to its end.

@@ -67,7 +67,12 @@ impl Process {
 
     /// SIGTERM; the end is not awaited.
     pub(crate) fn terminate(&self) {
-        let kill = format!("kill -TERM {}", self.0.id());
+        self.signal("TERM");
+    }
+
+    /// Sends a signal by its name.
+    pub(crate) fn signal(&self, name: &str) {
+        let kill = format!("kill -{name} {}", self.0.id());
         let status = std::process::Command::new("sh").args(["-c", &kill]).status().expect("sh runs");
         assert!(status.success(), "{kill} failed");
     }

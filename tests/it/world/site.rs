@@ -11,6 +11,7 @@ pub(crate) struct Site {
     data: PathBuf,
     outbox: String,
     links: String,
+    keep_alive: &'static str,
     target: String,
     batch: u32,
 }
@@ -23,9 +24,16 @@ impl Site {
             dir: Arc::new(dir),
             outbox: "preset = \"fast\"".to_owned(),
             links: String::new(),
+            keep_alive: "30s",
             target: String::new(),
             batch: 20,
         }
+    }
+
+    /// Keep alive of the broker that is named next.
+    pub(crate) fn keep_alive(mut self, time: &'static str) -> Self {
+        self.keep_alive = time;
+        self
     }
 
     /// The broker behind `port`, in MQTT `version`, with its hand scanners.
@@ -40,7 +48,9 @@ impl Site {
         write!(
             self.links,
             "[[link]]\nid = \"broker\"\nkind = \"mqtt\"\naddress = \"mqtt://127.0.0.1:{port}\"\nversion = {version}\n\
-             client_id = \"floorgate-test\"\nreconnect = {{ min = \"100ms\", max = \"500ms\" }}\n{devices}"
+             client_id = \"floorgate-test\"\nreconnect = {{ min = \"100ms\", max = \"500ms\" }}\n\
+             keep_alive = \"{}\"\n{devices}",
+            self.keep_alive
         )
         .expect("writing to a String cannot fail");
         self
@@ -49,6 +59,12 @@ impl Site {
     /// Links and devices as they stand in the file.
     pub(crate) fn links(mut self, text: &str) -> Self {
         self.links.push_str(text);
+        self
+    }
+
+    /// Messages that the broker's link may have in flight.
+    pub(crate) fn in_flight(mut self, messages: u16) -> Self {
+        self.links = self.links.replace("client_id =", &format!("max_in_flight = {messages}\nclient_id ="));
         self
     }
 

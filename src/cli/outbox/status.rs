@@ -1,45 +1,26 @@
-//! `floorgate outbox`: looking at what is kept. Read-only: a gateway may run on it meanwhile, or none.
+//! `floorgate outbox status`: the backlog, the room left, and what needs a person.
 
-use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
-use clap::Subcommand;
-
 use crate::app::Exit;
-use crate::cli::print;
-use crate::config;
+use crate::cli::place::Place;
+use crate::cli::print::{self, age, clean, line, size};
+use crate::control::{self, Request, Unanswered};
 use crate::event::Millis;
-use crate::outbox::read::{self, BadInput, Count, LaneStatus, Letter, Status};
-
-/// Look at what is kept, beside a running gateway or without one.
-#[derive(Debug, clap::Args)]
-#[command(arg_required_else_help = true)]
-pub(super) struct Args {
-    #[command(subcommand)]
-    verb: Verb,
-}
-
-#[derive(Debug, Subcommand)]
-enum Verb {
-    Status(StatusArgs),
-}
+use crate::outbox::read::{self, BadInput, Bounds, Count, HeldRow, LaneStatus, Letter, Status};
 
 /// Show the backlog, the room left, dead letters and bad input.
 ///
 /// Rows of each lane by state: ready (may be sent, or behind another row of its subject), sending (sent, not answered),
 /// unknown (may have had effect: resent under its key), waiting (had no effect, goes again later), rejected (a dead
-/// letter: needs a person), held (not sent until a person decides), delivered. Ends with 74 when there is no outbox or
-/// it can't be read.
+/// letter: needs a person), held (not sent until a person decides), delivered. A lane with too many parked subjects has
+/// stopped, and is named. Ends with 74 when there is no outbox or it can't be read, whether a gateway runs or not.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
-struct StatusArgs {
-    /// The configuration that names the data directory
-    #[arg(long, value_name = "FILE", default_value = "/etc/floorgate/gateway.toml")]
-    config: PathBuf,
-    /// The data directory itself, or a copy of one; without a configuration no bound is known
-    #[arg(long, value_name = "DIR", conflicts_with = "config")]
-    data_dir: Option<PathBuf>,
+pub(super) struct Args {
+    #[command(flatten)]
+    place: Place,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -51,71 +32,39 @@ Examples:
   floorgate outbox status --config config/gateway.toml
   floorgate outbox status --data-dir /mnt/copy/floorgate --json | jq '.lanes[] | {lane, ready, rejected}'";
 
-/// Dead letters of one reason are cut to this many characters on the terminal; `--json` has them whole.
-const REASON: usize = 160;
-
 pub(super) fn run(args: &Args) -> ExitCode {
-    let Verb::Status(args) = &args.verb;
-    let (dir, max_size) = match place(args) {
+    let (dir, bounds) = match args.place.find() {
         Ok(place) => place,
-        Err(why) => return refuse(args.json, &why, Exit::Config),
+        Err(why) => return print::refuse(args.json, &why, Exit::Config),
     };
     let now = crate::source::now().wall;
+    let gateway = control::ask(&dir, Request::Status);
+    let bounds = bounds.or_else(|| gateway.as_ref().ok().map(|gateway: &control::Status| gateway.bounds.clone()));
     match read::status(&dir, now.0) {
         Ok(status) => {
-            let room = max_size.map(|max_size| Room::of(&status, max_size));
-            print::out(&if args.json {
-                json(&dir, &status, room.as_ref())
-            } else {
-                text(&dir, &status, room.as_ref(), now)
-            });
+            let report = Report::of(&dir, &status, bounds.as_ref(), gateway.as_ref());
+            print::out(&if args.json { print::json(&report) } else { report.text(now) });
             Exit::Clean.into()
         }
-        Err(e) => refuse(args.json, &e.to_string(), Exit::Storage),
+        Err(e) => print::refuse(args.json, &e.to_string(), Exit::Storage),
     }
-}
-
-/// The data directory, and `outbox.max_size` if a configuration says it.
-fn place(args: &StatusArgs) -> Result<(PathBuf, Option<u64>), String> {
-    if let Some(dir) = &args.data_dir {
-        return Ok((dir.clone(), None));
-    }
-    match config::load(&args.config) {
-        Ok(config) => Ok((config.outbox.dir, Some(config.outbox.max_size))),
-        Err(faults) => {
-            let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
-            Err(format!(
-                "{}\nname the data directory with --data-dir to look at it without a configuration",
-                faults.join("\n")
-            ))
-        }
-    }
-}
-
-fn refuse(as_json: bool, why: &str, exit: Exit) -> ExitCode {
-    if as_json {
-        print::out(&format!("{}\n", serde_json::json!({ "error": why })));
-    } else {
-        print::err(&format!("{why}\n"));
-    }
-    exit.into()
 }
 
 /// What `outbox.max_size` leaves.
 #[derive(Debug, serde::Serialize)]
-struct Room {
+pub(in crate::cli) struct Room {
     /// `outbox.max_size`, bytes.
     max_size: u64,
     /// Part of it in use, 0 to 1 and a little more.
     fill: f64,
     /// Nothing more is taken from devices.
-    full: bool,
+    pub(in crate::cli) full: bool,
     /// How long the rest lasts at the present rate when nothing is delivered; `None`: nothing comes in.
     days_left: Option<f64>,
 }
 
 impl Room {
-    fn of(status: &Status, max_size: u64) -> Self {
+    pub(in crate::cli) fn of(status: &Status, max_size: u64) -> Self {
         let pending = status.pending_bytes.max(0) as f64;
         let by_disk = status.disk_free_bytes.map_or(f64::MAX, |free| free as f64);
         let left = (max_size as f64 - pending).max(0.0).min(by_disk);
@@ -129,45 +78,105 @@ impl Room {
     }
 }
 
+/// Whether a gateway runs on the outbox, and which one.
+#[derive(serde::Serialize)]
+struct Gateway {
+    /// `None`: it can't be told.
+    running: Option<bool>,
+    pid: Option<u32>,
+    since: Option<Millis>,
+    /// Why it can't be asked.
+    error: Option<String>,
+}
+
+impl Gateway {
+    fn of(gateway: Result<&control::Status, &Unanswered>) -> Self {
+        let nothing = Self { running: None, pid: None, since: None, error: None };
+        match gateway {
+            Ok(status) => Self { running: Some(true), pid: Some(status.pid), since: Some(status.since), ..nothing },
+            Err(Unanswered::NotRunning(_)) => Self { running: Some(false), ..nothing },
+            Err(why) => Self { error: Some(why.to_string()), ..nothing },
+        }
+    }
+}
+
 #[derive(serde::Serialize)]
 struct Report<'a> {
     data_dir: String,
+    gateway: Gateway,
     #[serde(flatten)]
-    room: Option<&'a Room>,
+    room: Option<Room>,
+    /// Lanes that send nothing new: too many subjects are parked.
+    stopped: Vec<&'a str>,
     #[serde(flatten)]
     status: &'a Status,
 }
 
-fn json(dir: &Path, status: &Status, room: Option<&Room>) -> String {
-    let report = Report { data_dir: dir.display().to_string(), room, status };
-    format!("{}\n", serde_json::to_string_pretty(&report).expect("texts and numbers always make JSON"))
+impl<'a> Report<'a> {
+    fn of(
+        dir: &Path,
+        status: &'a Status,
+        bounds: Option<&Bounds>,
+        gateway: Result<&control::Status, &Unanswered>,
+    ) -> Self {
+        Self {
+            data_dir: dir.display().to_string(),
+            gateway: Gateway::of(gateway),
+            room: bounds.map(|bounds| Room::of(status, bounds.max_size)),
+            stopped: bounds.map(|bounds| stopped(status, bounds)).unwrap_or_default(),
+            status,
+        }
+    }
+
+    fn text(&self, now: Millis) -> String {
+        let Self { status, .. } = self;
+        let mut text = String::new();
+        let newest = status.newest_at.map_or_else(String::new, |at| format!(", the newest {} old", age(at, now)));
+        line(&mut text, &format!("outbox in {}: {} events{newest}", self.data_dir, status.events));
+        let Gateway { running, pid, since, error } = &self.gateway;
+        match (running, pid, since) {
+            (Some(true), Some(pid), Some(since)) => {
+                line(&mut text, &format!("a gateway runs on it: process {pid}, for {}", age(since.0, now)));
+            }
+            (Some(false), ..) => line(&mut text, "no gateway runs on it: nothing is read and nothing is posted"),
+            _ => line(&mut text, error.as_deref().unwrap_or_default()),
+        }
+        lanes(&mut text, &status.lanes, now);
+        stops(&mut text, &self.stopped, &status.lanes);
+        troubles(&mut text, &status.lanes, now);
+        storage(&mut text, status, self.room.as_ref());
+        letters(&mut text, status, now);
+        held(&mut text, status, now);
+        bad_input(&mut text, &status.bad_input, now);
+        counts(&mut text, &status.counts, now);
+        text
+    }
 }
 
-fn text(dir: &Path, status: &Status, room: Option<&Room>, now: Millis) -> String {
-    let mut text = String::new();
-    let newest = status.newest_at.map_or_else(String::new, |at| format!(", the newest {} old", age(at, now)));
-    line(&mut text, &format!("outbox in {}: {} events{newest}", dir.display(), status.events));
-    lanes(&mut text, &status.lanes, now);
-    troubles(&mut text, &status.lanes, now);
-    storage(&mut text, status, room);
-    letters(&mut text, status, now);
-    bad_input(&mut text, &status.bad_input, now);
-    counts(&mut text, &status.counts, now);
-    text
+/// Lanes that send nothing new.
+pub(in crate::cli) fn stopped<'a>(status: &'a Status, bounds: &Bounds) -> Vec<&'a str> {
+    status.lanes.iter().filter(|lane| bounds.stop(lane)).map(|lane| lane.lane.as_str()).collect()
 }
 
-fn line(text: &mut String, line: &str) {
-    writeln!(text, "{line}").expect("writing to a String cannot fail");
+fn stops(text: &mut String, stopped: &[&str], lanes: &[LaneStatus]) {
+    for lane in lanes.iter().filter(|lane| stopped.contains(&lane.lane.as_str())) {
+        let (id, parked) = (&lane.lane, lane.parked);
+        line(
+            text,
+            &format!("  {id}: STOPPED: {parked} subjects are parked, more than max_parked: nothing new is sent"),
+        );
+        line(
+            text,
+            "    look at its dead letters: one reason for all is a mapping to correct, here or at the target;\n    \
+             with max_parked raised and a restart the other subjects go on",
+        );
+    }
 }
 
 /// What keeps the lanes that have something to send.
 fn troubles(text: &mut String, lanes: &[LaneStatus], now: Millis) {
-    for lane in lanes.iter().filter(|lane| lane.ready + lane.unknown + lane.waiting + lane.sending > 0) {
-        let Some(last) =
-            lane.last_answer.as_ref().filter(|last| last.class != "delivered" && last.class != "duplicate")
-        else {
-            continue;
-        };
+    for lane in lanes.iter().filter(|lane| lane.meets_trouble()) {
+        let Some(last) = &lane.last_answer else { continue };
         let status = last.status.map_or_else(|| "no answer".to_owned(), |status| format!("HTTP {status}"));
         let excerpt: String = last.excerpt.as_deref().unwrap_or_default().chars().take(120).collect();
         line(
@@ -197,16 +206,7 @@ fn lanes(text: &mut String, lanes: &[LaneStatus], now: Millis) {
             lane.oldest_at.map_or_else(|| "-".to_owned(), |at| age(at, now)),
         ]);
     }
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
-    let widths: [usize; 10] = std::array::from_fn(width);
-    for row in &rows {
-        let cells = row
-            .iter()
-            .zip(widths)
-            .enumerate()
-            .map(|(i, (cell, width))| if i < 2 { format!("{cell:<width$}") } else { format!("{cell:>width$}") });
-        line(text, &format!("  {}", cells.collect::<Vec<_>>().join("  ")));
-    }
+    print::table(text, &rows, 2);
 }
 
 fn storage(text: &mut String, status: &Status, room: Option<&Room>) {
@@ -251,9 +251,21 @@ fn letters(text: &mut String, status: &Status, now: Millis) {
     }
 }
 
+fn held(text: &mut String, status: &Status, now: Millis) {
+    if status.held == 0 {
+        return;
+    }
+    let shown = status.held_rows.len();
+    line(text, &format!("held until a person decides: {}, the oldest {shown}:", status.held));
+    for HeldRow { lane, seq, kind, subject, at, reason } in &status.held_rows {
+        let (subject, reason) = (clean(subject), clean(reason));
+        line(text, &format!("  {lane} #{seq} {kind} {subject}, for {}: {reason}", age(*at, now)));
+    }
+}
+
 fn bad_input(text: &mut String, bad: &[BadInput], now: Millis) {
     if !bad.is_empty() {
-        line(text, "bad input, kept with its bytes:");
+        line(text, "bad input, kept with its bytes (`floorgate outbox bad` shows them):");
     }
     for bad in bad {
         let (source, reason) = (clean(&bad.source), clean(&bad.reason));
@@ -279,37 +291,6 @@ fn counts(text: &mut String, counts: &[Count], now: Millis) {
     }
 }
 
-/// Words of others, cut, and without what would steer a terminal.
-fn clean(words: &str) -> String {
-    let mut clean: String = words.chars().take(REASON).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
-    if words.chars().nth(REASON).is_some() {
-        clean.push('…');
-    }
-    clean
-}
-
-/// From then to now, in one unit.
-fn age(at: i64, now: Millis) -> String {
-    let seconds = now.since(Millis(at)) / 1_000;
-    match seconds {
-        0..120 => format!("{seconds} s"),
-        120..7_200 => format!("{} min", seconds / 60),
-        7_200..172_800 => format!("{} h", seconds / 3_600),
-        _ => format!("{} d", seconds / 86_400),
-    }
-}
-
-fn size(bytes: f64) -> String {
-    let units = ["B", "KiB", "MiB", "GiB", "TiB"];
-    let mut unit = 0;
-    let mut n = bytes;
-    while n >= 1_024.0 && unit + 1 < units.len() {
-        n /= 1_024.0;
-        unit += 1;
-    }
-    if unit == 0 { format!("{n:.0} B") } else { format!("{n:.1} {}", units[unit]) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -326,6 +307,8 @@ mod tests {
                     ready: 1_200,
                     sending: 50,
                     rejected: 1,
+                    held: 1,
+                    parked: 2,
                     delivered: 123_456,
                     oldest_at: Some(ago(4_000)),
                     ..LaneStatus::default()
@@ -353,6 +336,15 @@ mod tests {
                 status: Some(200),
                 answer: None,
             }],
+            held: 1,
+            held_rows: vec![HeldRow {
+                lane: "outbound".to_owned(),
+                seq: 81,
+                kind: "scan.item".to_owned(),
+                subject: "ITEM-7".to_owned(),
+                at: ago(90),
+                reason: "a repeat of the same content".to_owned(),
+            }],
             bad_input: vec![BadInput {
                 source: "hand".to_owned(),
                 reason: "not JSON".to_owned(),
@@ -363,28 +355,48 @@ mod tests {
         }
     }
 
+    fn bounds(max_size: u64) -> Bounds {
+        Bounds { max_size, max_parked: [("outbound".to_owned(), 1)].into() }
+    }
+
     fn shown(status: &Status, max_size: Option<u64>) -> String {
-        let room = max_size.map(|max_size| Room::of(status, max_size));
-        text(Path::new("/var/lib/floorgate"), status, room.as_ref(), NOW)
+        let (bounds, none) = (max_size.map(bounds), Unanswered::NotRunning("/var/lib/floorgate".to_owned()));
+        Report::of(Path::new("/var/lib/floorgate"), status, bounds.as_ref(), Err(&none)).text(NOW)
     }
 
     #[test]
     fn a_person_sees_the_backlog_and_what_needs_them() {
         insta::assert_snapshot!(shown(&status(), Some(2 << 30)), @r#"
     outbox in /var/lib/floorgate: 124707 events, the newest 3 s old
+    no gateway runs on it: nothing is read and nothing is posted
       lane      system  ready  sending  unknown  waiting  rejected  held  delivered  oldest
-      outbound  erp      1200       50        0        0         1     0     123456  66 min
+      outbound  erp      1200       50        0        0         1     1     123456  66 min
       inbound   erp         0        0        0        0         0     0          0       -
+      outbound: STOPPED: 2 subjects are parked, more than max_parked: nothing new is sent
+        look at its dead letters: one reason for all is a mapping to correct, here or at the target;
+        with max_parked raised and a restart the other subjects go on
     pending 1.0 GiB of 2.0 GiB (50.0 %)
     on disk 3.0 GiB, 2.0 GiB of it in use, 20.0 GiB free
     at 10.0 events/s the room left lasts 1.9 days if nothing is posted
     dead letters: 1, the oldest 1:
       outbound #77 divert.confirmed 395212345000000125, 66 min ago: validation: unknown lane �[2J (HTTP 200)
-    bad input, kept with its bytes:
+    held until a person decides: 1, the oldest 1:
+      outbound #81 scan.item ITEM-7, for 90 s: a repeat of the same content
+    bad input, kept with its bytes (`floorgate outbox bad` shows them):
       hand: 3 x not JSON, the last 2 d ago
     counted since the outbox was made:
       hand-A1: 9 duplicate, the last 60 s ago
     "#);
+    }
+
+    #[test]
+    fn a_stopped_lane_is_named_where_its_bound_is_known() {
+        assert!(!shown(&status(), None).contains("STOPPED"));
+        let fewer = Status { lanes: vec![LaneStatus { parked: 1, ..status().lanes[0].clone() }], ..status() };
+        assert!(!shown(&fewer, Some(2 << 30)).contains("STOPPED"));
+        let lane = LaneStatus { lane: "stream".to_owned(), parked: 9, ..LaneStatus::default() };
+        let parks_none = Status { lanes: vec![lane], ..status() };
+        assert!(!shown(&parks_none, Some(2 << 30)).contains("STOPPED"));
     }
 
     #[test]
@@ -398,9 +410,11 @@ mod tests {
     #[test]
     fn scripts_read_one_object() {
         let status = status();
-        let room = Room::of(&status, 2 << 30);
-        let read: serde_json::Value =
-            serde_json::from_str(&json(Path::new("/d"), &status, Some(&room))).expect("it is JSON");
+        let none = Unanswered::NotRunning("/d".to_owned());
+        let report = Report::of(Path::new("/d"), &status, Some(&bounds(2 << 30)), Err(&none));
+        let read: serde_json::Value = serde_json::from_str(&print::json(&report)).expect("it is JSON");
+        assert_eq!((&read["gateway"]["running"], &read["stopped"]), (&false.into(), &serde_json::json!(["outbound"])));
+        assert_eq!(read["held_rows"][0]["subject"], "ITEM-7");
         assert_eq!((&read["data_dir"], &read["full"]), (&"/d".into(), &false.into()));
         assert_eq!(read["lanes"][0]["ready"], 1_200);
         assert!((1.9..2.1).contains(&read["days_left"].as_f64().expect("a number")), "{}", read["days_left"]);
@@ -409,7 +423,7 @@ mod tests {
     #[test]
     fn no_outbox_is_told_with_its_own_code() {
         let dir = tempfile::tempdir().expect("a temp directory");
-        let status = StatusArgs { config: PathBuf::new(), data_dir: Some(dir.path().to_owned()), json: false };
-        assert_eq!(run(&Args { verb: Verb::Status(status) }), Exit::Storage.into());
+        let args = Args { place: Place::of(dir.path()), json: false };
+        assert_eq!(run(&args), Exit::Storage.into());
     }
 }

@@ -1,0 +1,169 @@
+//! `floorgate outbox bad`: what could not be read, with the bytes that came.
+
+use std::fmt::Write as _;
+use std::process::ExitCode;
+
+use serde::Serialize;
+
+use crate::app::Exit;
+use crate::cli::place::Place;
+use crate::cli::print::{self, clean, line};
+use crate::event::Millis;
+use crate::outbox::read::bad_input::{self, Kept};
+
+/// Show what could not be read, with the bytes that came.
+///
+/// The newest first. Bytes are shown as text where they are printable, in hexadecimal otherwise; of a long sample the
+/// first 4,096 bytes are kept, of all samples the newest 10,000. They were acknowledged to their device: what should have
+/// become of them is a person's to find out. Ends with 74 when there is no outbox or it can't be read, or the sample of
+/// --raw is not kept.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Args {
+    #[command(flatten)]
+    place: Place,
+    /// Only of this device or link
+    #[arg(long, value_name = "ID")]
+    source: Option<String>,
+    /// At most so many
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+    limit: u32,
+    /// Write the kept bytes of this one to stdout, as they came
+    #[arg(long, value_name = "NUMBER", conflicts_with_all = ["source", "limit", "json"])]
+    raw: Option<i64>,
+    /// Print a JSON array
+    #[arg(long)]
+    json: bool,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  floorgate outbox bad
+  floorgate outbox bad --source hand --limit 5
+  floorgate outbox bad --raw 12 | xxd
+  floorgate outbox bad --json | jq -r '.[] | [.source, .reason, .text // .hex] | @tsv'";
+
+pub(super) fn run(args: &Args) -> ExitCode {
+    let (dir, _) = match args.place.find() {
+        Ok(place) => place,
+        Err(why) => return print::refuse(args.json, &why, Exit::Config),
+    };
+    let shown = match args.raw {
+        Some(id) => bad_input::raw(&dir, id).map(|found| match found {
+            Some(bytes) => Ok(bytes),
+            None => Err(format!("no bad input {id} is kept: `floorgate outbox bad` lists what is")),
+        }),
+        None => bad_input::kept(&dir, args.source.as_deref(), args.limit)
+            .map(|kept| Ok(if args.json { json(&kept) } else { text(&kept) }.into_bytes())),
+    };
+    match shown {
+        Ok(Ok(bytes)) => {
+            print::bytes(&bytes);
+            Exit::Clean.into()
+        }
+        Ok(Err(why)) => print::refuse(args.json, &why, Exit::Storage),
+        Err(e) => print::refuse(args.json, &e.to_string(), Exit::Storage),
+    }
+}
+
+/// Bytes as people can read them.
+#[derive(Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Shown {
+    Text(String),
+    Hex(String),
+}
+
+impl Shown {
+    /// Text of several lines is text, too; a control character that no text has makes it bytes.
+    fn of(bytes: &[u8]) -> Self {
+        let printable = |c: char| !c.is_control() || matches!(c, '\n' | '\r' | '\t');
+        match std::str::from_utf8(bytes) {
+            Ok(text) if text.chars().all(printable) => Self::Text(text.to_owned()),
+            _ => Self::Hex(bytes.iter().fold(String::new(), |mut hex, byte| {
+                write!(hex, "{byte:02x}").expect("writing to a String cannot fail");
+                hex
+            })),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Row<'a> {
+    #[serde(flatten)]
+    kept: &'a Kept,
+    /// Bytes that are kept.
+    kept_length: usize,
+    #[serde(flatten)]
+    shown: Shown,
+}
+
+fn json(kept: &[Kept]) -> String {
+    let row = |kept| Row { kept, kept_length: kept.bytes.len(), shown: Shown::of(&kept.bytes) };
+    print::json(&kept.iter().map(row).collect::<Vec<_>>())
+}
+
+fn text(kept: &[Kept]) -> String {
+    let mut text = String::new();
+    if kept.is_empty() {
+        line(&mut text, "no bad input is kept");
+    }
+    for Kept { id, at, source, origin, reason, length, bytes } in kept {
+        let (source, origin, reason) = (clean(source), clean(origin), clean(reason));
+        line(&mut text, &format!("{id}  {}  {source}  {origin}: {reason}", Millis(*at)));
+        let cut = if i64::try_from(bytes.len()) == Ok(*length) { "" } else { ", the first of them" };
+        let shown = match Shown::of(bytes) {
+            Shown::Text(text) => clean(&text.replace('\r', "\\r").replace('\n', "\\n").replace('\t', "\\t")),
+            Shown::Hex(hex) => clean(&format!("0x{hex}")),
+        };
+        line(&mut text, &format!("    {length} bytes{cut}: {shown}"));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kept(bytes: &[u8], length: i64) -> Kept {
+        Kept {
+            id: 12,
+            at: 1_763_906_709_412,
+            source: "hand".to_owned(),
+            origin: "dc1/scan/A1/read".to_owned(),
+            reason: "not JSON".to_owned(),
+            length,
+            bytes: bytes.to_owned(),
+        }
+    }
+
+    #[test]
+    fn bytes_are_text_where_they_are_printable_and_hexadecimal_otherwise() {
+        let all = [kept(b"{\"barcode\":\n", 12), kept(&[0xff, 0xfe, 0], 3), kept(b"abc", 70_000), kept(b"\x1b[2J", 4)];
+        insta::assert_snapshot!(text(&all), @r#"
+        12  2025-11-23T14:05:09.412Z  hand  dc1/scan/A1/read: not JSON
+            12 bytes: {"barcode":\n
+        12  2025-11-23T14:05:09.412Z  hand  dc1/scan/A1/read: not JSON
+            3 bytes: 0xfffe00
+        12  2025-11-23T14:05:09.412Z  hand  dc1/scan/A1/read: not JSON
+            70000 bytes, the first of them: abc
+        12  2025-11-23T14:05:09.412Z  hand  dc1/scan/A1/read: not JSON
+            4 bytes: 0x1b5b324a
+        "#);
+        let read: serde_json::Value = serde_json::from_str(&json(&all)).expect("it is JSON");
+        assert_eq!((&read[0]["text"], &read[0]["hex"]), (&"{\"barcode\":\n".into(), &serde_json::Value::Null));
+        assert_eq!((&read[1]["hex"], &read[1]["length"]), (&"fffe00".into(), &3.into()));
+        assert_eq!((&read[2]["kept_length"], &read[2]["length"]), (&3.into(), &70_000.into()));
+        assert_eq!(text(&[]), "no bad input is kept\n");
+    }
+
+    #[test]
+    fn no_outbox_is_told_with_its_own_code() {
+        let dir = tempfile::tempdir().expect("a temp directory");
+        for raw in [None, Some(1)] {
+            let place = Place::of(dir.path());
+            let args = Args { place, source: None, limit: 20, raw, json: true };
+            assert_eq!(run(&args), Exit::Storage.into());
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! Which outbox a verb looks at.
+
+use std::path::PathBuf;
+
+use crate::config;
+use crate::outbox::read::Bounds;
+
+/// The configuration that names the data directory, or the directory itself.
+#[derive(Debug, clap::Args)]
+pub(super) struct Place {
+    /// The configuration that names the data directory
+    #[arg(long, value_name = "FILE", default_value = "/etc/floorgate/gateway.toml")]
+    config: PathBuf,
+    /// The data directory itself, or a copy of one; bounds are known then only from a gateway that runs on it
+    #[arg(long, value_name = "DIR", conflicts_with = "config")]
+    data_dir: Option<PathBuf>,
+}
+
+impl Place {
+    /// The data directory, and its bounds if a configuration says them.
+    pub(super) fn find(&self) -> Result<(PathBuf, Option<Bounds>), String> {
+        if let Some(dir) = &self.data_dir {
+            return Ok((dir.clone(), None));
+        }
+        match config::load(&self.config) {
+            Ok(config) => {
+                let bounds = Bounds::of(&config.outbox, &config.lanes);
+                Ok((config.outbox.dir, Some(bounds)))
+            }
+            Err(faults) => {
+                let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
+                Err(format!(
+                    "{}\nname the data directory with --data-dir to look at it without a configuration",
+                    faults.join("\n")
+                ))
+            }
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn of(dir: &std::path::Path) -> Self {
+        Self { config: PathBuf::new(), data_dir: Some(dir.to_owned()) }
+    }
+}

@@ -1,0 +1,342 @@
+//! `floorgate status`: asks the running gateway how its links, devices and outbox are doing.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::UNIX_EPOCH;
+
+use serde::Serialize;
+
+use crate::app::Exit;
+use crate::cli::outbox::{Room, stopped};
+use crate::cli::place::Place;
+use crate::cli::print::{self, age, clean, line};
+use crate::control::{self, Request, Unanswered};
+use crate::event::Millis;
+use crate::outbox::read::{self, Bounds};
+use crate::source::health::{self, State};
+
+/// Ask the running gateway how its links, devices and outbox are doing.
+///
+/// For each link and device: its state and since when, its last good answer or message, how long its last poll took,
+/// requests and messages since the gateway started, how many of them failed, and why the last one did. Asks through
+/// control.sock in the data directory, which is the user's that runs the gateway.
+///
+/// Ends with 0 when the gateway has answered, whatever it has to tell; with 69 when none runs or it can't be asked, and
+/// tells how the outbox stands all the same; with 74 when the gateway runs and its outbox can't be read.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Args {
+    #[command(flatten)]
+    place: Place,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  floorgate status
+  floorgate status --config config/gateway.toml
+  floorgate status --json | jq -r '.gateway.devices[] | select(.state != \"up\") | [.id, .last_error.words] | @tsv'";
+
+pub(super) fn run(args: &Args) -> ExitCode {
+    let (dir, bounds) = match args.place.find() {
+        Ok(place) => place,
+        Err(why) => return print::refuse(args.json, &why, Exit::Config),
+    };
+    let now = crate::source::now().wall;
+    let report = Report::of(&dir, bounds, control::ask(&dir, Request::Status), now);
+    print::out(&if args.json { print::json(&report) } else { report.text(now) });
+    match (&report.gateway, &report.outbox_error) {
+        (None, _) => Exit::Unavailable.into(),
+        (Some(_), Some(_)) => Exit::Storage.into(),
+        (Some(_), None) => Exit::Clean.into(),
+    }
+}
+
+#[derive(Serialize)]
+struct Report {
+    data_dir: String,
+    /// What the gateway says of itself.
+    gateway: Option<control::Status>,
+    /// Why it says nothing.
+    gateway_error: Option<String>,
+    /// When the database was last written, if no gateway says more.
+    last_written: Option<Millis>,
+    outbox: Option<Outbox>,
+    outbox_error: Option<String>,
+}
+
+/// The outbox in short; `floorgate outbox status` has all of it.
+#[derive(Serialize)]
+struct Outbox {
+    /// Rows that are not at their end, of all lanes.
+    pending: i64,
+    /// Recorded time of the oldest of them.
+    oldest_at: Option<i64>,
+    /// Devices are not acknowledged.
+    full: bool,
+    dead_letters: i64,
+    held: i64,
+    /// Lanes in trouble.
+    lanes: Vec<Lane>,
+}
+
+#[derive(Serialize)]
+struct Lane {
+    lane: String,
+    trouble: String,
+}
+
+impl Report {
+    fn of(dir: &Path, bounds: Option<Bounds>, gateway: Result<control::Status, Unanswered>, now: Millis) -> Self {
+        let (gateway, gateway_error) = match gateway {
+            Ok(gateway) => (Some(gateway), None),
+            Err(why) => (None, Some(why.to_string())),
+        };
+        let bounds = gateway.as_ref().map(|gateway| gateway.bounds.clone()).or(bounds);
+        let (outbox, outbox_error) = match read::status(dir, now.0) {
+            Ok(status) => (Some(Outbox::of(&status, bounds.as_ref(), gateway.as_ref(), now)), None),
+            Err(e) => (None, Some(e.to_string())),
+        };
+        Self {
+            data_dir: dir.display().to_string(),
+            last_written: gateway.is_none().then(|| last_written(dir)).flatten(),
+            gateway,
+            gateway_error,
+            outbox,
+            outbox_error,
+        }
+    }
+
+    fn text(&self, now: Millis) -> String {
+        let mut text = String::new();
+        if let Some(gateway) = &self.gateway {
+            let control::Status { version, pid, site, gateway: id, since, .. } = gateway;
+            let since = age(since.0, now);
+            line(&mut text, &format!("gateway {id} of site {site} runs for {since}: process {pid}, version {version}"));
+            parts(&mut text, &gateway.health, now);
+        }
+        if let Some(why) = &self.gateway_error {
+            line(&mut text, why);
+        }
+        if let Some(at) = self.last_written {
+            line(&mut text, &format!("its database was last written {} ago, at {at}", age(at.0, now)));
+        }
+        if let Some(outbox) = &self.outbox {
+            outbox.text(&mut text, now);
+        }
+        if let Some(why) = &self.outbox_error {
+            line(&mut text, why);
+        }
+        text
+    }
+}
+
+/// When the database's files were last written.
+fn last_written(dir: &Path) -> Option<Millis> {
+    let written =
+        read::FILES.iter().filter_map(|name| std::fs::metadata(dir.join(name)).ok()?.modified().ok()).max()?;
+    let ms = written.duration_since(UNIX_EPOCH).ok()?.as_millis();
+    i64::try_from(ms).ok().map(Millis)
+}
+
+impl Outbox {
+    fn of(status: &read::Status, bounds: Option<&Bounds>, gateway: Option<&control::Status>, now: Millis) -> Self {
+        let pending = |lane: &read::LaneStatus| {
+            lane.ready + lane.sending + lane.unknown + lane.waiting + lane.rejected + lane.held
+        };
+        let stopped = bounds.map(|bounds| stopped(status, bounds)).unwrap_or_default();
+        let by_size = bounds.is_some_and(|bounds| Room::of(status, bounds.max_size).full);
+        let lanes = status.lanes.iter().filter_map(|lane| {
+            let trouble = if stopped.contains(&lane.lane.as_str()) {
+                format!("stopped, {} subjects are parked", lane.parked)
+            } else if let Some(last) = lane.last_answer.as_ref().filter(|_| lane.meets_trouble()) {
+                let http = last.status.map_or_else(|| "no answer".to_owned(), |status| format!("HTTP {status}"));
+                format!("{http} ({}) {} ago", last.class, age(last.at, now))
+            } else {
+                return None;
+            };
+            Some(Lane { lane: lane.lane.clone(), trouble })
+        });
+        Self {
+            pending: status.lanes.iter().map(pending).sum(),
+            oldest_at: status.lanes.iter().filter_map(|lane| lane.oldest_at).min(),
+            full: gateway.map_or(by_size, |gateway| !gateway.room),
+            dead_letters: status.dead_letters,
+            held: status.held,
+            lanes: lanes.collect(),
+        }
+    }
+
+    fn text(&self, text: &mut String, now: Millis) {
+        let oldest = self.oldest_at.map_or_else(String::new, |at| format!(", the oldest {} old", age(at, now)));
+        let full = if self.full { "; FULL: devices are not acknowledged" } else { "" };
+        let count = |n: i64, what: &str| if n > 0 { format!("; {what}: {n}") } else { String::new() };
+        let (letters, held) = (count(self.dead_letters, "dead letters"), count(self.held, "held"));
+        line(text, &format!("outbox: {} pending{oldest}{full}{letters}{held}", self.pending));
+        for Lane { lane, trouble } in &self.lanes {
+            line(text, &format!("  lane {lane}: {trouble}"));
+        }
+    }
+}
+
+/// One row for each link and behind it its devices, and below a line for what is wrong with them.
+fn parts(text: &mut String, health: &health::Snapshot, now: Millis) {
+    let head = ["link", "device", "state", "since", "seen", "poll", "requests", "messages", "bad", "errors"];
+    let mut rows = vec![head.map(str::to_owned)];
+    let mut notes = String::new();
+    for link in &health.links {
+        rows.push(row(&link.id, "-", link, now));
+        note(&mut notes, link, now);
+        for device in health.devices.iter().filter(|device| device.link.as_ref() == Some(&link.id)) {
+            rows.push(row(&link.id, &device.id, device, now));
+            note(&mut notes, device, now);
+        }
+    }
+    print::table(text, &rows, 3);
+    text.push_str(&notes);
+}
+
+fn row(link: &str, device: &str, part: &health::Status, now: Millis) -> [String; 10] {
+    let ago = |at: Option<Millis>| at.map_or_else(|| "-".to_owned(), |at| age(at.0, now));
+    [
+        link.to_owned(),
+        device.to_owned(),
+        state(part, now),
+        ago(part.since),
+        ago(part.last_seen),
+        part.poll_us.map_or_else(|| "-".to_owned(), |us| format!("{:.1} ms", us as f64 / 1_000.0)),
+        part.requests.to_string(),
+        part.messages.to_string(),
+        part.bad.to_string(),
+        errors(part),
+    ]
+}
+
+fn note(notes: &mut String, part: &health::Status, now: Millis) {
+    let known = part.last_error.as_ref().map(|last| &last.words);
+    if let Some(detail) = part.detail.as_ref().filter(|detail| part.state != State::Up && known != Some(detail)) {
+        line(notes, &format!("  {}: {}", part.id, clean(detail)));
+    }
+    if let Some(last) = &part.last_error {
+        let (ago, words) = (age(last.at.0, now), clean(&last.words));
+        line(notes, &format!("  {}: the last error {ago} ago, {}: {words}", part.id, last.cause));
+    }
+}
+
+fn state(part: &health::Status, now: Millis) -> String {
+    match part.state {
+        State::Connecting => "connecting".to_owned(),
+        State::Up => match part.session_present {
+            Some(true) => "up, session kept".to_owned(),
+            Some(false) => "up, new session".to_owned(),
+            None => "up".to_owned(),
+        },
+        State::Down => "down".to_owned(),
+        State::Quarantined { until } => format!("quarantined for {} s", until.since(now) / 1_000),
+        State::Stuck => "stuck".to_owned(),
+        State::Refused => "refused".to_owned(),
+    }
+}
+
+/// How many failed, and which part that is of what was asked for.
+fn errors(part: &health::Status) -> String {
+    let errors: u64 = part.errors.values().sum();
+    if part.requests == 0 || errors == 0 {
+        return errors.to_string();
+    }
+    format!("{errors} ({:.1} %)", errors as f64 * 100.0 / part.requests as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::source::health::{Cause, Health};
+
+    const NOW: Millis = Millis(1_763_906_709_412);
+
+    fn ago(seconds: i64) -> Millis {
+        Millis(NOW.0 - seconds * 1_000)
+    }
+
+    /// Since when a link is in its state is not ours to say: it is set back to a fixed time.
+    fn gateway() -> control::Status {
+        let health = Health::default();
+        let (broker, line): (Arc<str>, Arc<str>) = ("broker".into(), "sorter-net".into());
+        let (hand, sorter): (Arc<str>, Arc<str>) = ("hand".into(), "sorter-1".into());
+        health.link(&broker).is(State::Up, Some("127.0.0.1:1883"));
+        health.link(&broker).session(true);
+        health.device(&broker, &hand).is(State::Up, None);
+        for gauge in [health.link(&broker), health.device(&broker, &hand)] {
+            gauge.message(false, ago(40));
+            gauge.message(true, ago(2));
+        }
+        health.link(&line).is(State::Down, Some("10.20.0.21:502"));
+        let gauge = health.device(&line, &sorter);
+        gauge.is(State::Stuck, Some("events wait and nothing is committed"));
+        (0..400).for_each(|_| gauge.asked());
+        gauge.answered(ago(600));
+        gauge.polled(Duration::from_micros(3_240));
+        gauge.failed(Cause::Timeout, "reading 4 registers from 100: no answer within 500ms", ago(590));
+        let mut snapshot = health.snapshot();
+        for part in snapshot.links.iter_mut().chain(&mut snapshot.devices) {
+            part.since = part.since.map(|_| ago(7_000));
+        }
+        control::Status {
+            version: "0.1.0".to_owned(),
+            pid: 4_711,
+            site: "dc1".to_owned(),
+            gateway: "gw-7".to_owned(),
+            since: ago(90_000),
+            room: false,
+            bounds: Bounds { max_size: 1 << 30, max_parked: [("outbound".to_owned(), 1)].into() },
+            health: snapshot,
+        }
+    }
+
+    #[test]
+    fn a_person_sees_who_is_away_and_why() {
+        let dir = tempfile::tempdir().expect("a temp directory");
+        let mut report = Report::of(dir.path(), None, Ok(gateway()), NOW);
+        report.outbox_error = None;
+        report.outbox = Some(Outbox {
+            pending: 17,
+            oldest_at: Some(ago(300).0),
+            full: true,
+            dead_letters: 2,
+            held: 0,
+            lanes: vec![Lane { lane: "outbound".to_owned(), trouble: "stopped, 2 subjects are parked".to_owned() }],
+        });
+        insta::assert_snapshot!(report.text(NOW), @r#"
+        gateway gw-7 of site dc1 runs for 25 h: process 4711, version 0.1.0
+          link        device    state               since    seen    poll  requests  messages  bad     errors
+          broker      -         up, session kept  116 min     2 s       -         0         2    1          0
+          broker      hand      up                116 min     2 s       -         0         2    1          0
+          sorter-net  -         down              116 min       -       -         0         0    0          0
+          sorter-net  sorter-1  stuck             116 min  10 min  3.2 ms       400         0    0  1 (0.2 %)
+          sorter-net: 10.20.0.21:502
+          sorter-1: events wait and nothing is committed
+          sorter-1: the last error 9 min ago, timeout: reading 4 registers from 100: no answer within 500ms
+        outbox: 17 pending, the oldest 5 min old; FULL: devices are not acknowledged; dead letters: 2
+          lane outbound: stopped, 2 subjects are parked
+        "#);
+        let read: serde_json::Value = serde_json::from_str(&print::json(&report)).expect("it is JSON");
+        assert_eq!(read["gateway"]["devices"][1]["errors"]["timeout"], 1);
+        assert_eq!((&read["outbox"]["full"], &read["outbox"]["lanes"][0]["lane"]), (&true.into(), &"outbound".into()));
+    }
+
+    #[test]
+    fn no_gateway_is_told_plainly_with_its_own_code() {
+        let dir = tempfile::tempdir().expect("a temp directory");
+        assert_eq!(run(&Args { place: Place::of(dir.path()), json: true }), Exit::Unavailable.into());
+        std::fs::write(dir.path().join("outbox.db"), "").expect("a file");
+        let gateway = Err(Unanswered::NotRunning("/d".to_owned()));
+        let report = Report::of(dir.path(), None, gateway, crate::source::now().wall);
+        let text = report.text(crate::source::now().wall);
+        assert!(text.starts_with("no gateway runs on /d\nits database was last written 0 s ago, at 2"), "{text}");
+    }
+}

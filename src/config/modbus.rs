@@ -1,0 +1,296 @@
+//! `[[link]]` of a Modbus kind: a connection or a serial port, its times, and what is done about units that don't answer.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::config::Reading;
+use crate::config::bounds::{DAY, HOUR, SECOND, duration, number, span_text};
+use crate::config::link::{MS, backoff, host_port};
+use crate::form::{self, Entry, Table};
+use crate::source::modbus;
+use crate::source::modbus::wire::{CharSize, Framing, Parity, Place, Serial, StopBits, Timing};
+
+const PORT: u16 = 502;
+/// Longest path of a serial port.
+const MAX_PATH: usize = 255;
+/// Baud rates that UARTs and adapters agree on.
+const BAUDS: [u32; 9] = [1_200, 2_400, 4_800, 9_600, 19_200, 38_400, 57_600, 115_200, 230_400];
+/// The silence between two frames above 19,200 baud (Modbus over Serial Line 1.02, 2.5.1.1) …
+const SILENCE: Duration = Duration::from_micros(1_750);
+/// … and below: 3.5 characters of 11 bits, in bits.
+const SILENT_BITS: f64 = 38.5;
+
+/// What a link of Modbus is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Tcp,
+    Rtu,
+    RtuOverTcp,
+}
+
+/// Reads a link; `ports` are the serial ports of the links before it.
+pub(super) fn read(
+    table: &Table<'_>,
+    reading: &Reading,
+    id: &str,
+    kind: Kind,
+    ports: &mut BTreeMap<String, String>,
+) -> Option<modbus::Config> {
+    let framing = if kind == Kind::Tcp { Framing::Tcp } else { Framing::Rtu };
+    let (place, standby) = if kind == Kind::Rtu {
+        for key in ["address", "standby", "connect_timeout"].into_iter().filter(|key| table.entry(key).is_some()) {
+            table.refuse_key(key, "is for links over TCP", "remove it: a serial line is named by `serial`");
+        }
+        (serial(table, reading, ports).map(Place::Serial), None)
+    } else {
+        if table.entry("serial").is_some() {
+            table.refuse_key("serial", "is for kind = \"modbus-rtu\"", "remove it, or write that kind");
+        }
+        let place = table.required_entry("address").and_then(|entry| address(&entry));
+        let standby = table.entry("standby").and_then(|entry| {
+            let standby = address(&entry)?;
+            if place.as_ref() == Some(&standby) {
+                entry.refuse("is the link's address once more", "write the address of the other PLC or port");
+            }
+            Some(standby)
+        });
+        let tcp = |address| Place::Tcp(address, framing);
+        (place.map(tcp), standby.map(tcp))
+    };
+    let connect =
+        if kind == Kind::Rtu { SECOND } else { duration(table, "connect_timeout", SECOND * 2, MS * 10..=SECOND * 60) };
+    let timing = Timing {
+        connect,
+        request: duration(table, "request_timeout", MS * 500, MS * 10..=SECOND * 60),
+        pause_after_connect: duration(table, "pause_after_connect", Duration::ZERO, Duration::ZERO..=SECOND * 60),
+        pause_between: pause_between(table, place.as_ref()),
+    };
+    let retries = number(table, "retries", 0, 0..=5);
+    let idle_close = table.entry("idle_close").is_some();
+    let idle_close = idle_close.then(|| duration(table, "idle_close", SECOND, MS * 100..=HOUR));
+    fixed_answers(table, kind);
+    let (reconnect, quarantine) = (backoff(table), quarantine(table));
+    Some(modbus::Config {
+        link: id.into(),
+        place: place?,
+        standby,
+        timing,
+        retries,
+        idle_close,
+        reconnect,
+        quarantine,
+        devices: Vec::new(),
+    })
+}
+
+/// Keys that other gateways have, and that have one answer here.
+fn fixed_answers(table: &Table<'_>, kind: Kind) {
+    if let Some(entry) = table.entry("max_in_flight")
+        && entry.read::<u32>().is_some_and(|most| most != 1)
+    {
+        let message = if kind == Kind::Tcp {
+            "several requests at once are not in this version"
+        } else {
+            "a serial line carries one request at a time: two would destroy each other"
+        };
+        entry.refuse(message, "remove it, or write 1");
+    }
+    if let Some(entry) = table.entry("check_transaction_id")
+        && entry.read::<bool>() == Some(false)
+    {
+        let help = "remove it; a gateway that does not echo the id is spoken to as modbus-rtu-over-tcp if it can that";
+        entry.refuse("would take late answers for the next request's values", help);
+    }
+    let after = if kind == Kind::Tcp { "reconnect" } else { "drain" };
+    if let Some(entry) = table.entry("after_timeout") {
+        entry.choice(&[(after, ())]);
+    }
+}
+
+fn address(entry: &Entry<'_>) -> Option<String> {
+    let text: String = entry.read()?;
+    let Some((host, port)) = host_port(&text, PORT) else {
+        entry.refuse(&format!("\"{text}\" is not the address of a Modbus server"), "write \"host:502\"");
+        return None;
+    };
+    Some(if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") })
+}
+
+fn serial(table: &Table<'_>, reading: &Reading, ports: &mut BTreeMap<String, String>) -> Option<Serial> {
+    let table = &table.required_table("serial")?;
+    let port = table.required_entry("port").and_then(|entry| port(table, &entry, reading, ports));
+    let baud: Option<u32> = table.required("baud");
+    if let Some(baud) = baud.filter(|baud| !BAUDS.contains(baud)) {
+        let known: Vec<String> = BAUDS.iter().map(ToString::to_string).collect();
+        table.refuse_key("baud", &format!("is {baud}"), &format!("one of {}", known.join(", ")));
+    }
+    let data_bits: u8 = table.or("data_bits", 8);
+    if data_bits != 8 {
+        table.refuse_key("data_bits", &format!("is {data_bits}"), "write 8: what RTU has");
+    }
+    let parities = [("even", Parity::Even), ("odd", Parity::Odd), ("none", Parity::None)];
+    let parity = table.required_entry("parity").and_then(|entry| entry.choice(&parities));
+    let stop_bits: u8 = table.or("stop_bits", 1);
+    if !(1..=2).contains(&stop_bits) {
+        table.refuse_key("stop_bits", &format!("is {stop_bits}"), "write 1 or 2");
+    }
+    Some(Serial {
+        port: port?,
+        baud: baud?,
+        data_bits: CharSize::Bits8,
+        parity: parity?,
+        stop_bits: if stop_bits == 2 { StopBits::Two } else { StopBits::One },
+    })
+}
+
+/// A port that no other link has, by a name that stays.
+fn port(
+    table: &Table<'_>,
+    entry: &Entry<'_>,
+    reading: &Reading,
+    ports: &mut BTreeMap<String, String>,
+) -> Option<String> {
+    let text: String = entry.read()?;
+    if text.is_empty() || text.len() > MAX_PATH || text.contains('\0') {
+        entry.refuse("is not the path of a serial port", "write \"/dev/serial/by-path/…\"");
+        return None;
+    }
+    let path = reading.path(&text);
+    // Two names may lead to one port.
+    let real = std::fs::canonicalize(&path).unwrap_or_else(|_| path.clone()).display().to_string();
+    if let Some(first) = ports.get(&real) {
+        let help = "one link carries all units of a line: put the devices behind it";
+        entry.refuse(&format!("{text} is also the port of {first}"), help);
+    } else {
+        ports.insert(real, table.path().to_owned());
+    }
+    if ["/dev/ttyUSB", "/dev/ttyACM"].iter().any(|name| text.starts_with(name)) {
+        let help = "write the name below /dev/serial/by-path that `ls -l /dev/serial/by-path` shows for it";
+        reading.warn(entry.fault(&format!("{text} may be another adapter after the next start"), help));
+    }
+    Some(path.display().to_string())
+}
+
+/// The pause between requests; a serial line needs at least the silence that ends a frame.
+fn pause_between(table: &Table<'_>, place: Option<&Place>) -> Duration {
+    let least = match place {
+        Some(Place::Serial(serial)) if serial.baud <= 19_200 => {
+            Duration::from_secs_f64(SILENT_BITS / f64::from(serial.baud.max(1)))
+        }
+        Some(Place::Serial(_)) => SILENCE,
+        _ => Duration::ZERO,
+    };
+    duration(table, "pause_between_requests", Duration::ZERO, Duration::ZERO..=SECOND * 10).max(least)
+}
+
+fn quarantine(table: &Table<'_>) -> modbus::Quarantine {
+    let (after_failures, first, max) = (3, SECOND * 30, SECOND * 600);
+    let Some(table) = table.table("quarantine") else { return modbus::Quarantine { after_failures, first, max } };
+    let form::Duration(given) = table.or("for", form::Duration(first));
+    let made = modbus::Quarantine {
+        after_failures: number(&table, "after_failures", after_failures, 1..=1_000),
+        first: duration(&table, "for", first, MS * 100..=DAY),
+        max: duration(&table, "max", max.max(given), MS * 100..=DAY),
+    };
+    if made.first > made.max {
+        let message = format!("is {}, less than for = {}", span_text(made.max), span_text(made.first));
+        table.refuse_key("max", &message, "write a max that is not below for");
+    }
+    made
+}
+
+/// Objects of a device's identification (Modbus Application Protocol 1.1b3, 6.21).
+const OBJECTS: [(&str, u8); 7] = [
+    ("vendor_name", 0),
+    ("product_code", 1),
+    ("revision", 2),
+    ("vendor_url", 3),
+    ("product_name", 4),
+    ("model_name", 5),
+    ("user_application_name", 6),
+];
+
+/// `identity_check` of a device.
+pub(super) fn identity(device: &Table<'_>) -> Option<modbus::Identity> {
+    let table = device.table("identity_check")?;
+    let object = table.required_entry("object").and_then(|entry| entry.choice(&OBJECTS));
+    let equals = table.required::<String>("equals");
+    Some(modbus::Identity { object: object?, equals: equals? })
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::tests::told;
+
+    /// The shipped configuration with its Modbus link replaced by these lines.
+    fn link(lines: &str) -> String {
+        let shipped = "kind = \"modbus-tcp\"\naddress = \"10.20.0.21:502\"\nconnect_timeout = \"2s\"";
+        told(&[(shipped, lines)])
+    }
+
+    #[test]
+    fn a_serial_line_is_one_port_with_a_name_that_stays() {
+        let good =
+            "kind = \"modbus-rtu\"\nserial = { port = \"/dev/serial/by-path/x\", baud = 19200, parity = \"even\" }";
+        insta::assert_snapshot!(link(good), @"");
+        insta::assert_snapshot!(link("kind = \"modbus-rtu\"\nserial = { port = \"/dev/ttyUSB0\", baud = 19201, parity = \"mark\", data_bits = 7, stop_bits = 3 }"), @r#"
+        gateway.toml:36:42: link[2].serial.baud: is 19201 (one of 1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200, 230400)
+        gateway.toml:36:58: link[2].serial.parity: "mark" is not known here (one of "even", "odd", "none")
+        gateway.toml:36:78: link[2].serial.data_bits: is 7 (write 8: what RTU has)
+        gateway.toml:36:93: link[2].serial.stop_bits: is 3 (write 1 or 2)
+        warning: gateway.toml:36:19: link[2].serial.port: /dev/ttyUSB0 may be another adapter after the next start (write the name below /dev/serial/by-path that `ls -l /dev/serial/by-path` shows for it)
+        "#);
+        insta::assert_snapshot!(link("kind = \"modbus-rtu\"\naddress = \"10.0.0.1\""), @r#"
+        gateway.toml:33:1: link[2].serial: is missing (add a table: `[link[2].serial]`)
+        gateway.toml:36:11: link[2].address: is for links over TCP (remove it: a serial line is named by `serial`)
+        "#);
+        let twice = format!("{good}\n[[link]]\nid = \"second\"\n{good}");
+        insta::assert_snapshot!(link(&twice), @r#"
+        gateway.toml:40:19: link[3].serial.port: /dev/serial/by-path/x is also the port of link[2].serial (one link carries all units of a line: put the devices behind it)
+        warning: gateway.toml:38:6: link[3].id: no device uses this link (remove it, or add its devices)
+        "#);
+    }
+
+    #[test]
+    fn a_bus_carries_one_request_at_a_time_and_ids_are_checked() {
+        let rtu = "kind = \"modbus-rtu-over-tcp\"\naddress = \"10.0.0.1:4001\"\nmax_in_flight = 2\nafter_timeout = \"reconnect\"\ncheck_transaction_id = true";
+        insta::assert_snapshot!(link(rtu), @r#"
+        gateway.toml:37:17: link[2].max_in_flight: a serial line carries one request at a time: two would destroy each other (remove it, or write 1)
+        gateway.toml:38:17: link[2].after_timeout: "reconnect" is not known here (one of "drain")
+        "#);
+        let tcp = "kind = \"modbus-tcp\"\naddress = \"10.0.0.1\"\nmax_in_flight = 2\ncheck_transaction_id = false\nserial = {}";
+        insta::assert_snapshot!(link(tcp), @r#"
+        gateway.toml:37:17: link[2].max_in_flight: several requests at once are not in this version (remove it, or write 1)
+        gateway.toml:38:24: link[2].check_transaction_id: would take late answers for the next request's values (remove it; a gateway that does not echo the id is spoken to as modbus-rtu-over-tcp if it can that)
+        gateway.toml:39:10: link[2].serial: is for kind = "modbus-rtu" (remove it, or write that kind)
+        "#);
+    }
+
+    #[test]
+    fn times_and_quarantine_have_bounds() {
+        let lines = "kind = \"modbus-tcp\"\naddress = \"10.0.0.1\"\nstandby = \"10.0.0.1:502\"\nretries = 9\nidle_close = \"1ms\"\n\
+                     quarantine = { after_failures = 0, for = \"5m\", max = \"1m\" }";
+        insta::assert_snapshot!(link(lines), @r#"
+        gateway.toml:37:11: link[2].standby: is the link's address once more (write the address of the other PLC or port)
+        gateway.toml:38:11: link[2].retries: is 9 (write at least 0 and at most 5)
+        gateway.toml:39:14: link[2].idle_close: is 1ms (write at least 100ms and at most 1h)
+        gateway.toml:40:33: link[2].quarantine.after_failures: is 0 (write at least 1 and at most 1000)
+        gateway.toml:40:54: link[2].quarantine.max: is 1m, less than for = 5m (write a max that is not below for)
+        "#);
+        let whole = "kind = \"modbus-tcp\"\naddress = \"10.0.0.1\"\nstandby = \"10.0.0.2\"\nretries = 1\nidle_close = \"5s\"\n\
+                     connect_timeout = \"1s\"\npause_after_connect = \"100ms\"\n\
+                     pause_between_requests = \"5ms\"\nquarantine = { after_failures = 2, for = \"10s\", max = \"20m\" }";
+        insta::assert_snapshot!(link(whole), @"");
+    }
+
+    #[test]
+    fn a_device_can_be_asked_who_it_is() {
+        let unit = "unit = 1";
+        let check = |with: &str| told(&[(unit, &format!("{unit}\nidentity_check = {with}"))]);
+        insta::assert_snapshot!(check("{ object = \"vendor_name\", equals = \"ACME\" }"), @"");
+        insta::assert_snapshot!(check("{ object = \"vendor\" }"), @r#"
+        gateway.toml:50:18: device[2].identity_check.equals: is missing (add `equals = …` here)
+        gateway.toml:50:29: device[2].identity_check.object: "vendor" is not known here (one of "vendor_name", "product_code", "revision", "vendor_url", "product_name", "model_name", "user_application_name")
+        "#);
+    }
+}

@@ -1,0 +1,80 @@
+//! The other end: asking a gateway from another process.
+
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::UnixStream;
+use tokio::time::timeout;
+
+use crate::control::{Address, Answer, Request, SOCKET};
+
+/// A gateway that lives answers within this time.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// Bytes of an answer: some kilobytes for each of some thousand devices.
+const MOST: u64 = 32 << 20;
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Unanswered {
+    /// Nobody listens.
+    #[error("no gateway runs on {0}")]
+    NotRunning(String),
+    /// This user may not ask.
+    #[error("the gateway's socket in {0} may not be used: ask as the user that runs the gateway, or as root")]
+    Denied(String),
+    /// A process has the socket and says nothing.
+    #[error("process {pid} runs on {dir} and does not answer: is it stopped, or the machine out of memory?")]
+    Silent {
+        /// The data directory.
+        dir: String,
+        /// The process, as the system knows it.
+        pid: i32,
+    },
+    /// It says no, or something that this version does not understand.
+    #[error("the gateway on {0} can't be asked: {1}")]
+    Failed(String, String),
+}
+
+/// Asks the gateway that runs on the data directory `dir`; blocks for some seconds at most.
+///
+/// # Errors
+/// When none runs, or there is no answer.
+pub fn ask<T: DeserializeOwned>(dir: &Path, request: Request) -> Result<T, Unanswered> {
+    let shown = dir.display().to_string();
+    let failed = |why: String| Unanswered::Failed(shown.clone(), why);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|e| failed(e.to_string()))?;
+    runtime.block_on(async {
+        let stream = connect(dir).await.map_err(|e| match e.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => Unanswered::NotRunning(shown.clone()),
+            io::ErrorKind::PermissionDenied => Unanswered::Denied(shown.clone()),
+            _ => failed(e.to_string()),
+        })?;
+        let pid = stream.peer_cred().ok().and_then(|peer| peer.pid()).unwrap_or_default();
+        let Ok(answer) = timeout(PATIENCE, exchange(stream, request)).await else {
+            return Err(Unanswered::Silent { dir: shown.clone(), pid });
+        };
+        let line = answer.map_err(|e| failed(e.to_string()))?;
+        match serde_json::from_slice(&line) {
+            Ok(Answer::Ok(answer)) => Ok(answer),
+            Ok(Answer::Error(why)) => Err(failed(why)),
+            Err(e) => Err(failed(format!("its answer is not understood: {e}; is it another version?"))),
+        }
+    })
+}
+
+async fn connect(dir: &Path) -> io::Result<UnixStream> {
+    UnixStream::connect(&Address::of(dir, SOCKET)?.path).await
+}
+
+async fn exchange(mut stream: UnixStream, request: Request) -> io::Result<Vec<u8>> {
+    let line = serde_json::to_string(&request).map_err(io::Error::other)? + "\n";
+    stream.write_all(line.as_bytes()).await?;
+    stream.shutdown().await?; // no second question: the gateway closes behind its answer
+    let mut answer = Vec::new();
+    stream.take(MOST).read_to_end(&mut answer).await?;
+    Ok(answer)
+}

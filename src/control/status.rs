@@ -1,0 +1,82 @@
+//! What a gateway says of itself.
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+
+use crate::control::{Answer, Request};
+use crate::event::Millis;
+use crate::outbox::read::Bounds;
+use crate::source::health::{Health, Snapshot};
+
+/// How a running gateway is doing. Times are UTC milliseconds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// Its version.
+    pub version: String,
+    /// Its process.
+    pub pid: u32,
+    /// Site id.
+    pub site: String,
+    /// Gateway id.
+    pub gateway: String,
+    /// Since when it runs.
+    pub since: Millis,
+    /// Whether the outbox takes events; if not, devices are not acknowledged.
+    pub room: bool,
+    /// What bounds its outbox.
+    pub bounds: Bounds,
+    /// Links and devices.
+    #[serde(flatten)]
+    pub health: Snapshot,
+}
+
+/// Where the answers come from: what the gateway is, and what its parts have noted.
+#[derive(Debug, Clone)]
+pub struct View {
+    /// Site id.
+    pub site: String,
+    /// Gateway id.
+    pub gateway: String,
+    /// Since when it runs.
+    pub since: Millis,
+    /// What bounds the outbox.
+    pub bounds: Bounds,
+    /// Whether the outbox takes events.
+    pub room: watch::Receiver<bool>,
+    /// What the sources note.
+    pub health: Health,
+}
+
+impl View {
+    /// The answer to one line, as a line.
+    pub(super) fn answer(&self, line: &[u8]) -> String {
+        match serde_json::from_slice(line) {
+            Ok(Request::Status) => written(&Answer::Ok(self.status())),
+            Err(e) => refusal(&format!("this version does not know the request: {e}; ask {{\"request\":\"status\"}}")),
+        }
+    }
+
+    fn status(&self) -> Status {
+        Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            site: self.site.clone(),
+            gateway: self.gateway.clone(),
+            since: self.since,
+            room: *self.room.borrow(),
+            bounds: self.bounds.clone(),
+            health: self.health.snapshot(),
+        }
+    }
+}
+
+/// A line that says why there is no answer.
+pub(super) fn refusal(why: &str) -> String {
+    written(&Answer::<()>::Error(why.to_owned()))
+}
+
+fn written<T: Serialize>(answer: &Answer<T>) -> String {
+    let mut line = serde_json::to_string(answer).expect("texts, numbers and maps by text always make JSON");
+    line.push('\n');
+    line
+}

@@ -1,0 +1,182 @@
+//! What an answer does to the rows of its batch, and to the lane.
+
+use std::collections::BTreeSet;
+
+use super::{Action, Lane, RowKey, State};
+use crate::event::Millis;
+use crate::lane::{Answer, Class, Outcome};
+
+/// A target that is locked or lacks the reference is asked again after at most this long.
+const ROW_RETRY_MAX_MS: u64 = 60_000;
+/// Conflicts of one row before a person is asked.
+const CONFLICT_TRIES: u32 = 10;
+/// How long a missing reference may take to appear.
+const REFERENCE_GRACE_MS: u64 = 15 * 60_000;
+
+impl Lane {
+    pub(super) fn answered(&mut self, batch: u64, answer: &Answer, now: Millis, actions: &mut Vec<Action>) {
+        let Some(mut flight) = self.flights.remove(&batch) else { return };
+        let clean = flight.attempt == 1;
+        let alone = flight.rows.len() == 1;
+        let refused_whole = answer.whole && !alone;
+        let trouble = self.note_trouble(answer, now);
+        let mut open = Vec::new();
+        let mut failed = BTreeSet::new();
+        let mut rejected = BTreeSet::new();
+        // A row that the answer does not speak of is unknown.
+        let unsaid = Outcome::new(Class::Unknown, "the answer does not speak of it");
+        let outcomes = answer.outcomes.iter().chain(std::iter::repeat(&unsaid));
+        for (row, outcome) in flight.rows.iter().copied().zip(outcomes) {
+            let order = self.rows.get(&row).map_or(0, |slot| slot.row.order);
+            // A target that applies in order and stops a subject at its first error did not try what comes behind it,
+            // whether it says so or not; resent alone it would overtake.
+            let behind = self.config.ordered_batch && clean && failed.contains(&order);
+            let class = if behind && outcome.class == Class::Unknown { Class::NotAttempted } else { outcome.class };
+            if !class.has_effect() && class != Class::Unknown {
+                failed.insert(order);
+            }
+            // What was rejected now had no effect before, so that what is behind it was not tried before either.
+            if self.config.ordered_batch && rejected.contains(&order) && !class.has_effect() {
+                self.remove(row);
+                continue;
+            }
+            if matches!(class, Class::Validation | Class::KeyClash) && !refused_whole {
+                rejected.insert(order);
+            }
+            match class {
+                Class::Delivered | Class::Duplicate => {
+                    self.end(row);
+                    actions.push(Action::Settle { row, class, reference: outcome.reference.clone() });
+                }
+                Class::Validation | Class::KeyClash if !refused_whole => {
+                    self.reject(row, outcome.clone(), !clean, actions);
+                }
+                Class::Unresolvable | Class::Corrupt => self.reject(row, outcome.clone(), !clean, actions),
+                Class::Unknown => open.push(row),
+                // Definitely no effect this time. While an earlier attempt is unresolved that says nothing of it.
+                _ if !clean => open.push(row),
+                class if trouble || refused_whole => self.again(row, class, now, now, actions),
+                class => self.again_later(row, class, outcome, now, actions),
+            }
+        }
+        if refused_whole && clean {
+            self.split = Some(flight.rows.len().div_ceil(2));
+        }
+        if open.is_empty() {
+            actions.push(Action::Close { batch });
+            return;
+        }
+        actions.push(Action::Unknown { batch, rows: open.clone() });
+        flight.rows = open;
+        flight.resend_at = Some(now.plus(self.backoff(flight.attempt)));
+        self.flights.insert(batch, flight);
+    }
+
+    /// Judges whether the answer speaks of the way or the target rather than of rows; then the lane pauses.
+    pub(super) fn note_trouble(&mut self, answer: &Answer, now: Millis) -> bool {
+        let wide = |class| {
+            matches!(class, Class::Transient | Class::Throttled | Class::Auth | Class::Contract | Class::Unknown)
+        };
+        let trouble = answer.whole && answer.outcomes.iter().all(|o| wide(o.class));
+        if let Some(ms) = answer.retry_after_ms {
+            self.pause_until = self.pause_until.max(now.plus(ms));
+        }
+        if trouble {
+            self.failures = self.failures.saturating_add(1);
+            let throttled = answer.outcomes.first().is_some_and(|o| o.class == Class::Throttled);
+            if !(throttled && answer.retry_after_ms.is_some()) {
+                let pause = self.backoff(self.failures);
+                self.pause_until = self.pause_until.max(now.plus(pause));
+            }
+        } else {
+            self.failures = 0;
+            let doubled = self.split.map(|split| split.saturating_mul(2));
+            self.split = doubled.filter(|split| *split < self.config.max_events);
+        }
+        trouble
+    }
+
+    /// Full jitter between nothing and a bound that doubles.
+    pub(super) fn backoff(&mut self, attempt: u32) -> u64 {
+        let doubled = self.config.retry_first_ms.saturating_mul(1 << attempt.saturating_sub(1).min(30));
+        self.jitter.u64(0..=doubled.min(self.config.retry_max_ms))
+    }
+
+    /// Puts a row back in line; it is `ready` on disk again once its batch is closed or without it.
+    pub(super) fn again(&mut self, row: RowKey, class: Class, until: Millis, now: Millis, actions: &mut Vec<Action>) {
+        let Some(slot) = self.rows.get(&row).copied() else { return };
+        if self.is_behind_parked(&slot.row) {
+            self.remove(row);
+            return;
+        }
+        if until > now {
+            actions.push(Action::Wait { row, until, class, tries: slot.tries, since: slot.since });
+            self.set_state(row, State::Waiting(until), until);
+        } else {
+            self.set_state(row, State::Queued, now);
+        }
+    }
+
+    /// A row that had trouble of its own waits, or needs a person when that has lasted.
+    pub(super) fn again_later(
+        &mut self,
+        row: RowKey,
+        class: Class,
+        outcome: &Outcome,
+        now: Millis,
+        actions: &mut Vec<Action>,
+    ) {
+        let Some(slot) = self.rows.get_mut(&row) else { return };
+        if slot.tries == 0 {
+            slot.since = now;
+        }
+        let counted = class != Class::NotAttempted;
+        slot.tries = slot.tries.saturating_add(u32::from(counted));
+        let (tries, waited) = (slot.tries, now.since(slot.since));
+        let spent = (class == Class::Conflict && tries >= CONFLICT_TRIES)
+            || (class == Class::Reference && waited >= REFERENCE_GRACE_MS);
+        if spent {
+            self.reject(row, outcome.clone(), false, actions);
+            return;
+        }
+        let pause = self
+            .backoff(tries.max(1))
+            .clamp(self.config.retry_first_ms, ROW_RETRY_MAX_MS.max(self.config.retry_first_ms));
+        self.again(row, class, now.plus(pause), now, actions);
+    }
+
+    pub(super) fn reject(&mut self, key: RowKey, outcome: Outcome, maybe: bool, actions: &mut Vec<Action>) {
+        let Some(slot) = self.rows.get(&key).copied() else { return };
+        self.end(key);
+        self.park(slot.row);
+        actions.push(Action::Reject { row: key, outcome, maybe });
+    }
+
+    /// These rows never leave; the rest of their batch does.
+    pub(super) fn unsendable(&mut self, batch: u64, rows: &[RowKey], outcome: &Outcome, actions: &mut Vec<Action>) {
+        let Some(mut flight) = self.flights.remove(&batch) else { return };
+        for row in rows {
+            self.reject(*row, outcome.clone(), flight.attempt > 1, actions);
+        }
+        flight.rows.retain(|row| !rows.contains(row));
+        if flight.attempt == 1 {
+            // Never sent: what is behind a parked row waits with it.
+            let behind = |row: &RowKey| self.rows.get(row).is_some_and(|slot| self.is_behind_parked(&slot.row));
+            let (waits, goes) = flight.rows.iter().copied().partition(behind);
+            flight.rows = goes;
+            let waits: Vec<RowKey> = waits;
+            for row in waits {
+                self.remove(row);
+            }
+        } else if !flight.rows.is_empty() {
+            actions.push(Action::Unknown { batch, rows: flight.rows.clone() }); // the batch is a smaller one from here on
+        }
+        if flight.rows.is_empty() {
+            actions.push(Action::Close { batch });
+            return;
+        }
+        let (rows, attempt, first_sent) = (flight.rows.clone(), flight.attempt, flight.first_sent);
+        self.flights.insert(batch, flight);
+        actions.push(Action::Send { batch, rows, attempt, first_sent });
+    }
+}

@@ -1,0 +1,64 @@
+//! What could not be read, with its bytes.
+
+use std::path::Path;
+
+use rusqlite::{OptionalExtension as _, params};
+use serde::Serialize;
+
+use crate::outbox::StorageError;
+use crate::outbox::open::open_read_only;
+
+/// One sample that could not be read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Kept {
+    /// Its number, for [`raw`].
+    pub id: i64,
+    /// When it came, UTC milliseconds.
+    pub at: i64,
+    /// Device or link.
+    pub source: String,
+    /// Where it came from there: a topic, a FIFO.
+    pub origin: String,
+    /// Why it could not be read.
+    pub reason: String,
+    /// Bytes that came.
+    pub length: i64,
+    /// The first 4,096 of them.
+    #[serde(skip)]
+    pub bytes: Vec<u8>,
+}
+
+/// The newest `limit` kept samples, the newest first; of one source, if one is named.
+///
+/// # Errors
+/// When there is no outbox, or it can't be read.
+pub fn kept(dir: &Path, source: Option<&str>, limit: u32) -> Result<Vec<Kept>, StorageError> {
+    let db = open_read_only(dir)?;
+    let sql = format!(
+        "SELECT id, at, source, origin, reason, length, bytes FROM bad_input {} ORDER BY id DESC LIMIT {limit}",
+        if source.is_some() { "WHERE source = ?" } else { "" }
+    );
+    let parameters: Vec<&str> = source.into_iter().collect();
+    let mut statement = db.prepare(&sql)?;
+    let rows = statement.query_map(rusqlite::params_from_iter(parameters), |r| {
+        Ok(Kept {
+            id: r.get(0)?,
+            at: r.get(1)?,
+            source: r.get(2)?,
+            origin: r.get(3)?,
+            reason: r.get(4)?,
+            length: r.get(5)?,
+            bytes: r.get(6)?,
+        })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// The bytes of one kept sample; `None`: it is not kept, or no longer.
+///
+/// # Errors
+/// When there is no outbox, or it can't be read.
+pub fn raw(dir: &Path, id: i64) -> Result<Option<Vec<u8>>, StorageError> {
+    let db = open_read_only(dir)?;
+    Ok(db.query_row("SELECT bytes FROM bad_input WHERE id = ?", params![id], |r| r.get(0)).optional()?)
+}

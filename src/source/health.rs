@@ -1,0 +1,325 @@
+//! How links and devices are doing: what they answered last, what went wrong and how often.
+//!
+//! Sources write here with each request, `snapshot` is what people are shown. A note costs a lock that nobody holds for
+//! long. Bounded by the configuration: one [`Gauge`] for each link and device, and a closed set of causes. Counts begin
+//! with the process.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::event::Millis;
+use crate::source::now;
+
+/// Most links, and most devices, that are noted; what comes after them is not shown.
+const MAX_PARTS: usize = 4096;
+
+/// The state of all links and devices: cheap to clone, all clones are one.
+#[derive(Debug, Clone, Default)]
+pub struct Health(Arc<Mutex<Parts>>);
+
+#[derive(Debug, Default)]
+struct Parts {
+    links: BTreeMap<Arc<str>, Gauge>,
+    devices: BTreeMap<Arc<str>, (Arc<str>, Gauge)>,
+}
+
+/// Where one link or device is noted; all clones are one.
+#[derive(Debug, Clone, Default)]
+pub struct Gauge(Arc<Mutex<Part>>);
+
+#[derive(Debug, Default)]
+struct Part {
+    state: State,
+    since: Option<Millis>,
+    detail: Option<String>,
+    seen: Option<Millis>,
+    poll: Option<Duration>,
+    requests: u64,
+    errors: BTreeMap<Cause, u64>,
+    last: Option<Trouble>,
+    missed: u64,
+    session_present: Option<bool>,
+    messages: u64,
+    bad: u64,
+}
+
+/// What a link or device is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum State {
+    /// Nothing is known yet, or the first connection is being made.
+    #[default]
+    Connecting,
+    /// It answers.
+    Up,
+    /// It does not: tried again and again.
+    Down,
+    /// It failed too often and is left alone until then.
+    Quarantined {
+        /// Wall clock, milliseconds since 1970.
+        until: Millis,
+    },
+    /// It answers, but what it holds does not move on.
+    Stuck,
+    /// What answers is not the device of the configuration, or refuses what is asked.
+    Refused,
+}
+
+/// Why a request brought no value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Cause {
+    /// Nothing came within the request's time.
+    Timeout,
+    /// An answer to an earlier request came instead of the awaited one, or after its time.
+    Late,
+    /// The answer carries a transaction id that was never asked for.
+    WrongTransaction,
+    /// Another unit answered.
+    WrongUnit,
+    /// The answer is for another function.
+    WrongFunction,
+    /// The answer holds less, or more, than was asked for.
+    Short,
+    /// What came is no frame: a wrong checksum, header or length.
+    Garbage,
+    /// The connection can't be made.
+    Refused,
+    /// The connection broke, or the other side closed it.
+    Closed,
+    /// The device answers with this exception code.
+    Exception(u8),
+    /// Another device than the one of the configuration answers.
+    WrongDevice,
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Timeout => "timeout",
+            Self::Late => "late",
+            Self::WrongTransaction => "wrong transaction id",
+            Self::WrongUnit => "wrong unit",
+            Self::WrongFunction => "wrong function",
+            Self::Short => "short",
+            Self::Garbage => "garbage",
+            Self::Refused => "refused",
+            Self::Closed => "closed",
+            Self::Exception(code) => return write!(f, "exception {code}"),
+            Self::WrongDevice => "wrong device",
+        })
+    }
+}
+
+/// What went wrong last.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trouble {
+    /// Its name, as in [`Status::errors`].
+    pub cause: String,
+    /// A sentence.
+    pub words: String,
+    /// When, milliseconds since 1970.
+    pub at: Millis,
+}
+
+/// One link or device, as people are shown it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// Id of the link or device.
+    pub id: String,
+    /// The device's link; `None` for links.
+    pub link: Option<String>,
+    /// What it is doing.
+    pub state: State,
+    /// Since when, milliseconds since 1970; `None`: since the start.
+    pub since: Option<Millis>,
+    /// More on the state: the address in use, why it is stuck.
+    pub detail: Option<String>,
+    /// Its last good answer, milliseconds since 1970.
+    pub last_seen: Option<Millis>,
+    /// How long its last poll took, microseconds.
+    pub poll_us: Option<u64>,
+    /// Requests since the process started.
+    pub requests: u64,
+    /// How many of them failed, by cause.
+    pub errors: BTreeMap<String, u64>,
+    /// What went wrong last.
+    pub last_error: Option<Trouble>,
+    /// Periods of its polls that were left out because it was late.
+    pub missed_periods: u64,
+    /// MQTT links: whether the broker had kept the session when this connection was made.
+    pub session_present: Option<bool>,
+    /// Messages that came.
+    pub messages: u64,
+    /// Of these or of what was read, what could not be decoded.
+    pub bad: u64,
+}
+
+/// All links and devices, each in the order of their ids.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// Links.
+    pub links: Vec<Status>,
+    /// Devices.
+    pub devices: Vec<Status>,
+}
+
+impl Health {
+    /// The gauge of a link; the same one each time.
+    pub fn link(&self, id: &Arc<str>) -> Gauge {
+        let mut parts = locked(&self.0);
+        if parts.links.len() >= MAX_PARTS && !parts.links.contains_key(id) {
+            return Gauge::default();
+        }
+        parts.links.entry(Arc::clone(id)).or_default().clone()
+    }
+
+    /// The gauge of a device behind a link; the same one each time.
+    pub fn device(&self, link: &Arc<str>, id: &Arc<str>) -> Gauge {
+        let mut parts = locked(&self.0);
+        if parts.devices.len() >= MAX_PARTS && !parts.devices.contains_key(id) {
+            return Gauge::default();
+        }
+        let entry = parts.devices.entry(Arc::clone(id));
+        entry.or_insert_with(|| (Arc::clone(link), Gauge::default())).1.clone()
+    }
+
+    /// Everything as it is now.
+    pub fn snapshot(&self) -> Snapshot {
+        let parts = locked(&self.0);
+        Snapshot {
+            links: parts.links.iter().map(|(id, gauge)| gauge.status(id, None)).collect(),
+            devices: parts.devices.iter().map(|(id, (link, gauge))| gauge.status(id, Some(link))).collect(),
+        }
+    }
+}
+
+impl Gauge {
+    /// It is in this state now, whatever it was before.
+    pub fn is(&self, state: State, detail: Option<&str>) {
+        let mut part = locked(&self.0);
+        if part.state != state {
+            part.since = Some(now().wall);
+        }
+        part.state = state;
+        part.detail = detail.map(str::to_owned);
+    }
+
+    /// A request is sent.
+    pub fn asked(&self) {
+        locked(&self.0).requests += 1;
+    }
+
+    /// A good answer came.
+    pub fn answered(&self, at: Millis) {
+        locked(&self.0).seen = Some(at);
+    }
+
+    /// A request brought nothing.
+    pub fn failed(&self, cause: Cause, words: &str, at: Millis) {
+        let mut part = locked(&self.0);
+        *part.errors.entry(cause).or_default() += 1;
+        part.last = Some(Trouble { cause: cause.to_string(), words: words.to_owned(), at });
+    }
+
+    /// The broker has kept the session, or has begun a new one.
+    pub fn session(&self, present: bool) {
+        locked(&self.0).session_present = Some(present);
+    }
+
+    /// A message came, and could be read or not.
+    pub fn message(&self, bad: bool, at: Millis) {
+        let mut part = locked(&self.0);
+        part.messages += 1;
+        part.bad += u64::from(bad);
+        part.seen = Some(at);
+    }
+
+    /// A whole poll was done in this time.
+    pub fn polled(&self, took: Duration) {
+        locked(&self.0).poll = Some(took);
+    }
+
+    /// So many periods were left out.
+    pub fn missed(&self, periods: u64) {
+        locked(&self.0).missed += periods;
+    }
+
+    fn status(&self, id: &str, link: Option<&str>) -> Status {
+        let part = locked(&self.0);
+        Status {
+            id: id.to_owned(),
+            link: link.map(str::to_owned),
+            state: part.state,
+            since: part.since,
+            detail: part.detail.clone(),
+            last_seen: part.seen,
+            poll_us: part.poll.map(|poll| u64::try_from(poll.as_micros()).unwrap_or(u64::MAX)),
+            requests: part.requests,
+            errors: part.errors.iter().map(|(cause, count)| (cause.to_string(), *count)).collect(),
+            last_error: part.last.clone(),
+            missed_periods: part.missed,
+            session_present: part.session_present,
+            messages: part.messages,
+            bad: part.bad,
+        }
+    }
+}
+
+/// A panic while a note was made leaves a note that is a little wrong: no reason to lose all of them.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_noted_is_shown() {
+        let health = Health::default();
+        let (link, device): (Arc<str>, Arc<str>) = ("line-1".into(), "scale-7".into());
+        health.link(&link).is(State::Up, Some("10.0.0.7:502"));
+        health.link(&link).session(true);
+        health.link(&link).message(false, Millis(1));
+        health.link(&link).message(true, Millis(2));
+        let gauge = health.device(&link, &device);
+        gauge.asked();
+        gauge.asked();
+        gauge.answered(Millis(5));
+        gauge.polled(Duration::from_millis(3));
+        gauge.missed(2);
+        gauge.failed(Cause::Exception(2), "reading 2 registers from 7: exception 2", Millis(9));
+        health.device(&link, &device).is(State::Quarantined { until: Millis(30_000) }, None);
+        let mut shown = serde_json::to_value(health.snapshot()).expect("plain data");
+        for part in ["links", "devices"] {
+            let since = shown[part][0]["since"].take();
+            assert!(since.as_i64().is_some_and(|since| since > 1_700_000_000_000), "{since}");
+        }
+        let expected = serde_json::json!({
+            "links": [{"id": "line-1", "link": null, "state": "up", "since": null, "detail": "10.0.0.7:502", "last_seen": 2,
+                "poll_us": null, "requests": 0, "errors": {}, "last_error": null, "missed_periods": 0,
+                "session_present": true, "messages": 2, "bad": 1}],
+            "devices": [{"id": "scale-7", "link": "line-1", "state": {"quarantined": {"until": 30_000}}, "since": null, "detail": null,
+                "last_seen": 5, "poll_us": 3000, "requests": 2, "errors": {"exception 2": 1},
+                "last_error": {"cause": "exception 2", "words": "reading 2 registers from 7: exception 2", "at": 9},
+                "missed_periods": 2, "session_present": null, "messages": 0, "bad": 0}],
+        });
+        assert_eq!(shown, expected);
+        let written = serde_json::to_string(&health.snapshot()).expect("plain data");
+        let read: Snapshot = serde_json::from_str(&written).expect("what was written is read");
+        assert_eq!(read, health.snapshot());
+    }
+
+    #[test]
+    fn it_is_bounded() {
+        let health = Health::default();
+        for n in 0..MAX_PARTS + 10 {
+            health.link(&n.to_string().into()).asked();
+        }
+        assert_eq!(health.snapshot().links.len(), MAX_PARTS);
+    }
+}

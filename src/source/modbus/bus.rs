@@ -1,0 +1,351 @@
+//! What is behind one link: its devices, their units, and what is due on them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use super::schedule::{self, Schedule};
+use super::station::{Next, Station, is_refusal};
+use super::tags::{Group, Tags};
+use super::unit::{Unit, Verdict};
+use super::wire::{Trouble, Wire};
+use super::{Config, Device, Identity, until_taken};
+use crate::event::Sample;
+use crate::outbox::{CaptureError, LastSeen, Placed};
+use crate::source::health::{Cause, Gauge, Health, State};
+use crate::source::now;
+use crate::tagmap::points::Points;
+
+/// Events wait in a FIFO for nobody else, and it overflows: it comes before tags of the same lateness.
+const FIFO_PRIORITY: u8 = 0;
+
+/// Everything behind a link.
+pub(super) struct Bus {
+    devices: Vec<Behind>,
+    units: BTreeMap<u8, Unit>,
+    fifos: Vec<Station>,
+    tags: Vec<Tags>,
+    schedule: Schedule,
+    /// What the schedule's jobs are.
+    work: Vec<Work>,
+    idle_close: Option<Duration>,
+}
+
+/// One job of the schedule.
+struct Work {
+    unit: u8,
+    /// The devices it is for.
+    devices: Vec<usize>,
+    part: Part,
+}
+
+/// What is polled.
+enum Part {
+    Fifo(usize),
+    Tags(Group),
+}
+
+/// One device.
+struct Behind {
+    id: Arc<str>,
+    unit: u8,
+    gauge: Gauge,
+    identity: Option<Identity>,
+    /// It is the device of the configuration, or nobody has to ask.
+    known: bool,
+    /// Its trouble was told and is not over.
+    told: bool,
+}
+
+/// Why a connection is left.
+#[derive(Debug)]
+pub(super) enum End {
+    /// The gateway stops, or the outbox is closed.
+    Stop,
+    /// The first address can be reached again.
+    Home,
+    /// Nothing is due before then.
+    Idle(Instant),
+    /// It can't be used any more.
+    Lost(Trouble),
+}
+
+impl Bus {
+    pub(super) fn new(config: &Config, health: &Health) -> Self {
+        let mut bus = Self {
+            devices: Vec::new(),
+            units: BTreeMap::new(),
+            fifos: Vec::new(),
+            tags: Vec::new(),
+            schedule: Schedule::default(),
+            work: Vec::new(),
+            idle_close: config.idle_close,
+        };
+        let start = Instant::now();
+        for device in &config.devices {
+            bus.units.entry(device.unit).or_insert_with(|| Unit::new(config.quarantine, config.retries));
+            let gauge = health.device(&config.link, &device.id);
+            let number = bus.devices.len();
+            for fifo in &device.map.fifos {
+                bus.schedule.add(fifo.every, FIFO_PRIORITY, start);
+                let part = Part::Fifo(bus.fifos.len());
+                bus.work.push(Work { unit: device.unit, devices: vec![number], part });
+                bus.fifos.push(Station::new(Arc::clone(&device.id), device.unit, fifo.clone()));
+            }
+            if let Some(points) = &device.map.points {
+                bus.add_tags(device, number, points, &gauge, start);
+            }
+            bus.devices.push(Behind {
+                id: Arc::clone(&device.id),
+                unit: device.unit,
+                gauge,
+                known: device.identity.is_none(),
+                identity: device.identity.clone(),
+                told: false,
+            });
+        }
+        bus
+    }
+
+    /// Each poll joins the group of its unit and period, or begins one.
+    fn add_tags(&mut self, device: &Device, number: usize, points: &Points, gauge: &Gauge, start: Instant) {
+        let tags = self.tags.len();
+        for (index, poll) in points.polls().iter().enumerate() {
+            let same = |job: usize, group: &Group| {
+                group.unit == device.unit && self.schedule.period(job) == (poll.every, poll.priority)
+            };
+            let open = self.work.iter_mut().enumerate().find_map(|(job, work)| match &mut work.part {
+                Part::Tags(group) if same(job, group) => Some((group, &mut work.devices)),
+                _ => None,
+            });
+            if let Some((group, devices)) = open {
+                group.members.push((tags, index));
+                devices.push(number);
+                continue;
+            }
+            let mut group = Group::new(device.unit);
+            group.members.push((tags, index));
+            self.schedule.add(poll.every, poll.priority, start);
+            self.work.push(Work { unit: device.unit, devices: vec![number], part: Part::Tags(group) });
+        }
+        self.tags.push(Tags::new(Arc::clone(&device.id), gauge.clone(), points.clone()));
+    }
+
+    /// A new connection: asks the outbox where each device stood at its last commit. After a link that was down, what
+    /// the devices refused is tried again.
+    pub(super) async fn resume<L>(
+        &mut self,
+        was_down: bool,
+        last_seen: impl Fn(Arc<str>) -> L,
+    ) -> Result<(), CaptureError>
+    where
+        L: Future<Output = Result<Option<LastSeen>, CaptureError>>,
+    {
+        self.devices.iter_mut().for_each(|device| device.known = device.identity.is_none());
+        if was_down {
+            self.tags.iter_mut().for_each(Tags::release);
+            self.work.iter_mut().for_each(|work| match &mut work.part {
+                Part::Tags(group) => group.release(),
+                Part::Fifo(_) => {}
+            });
+        }
+        for station in &mut self.fifos {
+            if let Some(last) = until_taken(|| last_seen(Arc::clone(&station.device))).await? {
+                station.resume(&last.epoch, last.position);
+            }
+        }
+        Ok(())
+    }
+
+    /// Nothing can be said of the devices.
+    pub(super) fn link_down(&self) {
+        self.devices.iter().for_each(|device| device.gauge.is(State::Down, Some("its link is down")));
+    }
+
+    /// Does what is due over one connection until it is to be left.
+    pub(super) async fn serve<C>(
+        &mut self,
+        wire: &mut Wire,
+        capture: &impl Fn(Vec<Sample>) -> C,
+        stop: &CancellationToken,
+        leave: &CancellationToken,
+    ) -> End
+    where
+        C: Future<Output = Result<Vec<Placed>, CaptureError>>,
+    {
+        loop {
+            if stop.is_cancelled() {
+                return End::Stop;
+            }
+            if leave.is_cancelled() {
+                return End::Home;
+            }
+            match self.schedule.next(Instant::now()) {
+                schedule::Next::Run(job) => {
+                    if let Some(end) = self.run(job, wire, capture).await {
+                        return end;
+                    }
+                }
+                schedule::Next::Wait(until) => {
+                    let idle = until.duration_since(Instant::now());
+                    if self.idle_close.is_some_and(|limit| idle >= limit) {
+                        return End::Idle(until);
+                    }
+                    tokio::select! {
+                        biased;
+                        () = stop.cancelled() => {}
+                        () = leave.cancelled() => {}
+                        () = sleep_until(until) => {}
+                    }
+                }
+                schedule::Next::Nothing => {
+                    stop.cancelled().await;
+                }
+            }
+        }
+    }
+
+    /// Does one job; `Some`: the connection is to be left.
+    async fn run<C>(&mut self, job: usize, wire: &mut Wire, capture: &impl Fn(Vec<Sample>) -> C) -> Option<End>
+    where
+        C: Future<Output = Result<Vec<Placed>, CaptureError>>,
+    {
+        let begun = Instant::now();
+        let polled = self.poll(job, wire, capture).await;
+        let at = Instant::now();
+        match polled {
+            Ok(Next::Stop) => Some(End::Stop),
+            Ok(next) => {
+                self.answered(job, None, at - begun);
+                if next == Next::Again {
+                    self.schedule.again(job, at);
+                } else {
+                    self.done(job, at);
+                }
+                None
+            }
+            Err(refusal) if is_refusal(&refusal) => {
+                self.answered(job, Some(&refusal.words), at - begun);
+                self.done(job, at);
+                None
+            }
+            Err(trouble) => {
+                self.failed(job, &trouble, at);
+                (!trouble.usable).then_some(End::Lost(trouble))
+            }
+        }
+    }
+
+    async fn poll<C>(
+        &mut self,
+        job: usize,
+        wire: &mut Wire,
+        capture: &impl Fn(Vec<Sample>) -> C,
+    ) -> Result<Next, Trouble>
+    where
+        C: Future<Output = Result<Vec<Placed>, CaptureError>>,
+    {
+        let Work { devices, part, .. } = &mut self.work[job];
+        for device in devices {
+            let device = &mut self.devices[*device];
+            wire.for_devices([device.gauge.clone()]);
+            if !device.known {
+                device.identify(wire).await?;
+                device.known = true;
+            }
+        }
+        match part {
+            Part::Fifo(station) => self.fifos[*station].poll(wire, capture).await,
+            Part::Tags(group) => group.poll(&mut self.tags, wire, capture).await,
+        }
+    }
+
+    fn done(&mut self, job: usize, at: Instant) {
+        let missed = self.schedule.done(job, at);
+        if missed > 0 {
+            self.work[job].devices.iter().for_each(|device| self.devices[*device].gauge.missed(missed));
+        }
+    }
+
+    /// The unit answers, with what it is asked for or with a refusal.
+    fn answered(&mut self, job: usize, refusal: Option<&str>, took: Duration) {
+        let Work { unit, devices, part } = &self.work[job];
+        let stuck = matches!(part, Part::Fifo(station) if self.fifos[*station].is_stuck());
+        let (state, detail) = match refusal {
+            Some(words) => (State::Refused, Some(words)),
+            None if stuck => (State::Stuck, Some("events wait in its FIFO and nothing is committed")),
+            None => (State::Up, None),
+        };
+        let ended = self.units.get_mut(unit).is_some_and(Unit::answered);
+        for device in devices {
+            let device = &mut self.devices[*device];
+            device.gauge.is(state, detail);
+            device.gauge.polled(took);
+            if std::mem::take(&mut device.told) || ended {
+                tracing::info!(device = %device.id, unit, "the unit answers again");
+            }
+        }
+    }
+
+    /// The unit gave no right answer, or is another device.
+    fn failed(&mut self, job: usize, trouble: &Trouble, at: Instant) {
+        let shared = self.units.len() > 1;
+        let number = self.work[job].unit;
+        let foreign = trouble.cause == Cause::WrongDevice;
+        let Some(unit) = self.units.get_mut(&number) else { return };
+        let verdict = if foreign { Verdict::Quarantined(unit.leave_alone(at)) } else { unit.failed(at, shared) };
+        match verdict {
+            Verdict::Retry => {}
+            Verdict::Failed => {
+                self.tell(number, State::Down, trouble);
+                self.done(job, at);
+            }
+            Verdict::Quarantined(until) => {
+                let for_ms = u64::try_from((until - at).as_millis()).unwrap_or(u64::MAX);
+                let until_wall = now().wall.plus(for_ms);
+                let state = if foreign { State::Refused } else { State::Quarantined { until: until_wall } };
+                self.tell(number, state, trouble);
+                tracing::warn!(unit = number, for_ms, cause = %trouble.cause,
+                    "the unit is left alone for a while, the others of its link go on");
+                for job in (0..self.work.len()).filter(|job| self.work[*job].unit == number) {
+                    self.schedule.hold(job, until);
+                }
+            }
+        }
+    }
+
+    fn tell(&mut self, unit: u8, state: State, trouble: &Trouble) {
+        for device in self.devices.iter_mut().filter(|device| device.unit == unit) {
+            device.gauge.is(state, Some(&trouble.words));
+            if !std::mem::replace(&mut device.told, true) {
+                tracing::warn!(device = %device.id, unit, cause = %trouble.cause, why = %trouble,
+                    "no right answer from the unit");
+            }
+        }
+    }
+}
+
+impl Behind {
+    /// Asks the device who it is.
+    async fn identify(&self, wire: &mut Wire) -> Result<(), Trouble> {
+        let Some(Identity { object, equals }) = &self.identity else { return Ok(()) };
+        let said = match wire.identity(self.unit, *object).await {
+            Ok(Some(said)) if said == *equals => return Ok(()),
+            Ok(Some(said)) => format!("says \"{said}\""),
+            Ok(None) => "does not say".to_owned(),
+            Err(trouble) if is_refusal(&trouble) => format!("refuses to say ({})", trouble.cause),
+            Err(trouble) => return Err(trouble),
+        };
+        let words = format!(
+            "unit {} {said} where its identification object {object} should be \"{equals}\": another device behind the \
+             address, or a wrong identity_check",
+            self.unit
+        );
+        self.gauge.failed(Cause::WrongDevice, &words, now().wall);
+        tracing::error!(device = %self.id, "{words}");
+        Err(Trouble { cause: Cause::WrongDevice, words, usable: true })
+    }
+}

@@ -1,0 +1,178 @@
+//! What came instead of an answer, by name. Pure: the bytes that went over the line, and what the library made of them.
+
+use super::line::Traffic;
+use crate::source::health::Cause;
+
+/// How frames are told from each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Framing {
+    /// Length and transaction id before each frame (Modbus TCP).
+    Tcp,
+    /// A checksum behind each frame, silence between them (RTU).
+    Rtu,
+}
+
+/// How a request ended that brought no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// Its time was over.
+    TimedOut,
+    /// The library, or the line below it, gave up.
+    Failed,
+    /// The library read an answer that is none to this request.
+    Unfit,
+}
+
+/// Bytes of an MBAP header with the unit.
+const HEADER: usize = 7;
+/// Least and most bytes behind an MBAP header's length: unit, function, and what a PDU of 253 bytes leaves.
+const LENGTHS: std::ops::RangeInclusive<usize> = 2..=254;
+
+/// Names the cause, and says what was seen.
+pub(super) fn judge(framing: Framing, traffic: &Traffic, ended: Ended) -> (Cause, String) {
+    let Traffic { sent, got, stale, closed } = traffic;
+    if *stale {
+        return (
+            Cause::Late,
+            format!("{} bytes came before it was sent: a late answer to an earlier request", got.len()),
+        );
+    }
+    if got.is_empty() {
+        return match (closed, ended) {
+            (true, _) => (Cause::Closed, "the other side closed the connection".to_owned()),
+            (_, Ended::TimedOut) => (Cause::Timeout, "no answer".to_owned()),
+            _ => (Cause::Closed, "the connection broke".to_owned()),
+        };
+    }
+    match framing {
+        Framing::Tcp => judge_tcp(sent, got),
+        Framing::Rtu => judge_rtu(sent, got, ended),
+    }
+}
+
+fn judge_tcp(sent: &[u8], got: &[u8]) -> (Cause, String) {
+    let word = |bytes: &[u8], at: usize| u16::from_be_bytes([bytes[at], bytes[at + 1]]);
+    if got.len() < HEADER + 1 || sent.len() < HEADER + 1 {
+        return short(got.len());
+    }
+    let length = usize::from(word(got, 4));
+    if word(got, 2) != 0 || !LENGTHS.contains(&length) {
+        return (Cause::Garbage, format!("what came is no Modbus TCP frame: {}", hex(got)));
+    }
+    let (id, asked) = (word(got, 0), word(sent, 0));
+    if id != asked {
+        // Ids count up from 0 on each connection.
+        let late = id < asked;
+        let cause = if late { Cause::Late } else { Cause::WrongTransaction };
+        let hint = if late { ": a late answer to an earlier request" } else { "" };
+        return (cause, format!("the answer carries transaction id {id} where {asked} is due{hint}"));
+    }
+    if got[6] != sent[6] {
+        return (Cause::WrongUnit, format!("unit {} answers instead of {}", got[6], sent[6]));
+    }
+    if got.len() < HEADER - 1 + length {
+        return short(got.len());
+    }
+    judge_pdu(&sent[HEADER..], &got[HEADER..])
+}
+
+fn judge_rtu(sent: &[u8], got: &[u8], ended: Ended) -> (Cause, String) {
+    if got.len() > sent.len() && got.starts_with(sent) {
+        let hint = "the line echoes what is sent: switch the echo of the adapter off";
+        return (Cause::Garbage, hint.to_owned());
+    }
+    if got.len() < 4 || sent.len() < 4 {
+        return short(got.len());
+    }
+    let whole = (5..=got.len()).rev().find(|end| crc_fits(&got[..*end]));
+    match whole {
+        Some(_) if got[0] != sent[0] => (Cause::WrongUnit, format!("unit {} answers instead of {}", got[0], sent[0])),
+        Some(end) if end < got.len() => {
+            (Cause::Garbage, format!("{} bytes came behind the answer: {}", got.len() - end, hex(got)))
+        }
+        Some(_) => judge_pdu(&sent[1..], &got[1..]),
+        None if ended == Ended::TimedOut && got[..2] == sent[..2] => short(got.len()),
+        None => (Cause::Garbage, format!("what came has no right checksum: {}", hex(got))),
+    }
+}
+
+/// Function code and what follows it.
+fn judge_pdu(sent: &[u8], got: &[u8]) -> (Cause, String) {
+    if got[0] & 0x7f != sent[0] {
+        return (Cause::WrongFunction, format!("the answer is one to function {}, not {}", got[0] & 0x7f, sent[0]));
+    }
+    (Cause::Short, format!("the answer does not hold what was asked for: {}", hex(got)))
+}
+
+fn short(bytes: usize) -> (Cause, String) {
+    (Cause::Short, format!("the answer ends after {bytes} bytes"))
+}
+
+fn crc_fits(frame: &[u8]) -> bool {
+    let (body, sum) = frame.split_at(frame.len() - 2);
+    crc::Crc::<u16>::new(&crc::CRC_16_MODBUS).checksum(body).to_le_bytes() == *sum
+}
+
+/// The first bytes, for people.
+fn hex(bytes: &[u8]) -> String {
+    const SHOWN: usize = 16;
+    let shown = bytes.iter().take(SHOWN).map(|b| format!("{b:02X}")).collect::<Vec<_>>().join(" ");
+    if bytes.len() > SHOWN { format!("{shown} … ({} bytes)", bytes.len()) } else { shown }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn crc(body: &[u8]) -> Vec<u8> {
+        [body, &crc::Crc::<u16>::new(&crc::CRC_16_MODBUS).checksum(body).to_le_bytes()].concat()
+    }
+
+    fn check(framing: Framing, sent: &[u8], got: &[u8], ended: Ended, cause: Cause, words: &str) {
+        let traffic = Traffic { sent: sent.to_vec(), got: got.to_vec(), stale: false, closed: false };
+        let (named, said) = judge(framing, &traffic, ended);
+        assert_eq!((named, said.as_str()), (cause, words), "{got:02X?}");
+    }
+
+    #[test]
+    fn what_comes_over_tcp_has_a_name() {
+        use Ended::{Failed, TimedOut, Unfit};
+        let sent = [0, 5, 0, 0, 0, 6, 1, 3, 0, 100, 0, 2];
+        let check = |got: &[u8], ended, cause, words| check(Framing::Tcp, &sent, got, ended, cause, words);
+        check(&[], TimedOut, Cause::Timeout, "no answer");
+        check(&[], Failed, Cause::Closed, "the connection broke");
+        check(&[0, 5, 0], TimedOut, Cause::Short, "the answer ends after 3 bytes");
+        check(&[0, 5, 0, 0, 0, 7, 1, 3, 4, 0], TimedOut, Cause::Short, "the answer ends after 10 bytes");
+        let late = "the answer carries transaction id 4 where 5 is due: a late answer to an earlier request";
+        check(&[0, 4, 0, 0, 0, 5, 1, 3, 2, 0, 1], Unfit, Cause::Late, late);
+        let foreign = "the answer carries transaction id 9 where 5 is due";
+        check(&[0, 9, 0, 0, 0, 5, 1, 3, 2, 0, 1], Unfit, Cause::WrongTransaction, foreign);
+        check(&[0, 5, 0, 0, 0, 5, 2, 3, 2, 0, 1], Unfit, Cause::WrongUnit, "unit 2 answers instead of 1");
+        let function = "the answer is one to function 4, not 3";
+        check(&[0, 5, 0, 0, 0, 5, 1, 4, 2, 0, 1], Unfit, Cause::WrongFunction, function);
+        let less = "the answer does not hold what was asked for: 03 02 00 01";
+        check(&[0, 5, 0, 0, 0, 5, 1, 3, 2, 0, 1], Unfit, Cause::Short, less);
+        let noise = "what came is no Modbus TCP frame: 48 54 54 50 2F 31 2E 31";
+        check(b"HTTP/1.1", Failed, Cause::Garbage, noise);
+    }
+
+    #[test]
+    fn what_comes_over_a_serial_line_has_a_name() {
+        use Ended::{Failed, TimedOut, Unfit};
+        let sent = crc(&[1, 3, 0, 100, 0, 2]);
+        let check = |got: &[u8], ended, cause, words| check(Framing::Rtu, &sent, got, ended, cause, words);
+        check(&[], TimedOut, Cause::Timeout, "no answer");
+        check(&crc(&[7, 3, 4, 0, 1, 0, 2]), Unfit, Cause::WrongUnit, "unit 7 answers instead of 1");
+        let function = "the answer is one to function 4, not 3";
+        check(&crc(&[1, 4, 4, 0, 1, 0, 2]), Unfit, Cause::WrongFunction, function);
+        let less = "the answer does not hold what was asked for: 03 02 00 01 79 84";
+        check(&crc(&[1, 3, 2, 0, 1]), Unfit, Cause::Short, less);
+        check(&[1, 3, 4, 0, 1], TimedOut, Cause::Short, "the answer ends after 5 bytes");
+        let noise = "what came has no right checksum: 01 03 04 00 01 00 02 00 00";
+        check(&[1, 3, 4, 0, 1, 0, 2, 0, 0], Failed, Cause::Garbage, noise);
+        let echo = "the line echoes what is sent: switch the echo of the adapter off";
+        check(&[sent.clone(), crc(&[1, 3, 4, 0, 1, 0, 2])].concat(), Failed, Cause::Garbage, echo);
+        let more = [crc(&[1, 3, 4, 0, 1, 0, 2]), vec![0xff]].concat();
+        check(&more, Unfit, Cause::Garbage, "1 bytes came behind the answer: 01 03 04 00 01 00 02 2A 32 FF");
+    }
+}

@@ -1,0 +1,421 @@
+//! One bus: a Modbus TCP connection, a serial line, or a serial line at the other end of a TCP connection. One request at
+//! a time, each under a timeout; tokio-modbus makes and reads the frames, what it hands back is checked here once more.
+//!
+//! What is no answer to the request is named ([`Cause`]) and never taken for values. After it:
+//! - TCP: the wire can't be used any more and the caller drops it. A late answer would be taken for the next one's.
+//! - RTU: the line is listened to until it has been quiet for one response timeout. A frame there has no transaction id,
+//!   so an answer that is later still would fit a request of the same unit, function and size. Units answer in order:
+//!   before a unit that failed is asked again, a read of another size is sent, and its answer proves that nothing older
+//!   is under way.
+//!
+//! An exception is an answer: the wire stays.
+
+mod fits;
+mod judge;
+mod line;
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use serial2_tokio::{SerialPort, Settings};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio_modbus::client::{Client as _, Context, rtu, tcp};
+use tokio_modbus::prelude::ReadCode;
+use tokio_modbus::slave::{Slave, SlaveContext as _};
+use tokio_modbus::{Error, ExceptionCode, ProtocolError, Request, Response};
+
+use crate::source::health::{Cause, Gauge};
+use crate::source::now;
+use crate::tagmap::Span;
+use crate::tagmap::points::{Area, Got, Put, Read};
+use judge::{Ended, judge};
+use line::{Line, Stream};
+
+pub use judge::Framing;
+pub use serial2_tokio::{CharSize, Parity, StopBits};
+
+/// A line that is not quiet after so many response timeouts is given up.
+const NOISE: u32 = 10;
+/// Sizes of answers that may still come, remembered for each unit; older ones have long come or never will.
+const UNSURE: usize = 8;
+/// Read FIFO queue (Modbus Application Protocol 1.1b3, 6.18): tokio-modbus knows its length, but has no request for it.
+const FIFO_QUEUE: u8 = 0x18;
+
+/// Why a request brought nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{words}")]
+pub struct Trouble {
+    /// Its name.
+    pub cause: Cause,
+    /// A sentence.
+    pub words: String,
+    /// The wire can be used for the next request.
+    pub usable: bool,
+}
+
+/// Where a bus is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// `host:port`, and what is spoken there.
+    Tcp(String, Framing),
+    /// A serial port.
+    Serial(Serial),
+}
+
+/// A serial port and how it is set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Serial {
+    /// Its device file.
+    pub port: String,
+    /// Bits a second.
+    pub baud: u32,
+    /// 7 or 8.
+    pub data_bits: CharSize,
+    /// Parity bit.
+    pub parity: Parity,
+    /// Stop bits.
+    pub stop_bits: StopBits,
+}
+
+impl Place {
+    /// The kind of a link that leads there.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Tcp(_, Framing::Tcp) => "modbus-tcp",
+            Self::Tcp(_, Framing::Rtu) => "modbus-rtu-over-tcp",
+            Self::Serial(_) => "modbus-rtu",
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address, _) => f.write_str(address),
+            Self::Serial(serial) => f.write_str(&serial.port),
+        }
+    }
+}
+
+/// Times of a bus.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timing {
+    /// Until the connection stands.
+    pub connect: Duration,
+    /// Until an answer is there as a whole.
+    pub request: Duration,
+    /// From the connection to the first request.
+    pub pause_after_connect: Duration,
+    /// From an answer to the next request.
+    pub pause_between: Duration,
+}
+
+/// A bus that is open.
+pub struct Wire {
+    framing: Framing,
+    line: Line,
+    context: Context,
+    timing: Timing,
+    /// The end of the last request.
+    last: Option<Instant>,
+    /// Reads without an answer, by unit: what may still come.
+    unsure: BTreeMap<u8, Vec<Request<'static>>>,
+    /// The link, and the devices that are asked.
+    gauges: Vec<Gauge>,
+    answered: bool,
+}
+
+impl fmt::Debug for Wire {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Wire").field("line", &self.line).finish_non_exhaustive()
+    }
+}
+
+impl Wire {
+    /// Connects, or opens the port; what still comes on a serial line is read away.
+    ///
+    /// # Errors
+    /// [`Cause::Refused`] or [`Cause::Timeout`].
+    pub async fn open(place: &Place, timing: Timing, link: Gauge) -> Result<Self, Trouble> {
+        let (stream, framing) = match place {
+            Place::Tcp(address, framing) => (Stream::Tcp(connect(address, timing.connect).await?), *framing),
+            Place::Serial(serial) => (Stream::Serial(open_serial(serial)?), Framing::Rtu),
+        };
+        let line = Line::new(stream);
+        let context = attach(framing, &line);
+        sleep(timing.pause_after_connect).await;
+        if framing == Framing::Rtu {
+            line.drain(timing.request, timing.request * NOISE).await;
+        }
+        let gauges = vec![link];
+        Ok(Self { framing, line, context, timing, last: None, unsure: BTreeMap::new(), gauges, answered: false })
+    }
+
+    /// Whether a connection can be made; it is closed again.
+    pub async fn reaches(place: &Place, within: Duration) -> bool {
+        match place {
+            Place::Tcp(address, _) => connect(address, within).await.is_ok(),
+            Place::Serial(serial) => open_serial(serial).is_ok(),
+        }
+    }
+
+    /// The devices whose requests follow: where they are noted.
+    pub fn for_devices(&mut self, devices: impl IntoIterator<Item = Gauge>) {
+        self.gauges.truncate(1);
+        self.gauges.extend(devices);
+    }
+
+    /// Some request was answered since the bus was opened.
+    pub const fn answered(&self) -> bool {
+        self.answered
+    }
+
+    /// Reads registers or bits (functions 1 to 4): as many as asked for.
+    pub async fn get(&mut self, unit: u8, read: &Read) -> Result<Got, Trouble> {
+        let Read { area, at, count, .. } = *read;
+        let request = match area {
+            Area::Coil => Request::ReadCoils(at, count),
+            Area::Discrete => Request::ReadDiscreteInputs(at, count),
+            Area::Holding => Request::ReadHoldingRegisters(at, count),
+            Area::Input => Request::ReadInputRegisters(at, count),
+        };
+        match self.ask(unit, request).await? {
+            Response::ReadHoldingRegisters(words) | Response::ReadInputRegisters(words) => Ok(Got::Words(words)),
+            Response::ReadCoils(mut bits) | Response::ReadDiscreteInputs(mut bits) => {
+                bits.truncate(usize::from(count)); // answers are whole bytes
+                Ok(Got::Bits(bits))
+            }
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Reads holding registers.
+    pub async fn read(&mut self, unit: u8, span: Span) -> Result<Vec<u16>, Trouble> {
+        let read = Read { area: Area::Holding, at: span.at, count: span.words, alone: true };
+        match self.get(unit, &read).await? {
+            Got::Words(words) => Ok(words),
+            Got::Bits(_) => Ok(Vec::new()), // `get` answers in kind
+        }
+    }
+
+    /// Reads a FIFO queue without taking from it (function 24): at most 31 words.
+    pub async fn read_queue(&mut self, unit: u8, at: u16) -> Result<Vec<u16>, Trouble> {
+        let request = Request::Custom(FIFO_QUEUE, Cow::Owned(at.to_be_bytes().to_vec()));
+        match self.ask(unit, request).await? {
+            // Byte count, FIFO count, then the words: checked by `fits`.
+            Response::Custom(_, data) => {
+                Ok(data[4..].chunks_exact(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]])).collect())
+            }
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// One object of the device's identification (function 43/14); `None`: the device has no such object.
+    pub async fn identity(&mut self, unit: u8, object: u8) -> Result<Option<String>, Trouble> {
+        let code = if object <= 2 { ReadCode::Basic } else { ReadCode::Regular };
+        match self.ask(unit, Request::ReadDeviceIdentification(code, object)).await? {
+            Response::ReadDeviceIdentification(answer) => {
+                let found = answer.device_id_objects.into_iter().find(|o| o.id == object);
+                Ok(found.map(|o| String::from_utf8_lossy(&o.value).trim_matches(['\0', ' ']).to_owned()))
+            }
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Writes (functions 5, 6, 15, 16, 22); `false`: the device echoes another value, so it did not take this one.
+    pub async fn put(&mut self, unit: u8, at: u16, put: &Put) -> Result<bool, Trouble> {
+        let request = match put {
+            Put::Coil(on) => Request::WriteSingleCoil(at, *on),
+            Put::Register(value) => Request::WriteSingleRegister(at, *value),
+            Put::Coils(on) => Request::WriteMultipleCoils(at, on.clone().into()),
+            Put::Registers(values) => Request::WriteMultipleRegisters(at, values.clone().into()),
+            Put::Mask { and, or } => Request::MaskWriteRegister(at, *and, *or),
+        };
+        Ok(match (self.call(unit, &request).await?, put) {
+            (Response::WriteSingleCoil(_, echoed), Put::Coil(on)) => echoed == *on,
+            (Response::WriteSingleRegister(_, echoed), Put::Register(value)) => echoed == *value,
+            _ => true,
+        })
+    }
+
+    /// Writes and reads back; `false`: the device does not hold what was written.
+    pub async fn put_verified(&mut self, unit: u8, at: u16, put: &Put) -> Result<bool, Trouble> {
+        let read = |area, count| Read { area, at, count, alone: true };
+        let wanted = match put {
+            Put::Coil(on) => Got::Bits(vec![*on]),
+            Put::Coils(on) => Got::Bits(on.clone()),
+            Put::Register(value) => Got::Words(vec![*value]),
+            Put::Registers(values) => Got::Words(values.clone()),
+            Put::Mask { and, or } => {
+                let before = self.read(unit, Span { at, words: 1 }).await?;
+                Got::Words(before.iter().map(|word| (word & and) | (or & !and)).collect())
+            }
+        };
+        let back = match &wanted {
+            Got::Bits(bits) => read(Area::Coil, count(bits)),
+            Got::Words(words) => read(Area::Holding, count(words)),
+        };
+        Ok(self.put(unit, at, put).await? && self.get(unit, &back).await? == wanted)
+    }
+
+    /// A read; what may still come of an earlier one is told from its answer.
+    async fn ask(&mut self, unit: u8, request: Request<'static>) -> Result<Response, Trouble> {
+        if let Some(open) = self.unsure.get(&unit) {
+            if let Some(other) = fits::of_another_size(open) {
+                drop(self.try_read(unit, other).await?); // a refusal answers as well
+            }
+            self.unsure.remove(&unit);
+        }
+        match self.try_read(unit, request).await? {
+            Ok(response) => Ok(response),
+            Err(trouble) => Err(trouble),
+        }
+    }
+
+    /// `Ok`: the unit answered, be it with an exception. `Err`: an answer may still come.
+    async fn try_read(&mut self, unit: u8, request: Request<'static>) -> Result<Result<Response, Trouble>, Trouble> {
+        match self.call(unit, &request).await {
+            Err(trouble) if !matches!(trouble.cause, Cause::Exception(_)) => {
+                if self.framing == Framing::Rtu {
+                    let open = self.unsure.entry(unit).or_default();
+                    if open.len() == UNSURE {
+                        open.remove(0);
+                    }
+                    open.push(request);
+                }
+                Err(trouble)
+            }
+            answer => Ok(answer),
+        }
+    }
+
+    async fn call(&mut self, unit: u8, request: &Request<'static>) -> Result<Response, Trouble> {
+        if let Some(last) = self.last {
+            sleep_until(last + self.timing.pause_between).await;
+        }
+        self.gauges.iter().for_each(Gauge::asked);
+        let called = self.exchange(unit, request).await;
+        self.last = Some(Instant::now());
+        match &called {
+            Ok(_) => {
+                let at = now().wall;
+                self.answered = true;
+                self.gauges.iter().for_each(|gauge| gauge.answered(at));
+            }
+            Err(trouble) => {
+                let at = now().wall;
+                self.answered |= matches!(trouble.cause, Cause::Exception(_));
+                self.gauges.iter().for_each(|gauge| gauge.failed(trouble.cause, &trouble.words, at));
+            }
+        }
+        called
+    }
+
+    async fn exchange(&mut self, unit: u8, request: &Request<'static>) -> Result<Response, Trouble> {
+        self.line.begin();
+        self.context.set_slave(Slave(unit));
+        let ended = match timeout(self.timing.request, self.context.call(request.clone())).await {
+            Err(_) => Ended::TimedOut,
+            Ok(Ok(Ok(response))) if self.fits(request, &response) => return Ok(response),
+            Ok(Ok(Err(exception))) => return self.exception(unit, request, exception),
+            // The library knows function 24 by two names, and takes its exceptions for another's.
+            Ok(Err(Error::Protocol(ProtocolError::FunctionCodeMismatch { request: asked, result: Err(e) })))
+                if asked.value() == e.function.value() =>
+            {
+                return self.exception(unit, request, e.exception);
+            }
+            Ok(Ok(Ok(_)) | Err(Error::Protocol(_))) => Ended::Unfit,
+            Ok(Err(Error::Transport(_))) => Ended::Failed,
+        };
+        Err(self.failed(unit, request, ended).await)
+    }
+
+    /// The answer is one to this request; on a line without transaction ids it is also all that came.
+    fn fits(&self, request: &Request<'_>, response: &Response) -> bool {
+        let alone = self.framing == Framing::Tcp
+            || fits::rtu_length(response).is_none_or(|length| self.line.traffic().got.len() == length);
+        alone && fits::fits(request, response)
+    }
+
+    fn exception(&self, unit: u8, request: &Request<'_>, exception: ExceptionCode) -> Result<Response, Trouble> {
+        let code = u8::from(exception);
+        let words = format!("{} of unit {unit}: exception {code} ({exception})", fits::what(request));
+        if self.framing == Framing::Rtu && self.line.traffic().got.len() != fits::RTU_EXCEPTION {
+            let words = format!("{words}, and more bytes than that");
+            return Err(Trouble { cause: Cause::Garbage, words, usable: true });
+        }
+        Err(Trouble { cause: Cause::Exception(code), words, usable: true })
+    }
+
+    /// Names what happened, and listens to what may still come.
+    async fn failed(&mut self, unit: u8, request: &Request<'_>, ended: Ended) -> Trouble {
+        let traffic = self.line.traffic();
+        let (mut cause, mut words) = judge(self.framing, &traffic, ended);
+        let within = self.timing.request;
+        let mut usable = false;
+        if self.framing == Framing::Rtu && cause != Cause::Closed {
+            let heard = self.line.drain(within, within * NOISE).await;
+            usable = heard.quiet;
+            self.context = attach(self.framing, &self.line); // a request may be stuck half-way in the old one
+            if let (Cause::Timeout, Some(after)) = (cause, heard.first) {
+                (cause, words) = late(after);
+            }
+        } else if cause == Cause::Timeout {
+            let heard = self.line.drain(within, Duration::ZERO).await;
+            if let Some(after) = heard.first {
+                (cause, words) = late(after);
+            }
+        }
+        let what = fits::what(request);
+        let words = format!("{what} of unit {unit}: {words} (timeout {within:?})");
+        Trouble { cause, words, usable }
+    }
+}
+
+fn late(after: Duration) -> (Cause, String) {
+    (Cause::Late, format!("the answer came {after:.0?} after its time was over"))
+}
+
+fn count<T>(items: &[T]) -> u16 {
+    u16::try_from(items.len()).unwrap_or(u16::MAX)
+}
+
+/// Can't happen: [`fits::fits`] compares the kinds.
+fn unexpected(response: &Response) -> Trouble {
+    Trouble { cause: Cause::WrongFunction, words: format!("an answer of another kind: {response:?}"), usable: false }
+}
+
+fn attach(framing: Framing, line: &Line) -> Context {
+    match framing {
+        Framing::Tcp => tcp::attach(line.clone()),
+        Framing::Rtu => rtu::attach(line.clone()),
+    }
+}
+
+async fn connect(address: &str, within: Duration) -> Result<TcpStream, Trouble> {
+    let trouble = |cause, words| Trouble { cause, words, usable: false };
+    let stream = timeout(within, TcpStream::connect(address)).await;
+    let stream = stream.map_err(|_| trouble(Cause::Timeout, format!("{address}: no connection within {within:?}")))?;
+    let stream = stream.map_err(|e| trouble(Cause::Refused, format!("{address}: {e}")))?;
+    stream.set_nodelay(true).map_err(|e| trouble(Cause::Refused, format!("{address}: {e}")))?;
+    Ok(stream)
+}
+
+fn open_serial(serial: &Serial) -> Result<SerialPort, Trouble> {
+    let set = |mut settings: Settings| {
+        settings.set_raw();
+        settings.set_baud_rate(serial.baud)?;
+        settings.set_char_size(serial.data_bits);
+        settings.set_parity(serial.parity);
+        settings.set_stop_bits(serial.stop_bits);
+        Ok(settings)
+    };
+    SerialPort::open(&serial.port, set).map_err(|e| Trouble {
+        cause: Cause::Refused,
+        words: format!("{}: {e}", serial.port),
+        usable: false,
+    })
+}
