@@ -143,11 +143,19 @@ fn summary(config: &Config, checked: &Checked, rate: u32) -> String {
         config.site, config.business_unit, config.timezone, config.gateway
     ));
     for link in &config.mqtt {
-        line(format!("link {}: mqtt {}:{} as {}", link.link, link.host, link.port, link.client_id));
+        let scheme = if link.tls.is_some() { "mqtts" } else { "mqtt" };
+        let group = link.share.as_ref().map(|group| format!(", one of the group {group}")).unwrap_or_default();
+        line(format!("link {}: {scheme} {}:{} as {}{group}", link.link, link.host, link.port, link.client_id));
     }
     for link in &config.modbus {
         let standby = link.standby.as_ref().map(|place| format!(", standby {place}")).unwrap_or_default();
         line(format!("link {}: {} {}{standby}", link.link, link.place.kind(), link.place));
+    }
+    for link in &config.sockets {
+        let acknowledges = link.device.as_ref().is_some_and(|(_, frame)| frame.ack().is_some());
+        let worth =
+            if acknowledges { "acknowledged after the commit" } else { "not acknowledged: lost while we are down" };
+        line(format!("link {}: scanner, {}; frames are {worth}", link.link, link.place));
     }
     for device in &checked.devices {
         line(format!("device {}: {} on {}", device.id, device.map, device.link));

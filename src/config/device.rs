@@ -73,6 +73,7 @@ pub(super) fn read_all(
             let fits = bound.as_ref().is_none_or(|bound| fits(entry, bound, &links[link]));
             if let (Some(bound), true) = (bound, fits) {
                 one_reader(&table, &id, link, unit, &bound.name, &mut units);
+                one_device(&table, &id, &links[link]);
                 attach(&mut links[link], &id, unit, identity, bound);
             }
         }
@@ -183,19 +184,17 @@ fn unit_id(table: &Table<'_>, unit: Option<&Entry<'_>>, protocol: Option<Protoco
             table.refuse_key("unit", "is missing", "add the Modbus unit id: `unit = 1`");
             None
         }
-        (Protocol::Mqtt, Some(entry)) => {
-            entry.refuse("means nothing on an MQTT link", "remove it");
+        (protocol, Some(entry)) => {
+            entry.refuse(&format!("means nothing with {protocol}"), "remove it");
             None
         }
-        (Protocol::Mqtt, None) => None,
+        (Protocol::Mqtt | Protocol::Socket, None) => None,
     }
 }
 
 fn fits(entry: &Entry<'_>, map: &Map, link: &Declared<'_>) -> bool {
-    let word = |p| if p == Protocol::Mqtt { "MQTT" } else { "Modbus" };
     let Some(protocol) = link.protocol.filter(|p| *p != map.protocol) else { return true };
-    let message =
-        format!("{} is for {}, the link \"{}\" speaks {}", map.name, word(map.protocol), link.id, word(protocol));
+    let message = format!("{} is for {}, the link \"{}\" is for {protocol}", map.name, map.protocol, link.id);
     entry.refuse(&message, "name a map for that link, or a link for that map");
     false
 }
@@ -223,7 +222,19 @@ fn attach(declared: &mut Declared<'_>, id: &str, unit: Option<u8>, identity: Opt
         Some(Link::Modbus(link)) => {
             link.devices.extend(unit.map(|unit| modbus::Device { id: id.into(), unit, identity, map }));
         }
+        Some(Link::Socket(link)) => link.device = link.device.take().or(map.frame.map(|frame| (id.into(), frame))),
         None => {}
+    }
+}
+
+/// A line carries the frames of one device: nothing in them says whose they are.
+fn one_device(table: &Table<'_>, id: &str, link: &Declared<'_>) {
+    if let Some(Link::Socket(socket)) = &link.link
+        && let Some((first, _)) = &socket.device
+        && **first != *id
+    {
+        let message = format!("the link \"{}\" is that of device \"{first}\"", link.id);
+        table.refuse_key("link", &message, "give each device its own link");
     }
 }
 

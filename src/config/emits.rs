@@ -18,7 +18,7 @@ pub(super) struct Emits {
 pub(super) fn emits(document: &Document) -> Emits {
     let mut made = Emits::default();
     let Ok(root) = DeTable::parse(&document.text) else { return made };
-    for section in ["topic", "fifo"] {
+    for section in ["topic", "fifo", "frame"] {
         for table in items(root.get_ref().get(section).map(toml::Spanned::get_ref)) {
             for emit in items(table.get("emit").map(toml::Spanned::get_ref)) {
                 if let Some(event) = emit.get("event").and_then(|e| e.get_ref().as_str()) {

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::config::bounds::{DAY, HOUR, Ids, SECOND, duration, number, size, span_text};
-use crate::config::{Reading, files, modbus as bus};
+use crate::config::{Reading, files, modbus as bus, stream, tls};
 use crate::form::Table;
-use crate::source::{Backoff, modbus, mqtt};
+use crate::source::{Backoff, modbus, mqtt, socket};
 use crate::tagmap::Protocol;
 
 const MQTT_PORT: u16 = 1883;
+const MQTTS_PORT: u16 = 8883;
 /// Longest client id, bytes. MQTT 3.1.1 promises 23; brokers in use take more.
 const MAX_CLIENT_ID: usize = 128;
 pub(super) const MS: Duration = Duration::from_millis(1);
@@ -25,24 +26,29 @@ pub(super) struct Declared<'d> {
 pub(super) enum Link {
     Mqtt(mqtt::Config),
     Modbus(modbus::Config),
+    Socket(Box<socket::Config>),
 }
 
 #[derive(Clone, Copy)]
 enum Kind {
     Mqtt,
     Modbus(bus::Kind),
+    Tcp,
+    Serial,
     Later,
 }
 
+/// Kinds of this version.
+const KNOWN: usize = 6;
 /// Those of this version come first.
 const KINDS: [(&str, Kind); 9] = [
     ("mqtt", Kind::Mqtt),
     ("modbus-tcp", Kind::Modbus(bus::Kind::Tcp)),
     ("modbus-rtu", Kind::Modbus(bus::Kind::Rtu)),
     ("modbus-rtu-over-tcp", Kind::Modbus(bus::Kind::RtuOverTcp)),
+    ("tcp", Kind::Tcp),
+    ("serial", Kind::Serial),
     ("modbus-tls", Kind::Later),
-    ("tcp", Kind::Later),
-    ("serial", Kind::Later),
     ("http", Kind::Later),
     ("file", Kind::Later),
 ];
@@ -63,6 +69,10 @@ pub(super) fn read_all<'d>(root: &Table<'d>, reading: &Reading, gateway: Option<
                 link.map(Link::Mqtt)
             }
             Some(Kind::Modbus(kind)) => bus::read(&table, reading, name, kind, &mut ports).map(Link::Modbus),
+            Some(Kind::Tcp) => stream::read_tcp(&table, name).map(Box::new).map(Link::Socket),
+            Some(Kind::Serial) => {
+                stream::read_serial(&table, reading, name, &mut ports).map(Box::new).map(Link::Socket)
+            }
             // The rest of its keys can't be judged: they are asked for, so that they are no unknown keys.
             Some(Kind::Later) | None => {
                 table.all();
@@ -72,6 +82,7 @@ pub(super) fn read_all<'d>(root: &Table<'d>, reading: &Reading, gateway: Option<
         let protocol = match kind {
             Some(Kind::Mqtt) => Some(Protocol::Mqtt),
             Some(Kind::Modbus(_)) => Some(Protocol::Modbus),
+            Some(Kind::Tcp | Kind::Serial) => Some(Protocol::Socket),
             Some(Kind::Later) | None => None,
         };
         links.extend(id.map(|id| Declared { table, id, protocol, link }));
@@ -84,13 +95,13 @@ fn kind(table: &Table<'_>) -> Option<Kind> {
     let text: String = entry.read()?;
     match KINDS.iter().find(|(word, _)| *word == text) {
         Some((_, Kind::Later)) => {
-            let has: Vec<String> = KINDS[..4].iter().map(|(word, _)| format!("\"{word}\"")).collect();
+            let has: Vec<String> = KINDS[..KNOWN].iter().map(|(word, _)| format!("\"{word}\"")).collect();
             entry
                 .refuse(&format!("\"{text}\" is not in this version"), &format!("this version has {}", has.join(", ")));
             Some(Kind::Later)
         }
         Some((_, known)) => Some(*known),
-        None => entry.choice(&KINDS[..4]),
+        None => entry.choice(&KINDS[..KNOWN]),
     }
 }
 
@@ -115,9 +126,8 @@ fn read_mqtt(table: &Table<'_>, reading: &Reading, id: &str, gateway: &str) -> O
     }
     let client_id = client_id(table, format!("floorgate-{gateway}-{id}"));
     let login = login(table, reading);
-    if table.entry("tls").is_some() {
-        table.refuse_key("tls", "is not in this version", "remove it and use a mqtt:// address");
-    }
+    let tls = tls::read(table, reading, address.as_ref().map(|address| address.secure));
+    let share = share(table, reading);
     let max_in_flight = number(table, "max_in_flight", 512, 1..=u16::MAX);
     let session_expiry = duration(table, "session_expiry", DAY * 7, SECOND * 60..=DAY * 3650);
     let keep_alive = duration(table, "keep_alive", SECOND * 30, SECOND..=HOUR * 18);
@@ -126,11 +136,17 @@ fn read_mqtt(table: &Table<'_>, reading: &Reading, id: &str, gateway: &str) -> O
     }
     let max_packet = size(table, "max_packet", 1 << 20, 1 << 10..=16 << 20);
     let reconnect = backoff(table);
-    let (host, port) = address?;
+    let Address { host, port, secure } = address?;
+    if !secure && !is_loopback(&host) {
+        let message = format!("TLS is off, and {host} is another machine: scans and passwords can be read on the way");
+        reading.warn(table.fault_at("address", &message, "write mqtts://, and tls = { ca_file = \"…\" }"));
+    }
     Some(mqtt::Config {
         link: id.into(),
         host,
         port,
+        tls: tls?,
+        share: share?,
         version: version?,
         client_id: client_id?,
         login: login?,
@@ -143,20 +159,53 @@ fn read_mqtt(table: &Table<'_>, reading: &Reading, id: &str, gateway: &str) -> O
     })
 }
 
-fn mqtt_address(table: &Table<'_>) -> Option<(String, u16)> {
+struct Address {
+    host: String,
+    port: u16,
+    secure: bool,
+}
+
+fn mqtt_address(table: &Table<'_>) -> Option<Address> {
     let entry = table.required_entry("address")?;
     let text: String = entry.read()?;
     let (scheme, rest) = text.split_once("://").unwrap_or(("mqtt", &text));
-    let help = "write \"mqtt://host:1883\"";
-    if ["mqtts", "ssl", "tls", "wss", "ws"].contains(&scheme) {
-        entry.refuse(&format!("{scheme}:// is not in this version"), &format!("{help}: plain TCP inside the site"));
+    let help = "write \"mqtt://host:1883\", or \"mqtts://host:8883\" for TLS";
+    if ["wss", "ws"].contains(&scheme) {
+        entry.refuse(&format!("{scheme}:// is not in this version"), help);
         return None;
     }
-    let parsed = (scheme == "mqtt" || scheme == "tcp").then(|| host_port(rest, MQTT_PORT)).flatten();
+    let secure = match scheme {
+        "mqtt" | "tcp" => Some(false),
+        "mqtts" | "ssl" | "tls" => Some(true),
+        _ => None,
+    };
+    let port = if secure == Some(true) { MQTTS_PORT } else { MQTT_PORT };
+    let parsed = secure.and_then(|secure| host_port(rest, port).map(|(host, port)| Address { host, port, secure }));
     if parsed.is_none() {
         entry.refuse(&format!("\"{text}\" is not the address of a broker"), help);
     }
     parsed
+}
+
+fn is_loopback(host: &str) -> bool {
+    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// `Some(None)`: a session of our own. `None`: a fault was told.
+#[expect(clippy::option_option, reason = "no group and no readable group differ")]
+fn share(table: &Table<'_>, reading: &Reading) -> Option<Option<String>> {
+    let Some(entry) = table.entry("share") else { return Some(None) };
+    let group: String = entry.read()?;
+    if group.is_empty() || group.len() > MAX_CLIENT_ID || group.contains(['/', '+', '#']) {
+        entry.refuse(&format!("\"{group}\" is no name of a group"), "write a word without /, + and #");
+        return None;
+    }
+    reading.warn(entry.fault(
+        "the broker deals the messages of a device out among the group: their order is not kept, and a device that \
+         counts shows gaps where another member got its messages",
+        "leave it out where order or gaps matter; docs/mqtt.md tells what is left of them",
+    ));
+    Some(Some(group))
 }
 
 /// `host:port`, `host`, `[::1]:port`; no path, no user.

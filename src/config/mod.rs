@@ -15,9 +15,11 @@ mod link;
 mod maps;
 mod modbus;
 mod site;
+mod stream;
 mod target;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
@@ -44,6 +46,8 @@ pub struct Config {
     pub mqtt: Vec<source::mqtt::Config>,
     /// Modbus links.
     pub modbus: Vec<source::modbus::Config>,
+    /// Scanners on TCP sockets and serial lines.
+    pub sockets: Vec<source::socket::Config>,
     /// Targets; lanes refer to them by index.
     pub targets: Vec<crate::target::Config>,
     /// Lanes.
@@ -170,6 +174,7 @@ fn root_table(root: &Table<'_>, reading: &Reading, devices: &mut Vec<Device>) ->
         gateway: gateway.id,
         mqtt: Vec::new(),
         modbus: Vec::new(),
+        sockets: Vec::new(),
         targets: targets.into_iter().map(|t| Some(t.made?.config)).collect::<Option<_>>()?,
         lanes: lanes?,
     };
@@ -177,6 +182,7 @@ fn root_table(root: &Table<'_>, reading: &Reading, devices: &mut Vec<Device>) ->
         match declared.link? {
             link::Link::Mqtt(link) => config.mqtt.push(link),
             link::Link::Modbus(link) => config.modbus.push(link),
+            link::Link::Socket(link) => config.sockets.push(*link),
         }
     }
     Some(config)

@@ -1,11 +1,15 @@
-//! Where samples come from: MQTT brokers and Modbus PLCs.
+//! Where samples come from: MQTT brokers, Modbus PLCs, scanners on sockets and serial lines.
 //!
 //! A source reads bytes, has its map decode them, hands the samples to the outbox, and acknowledges to the device only
 //! after the commit. It knows nothing of business.
 
+mod certificate;
 pub mod health;
 pub mod modbus;
 pub mod mqtt;
+pub mod serial;
+pub mod socket;
+pub mod tls;
 
 use std::sync::OnceLock;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -55,6 +59,12 @@ pub fn now() -> Now {
     let mono = START.get_or_init(Instant::now).elapsed().as_millis();
     let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
     Now { wall: Millis(i64::try_from(wall).unwrap_or(i64::MAX)), mono: u64::try_from(mono).unwrap_or(u64::MAX) }
+}
+
+/// The system's clock, for what certificates say.
+#[expect(clippy::disallowed_methods, reason = "certificates are judged by the wall clock, as TLS itself does")]
+pub fn today() -> jiff::Timestamp {
+    jiff::Timestamp::try_from(SystemTime::now()).unwrap_or(jiff::Timestamp::MAX)
 }
 
 #[cfg(test)]

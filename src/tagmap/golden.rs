@@ -2,7 +2,8 @@
 //! `devices/*/expected/NAME.json`.
 //!
 //! A sample of a topic: `{"params", "device", "topic", "payload"}`, the payload as text or as JSON. A sample of a FIFO:
-//! `{"params", "device", "fifo", "epoch", "seq", "words"}`.
+//! `{"params", "device", "fifo", "epoch", "seq", "words"}`. A sample of a socket or a serial line: `{"params", "device",
+//! "stream"}`, the bytes of the stream as text; what it expects is a list.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -11,7 +12,7 @@ use serde_json::{Value as Json, json};
 
 use crate::event::{Decoded, DeviceEvent, Position, Undecodable};
 use crate::form::Document;
-use crate::tagmap::{Binding, Map, guarded};
+use crate::tagmap::{Binding, Map, Piece, guarded};
 
 #[test]
 fn every_sample_of_a_device_decodes_to_what_is_expected() {
@@ -82,6 +83,16 @@ fn decode(map: &Path, sample: &Json) -> Json {
         let words: Vec<u16> = serde_json::from_value(sample["words"].clone()).expect("words are 0 to 65535");
         let seq = sample["seq"].as_u64().expect("a slot has its number");
         return shown(guarded(|| fifo.decode_slot(sample["epoch"].as_u64(), seq, &words)));
+    }
+    if let Some(frame) = &map.frame {
+        let mut framer = frame.framer();
+        let mut pieces = framer.push(text("stream").as_bytes());
+        pieces.extend(framer.cut());
+        let piece = |piece| match piece {
+            Piece::Frame(frame_bytes) => shown(guarded(|| frame.decode(&frame_bytes))),
+            Piece::Junk(bytes, why) => json!({ "junk": String::from_utf8_lossy(&bytes), "why": why }),
+        };
+        return pieces.into_iter().map(piece).collect();
     }
     let topic = text("topic");
     let payload = of(&sample["payload"]);

@@ -5,9 +5,11 @@
 //! [`guarded`].
 
 mod fifo;
+mod frame;
 #[cfg(test)]
 mod golden;
 mod gs1;
+mod number;
 pub mod points;
 pub mod registers;
 mod topic;
@@ -19,6 +21,7 @@ use crate::event::{Decoded, Undecodable, is_valid_id};
 use crate::form::{Document, Fault, Table};
 
 pub use fifo::{Accepted, Defaults, Fifo, FifoPlan, Handshake, Missing, Registers, Ring, Span, Taken};
+pub use frame::{Frame, Framer, Piece};
 pub use topic::Topic;
 
 /// The schema version that maps declare.
@@ -37,6 +40,8 @@ pub struct Map {
     pub topics: Vec<Topic>,
     /// Modbus event FIFOs.
     pub fifos: Vec<Fifo>,
+    /// What a scanner on a socket or a serial line sends.
+    pub frame: Option<Frame>,
     /// Modbus tags on a period, and what becomes of them; `None`: the map has none.
     pub points: Option<points::Points>,
 }
@@ -48,6 +53,22 @@ pub enum Protocol {
     Modbus,
     /// Topics.
     Mqtt,
+    /// A stream of bytes: a TCP socket or a serial line.
+    Socket,
+}
+
+impl Protocol {
+    const WORDS: [(&str, Self); 3] = [("modbus", Self::Modbus), ("mqtt", Self::Mqtt), ("socket", Self::Socket)];
+}
+
+impl std::fmt::Display for Protocol {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Modbus => "Modbus",
+            Self::Mqtt => "MQTT",
+            Self::Socket => "sockets and serial lines",
+        })
+    }
 }
 
 /// How the numbers of a map are written: never guessed.
@@ -111,9 +132,7 @@ impl Map {
                 head.refuse_key("id", &format!("\"{id}\" is not an id"), "letters, digits, - and _, at most 32");
             }
             let version: Option<u32> = head.required("version");
-            let protocol = head
-                .required_entry("protocol")
-                .and_then(|e| e.choice(&[("modbus", Protocol::Modbus), ("mqtt", Protocol::Mqtt)]));
+            let protocol = head.required_entry("protocol").and_then(|e| e.choice(&Protocol::WORDS));
             let title = head.or("title", String::new());
             let _: Option<String> = head.optional("source");
             let bases = [("zero", Addresses::Zero), ("one", Addresses::One), ("modicon", Addresses::Modicon)];
@@ -140,7 +159,12 @@ impl Map {
                     .refuse("is a second count of one device: their numbers would clash", "give it a map and a device");
             }
             let fifos = fifos.iter().filter_map(|t| Fifo::read(t, &context)).collect();
-            Some(Self { name: context.map, title, protocol: protocol?, topics, fifos, points: None })
+            let frame = root.table("frame");
+            if protocol == Some(Protocol::Socket) && frame.is_none() {
+                root.refuse_key("frame", "is missing", "add [frame]: what the device sends, and how it ends");
+            }
+            let frame = frame.and_then(|table| Frame::read(&table, &context));
+            Some(Self { name: context.map, title, protocol: protocol?, topics, fifos, frame, points: None })
         })
     }
 }

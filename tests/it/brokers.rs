@@ -82,3 +82,39 @@ fn a_plain_scanners_second_scan_is_two_and_a_redelivery_is_one() {
     let codes: Vec<String> = erp.effects().into_iter().map(|effect| effect.subject).collect();
     assert_eq!(codes, ["ITEM-1", "ITEM-1", "ITEM-1", "ITEM-2"]);
 }
+
+/// A message with several events is one sample: one acknowledgement, and the same keys when it comes again.
+#[test]
+fn a_message_of_several_events_is_acknowledged_once_and_posted_once() {
+    let Some(mosquitto) = mosquitto() else { return };
+    let broker = Broker::start(&mosquitto, Settings::Shipped);
+    let (proxy, erp) = (Proxy::start(broker.port), Erp::start());
+    let devices = "[[device]]\nid = \"dim-1\"\nlink = \"broker\"\nmap = \"dimensioner@1\"\n\
+        params = { topic_root = \"dc1/dim\" }\n";
+    let site = Site::new().broker_with(proxy.port, 5, devices).erp(&erp.url());
+    let gateway = Gateway::start(&site);
+    proxy.wait_subscribed(0);
+    let mut dimensioner = Scanner::connect(broker.port, "dimensioner");
+    let parcel =
+        |id: &str, length: u32| format!(r#"{{"id":"{id}","dim":{{"l":{length},"w":3000,"h":1999}},"weight":12.34}}"#);
+    let mut send = |seq: u32, parcels: &[String]| {
+        let payload = format!(r#"{{"boot":"b1","seq":{seq},"parcels":[{}]}}"#, parcels.join(","));
+        dimensioner.publish("dc1/dim/result", payload.as_bytes());
+        dimensioner.flush();
+    };
+    let three = [parcel("p1", 4005), parcel("p2", 600), parcel("p3", 700)];
+    send(1, &three);
+    wait_for("an event for each parcel", || erp.count() == 3);
+    send(1, &three);
+    send(2, &[parcel("p4", 600), parcel("p5", 400_000)]); // the second is longer than any parcel: all of it is refused
+    send(3, &[parcel("p6", 600)]);
+    wait_for("what comes after", || erp.count() >= 4);
+    wait_for("one acknowledgement for each message", || proxy.open().is_empty() && proxy.acknowledged() == 4);
+    let data: Vec<(String, String)> = (erp.effects().iter())
+        .map(|effect| (effect.data["parcel"].to_string(), effect.data["length_cm"].to_string()))
+        .collect();
+    let expected = [("p1", "40.1"), ("p2", "6.0"), ("p3", "7.0"), ("p6", "6.0")];
+    assert_eq!(data, expected.map(|(parcel, length)| (format!("\"{parcel}\""), format!("\"{length}\""))));
+    let bad = gateway.status()["bad_input"].to_string();
+    assert!(bad.contains("element 2: `$.dim.l` is 4000.0, more than 300 (valid)"), "{bad}");
+}

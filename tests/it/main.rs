@@ -20,5 +20,7 @@ mod powercut;
 mod running;
 mod service;
 mod simulator;
+mod sockets;
 mod status;
+mod tls;
 mod world;

@@ -3,12 +3,15 @@
 //! A connection is one client of its own. We only subscribe, so the session lives at the broker, and an acknowledgement
 //! can never reach another connection than the one its message came on.
 
+use std::error::Error;
 use std::time::Duration;
 
 use rumqttc::v5::mqttbytes as v5;
-use rumqttc::{mqttbytes as v4, v5 as mqtt5};
+use rumqttc::{TlsConfiguration, Transport, mqttbytes as v4, v5 as mqtt5};
 
 use crate::source::mqtt::{Config, Version};
+use crate::source::tls::Tls;
+use crate::source::today;
 
 /// The protocol's own limit. Below the broker's, a larger message would end every connection on which it is sent again;
 /// what is too large for a map is refused by its decoder.
@@ -58,13 +61,101 @@ pub(super) enum Ack {
     Packet(u16),
 }
 
-pub(super) enum Connection {
+pub(super) struct Connection {
+    client: Client,
+    tls: Option<Tls>,
+    host: String,
+}
+
+enum Client {
     V4(rumqttc::AsyncClient, Box<rumqttc::EventLoop>),
     V5(mqtt5::AsyncClient, Box<mqtt5::EventLoop>),
 }
 
 impl Connection {
-    pub(super) fn new(config: &Config) -> Self {
+    /// A connection to be made by the first [`Connection::next`], with the certificates as they are now.
+    pub(super) fn new(config: &Config) -> Result<Self, String> {
+        let transport = match &config.tls {
+            Some(tls) => Transport::tls_with_config(TlsConfiguration::Rustls(tls.client()?)),
+            None => Transport::Tcp,
+        };
+        Ok(Self { client: Client::new(config, transport), tls: config.tls.clone(), host: config.host.clone() })
+    }
+
+    /// The next thing the broker says; an error ends the connection.
+    pub(super) async fn next(&mut self) -> Result<Incoming, String> {
+        let (tls, host) = (self.tls.as_ref(), &self.host);
+        let words = |cause: &(dyn Error + 'static), text: String, in_handshake: bool| {
+            let explained = tls.and_then(|tls| tls.explain(cause, host, today()));
+            let port = || format!("{text}; no TLS came about: is it the broker's TLS port?");
+            explained.unwrap_or_else(|| if in_handshake { port() } else { text.clone() })
+        };
+        match &mut self.client {
+            Client::V4(_, events) => match events.poll().await.map_err(|e| {
+                let in_handshake = matches!(e, rumqttc::ConnectionError::Tls(_));
+                words(&e, e.to_string(), in_handshake)
+            })? {
+                rumqttc::Event::Incoming(packet) => Ok(of_v4(packet)),
+                rumqttc::Event::Outgoing(packet) => Ok(of_outgoing(&packet)),
+            },
+            Client::V5(_, events) => match events.poll().await.map_err(|e| {
+                let in_handshake = matches!(e, mqtt5::ConnectionError::Tls(_));
+                words(cause_of(&e), e.to_string(), in_handshake)
+            })? {
+                mqtt5::Event::Incoming(packet) => Ok(of_v5(packet)),
+                mqtt5::Event::Outgoing(packet) => Ok(of_outgoing(&packet)),
+            },
+        }
+    }
+
+    /// Subscribes to all filters at QoS 1: enough for publishers of QoS 2 too, since the keys drop repeats.
+    pub(super) fn subscribe(&self, filters: &[String]) -> Result<(), String> {
+        match &self.client {
+            Client::V4(client, _) => {
+                let filters =
+                    filters.iter().map(|f| rumqttc::SubscribeFilter::new(f.clone(), rumqttc::QoS::AtLeastOnce));
+                client.try_subscribe_many(filters).map_err(|e| e.to_string())
+            }
+            Client::V5(client, _) => {
+                let filters = filters.iter().map(|f| v5::v5::Filter::new(f.clone(), v5::QoS::AtLeastOnce));
+                client.try_subscribe_many(filters).map_err(|e| e.to_string())
+            }
+        }
+    }
+
+    /// Queues a PUBACK, which leaves with one of the next [`Connection::next`]; `false` when none is due.
+    pub(super) fn ack(&self, ack: Ack) -> Result<bool, String> {
+        let Ack::Packet(packet) = ack else { return Ok(false) };
+        match &self.client {
+            Client::V4(client, _) => {
+                let mut publish = rumqttc::Publish::new("", rumqttc::QoS::AtLeastOnce, Vec::new());
+                publish.pkid = packet;
+                client.try_ack(&publish).map(|()| true).map_err(|e| e.to_string())
+            }
+            Client::V5(client, _) => {
+                let mut publish = v5::v5::Publish::new("", v5::QoS::AtLeastOnce, Vec::new(), None);
+                publish.pkid = packet;
+                client.try_ack(&publish).map(|()| true).map_err(|e| e.to_string())
+            }
+        }
+    }
+
+    /// Sends what is queued, then a DISCONNECT: the broker keeps the session.
+    pub(super) async fn leave(mut self, patience: Duration) {
+        let asked = match &self.client {
+            Client::V4(client, _) => client.try_disconnect().is_ok(),
+            Client::V5(client, _) => client.try_disconnect().is_ok(),
+        };
+        // The loop reports an error once the DISCONNECT is out and the broker has closed the connection.
+        let out = async { while asked && self.next().await.is_ok() {} };
+        if tokio::time::timeout(patience, out).await.is_err() {
+            tracing::debug!("the broker did not close the connection in time");
+        }
+    }
+}
+
+impl Client {
+    fn new(config: &Config, transport: Transport) -> Self {
         let capacity = ACKS + REQUESTS;
         match config.version {
             Version::V311 => {
@@ -72,6 +163,7 @@ impl Connection {
                 options.set_clean_session(false).set_manual_acks(true).set_keep_alive(config.keep_alive);
                 options.set_inflight(PUBLISHES);
                 options.set_max_packet_size(MAX_PACKET as usize, MAX_PACKET as usize);
+                options.set_transport(transport);
                 if let Some((user, password)) = &config.login {
                     options.set_credentials(user, password);
                 }
@@ -90,6 +182,7 @@ impl Connection {
                 options.set_session_expiry_interval(Some(expiry));
                 options.set_receive_maximum(Some(config.max_in_flight));
                 options.set_max_packet_size(Some(MAX_PACKET));
+                options.set_transport(transport);
                 if let Some((user, password)) = &config.login {
                     options.set_credentials(user, password);
                 }
@@ -101,64 +194,13 @@ impl Connection {
             }
         }
     }
+}
 
-    /// The next thing the broker says; an error ends the connection.
-    pub(super) async fn next(&mut self) -> Result<Incoming, String> {
-        match self {
-            Self::V4(_, events) => match events.poll().await.map_err(|e| e.to_string())? {
-                rumqttc::Event::Incoming(packet) => Ok(of_v4(packet)),
-                rumqttc::Event::Outgoing(packet) => Ok(of_outgoing(&packet)),
-            },
-            Self::V5(_, events) => match events.poll().await.map_err(|e| e.to_string())? {
-                mqtt5::Event::Incoming(packet) => Ok(of_v5(packet)),
-                mqtt5::Event::Outgoing(packet) => Ok(of_outgoing(&packet)),
-            },
-        }
-    }
-
-    /// Subscribes to all filters at QoS 1: enough for publishers of QoS 2 too, since the keys drop repeats.
-    pub(super) fn subscribe(&self, filters: &[String]) -> Result<(), String> {
-        match self {
-            Self::V4(client, _) => {
-                let filters =
-                    filters.iter().map(|f| rumqttc::SubscribeFilter::new(f.clone(), rumqttc::QoS::AtLeastOnce));
-                client.try_subscribe_many(filters).map_err(|e| e.to_string())
-            }
-            Self::V5(client, _) => {
-                let filters = filters.iter().map(|f| v5::v5::Filter::new(f.clone(), v5::QoS::AtLeastOnce));
-                client.try_subscribe_many(filters).map_err(|e| e.to_string())
-            }
-        }
-    }
-
-    /// Queues a PUBACK, which leaves with one of the next [`Connection::next`]; `false` when none is due.
-    pub(super) fn ack(&self, ack: Ack) -> Result<bool, String> {
-        let Ack::Packet(packet) = ack else { return Ok(false) };
-        match self {
-            Self::V4(client, _) => {
-                let mut publish = rumqttc::Publish::new("", rumqttc::QoS::AtLeastOnce, Vec::new());
-                publish.pkid = packet;
-                client.try_ack(&publish).map(|()| true).map_err(|e| e.to_string())
-            }
-            Self::V5(client, _) => {
-                let mut publish = v5::v5::Publish::new("", v5::QoS::AtLeastOnce, Vec::new(), None);
-                publish.pkid = packet;
-                client.try_ack(&publish).map(|()| true).map_err(|e| e.to_string())
-            }
-        }
-    }
-
-    /// Sends what is queued, then a DISCONNECT: the broker keeps the session.
-    pub(super) async fn leave(mut self, patience: Duration) {
-        let asked = match &self {
-            Self::V4(client, _) => client.try_disconnect().is_ok(),
-            Self::V5(client, _) => client.try_disconnect().is_ok(),
-        };
-        // The loop reports an error once the DISCONNECT is out and the broker has closed the connection.
-        let out = async { while asked && self.next().await.is_ok() {} };
-        if tokio::time::timeout(patience, out).await.is_err() {
-            tracing::debug!("the broker did not close the connection in time");
-        }
+/// The cause of an error that the client does not tell as such.
+fn cause_of(error: &mqtt5::ConnectionError) -> &(dyn Error + 'static) {
+    match error {
+        mqtt5::ConnectionError::MqttState(mqtt5::StateError::Deserialization(cause)) => cause,
+        other => other,
     }
 }
 

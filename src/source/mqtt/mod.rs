@@ -19,7 +19,8 @@ use tokio_util::sync::CancellationToken;
 use crate::event::{Redelivery, Sample, Undecodable};
 use crate::outbox::{CaptureError, Intake, Outbox, Placed};
 use crate::source::health::{Health, State};
-use crate::source::{Backoff, Reconnect, now};
+use crate::source::tls::Tls;
+use crate::source::{Backoff, Reconnect, now, today};
 use crate::tagmap::{Map, guarded};
 use connection::{ACKS, Ack, Connection, Incoming, Message};
 use gauges::Gauges;
@@ -35,6 +36,8 @@ const BACKLOG: Duration = Duration::from_mins(1);
 const COMMITS: usize = 32;
 /// While the broker stays away it is told so this often.
 const REMIND: Duration = Duration::from_mins(5);
+/// While connected, certificates are looked at this often.
+const DAY: Duration = Duration::from_hours(24);
 /// For the last PUBACKs and the DISCONNECT.
 const LEAVE: Duration = Duration::from_secs(1);
 
@@ -56,10 +59,14 @@ pub struct Config {
     pub host: String,
     /// TCP port.
     pub port: u16,
+    /// Over TLS.
+    pub tls: Option<Tls>,
     /// Protocol version.
     pub version: Version,
     /// Client id: names the session at the broker.
     pub client_id: String,
+    /// Group of a shared subscription: the broker deals the messages out among its members.
+    pub share: Option<String>,
     /// User and password.
     pub login: Option<(String, String)>,
     /// Messages received and not yet acknowledged.
@@ -88,17 +95,32 @@ pub async fn run(config: Config, outbox: Outbox, health: Health, stop: Cancellat
     let gauges = Gauges::new(&config, &health);
     let mut reconnect = Reconnect::new(config.reconnect);
     let mut dice = fastrand::Rng::new();
-    let mut down_since: Option<(Instant, Instant)> = None;
+    let mut down_since: Option<(Instant, Instant, String)> = None;
+    let mut look_at_certificates = Instant::now();
     loop {
-        let mut link = Link::new(&config, &gauges, &outbox);
-        let end = link.serve(&stop).await;
-        let up = link.up_since.map_or(Duration::ZERO, |since| since.elapsed());
+        if Instant::now() >= look_at_certificates {
+            tell_ageing(&config);
+            look_at_certificates = Instant::now() + DAY;
+        }
+        let (end, up_since) = match Link::new(&config, &gauges, &outbox) {
+            Ok(mut link) => {
+                let end = link.serve(&stop).await;
+                if !matches!(end, End::Lost(_)) {
+                    if matches!(end, End::Full) {
+                        let why = "the outbox is full: left the broker, which holds what comes";
+                        tracing::error!(link = &*config.link, "{why}");
+                        gauges.all(State::Down, Some(why));
+                    }
+                    link.connection.leave(LEAVE).await;
+                }
+                (end, link.up_since)
+            }
+            Err(why) => (End::Lost(why), None),
+        };
+        let up = up_since.map_or(Duration::ZERO, |since| since.elapsed());
         match end {
-            End::Stop => return link.connection.leave(LEAVE).await,
+            End::Stop => return,
             End::Full => {
-                tracing::error!(link = &*config.link, "the outbox is full: left the broker, which holds what comes");
-                gauges.all(State::Down, Some("the outbox is full: left the broker, which holds what comes"));
-                link.connection.leave(LEAVE).await;
                 let mut room = outbox.room();
                 tokio::select! {
                     () = stop.cancelled() => return,
@@ -106,15 +128,18 @@ pub async fn run(config: Config, outbox: Outbox, health: Health, stop: Cancellat
                 }
             }
             End::Lost(why) => {
-                gauges.lost(link.up_since.is_some(), &why);
+                gauges.lost(up_since.is_some(), &why);
                 let at = Instant::now();
-                let told = down_since.filter(|_| link.up_since.is_none());
-                if told.is_none_or(|(_, told)| at.duration_since(told) >= REMIND) {
-                    let (since, _) = told.unwrap_or((at, at));
+                let told = down_since.take().filter(|_| up_since.is_none());
+                let since = told.as_ref().map_or(at, |(since, ..)| *since);
+                let is_known =
+                    told.as_ref().is_some_and(|(_, told, before)| *before == why && at.duration_since(*told) < REMIND);
+                if !is_known {
                     let away_s = at.duration_since(since).as_secs();
                     tracing::warn!(link = &*config.link, why, away_s, "no connection to the broker: trying again");
-                    down_since = Some((since, at));
                 }
+                let told_at = told.filter(|_| is_known).map_or(at, |(_, told, _)| told);
+                down_since = Some((since, told_at, why));
                 let wait = reconnect.wait(up, dice.f64());
                 tokio::select! {
                     () = stop.cancelled() => return,
@@ -122,6 +147,14 @@ pub async fn run(config: Config, outbox: Outbox, health: Health, stop: Cancellat
                 }
             }
         }
+    }
+}
+
+/// Certificates that can't be used, or not for long.
+fn tell_ageing(config: &Config) {
+    for (file, why) in config.tls.iter().flat_map(|tls| tls.ageing(today())) {
+        let file = file.display();
+        tracing::warn!(link = &*config.link, %file, why, "renew it: the file is read again for each connection");
     }
 }
 
@@ -159,20 +192,27 @@ struct Link<'a> {
     committed: VecDeque<Ack>,
     /// PUBACKs that wait in the client.
     leaving: usize,
+    /// A connection may stand for longer than its certificates.
+    look_at_certificates: Instant,
     /// Packets whose PUBACK has left, and those of them that left before the PINGREQ under way.
     acked: BTreeSet<u16>,
     asked: BTreeSet<u16>,
 }
 
 impl<'a> Link<'a> {
-    fn new(config: &'a Config, gauges: &'a Gauges, outbox: &'a Outbox) -> Self {
-        let filters = config.devices.iter().flat_map(|(_, map)| &map.topics).map(|topic| topic.filter().to_owned());
-        Self {
+    /// `Err`: why no connection can be tried.
+    fn new(config: &'a Config, gauges: &'a Gauges, outbox: &'a Outbox) -> Result<Self, String> {
+        let topics = config.devices.iter().flat_map(|(_, map)| &map.topics);
+        let filters = topics.map(|topic| match &config.share {
+            Some(group) => format!("$share/{group}/{}", topic.filter()),
+            None => topic.filter().to_owned(),
+        });
+        Ok(Self {
             config,
             gauges,
             outbox,
             intake: outbox.intake(),
-            connection: Connection::new(config),
+            connection: Connection::new(config)?,
             filters: filters.collect(),
             up_since: None,
             session_present: false,
@@ -183,9 +223,10 @@ impl<'a> Link<'a> {
             committing: 0,
             committed: VecDeque::new(),
             leaving: 0,
+            look_at_certificates: Instant::now() + DAY,
             acked: BTreeSet::new(),
             asked: BTreeSet::new(),
-        }
+        })
     }
 
     async fn serve(&mut self, stop: &CancellationToken) -> End {
@@ -235,6 +276,10 @@ impl<'a> Link<'a> {
                     if let Err(why) = taken {
                         return End::Lost(why);
                     }
+                }
+                () = tokio::time::sleep_until(self.look_at_certificates) => {
+                    self.look_at_certificates += DAY;
+                    tell_ageing(self.config);
                 }
                 () = tokio::time::sleep_until(quiet_at.unwrap_or_else(Instant::now)), if quiet_at.is_some() => {
                     self.backlog_until = None;

@@ -3,11 +3,15 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use rust_decimal::Decimal;
+use rust_decimal::prelude::ToPrimitive as _;
 use serde_json::Value as Json;
 
+use super::payload::{Body, Raw};
 use super::{Emit, Field, Is, Kind, Take, Topic, When};
 use crate::event::{Decoded, DeviceEvent, Position, Repeat, Undecodable, Value, is_valid_id};
 use crate::tagmap::gs1;
+use crate::tagmap::number::parse;
 
 /// A boot id or message id is part of the key: longer ones are no ids.
 const MAX_ID: usize = 128;
@@ -15,7 +19,7 @@ const MAX_ID: usize = 128;
 const RING: u32 = 1_024;
 
 impl Topic {
-    /// What a message on a topic that [`Topic::matches`] says: one event and its identity.
+    /// What a message on a topic that [`Topic::matches`] says: its events and its identity.
     ///
     /// # Errors
     /// Why it says nothing, in words for the integrator.
@@ -24,42 +28,53 @@ impl Topic {
     }
 
     fn event(&self, topic: &str, payload: &[u8]) -> Result<Decoded, String> {
-        let slots = self.slots(topic, payload)?;
-        let emit = self.emits.iter().find(|emit| emit.when.as_ref().is_none_or(|when| when.holds(&slots)));
-        let emit = emit.ok_or_else(|| format!("no [[topic.emit]] of {} takes it", self.map))?;
-        let subject = emit.subject.as_ref().map(|t| t.fill(|slot| text(&slots, slot))).transpose();
-        let event = DeviceEvent {
-            kind: emit.event.clone(),
-            subject: subject.map_err(|name| format!("the subject's `{name}` is empty"))?,
-            fields: (emit.fields.iter())
-                .filter_map(|(name, slot)| slots[*slot].clone().map(|value| (name.clone(), value)))
-                .collect(),
-            device_time: self.identity.time.and_then(|slot| text(&slots, slot)).map(Cow::into_owned),
-        };
-        Ok(Decoded {
-            device: self.device_of(&slots)?,
-            position: self.position(emit, &slots)?,
-            events: vec![event],
-            map: Arc::clone(&self.map),
-        })
-    }
-
-    fn slots(&self, topic: &str, payload: &[u8]) -> Result<Vec<Option<Value>>, String> {
         if !self.matches(topic) {
             return Err(format!("the topic is not one of \"{}\"", self.filter()));
         }
         if payload.len() > self.max_bytes {
             return Err(format!("the payload has {} bytes, at most {} (max_bytes)", payload.len(), self.max_bytes));
         }
-        if payload.is_empty() {
-            return Err("the payload is empty, expected JSON".to_owned());
+        let body = self.payload.open(payload)?;
+        let mut made = Vec::new();
+        for (at, element) in self.payload.elements(&body)?.into_iter().enumerate() {
+            let one = self.slots(topic, &body, element).and_then(|slots| Ok((self.one(&slots)?, slots)));
+            let ((emit, event), slots) = match one {
+                Err(why) if self.payload.has_elements() => return Err(format!("element {}: {why}", at + 1)),
+                one => one?,
+            };
+            made.push((emit, event, slots));
         }
-        let json: Json = serde_json::from_slice(payload).map_err(|e| format!("the payload is not JSON: {e}"))?;
+        let (_, _, first) = made.first().ok_or("it holds no event")?; // `elements` has refused such a message
+        Ok(Decoded {
+            device: self.device_of(first)?,
+            position: self.position(made.iter().map(|(emit, ..)| *emit), first)?,
+            events: made.into_iter().map(|(_, event, _)| event).collect(),
+            map: Arc::clone(&self.map),
+        })
+    }
+
+    /// The event that these slots are, and the rule that says so.
+    fn one(&self, slots: &[Option<Value>]) -> Result<(&Emit, DeviceEvent), String> {
+        let emit = self.emits.iter().find(|emit| emit.when.as_ref().is_none_or(|when| when.holds(slots)));
+        let emit = emit.ok_or_else(|| format!("no emit of {} takes it", self.map))?;
+        let subject = emit.subject.as_ref().map(|t| t.fill(|slot| text(slots, slot))).transpose();
+        let event = DeviceEvent {
+            kind: emit.event.clone(),
+            subject: subject.map_err(|name| format!("the subject's `{name}` is empty"))?,
+            fields: (emit.fields.iter())
+                .filter_map(|(name, slot)| slots[*slot].clone().map(|value| (name.clone(), value)))
+                .collect(),
+            device_time: self.identity.time.and_then(|slot| text(slots, slot)).map(Cow::into_owned),
+        };
+        Ok((emit, event))
+    }
+
+    fn slots(&self, topic: &str, body: &Body<'_>, element: Option<&Json>) -> Result<Vec<Option<Value>>, String> {
         let mut slots = Vec::with_capacity(self.captures + self.fields.len());
         slots.extend(self.filter.captures(topic).map(|level| Some(Value::Text(level.to_owned()))));
         for field in &self.fields {
             let value = match field {
-                Field::At { .. } => field.read(&json)?,
+                Field::At { .. } => field.read(body, element)?,
                 Field::Taken { from, what } => text(&slots, *from).and_then(|code| what.take(&code)),
             };
             slots.push(value);
@@ -78,7 +93,12 @@ impl Topic {
         Ok(device.into())
     }
 
-    fn position(&self, emit: &Emit, slots: &[Option<Value>]) -> Result<Position, String> {
+    /// `emits`: the rules of the message's events.
+    fn position<'e>(
+        &self,
+        mut emits: impl Iterator<Item = &'e Emit>,
+        slots: &[Option<Value>],
+    ) -> Result<Position, String> {
         let identity = &self.identity;
         let seq = identity.seq.and_then(|slot| text(slots, slot)).and_then(|seq| seq.parse().ok());
         let boot = identity.boot.and_then(|slot| text(slots, slot));
@@ -87,14 +107,15 @@ impl Topic {
             return Ok(Position::Counted { boot, seq, bits: 64, ring: RING });
         }
         if let Some(id) = identity.message_id.and_then(|slot| text(slots, slot)) {
-            return Ok(Position::Message(checked(&id, self.name(identity.message_id))?.to_owned()));
+            return Ok(Position::Message(checked(&id, &self.name(identity.message_id))?.to_owned()));
         }
         if let Some(content) = identity.content.and_then(|slot| text(slots, slot)) {
             let content = gs1::bare(&content);
             if content.is_empty() {
                 return Err(format!("`{}` is empty", self.name(identity.content)));
             }
-            let repeat = Repeat { once: emit.once.unwrap_or(identity.repeat.once), ..identity.repeat };
+            let once = emits.all(|emit| emit.once.unwrap_or(identity.repeat.once));
+            let repeat = Repeat { once, ..identity.repeat };
             return Ok(Position::Content { content: content.into(), repeat });
         }
         let names = [identity.boot, identity.seq, identity.message_id, identity.content];
@@ -108,7 +129,7 @@ impl Topic {
         let slot = self.identity.boot;
         match (self.field(slot), boot.parse::<u64>()) {
             (Some(Field::At { kind: Kind::Unsigned, .. }), Ok(number)) => Ok(format!("{number:016X}")),
-            _ => checked(boot, self.name(slot)).map(str::to_owned),
+            _ => checked(boot, &self.name(slot)).map(str::to_owned),
         }
     }
 
@@ -117,10 +138,10 @@ impl Topic {
     }
 
     /// The slot as the integrator knows it: its path.
-    fn name(&self, slot: Option<usize>) -> &str {
+    fn name(&self, slot: Option<usize>) -> Cow<'_, str> {
         match self.field(slot) {
-            Some(Field::At { path, .. }) => &path.text,
-            _ => "the topic",
+            Some(Field::At { path, .. }) => path.name(),
+            _ => Cow::Borrowed("the topic"),
         }
     }
 }
@@ -138,16 +159,27 @@ impl When {
 }
 
 impl Field {
-    fn read(&self, json: &Json) -> Result<Option<Value>, String> {
-        let Self::At { path, kind, required, .. } = self else { return Ok(None) };
-        let found = path.find(json).map_err(|n| format!("`{}` finds {n} values, expected one", path.text))?;
-        let Some(found) = found else {
-            return if *required { Err(format!("`{}` is missing", path.text)) } else { Ok(None) };
+    fn read(&self, body: &Body<'_>, element: Option<&Json>) -> Result<Option<Value>, String> {
+        let Self::At { path, kind, required, number, is_sscc } = self else { return Ok(None) };
+        let name = path.name();
+        let Some(found) = path.find(body, element)? else {
+            return if *required { Err(format!("`{name}` is missing")) } else { Ok(None) };
         };
-        let value = kind
-            .read(found)
-            .ok_or_else(|| format!("`{}` is {}, expected {}", path.text, describe(found), kind.expected()))?;
-        Ok(Some(value))
+        let wrong = |expected: &str| format!("`{name}` is {}, expected {expected}", describe(&found));
+        if let Some(number) = number {
+            let digits = found.digits().or_else(|| found.text());
+            let raw = digits.and_then(|digits| parse(&digits)).ok_or_else(|| wrong(kind.expected()))?;
+            let value = number.of(raw).map_err(|why| format!("`{name}` {why}"))?;
+            return Ok(value.map(|value| Value::Text(value.to_string())));
+        }
+        let value = kind.read(&found).ok_or_else(|| wrong(kind.expected()))?;
+        match &value {
+            Value::Text(code) if *is_sscc => match Take::Sscc.take(code) {
+                Some(sscc) => Ok(Some(sscc)),
+                None => Err(wrong("an SSCC with a right check digit (check)")),
+            },
+            _ => Ok(Some(value)),
+        }
     }
 }
 
@@ -160,18 +192,24 @@ impl Take {
 }
 
 impl Kind {
-    fn read(self, json: &Json) -> Option<Value> {
-        match (self, json) {
-            (Self::Text | Self::Time, Json::String(text)) => Some(Value::Text(text.clone())),
-            (Self::Time, Json::Number(number)) => Some(Value::Text(number.to_string())),
-            (Self::Unsigned, Json::Number(number)) => {
-                number.as_u64().map(|n| i64::try_from(n).map_or_else(|_| Value::Text(n.to_string()), Value::Int))
+    fn read(self, raw: &Raw<'_>) -> Option<Value> {
+        match self {
+            Self::Text => raw.text().map(|text| Value::Text(text.into_owned())),
+            Self::Time | Self::Decimal => {
+                raw.text().or_else(|| raw.digits()).map(|text| Value::Text(text.into_owned()))
             }
-            (Self::Integer, Json::Number(number)) => number.as_i64().map(Value::Int),
-            (Self::Bool, Json::Bool(b)) => Some(Value::Bool(*b)),
+            Self::UnixTime | Self::UnixTimeMs => {
+                let ms = if self == Self::UnixTime { Decimal::ONE_THOUSAND } else { Decimal::ONE };
+                raw.digits().or_else(|| raw.text()).map(|digits| since_1970(&digits, ms))
+            }
+            Self::Unsigned => {
+                let number: u64 = raw.digits()?.parse().ok()?;
+                Some(i64::try_from(number).map_or_else(|_| Value::Text(number.to_string()), Value::Int))
+            }
+            Self::Integer => raw.digits()?.parse().ok().map(Value::Int),
+            Self::Bool => raw.truth().map(Value::Bool),
             #[cfg(feature = "sim")]
-            (Self::Panic, _) => panic!("a planted panic"),
-            _ => None,
+            Self::Panic => panic!("a planted panic"),
         }
     }
 
@@ -180,8 +218,11 @@ impl Kind {
             Self::Text => "a text",
             Self::Unsigned => "a whole number, not negative",
             Self::Integer => "a whole number",
+            Self::Decimal => "a number",
             Self::Bool => "true or false",
             Self::Time => "a time as text or number",
+            Self::UnixTime => "the seconds since 1970",
+            Self::UnixTimeMs => "the milliseconds since 1970",
             #[cfg(feature = "sim")]
             Self::Panic => "nothing",
         }
@@ -203,14 +244,23 @@ fn text(slots: &[Option<Value>], slot: usize) -> Option<Cow<'_, str>> {
     })
 }
 
-fn describe(json: &Json) -> String {
-    match json {
-        Json::Null => "null".to_owned(),
-        Json::Bool(b) => b.to_string(),
-        Json::Number(number) => format!("the number {}", short(&number.to_string())),
-        Json::String(text) => format!("the text \"{}\"", short(text)),
-        Json::Array(_) => "a list".to_owned(),
-        Json::Object(_) => "an object".to_owned(),
+/// A device's time as the rest of the gateway reads it; word for word where it is none, since it is evidence only.
+fn since_1970(digits: &str, ms: Decimal) -> Value {
+    let at = parse(digits).and_then(|at| at.checked_mul(ms)?.to_i64());
+    let at = at.and_then(|at| jiff::Timestamp::from_millisecond(at).ok());
+    Value::Text(at.map_or_else(|| digits.to_owned(), |at| at.to_string()))
+}
+
+fn describe(raw: &Raw<'_>) -> String {
+    match raw {
+        Raw::Json(Json::Null) => "null".to_owned(),
+        Raw::Json(Json::Bool(b)) => b.to_string(),
+        Raw::Json(Json::Number(number)) => format!("the number {}", short(&number.to_string())),
+        Raw::Json(Json::String(text)) => format!("the text \"{}\"", short(text)),
+        Raw::Json(Json::Array(_)) => "a list".to_owned(),
+        Raw::Json(Json::Object(_)) => "an object".to_owned(),
+        Raw::Text(text) => format!("the text \"{}\"", short(text)),
+        Raw::Bytes(bytes) => format!("{} bytes", bytes.len()),
     }
 }
 

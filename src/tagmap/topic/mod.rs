@@ -1,23 +1,25 @@
-//! MQTT topics: filters with captures, JSON payloads with paths, and which of a message's values name it.
+//! MQTT topics: filters with captures, payloads with fields, and which of a message's values name it.
 //!
-//! A message is one event. Its values stand in slots: the captured levels of the topic, then the fields of the payload
+//! A message is one event, or one for each element that `each` finds; its identity is that of the message. Its values stand in slots: the captured levels of the topic, then the fields of the payload
 //! in the order of the map; conditions, templates and identity refer to slots, so that all names are checked when the
 //! map is read. Nothing here does I/O.
 //!
-//! Limits: JSON objects, `max_bytes` a message. Faults of a map are told with their places; a message that no rule
+//! Limits: JSON, text and bytes; `max_bytes` a message, `max_events` of it. Faults of a map are told with their places; a message that no rule
 //! fits keeps its reason.
 
 mod decode;
 mod filter;
 mod path;
+mod payload;
 mod schema;
 mod template;
 
 use std::sync::Arc;
 
+use super::number::Number;
 use crate::event::{Repeat, Value};
 use filter::Filter;
-use path::Path;
+use payload::{Payload, Place};
 use template::Template;
 
 /// One `[[topic]]`, bound to a device.
@@ -28,6 +30,7 @@ pub struct Topic {
     max_bytes: usize,
     /// How many slots the topic's levels fill.
     captures: usize,
+    payload: Payload,
     fields: Vec<Field>,
     emits: Vec<Emit>,
     identity: Identity,
@@ -38,7 +41,7 @@ pub struct Topic {
 /// What fills one slot from the payload.
 #[derive(Debug, Clone)]
 enum Field {
-    At { path: Path, kind: Kind, required: bool },
+    At { path: Place, kind: Kind, required: bool, number: Option<Number>, is_sscc: bool },
     Taken { from: usize, what: Take },
 }
 
@@ -56,8 +59,14 @@ enum Kind {
     Text,
     Unsigned,
     Integer,
+    /// As text, exact; [`Number`] says what becomes of it.
+    Decimal,
     Bool,
     Time,
+    /// Seconds since 1970.
+    UnixTime,
+    /// Milliseconds since 1970.
+    UnixTimeMs,
     /// Panics: the tests' fault.
     #[cfg(feature = "sim")]
     Panic,
@@ -100,6 +109,14 @@ struct Identity {
 }
 
 impl Topic {
+    /// What stands for the topic where there is none.
+    pub(super) const FRAME: &str = "frame";
+
+    /// The largest payload, bytes.
+    pub(super) fn max_bytes(&self) -> usize {
+        self.max_bytes
+    }
+
     /// The filter to subscribe: `+` for captures, parameters filled in.
     pub fn filter(&self) -> &str {
         &self.filter.text

@@ -54,6 +54,14 @@ impl Path {
         };
         Ok(found.filter(|json| !json.is_null()))
     }
+
+    /// All that stands there.
+    pub(super) fn all<'j>(&self, json: &'j Json) -> Vec<&'j Json> {
+        match &self.way {
+            Way::Names(_) => self.find(json).ok().flatten().into_iter().collect(),
+            Way::Query(query) => query.query(json).all(),
+        }
+    }
 }
 
 fn is_plain(name: &str) -> bool {

@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::filter::{Filter, is_name};
-use super::path::Path;
+use super::payload::{Payload, Place};
 use super::template::Template;
 use super::{Emit, Field, Identity, Is, Kind, Take, Topic, When};
 use crate::event::{Repeat, Value};
 use crate::form::{self, Bytes, Entry, FromValue, Table};
 use crate::tagmap::Context;
+use crate::tagmap::number::Number;
 
 /// Largest payload when the map does not say: far above any scanner's.
 const MAX_BYTES: u64 = 64 << 10;
@@ -27,7 +28,22 @@ impl Topic {
             table.refuse_key("qos", &format!("is {qos}"), "0, 1 or 2; 1 loses nothing");
         }
         table.entry("retain").and_then(|entry| only(&entry, "ignore"));
-        table.required_entry("payload").and_then(|entry| only(&entry, "json"));
+        Self::read_message(table, context, filter, qos)
+    }
+
+    /// Reads what the frames of a device are: messages on a topic of their own.
+    pub(in crate::tagmap) fn read_frame(table: &Table<'_>, context: &Context<'_>) -> Option<Self> {
+        Self::read_message(table, context, Filter::parse(Self::FRAME).ok(), 0)
+    }
+
+    /// Reads what a message is made of, whatever it came by.
+    fn read_message(
+        table: &Table<'_>,
+        context: &Context<'_>,
+        filter: Option<(Filter, Vec<String>)>,
+        qos: u8,
+    ) -> Option<Self> {
+        let payload = Payload::read(table);
         let max_bytes = table.or("max_bytes", Bytes(MAX_BYTES)).0;
         if max_bytes == 0 {
             table.refuse_key("max_bytes", "is 0", "write a size such as \"64 KiB\"");
@@ -35,10 +51,10 @@ impl Topic {
         let (filter, captures) = filter.map_or((None, Vec::new()), |(filter, names)| (Some(filter), names));
         let mut slots = Slots(captures.into_iter().map(|name| Slot { name, field: None }).collect());
         let captured = slots.0.len();
-        let mut whole = filter.is_some();
+        let mut whole = filter.is_some() && payload.is_some();
         let fields = table.required_table("field");
         for entry in fields.iter().flat_map(Table::all) {
-            whole &= field(&entry, &mut slots, whole).is_some();
+            whole &= field(&entry, &mut slots, payload.as_ref(), whole).is_some();
         }
         let emits = table.tables("emit");
         if emits.is_empty() {
@@ -56,11 +72,13 @@ impl Topic {
             after.refuse("is never reached: the one before it takes every message", "give that one a `when`");
         }
         let identity = identity.and_then(|table| identity_of(&table, &slots, context));
+        let payload = payload?;
         Some(Self {
             filter: filter?,
             qos,
             max_bytes: usize::try_from(max_bytes).unwrap_or(usize::MAX),
             captures: captured,
+            payload,
             fields: slots.0.into_iter().filter_map(|slot| slot.field).collect(),
             emits: read.into_iter().collect::<Option<_>>()?,
             identity: identity?,
@@ -124,7 +142,8 @@ impl Slots {
     fn always(&self, slot: usize, when: Option<&When>) -> bool {
         let named = |slot: usize| when.is_some_and(|when| when.slot == slot);
         match self.0[slot].field {
-            None | Some(Field::At { required: true, .. }) => true,
+            None => true,
+            Some(Field::At { required: true, ref number, .. }) if !leaves_out(number.as_ref()) => true,
             Some(Field::At { .. }) => named(slot),
             Some(Field::Taken { from, what: Take::Bare }) => self.always(from, when),
             Some(Field::Taken { from, what: Take::Sscc }) => {
@@ -143,6 +162,15 @@ impl Slots {
         found
     }
 
+    /// Each element of a message has its own.
+    fn is_of_element(&self, slot: usize) -> bool {
+        match self.0[slot].field {
+            None => false,
+            Some(Field::At { ref path, .. }) => !path.is_message(),
+            Some(Field::Taken { from, .. }) => self.is_of_element(from),
+        }
+    }
+
     /// The field of one of `kinds` that a key of `table` names.
     fn field(&self, table: &Table<'_>, key: &str, kinds: &[Kind], help: &str) -> Option<usize> {
         let slot = self.named(table, key)?;
@@ -154,8 +182,12 @@ impl Slots {
     }
 }
 
-/// `whole`: all fields before it are known.
-fn field(entry: &Entry<'_>, slots: &mut Slots, whole: bool) -> Option<()> {
+fn leaves_out(number: Option<&Number>) -> bool {
+    number.is_some_and(Number::may_leave_out)
+}
+
+/// `whole`: all fields before it are known, and so is the payload.
+fn field(entry: &Entry<'_>, slots: &mut Slots, payload: Option<&Payload>, whole: bool) -> Option<()> {
     let table = entry.table()?;
     let name = entry.key();
     if !is_name(name) || name == "device" || slots.find(name).is_some() {
@@ -170,7 +202,12 @@ fn field(entry: &Entry<'_>, slots: &mut Slots, whole: bool) -> Option<()> {
             return None;
         }
         Some(_) => taken(&table, slots),
-        None => at(&table),
+        None => {
+            if payload.is_none() {
+                quiet(&table);
+            }
+            payload.and_then(|payload| at(&table, payload))
+        }
     };
     slots.0.push(Slot { name: name.to_owned(), field: Some(field?) });
     Some(())
@@ -189,15 +226,14 @@ fn taken(table: &Table<'_>, slots: &Slots) -> Option<Field> {
 }
 
 /// `{ path = "$.barcode", type = "string", required = true }`
-fn at(table: &Table<'_>) -> Option<Field> {
-    let path = table.required_entry("path").and_then(|entry| {
-        let text: String = entry.read()?;
-        Path::parse(&text).map_err(|why| entry.refuse(&format!("is no JSON path: {why}"), "write \"$.name\"")).ok()
-    });
+fn at(table: &Table<'_>, payload: &Payload) -> Option<Field> {
+    let path = Place::read(table, payload);
     let kinds = [
         ("string", Kind::Text),
         ("u64", Kind::Unsigned),
         ("integer", Kind::Integer),
+        ("decimal", Kind::Decimal),
+        ("f64", Kind::Decimal),
         ("bool", Kind::Bool),
         ("time", Kind::Time),
     ];
@@ -208,8 +244,18 @@ fn at(table: &Table<'_>) -> Option<Field> {
         }
         entry.choice(&kinds)
     });
+    let kind = match (kind, table.entry("format").filter(|_| kind == Some(Kind::Time))) {
+        (_, Some(entry)) => {
+            let formats = [("rfc3339", Kind::Time), ("unix", Kind::UnixTime), ("unix-ms", Kind::UnixTimeMs)];
+            entry.choice(&formats)
+        }
+        (kind, None) => kind,
+    };
+    let number = if kind == Some(Kind::Decimal) { Some(Number::read(table)?) } else { None };
+    let check = table.entry("check").filter(|_| kind == Some(Kind::Text));
+    let is_sscc = check.is_some_and(|entry| entry.choice(&[("sscc", ())]).is_some());
     let required = table.or("required", false);
-    Some(Field::At { path: path?, kind: kind?, required })
+    Some(Field::At { path: path?, kind: kind?, required, number, is_sscc })
 }
 
 fn emit(table: &Table<'_>, slots: &Slots, context: &Context<'_>) -> Option<Emit> {
@@ -261,7 +307,9 @@ fn when(table: &Table<'_>, slots: &Slots) -> Option<When> {
     let kind = slots.kind(slot);
     let fits = match &is {
         Is::Present => true,
-        Is::Sscc | Is::Prefixed(_) | Is::Equal(Value::Text(_)) => matches!(kind, Kind::Text | Kind::Time),
+        Is::Sscc | Is::Prefixed(_) | Is::Equal(Value::Text(_)) => {
+            !matches!(kind, Kind::Unsigned | Kind::Integer | Kind::Bool)
+        }
         Is::Equal(Value::Int(_)) => matches!(kind, Kind::Unsigned | Kind::Integer),
         Is::Equal(Value::Bool(_)) => kind == Kind::Bool,
     };
@@ -344,7 +392,16 @@ fn identity_of(table: &Table<'_>, slots: &Slots, context: &Context<'_>) -> Optio
             "name the field of its boot id; if it has none, accept_epoch_risk = true at the device",
         );
     }
-    let times: Vec<usize> = (0..slots.0.len()).filter(|slot| slots.kind(*slot) == Kind::Time).collect();
+    for key in ["boot", "seq", "message_id", "content"] {
+        let slot = table.optional::<String>(key).and_then(|name| slots.find(&name));
+        if let Some(slot) = slot.filter(|slot| slots.is_of_element(*slot)) {
+            let name = &slots.0[slot].name;
+            let message = format!("`{name}` is of an element: a message has one identity, whatever it holds");
+            table.refuse_key(key, &message, "write of = \"message\" at a field that stands once in the message");
+        }
+    }
+    let is_time = |slot: &usize| matches!(slots.kind(*slot), Kind::Time | Kind::UnixTime | Kind::UnixTimeMs);
+    let times: Vec<usize> = (0..slots.0.len()).filter(is_time).collect();
     if let [_, second, ..] = times[..] {
         let name = &slots.0[second].name;
         table.refuse(&format!("the field `{name}` is a second time"), "one field is of type \"time\"");
@@ -367,7 +424,7 @@ fn device(entry: &Entry<'_>, slots: &Slots, context: &Context<'_>) -> Option<Tem
     };
     let text = format!("{}{rest}", context.binding.device);
     let read = Template::parse(&text, |name| match slots.find(name) {
-        Some(slot) if slots.always(slot, None) => Ok(slot),
+        Some(slot) if slots.always(slot, None) && !slots.is_of_element(slot) => Ok(slot),
         _ => Err(format!("names `{name}`, which is neither a level of the topic nor a required field")),
     });
     match read {

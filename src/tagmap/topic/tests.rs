@@ -144,8 +144,8 @@ fn what_is_wrong_with_a_map_is_told_at_its_place() {
     );
     check(
         "payload = \"json\"",
-        "payload = \"text\"",
-        &["topic[1].payload: \"text\" is not in this version (write \"json\")"],
+        "payload = \"jsn\"",
+        &["topic[1].payload: \"jsn\" is not known here (did you mean `json`? One of \"json\", \"text\", \"bytes\")"],
     );
     check(
         "+station/read",
@@ -207,6 +207,57 @@ fn what_is_wrong_with_a_map_is_told_at_its_place() {
          `item`, `read_at`, `boot`, `seq`; `required = true` where it must be there)",
         ],
     );
+}
+
+const DIMENSIONER: &str = include_str!("../../../devices/acme-dimensioner/map.toml");
+
+#[test]
+fn a_message_of_several_events_has_one_identity() {
+    let told = |from: &str, to: &str| {
+        assert!(DIMENSIONER.contains(from), "{from}");
+        let faults = read(&DIMENSIONER.replacen(from, to, 1), false).err().unwrap_or_default();
+        faults.iter().map(|f| f.splitn(4, ':').nth(3).unwrap_or(f).trim().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        told("seq = \"seq\"", "message_id = \"parcel\""),
+        [
+            "topic[1].identity.boot: stands without seq (name the field that counts within one boot)",
+            "topic[1].identity.message_id: `parcel` is of an element: a message has one identity, whatever it holds (write \
+             of = \"message\" at a field that stands once in the message)",
+        ]
+    );
+    assert_eq!(
+        told("each = \"$.parcels[*]\"", ""),
+        [
+            "topic[1].max_events: unknown key (known here: `each`, `emit`, `field`, `filter`, `identity`, `max_bytes`, \
+             `payload`, `qos`, `retain`)",
+            "topic[1].field.boot.of: means nothing without `each` (remove it)",
+            "topic[1].field.seq.of: means nothing without `each` (remove it)",
+            "topic[1].field.taken_at.of: means nothing without `each` (remove it)",
+        ]
+    );
+    let topic = read(DIMENSIONER, false).expect("the shipped map has no fault").topics.remove(0);
+    let parcel = r#"{"id":"p","dim":{"l":600,"w":600,"h":600}}"#;
+    let of = |n: usize| {
+        let parcels = vec![parcel; n].join(",");
+        let payload = format!(r#"{{"boot":"b","seq":1,"parcels":[{parcels}]}}"#);
+        topic.decode("dc1/scan/result", payload.as_bytes()).map(|decoded| decoded.events.len())
+    };
+    assert_eq!(of(50), Ok(50));
+    assert_eq!(of(51).map_err(|e| e.reason), Err("`$.parcels[*]` finds 51, at most 50 (max_events)".to_owned()));
+}
+
+/// A subject must be there in each message: what is left out when it is not valid may not be.
+#[test]
+fn what_may_be_left_out_names_nothing() {
+    let map = DIMENSIONER.replacen(
+        "event = \"dimension.unknown\"",
+        "event = \"dimension.unknown\"\nsubject = \"{gross}\"",
+        1,
+    );
+    let faults = read(&map.replacen("path = \"$.weight\"", "path = \"$.weight\", required = true", 1), false);
+    let faults = faults.expect_err("`gross` may be left out");
+    assert!(faults[0].contains("names `gross`, which a message may lack"), "{faults:?}");
 }
 
 fn json() -> impl Strategy<Value = serde_json::Value> {

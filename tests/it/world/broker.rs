@@ -31,6 +31,11 @@ const OURS: [&str; 7] =
 
 impl Broker {
     pub(crate) fn start(program: &str, settings: Settings) -> Self {
+        Self::start_with(program, settings, "")
+    }
+
+    /// The same with more lines in its file: another listener, say.
+    pub(crate) fn start_with(program: &str, settings: Settings, more: &str) -> Self {
         let dir = tempfile::tempdir().expect("a temp folder");
         let port = free_port();
         let mut text = format!(
@@ -45,6 +50,7 @@ impl Broker {
         } else {
             text.push_str("persistence true\n");
         }
+        text.push_str(more);
         let file = dir.path().join("mosquitto.conf");
         fs::write(&file, text).expect("the broker's file can be written");
         let process = Self::spawn(program, &file, port);

@@ -10,6 +10,7 @@ mod plc;
 mod proxy;
 mod scanner;
 mod site;
+mod socat;
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
@@ -26,6 +27,7 @@ pub(crate) use plc::{Plc, plc_events};
 pub(crate) use proxy::Proxy;
 pub(crate) use scanner::Scanner;
 pub(crate) use site::{Site, sscc};
+pub(crate) use socat::{Line, Serial, socat};
 
 /// How long a condition may take on a busy machine before the test calls it broken.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);

@@ -56,6 +56,12 @@ impl Site {
         self
     }
 
+    /// Links and devices as they stand in the file.
+    pub(crate) fn links(mut self, text: &str) -> Self {
+        self.links.push_str(text);
+        self
+    }
+
     /// Messages that the broker's link may have in flight.
     pub(crate) fn in_flight(mut self, messages: u16) -> Self {
         self.links = self.links.replace("client_id =", &format!("max_in_flight = {messages}\nclient_id ="));
@@ -98,6 +104,13 @@ impl Site {
         self
     }
 
+    /// A map of the site's own, beside its configuration.
+    pub(crate) fn map(&self, folder: &str, text: &str) {
+        let folder = self.dir().join("devices").join(folder);
+        fs::create_dir_all(&folder).expect("a folder");
+        fs::write(folder.join("map.toml"), text).expect("a map");
+    }
+
     pub(crate) fn dir(&self) -> &Path {
         self.dir.path()
     }
@@ -125,6 +138,9 @@ impl Site {
         }
         if has("scanner@") {
             takes.push("\"scan.carton\"");
+        }
+        if has("dimensioner@") {
+            takes.push("\"dimension.*\"");
         }
         let mut lanes = lane("outbound", &takes.join(", "));
         if has("scanner@") {

@@ -1,0 +1,92 @@
+//! `[[link]]` with `kind = "tcp"` or `"serial"`: a scanner that sends a stream of bytes.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::config::Reading;
+use crate::config::bounds::{SECOND, duration, number};
+use crate::config::link::{backoff, host_port};
+use crate::form::Table;
+use crate::source::serial::{CharSize, Parity, Serial, StopBits};
+use crate::source::socket::{Config, Place};
+
+const MS: Duration = Duration::from_millis(1);
+
+/// A scanner's socket: we connect, or it does.
+pub(super) fn read_tcp(table: &Table<'_>, id: &str) -> Option<Config> {
+    let place = match (table.entry("address"), table.entry("listen")) {
+        (Some(_), Some(listen)) => {
+            listen.refuse("stands beside `address`", "one of the two: who of both connects?");
+            None
+        }
+        (None, None) => {
+            table.refuse_key("address", "is missing", "write address = \"host:port\", or listen = \"0.0.0.0:port\"");
+            None
+        }
+        (Some(_), None) => port(table, "address").map(Place::Connect),
+        (None, Some(_)) => port(table, "listen").map(Place::Listen),
+    };
+    let connect_timeout = duration(table, "connect_timeout", SECOND * 2, MS * 10..=SECOND * 60);
+    let reconnect = backoff(table);
+    Some(Config { link: id.into(), place: place?, connect_timeout, reconnect, device: None })
+}
+
+/// A scanner on a serial port.
+pub(super) fn read_serial(
+    table: &Table<'_>,
+    reading: &Reading,
+    id: &str,
+    ports: &mut BTreeMap<String, String>,
+) -> Option<Config> {
+    let serial = table.required_table("serial").and_then(|serial| read_port(&serial, reading, ports));
+    let reconnect = backoff(table);
+    Some(Config { link: id.into(), place: Place::Serial(serial?), connect_timeout: SECOND, reconnect, device: None })
+}
+
+/// `{ port, baud, data_bits, parity, stop_bits }`; `ports`: those that other links have.
+fn read_port(table: &Table<'_>, reading: &Reading, ports: &mut BTreeMap<String, String>) -> Option<Serial> {
+    let port: Option<String> = table.required("port");
+    if let Some(port) = &port {
+        if let Some(first) = ports.get(port) {
+            let message = format!("\"{port}\" is also the port of {first}");
+            table.refuse_key("port", &message, "give each line its own port: two readers would each get a part");
+        }
+        ports.insert(port.clone(), table.path().to_owned());
+        if ["/dev/ttyUSB", "/dev/ttyACM"].iter().any(|name| port.starts_with(name)) {
+            let message = format!("{port} may be another device after the next start");
+            reading.warn(table.fault_at("port", &message, "name it by its place: ls -l /dev/serial/by-path"));
+        }
+    }
+    let baud = number(table, "baud", 9_600, 50..=4_000_000);
+    let data_bits = match table.or("data_bits", 8_u8) {
+        7 => Some(CharSize::Bits7),
+        8 => Some(CharSize::Bits8),
+        other => {
+            table.refuse_key("data_bits", &format!("is {other}"), "write 7 or 8");
+            None
+        }
+    };
+    let parities = [("none", Parity::None), ("even", Parity::Even), ("odd", Parity::Odd)];
+    let parity = table.entry("parity").map_or(Some(Parity::None), |entry| entry.choice(&parities));
+    let stop_bits = match table.or("stop_bits", 1_u8) {
+        1 => Some(StopBits::One),
+        2 => Some(StopBits::Two),
+        other => {
+            table.refuse_key("stop_bits", &format!("is {other}"), "write 1 or 2");
+            None
+        }
+    };
+    Some(Serial { port: port?, baud, data_bits: data_bits?, parity: parity?, stop_bits: stop_bits? })
+}
+
+fn port(table: &Table<'_>, key: &str) -> Option<String> {
+    let entry = table.entry(key)?;
+    let text: String = entry.read()?;
+    // There is no usual port: 0 stands for the one that is missing.
+    let parsed = host_port(&text, 0).filter(|(_, port)| *port > 0);
+    let Some((host, port)) = parsed else {
+        entry.refuse(&format!("\"{text}\" is no address with a port"), "write \"host:port\"");
+        return None;
+    };
+    Some(if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") })
+}

@@ -1,0 +1,74 @@
+//! `[link.tls]`: where the certificates of a link are.
+//!
+//! A file that is missing or whose certificate has expired is a warning and no fault: it costs its own link, which
+//! waits for it, and must not keep the gateway from capturing on the others.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::config::bounds::{DAY, duration};
+use crate::config::{Reading, files};
+use crate::form::Table;
+use crate::source::tls::{Own, Tls};
+use crate::source::today;
+
+/// Certificates are renewed by people, who have other things to do.
+const WARN_BEFORE: Duration = Duration::from_hours(30 * 24);
+
+/// `secure`: what the address says, if it could be read. `Some(None)`: not over TLS. `None`: a fault was told.
+#[expect(clippy::option_option, reason = "no TLS and no readable TLS differ")]
+pub(super) fn read(link: &Table<'_>, reading: &Reading, secure: Option<bool>) -> Option<Option<Tls>> {
+    let Some(secure) = secure else {
+        link.table("tls").iter().for_each(|table| drop(table.all()));
+        return None;
+    };
+    if !secure {
+        let Some(table) = link.table("tls") else { return Some(None) };
+        table.all();
+        link.refuse_key("tls", "stands beside an address without TLS", "write \"mqtts://host:8883\" as the address");
+        return None;
+    }
+    let Some(table) = link.table("tls") else {
+        link.refuse_key(
+            "tls",
+            "is missing",
+            "write tls = { ca_file = \"…\" }: whom the broker's certificate is signed by",
+        );
+        return None;
+    };
+    let path = |key: &str| Some(reading.path(&table.entry(key)?.read::<String>()?));
+    let ca_file: Option<PathBuf> = table.required_entry("ca_file").and_then(|_| path("ca_file"));
+    let (cert_file, key_file) = (path("cert_file"), path("key_file"));
+    let warn_before_expiry = duration(&table, "warn_before_expiry", WARN_BEFORE, Duration::ZERO..=DAY * 3650);
+    let own = match (cert_file, key_file) {
+        (Some(cert_file), Some(key_file)) => Some(Own { cert_file, key_file }),
+        (None, None) => None,
+        (Some(_), None) => {
+            table.refuse_key("key_file", "is missing", "name the file with the private key of cert_file");
+            return None;
+        }
+        (None, Some(_)) => {
+            table.refuse_key("cert_file", "is missing", "name the file with the certificate of key_file");
+            return None;
+        }
+    };
+    let tls = Tls { ca_file: ca_file?, own, warn_before_expiry };
+    doubts(&table, reading, &tls);
+    Some(Some(tls))
+}
+
+fn doubts(table: &Table<'_>, reading: &Reading, tls: &Tls) {
+    if let Err(why) = tls.client() {
+        reading.warn(table.fault_at("ca_file", &why, "until it is right this link can't connect; the others can"));
+    }
+    for (path, why) in tls.ageing(today()) {
+        let key = if path == tls.ca_file { "ca_file" } else { "cert_file" };
+        let help = "renew it; the file is read again for each connection, without a restart";
+        reading.warn(table.fault_at(key, &format!("{}: {why}", path.display()), help));
+    }
+    let key_file = tls.own.as_ref().map(|own| &own.key_file);
+    for path in key_file.into_iter().filter(|path| files::world_readable(path)) {
+        let message = format!("{} may be read by everyone", path.display());
+        reading.warn(table.fault_at("key_file", &message, "chmod 0600, owned by the service's user"));
+    }
+}
