@@ -7,7 +7,7 @@
 mod fifo;
 #[cfg(test)]
 mod golden;
-mod gs1;
+pub mod gs1;
 pub mod registers;
 mod topic;
 
