@@ -14,6 +14,7 @@ const MAX_FOLDERS: usize = 1_000;
 
 /// Maps that are part of the binary: path in the repository, text.
 const BUILT_IN: &[(&str, &str)] = &[
+    ("devices/acme-gs1-scanner/map.toml", include_str!("../../devices/acme-gs1-scanner/map.toml")),
     ("devices/acme-hand-scanner/map.toml", include_str!("../../devices/acme-hand-scanner/map.toml")),
     ("devices/acme-plain-scanner/map.toml", include_str!("../../devices/acme-plain-scanner/map.toml")),
     ("devices/acme-sorter/map.toml", include_str!("../../devices/acme-sorter/map.toml")),

@@ -188,6 +188,11 @@ pub fn fits(pattern: &str, code: &str) -> bool {
         && pattern.bytes().zip(code.bytes()).all(|(p, c)| p == c || (p == b'n' && c.is_ascii_digit()))
 }
 
+/// There is an AI that fits the pattern.
+pub fn is_pattern(pattern: &str) -> bool {
+    DICTIONARY.iter().filter(|ai| ai.first.len() == pattern.len()).flat_map(Ai::codes).any(|code| fits(pattern, &code))
+}
+
 pub(super) fn is_digits(text: &str) -> bool {
     text.bytes().all(|b| b.is_ascii_digit())
 }

@@ -13,12 +13,11 @@ pub(super) fn read(text: &str, start: usize, rules: &Rules, reading: &mut Readin
         }
         let end = next_separator(text, at, rules);
         let field = &text[at..end];
-        at = match find(field) {
-            Some((ai, code)) => element(text, at, end, (ai, code), rules, reading),
-            None => {
-                unknown(at, field, rules, reading);
-                end
-            }
+        at = if let Some(found) = find(field) {
+            element(text, at, end, found, rules, reading)
+        } else {
+            unknown(at, field, rules, reading);
+            end
         };
     }
     if reading.elements.is_empty() && reading.problems.is_empty() {
@@ -57,7 +56,8 @@ fn element(
         problem.message += "; the separator behind it may be missing";
         if let Some(hidden) = suspect::hidden(&text[from..to]) {
             problem.at = from + hidden.at..to;
-            problem.message += &format!(" before {}", hidden.elements);
+            problem.message.push_str(" before ");
+            problem.message.push_str(&hidden.elements);
         }
     }
     to

@@ -178,11 +178,10 @@ fn add(named: Named<'_>, value: Piece<'_>, rules: &Rules, reading: &mut Reading)
         let message = format!("`{}` is deprecated in Digital Links: it is ({})", named.by.text, named.code);
         reading.tell(Severity::Note, Kind::Deprecated, named.by.range(), message);
     }
-    match value::unescape(value.text) {
-        Some(raw) => reading.add(named.ai, named.code, &raw, value.range(), rules),
-        None => {
-            let message = format!("({}) is wrong where its percent signs are", named.code);
-            reading.refuse(Kind::Link, value.range(), message);
-        }
+    if let Some(raw) = value::unescape(value.text) {
+        reading.add(named.ai, named.code, &raw, value.range(), rules);
+    } else {
+        let message = format!("({}) is wrong where its percent signs are", named.code);
+        reading.refuse(Kind::Link, value.range(), message);
     }
 }

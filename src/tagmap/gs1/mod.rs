@@ -20,7 +20,7 @@ mod value;
 
 use std::ops::Range;
 
-pub use dictionary::{Ai, Check, Part, Set, dictionary, exactly, fits};
+pub use dictionary::{Ai, Check, Part, Set, dictionary, exactly, fits, is_pattern};
 pub use symbology::Identifier;
 
 /// ASCII 29, which scanners send for a FNC1 that is not at the start.
@@ -85,6 +85,8 @@ pub enum Form {
     PlainNumber,
     /// A GS1 Digital Link URI.
     DigitalLink,
+    /// Its symbology identifier says that it is nothing of GS1.
+    Other,
 }
 
 /// One element string: an AI with its value.

@@ -55,8 +55,8 @@ pub(super) fn hidden(text: &str) -> Option<Hidden> {
 
 /// The AI and the place of the element string that `text` ends in.
 fn last(text: &str) -> Option<(&str, usize)> {
-    let ais = dictionary().iter().filter(|ai| ai.predefined && ai.first != TELLS_NOTHING);
-    ais.filter_map(|ai| ends_in(text, ai)).next()
+    let mut ais = dictionary().iter().filter(|ai| ai.predefined && ai.first != TELLS_NOTHING);
+    ais.find_map(|ai| ends_in(text, ai))
 }
 
 fn ends_in<'t>(text: &'t str, ai: &'static Ai) -> Option<(&'t str, usize)> {

@@ -54,8 +54,9 @@ pub(super) fn read(barcode: &str, rules: &Rules) -> Reading {
     let data = &text[start..];
     let is_link = link::is_uri(data);
     let form = match identifier.map(carries) {
-        _ if is_link => Form::DigitalLink,
+        Some(Carries::LinkPerhaps) | None if is_link => Form::DigitalLink,
         Some(Carries::Number(_)) => Form::PlainNumber,
+        Some(Carries::LinkPerhaps | Carries::Other) => Form::Other,
         _ => Form::ElementStrings,
     };
     let mut reading = Reading::new(identifier.map(str::to_owned), form);

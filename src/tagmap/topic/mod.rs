@@ -7,6 +7,7 @@
 //! Limits: JSON objects, `max_bytes` a message. Faults of a map are told with their places; a message that no rule
 //! fits keeps its reason.
 
+mod barcode;
 mod decode;
 mod filter;
 mod path;
@@ -16,6 +17,7 @@ mod template;
 use std::sync::Arc;
 
 use crate::event::{Repeat, Value};
+use barcode::Barcode;
 use filter::Filter;
 use path::Path;
 use template::Template;
@@ -29,6 +31,7 @@ pub struct Topic {
     /// How many slots the topic's levels fill.
     captures: usize,
     fields: Vec<Field>,
+    barcode: Option<Barcode>,
     emits: Vec<Emit>,
     identity: Identity,
     device: Arc<str>,
@@ -38,8 +41,26 @@ pub struct Topic {
 /// What fills one slot from the payload.
 #[derive(Debug, Clone)]
 enum Field {
-    At { path: Path, kind: Kind, required: bool },
-    Taken { from: usize, what: Take },
+    At {
+        path: Path,
+        kind: Kind,
+        required: bool,
+    },
+    Taken {
+        from: usize,
+        what: Take,
+    },
+    /// What the barcode says: the first of these AIs that it has.
+    Ai {
+        any: Vec<String>,
+        kind: Kind,
+    },
+    /// True where the scanner sent the text for "nothing read".
+    NoRead,
+    /// Why the barcode is refused.
+    Refused,
+    /// Why the barcode is suspect.
+    Suspect,
 }
 
 /// What is taken from another slot's text.
