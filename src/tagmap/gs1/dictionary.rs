@@ -301,6 +301,16 @@ impl Set {
         }
     }
 
+    /// The characters, for people.
+    pub const fn members(self) -> &'static str {
+        match self {
+            Self::Digits => "digits",
+            Self::Cset82 => "letters, digits and !\"%&'()*+,-./:;<=>?_",
+            Self::Cset39 => "upper-case letters, digits, #, - and /",
+            Self::Base64 => "letters, digits, -, _ and =",
+        }
+    }
+
     const fn name(self) -> &'static str {
         match self {
             Self::Digits => "digits",

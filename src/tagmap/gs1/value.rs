@@ -36,7 +36,8 @@ pub(super) fn read(ai: &'static Ai, code: &str, value: &str, year: i16) -> (Opti
     for (part, piece) in &pieces {
         for check in &part.checks {
             if let Some((severity, kind, message)) = check.wrong(piece, year) {
-                found.push(Wrong { at: at..at + piece.len(), severity, kind, message });
+                let end = at + piece.len();
+                found.push(Wrong { at: end - check.width(piece)..end, severity, kind, message });
             }
         }
         at += piece.len();
@@ -62,7 +63,7 @@ fn pieces<'v>(ai: &'static Ai, value: &'v str) -> Result<Vec<Piece<'v>>, Wrong> 
         let end = rest.char_indices().nth(part.max).map_or(rest.len(), |(end, _)| end);
         let piece = &rest[..end];
         if let Some((within, c)) = piece.char_indices().find(|(_, c)| !part.set.has(*c)) {
-            let message = format!("has \"{}\", expected {}", c.escape_debug(), ai.expected());
+            let message = format!("has \"{}\", expected {}", c.escape_debug(), part.set.members());
             return Err(Wrong::fault(at + within..at + within + c.len_utf8(), Kind::Character, message));
         }
         if piece.len() < part.min {
@@ -80,6 +81,14 @@ fn pieces<'v>(ai: &'static Ai, value: &'v str) -> Result<Vec<Piece<'v>>, Wrong> 
 }
 
 impl Check {
+    /// How many characters at the end of a piece it is about.
+    const fn width(self, piece: &str) -> usize {
+        match self {
+            Self::Digit => 1,
+            _ => piece.len(),
+        }
+    }
+
     /// What is wrong with a piece of the right length and characters.
     fn wrong(self, piece: &str, year: i16) -> Option<(Severity, Kind, String)> {
         let fault = |holds: bool, message: &str| {

@@ -49,7 +49,7 @@ const NO_REFUSED: (&str, &str) = (
 #[test]
 fn a_refused_barcode_is_bad_input_unless_an_emit_takes_it() {
     let wrong = "]C100395212345000000126";
-    let why = "(00) SSCC: has the check digit 6, expected 5 (at character 6)";
+    let why = "(00) SSCC: has the check digit 6, expected 5 (at character 23)";
     assert_eq!(decode(&[], wrong), format!("scan.refused code={wrong} why={why}"));
     assert_eq!(decode(&[NO_REFUSED], wrong), format!("the barcode is refused: {why}"));
     let bare = ("{ code = \"code\", why = \"refused\", station = \"station\" }", "[]");
