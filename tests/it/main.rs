@@ -10,6 +10,7 @@ mod bad_input;
 mod brokers;
 mod demo;
 mod erp_faults;
+mod gs1;
 mod kills;
 mod layers;
 mod oracle;

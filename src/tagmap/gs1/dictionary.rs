@@ -114,6 +114,8 @@ pub enum Check {
     Plain,
     /// `letter`: not digits alone.
     Letter,
+    /// `padding`: `=` only at the end, at most two.
+    Padding,
     /// `decimals`: the last digit of the AI says how many digits are behind the point.
     Decimals,
     /// `hundredths`: two digits are behind the point.
@@ -122,7 +124,7 @@ pub enum Check {
     Count,
 }
 
-const WORDS: [(&str, Check); 32] = [
+const WORDS: [(&str, Check); 33] = [
     ("check", Check::Digit),
     ("pair", Check::Pair),
     ("date0", Check::DateOrMonth),
@@ -152,6 +154,7 @@ const WORDS: [(&str, Check); 32] = [
     ("iban", Check::Iban),
     ("plain", Check::Plain),
     ("letter", Check::Letter),
+    ("padding", Check::Padding),
     ("decimals", Check::Decimals),
     ("hundredths", Check::Hundredths),
     ("count", Check::Count),

@@ -138,6 +138,10 @@ impl Check {
             Self::Winding => fault(matches!(piece, "0" | "1" | "9"), "expected 0, 1 or 9"),
             Self::Plain => fault(piece == "0" || !piece.starts_with('0'), "expected a number without leading zeros"),
             Self::Letter => fault(!is_digits(piece), "expected at least one character that is no digit"),
+            Self::Padding => {
+                let body = piece.trim_end_matches('=');
+                fault(!body.contains('=') && piece.len() - body.len() <= 2, "expected = only at the end, at most two")
+            }
             Self::Percent => fault(unescape(piece).is_some(), "expected percent signs with two hexadecimal digits"),
             Self::Decimals | Self::Hundredths | Self::Count => None,
         }
