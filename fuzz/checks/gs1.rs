@@ -46,7 +46,7 @@ fn valid(barcode: &str, reading: &Reading, rules: &Rules) {
     let said = |reading: &Reading| {
         reading.elements.iter().map(|e| (e.ai.clone(), e.raw.clone(), e.value.clone())).collect::<Vec<_>>()
     };
-    if !reading.elements.is_empty() {
+    if !reading.elements.is_empty() && again.len() <= 8 << 10 {
         let rules =
             Rules { identifier: Identifier::Required, links_only: false, separators: Vec::new(), ..rules.clone() };
         let second = read(&again, &rules);

@@ -5,13 +5,15 @@ use super::{GROUP_SEPARATOR, Kind, Reading, Rules, Severity, suspect};
 
 /// Reads `text` from `start` on. Separators before, behind and between element strings are passed over.
 pub(super) fn read(text: &str, start: usize, rules: &Rules, reading: &mut Reading) {
-    let mut at = start;
+    let (mut at, mut end) = (start, start);
     while at < text.len() {
         if let Some(length) = separator(&text[at..], rules) {
             at += length;
             continue;
         }
-        let end = next_separator(text, at, rules);
+        if at >= end {
+            end = next_separator(text, at, rules);
+        }
         let field = &text[at..end];
         at = if let Some(found) = find(field) {
             element(text, at, end, found, rules, reading)

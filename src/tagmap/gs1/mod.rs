@@ -208,9 +208,18 @@ impl Kind {
     }
 }
 
+/// Longest barcode, in bytes: the largest QR Code holds 7,089 digits.
+const MAX_BYTES: usize = 8 << 10;
+/// Most element strings of one barcode: each is compared with each.
+const MAX_ELEMENTS: usize = 200;
+
 /// Takes a barcode apart.
 pub fn read(barcode: &str, rules: &Rules) -> Reading {
     let mut reading = symbology::read(barcode, rules);
+    if reading.elements.len() > MAX_ELEMENTS {
+        let message = format!("it has {} element strings, at most {MAX_ELEMENTS}", reading.elements.len());
+        reading.refuse(Kind::NotGs1, 0..barcode.len(), message);
+    }
     if reading.is_valid() {
         suspect::check(&mut reading, rules);
         relations::check(&mut reading, barcode.len(), rules);

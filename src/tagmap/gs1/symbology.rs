@@ -72,6 +72,11 @@ pub(super) fn read(barcode: &str, rules: &Rules) -> Reading {
         }
         _ => {}
     }
+    if data.len() > super::MAX_BYTES {
+        let message = format!("it has {} bytes: no symbol holds more than {}", data.len(), super::MAX_BYTES);
+        reading.refuse(Kind::NotGs1, start..text.len(), message);
+        return reading;
+    }
     if let Some((message, length)) = unfit(data) {
         reading.refuse(Kind::NotGs1, start..start + length, message);
         return reading;

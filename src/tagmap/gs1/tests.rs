@@ -230,6 +230,14 @@ fn digital_links_are_read() {
 }
 
 #[test]
+fn a_barcode_is_bounded() {
+    check(&format!("]C1{}", "A".repeat(8193)), "it has 8193 bytes: no symbol holds more than 8192");
+    let many = |n: usize| format!("]C1{}", "2001".repeat(n));
+    assert!(read(&many(200), &Rules::default()).is_valid());
+    check(&many(201), "it has 201 element strings, at most 200");
+}
+
+#[test]
 fn problems_have_their_place() {
     let places = |barcode: &str| -> Vec<(Kind, Range<usize>)> {
         read(barcode, &Rules::default()).problems.into_iter().map(|p| (p.kind, p.at)).collect()
