@@ -47,7 +47,7 @@ pub(super) fn read(ai: &'static Ai, code: &str, value: &str, year: i16) -> (Opti
     }
     let read = meaning(code, value, &pieces, year);
     if read.is_none() {
-        let message = "is no text when its percent signs are read".to_owned();
+        let message = "says nothing that can be read".to_owned();
         found.push(Wrong::fault(0..value.len(), Kind::Content, message));
     }
     (read, found)

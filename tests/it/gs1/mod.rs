@@ -2,6 +2,7 @@
 
 mod barcodes;
 mod biip;
+mod floor;
 #[path = "../../../fuzz/checks/gs1.rs"]
 mod laws;
 
@@ -202,13 +203,31 @@ proptest! {
 
 #[test]
 fn the_fuzzers_corpus_obeys_the_laws() {
+    let mut rng = Rng::with_seed(3);
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/gs1");
     let files: Vec<_> = std::fs::read_dir(folder).expect("the corpus is part of the repository").collect();
     assert!(files.len() >= 30, "only {} files", files.len());
     for file in files {
         let path = file.expect("the folder is readable").path();
-        laws::check(&std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display())));
+        let bytes = std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        laws::check(&bytes);
+        for _ in 0..50 {
+            laws::check(&damaged(bytes.clone(), &mut rng));
+        }
     }
+}
+
+/// The bytes with up to four of them lost, doubled, or others.
+fn damaged(mut bytes: Vec<u8>, rng: &mut Rng) -> Vec<u8> {
+    for _ in 0..rng.usize(1..5) {
+        let at = rng.usize(..=bytes.len());
+        match rng.u8(0..3) {
+            0 => bytes.truncate(at.max(1)),
+            1 => bytes.insert(at, rng.u8(b' '..=b'~')),
+            _ => bytes.splice(at..at, [0x1d, b'1', b'0']).for_each(drop),
+        }
+    }
+    bytes
 }
 
 #[test]
