@@ -25,9 +25,8 @@ enum Verb {
 /// Take a barcode apart after GS1: element strings, EAN and UPC, Digital Links.
 ///
 /// Give it as the scanner sends it, with the symbology identifier (]C1) if there is one, as an argument or as a line on
-/// stdin. The group separator may be itself or written \x1d, \u001d, <GS>, {GS} or ^]. Tells each problem with its
-/// place: a fault makes the barcode invalid (exit code 65); a suspicion is valid, and probably not what was meant; a
-/// note breaks a rule that only all barcodes of a thing together must keep.
+/// stdin. Tells each problem with its place: a fault makes the barcode invalid (exit code 65); a suspicion is valid, and
+/// probably not what was meant; a note breaks a rule that only all barcodes of a thing together must keep.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 struct Decode {
@@ -42,6 +41,8 @@ struct Decode {
 }
 
 const EXAMPLES: &str = "\
+The group separator may be itself, or written \\x1d, \\u001d, <GS>, {GS} or ^].
+
 Examples:
   floorgate scan decode ']d201095212345432131727013110LOT-7<GS>21SER01'
   floorgate scan decode 'https://id.gs1.org/00/395212345000000125'
