@@ -152,7 +152,7 @@ fn why_not(segments: &[Piece<'_>]) -> String {
 /// One `17=270131` of the query.
 fn attribute(piece: Piece<'_>, rules: &Rules, reading: &mut Reading) {
     let (name, value) = piece.text.split_once('=').unwrap_or((piece.text, ""));
-    let value = Piece { text: value, at: piece.at + name.len() + 1 };
+    let value = Piece { text: value, at: piece.at + piece.text.len() - value.len() };
     let name = Piece { text: name, at: piece.at };
     match named(name) {
         Some(named) if named.ai.attribute => add(named, value, rules, reading),

@@ -247,5 +247,6 @@ fn problems_have_their_place() {
     assert_eq!(places("]C110A\u{1d}04B\u{1d}01123"), [(Kind::UnknownAi, 7..10), (Kind::Length, 13..16)]);
     assert_eq!(places("]C110Aé"), [(Kind::Character, 6..8)]);
     assert_eq!(places("https://a/01/1"), [(Kind::Length, 13..14)]);
+    assert_eq!(places("https://a/00/395212345000000125?17")[0], (Kind::Length, 34..34));
     assert_eq!(places("10ABC17270131")[1].1, 5..13);
 }
