@@ -8,6 +8,8 @@ pub enum Exit {
     Clean = 0,
     /// The command line was wrong.
     Usage = 64,
+    /// What was given to look at is invalid.
+    Data = 65,
     /// No gateway runs that could be asked.
     Unavailable = 69,
     /// A fault of ours.

@@ -10,6 +10,7 @@ mod outbox;
 mod place;
 mod print;
 mod run;
+mod scan;
 mod status;
 
 use std::ffi::OsString;
@@ -35,7 +36,7 @@ struct Cli {
 
 const AFTER: &str = "\
 Exit codes:
-  0   done            64  wrong usage      69  no gateway runs (status)
+  0   done            64  wrong usage      65  invalid data     69  no gateway runs (status)
   70  internal error  74  storage error    78  wrong configuration";
 
 #[derive(Debug, Subcommand)]
@@ -44,6 +45,7 @@ enum Verb {
     Check(check::Args),
     Status(status::Args),
     Outbox(outbox::Args),
+    Scan(scan::Args),
     Completions(completions::Args),
     #[cfg(feature = "sim")]
     Demo(DemoArgs),
@@ -69,6 +71,7 @@ fn run_from(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             Verb::Check(args) => check::run(&args),
             Verb::Status(args) => status::run(&args),
             Verb::Outbox(args) => outbox::run(&args),
+            Verb::Scan(args) => scan::run(&args),
             Verb::Completions(args) => completions::run(&args, Cli::command()),
             #[cfg(feature = "sim")]
             Verb::Demo(args) => demo::run(&args),
@@ -96,13 +99,15 @@ mod tests {
 
     #[test]
     fn wrong_usage_ends_with_64_and_help_with_0() {
-        let cases: [(&[&str], Exit); 6] = [
+        let cases: [(&[&str], Exit); 8] = [
             (&["chekc"], Exit::Usage),
             (&["check", "--rate", "0"], Exit::Usage),
             (&["completions"], Exit::Usage),
             (&["--version"], Exit::Clean),
             (&["check", "--help"], Exit::Clean),
             (&["check", "--config", "no/such.toml"], Exit::Config),
+            (&["scan", "decode", "00395212345000000125"], Exit::Clean),
+            (&["scan", "decode", "00395212345000000126"], Exit::Data),
         ];
         for (arguments, expected) in cases {
             assert_eq!(exit(arguments), expected.into(), "{arguments:?}");

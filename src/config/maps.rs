@@ -16,6 +16,7 @@ const MAX_FOLDERS: usize = 1_000;
 const BUILT_IN: &[(&str, &str)] = &[
     ("devices/acme-dimensioner/map.toml", include_str!("../../devices/acme-dimensioner/map.toml")),
     ("devices/acme-fixed-scanner/map.toml", include_str!("../../devices/acme-fixed-scanner/map.toml")),
+    ("devices/acme-gs1-scanner/map.toml", include_str!("../../devices/acme-gs1-scanner/map.toml")),
     ("devices/acme-hand-scanner/map.toml", include_str!("../../devices/acme-hand-scanner/map.toml")),
     ("devices/acme-plain-scanner/map.toml", include_str!("../../devices/acme-plain-scanner/map.toml")),
     ("devices/acme-serial-scanner/map.toml", include_str!("../../devices/acme-serial-scanner/map.toml")),

@@ -211,6 +211,18 @@ impl<'d> Table<'d> {
         entries.collect()
     }
 
+    /// All texts in it, at any depth; asks for no key.
+    pub fn texts(&self) -> Vec<&'d str> {
+        let mut texts = Vec::new();
+        let mut values: Vec<&'d DeValue<'d>> = self.entries.iter().map(|(_, value)| value.get_ref()).collect();
+        while let Some(value) = values.pop() {
+            texts.extend(value.as_str());
+            values.extend(value.as_array().into_iter().flat_map(|array| array.iter()).map(Spanned::get_ref));
+            values.extend(value.as_table().into_iter().flat_map(|table| table.iter()).map(|(_, v)| v.get_ref()));
+        }
+        texts
+    }
+
     /// A fault of the table as a whole.
     pub fn refuse(&self, message: &str, help: &str) {
         let fault = self.document.fault(self.header(), &self.path, message.to_owned(), help.to_owned());

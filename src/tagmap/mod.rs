@@ -8,7 +8,7 @@ mod fifo;
 mod frame;
 #[cfg(test)]
 mod golden;
-mod gs1;
+pub mod gs1;
 mod number;
 pub mod points;
 pub mod registers;

@@ -12,6 +12,7 @@ mod demo;
 mod erp_faults;
 mod erp_page;
 mod full_disk;
+mod gs1;
 mod kills;
 mod layers;
 mod oracle;

@@ -63,6 +63,7 @@ impl Topic {
             subject: subject.map_err(|name| format!("the subject's `{name}` is empty"))?,
             fields: (emit.fields.iter())
                 .filter_map(|(name, slot)| slots[*slot].clone().map(|value| (name.clone(), value)))
+                .chain(self.barcode.iter().flat_map(|barcode| barcode.marks(emit, slots)))
                 .collect(),
             device_time: self.identity.time.and_then(|slot| text(slots, slot)).map(Cow::into_owned),
         };
@@ -76,8 +77,12 @@ impl Topic {
             let value = match field {
                 Field::At { .. } => field.read(body, element)?,
                 Field::Taken { from, what } => text(&slots, *from).and_then(|code| what.take(&code)),
+                Field::Ai { .. } | Field::NoRead | Field::Refused | Field::Suspect => None, // filled below
             };
             slots.push(value);
+        }
+        if let Some(barcode) = &self.barcode {
+            barcode.fill(&self.fields, &mut slots)?;
         }
         Ok(slots)
     }

@@ -7,6 +7,7 @@
 //! Limits: JSON, text and bytes; `max_bytes` a message, `max_events` of it. Faults of a map are told with their places; a message that no rule
 //! fits keeps its reason.
 
+mod barcode;
 mod decode;
 mod filter;
 mod path;
@@ -18,6 +19,7 @@ use std::sync::Arc;
 
 use super::number::Number;
 use crate::event::{Repeat, Value};
+use barcode::Barcode;
 use filter::Filter;
 use payload::{Payload, Place};
 use template::Template;
@@ -32,6 +34,7 @@ pub struct Topic {
     captures: usize,
     payload: Payload,
     fields: Vec<Field>,
+    barcode: Option<Barcode>,
     emits: Vec<Emit>,
     identity: Identity,
     device: Arc<str>,
@@ -41,8 +44,28 @@ pub struct Topic {
 /// What fills one slot from the payload.
 #[derive(Debug, Clone)]
 enum Field {
-    At { path: Place, kind: Kind, required: bool, number: Option<Number>, is_sscc: bool },
-    Taken { from: usize, what: Take },
+    At {
+        path: Place,
+        kind: Kind,
+        required: bool,
+        number: Option<Number>,
+        is_sscc: bool,
+    },
+    Taken {
+        from: usize,
+        what: Take,
+    },
+    /// What the barcode says: the first of these AIs that it has.
+    Ai {
+        any: Vec<String>,
+        kind: Kind,
+    },
+    /// True where the scanner sent the text for "nothing read".
+    NoRead,
+    /// Why the barcode is refused.
+    Refused,
+    /// Why the barcode is suspect.
+    Suspect,
 }
 
 /// What is taken from another slot's text.

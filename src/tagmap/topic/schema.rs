@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::barcode::Barcode;
 use super::filter::{Filter, is_name};
 use super::payload::{Payload, Place};
 use super::template::Template;
@@ -61,16 +62,19 @@ impl Topic {
             table.refuse_key("emit", "is missing", "add [[topic.emit]] with the event that a message is");
         }
         let identity = table.required_table("identity");
+        let barcode = table.table("barcode");
         // A name that failed above would be told again below, as unknown.
         if !whole {
-            emits.iter().chain(&identity).for_each(quiet);
+            emits.iter().chain(&identity).chain(&barcode).for_each(quiet);
             return None;
         }
+        let barcode = barcode.map(|table| Barcode::read(&table, &mut slots, &emits));
         let read: Vec<Option<Emit>> = emits.iter().map(|table| emit(table, &slots, context)).collect();
         let open = |before: &Option<Emit>| before.as_ref().is_some_and(|emit| emit.when.is_none());
         for (after, _) in emits.iter().skip(1).zip(&read).filter(|(_, before)| open(before)) {
             after.refuse("is never reached: the one before it takes every message", "give that one a `when`");
         }
+        let barcode = barcode.map(|barcode| Some(barcode?.for_emits(read.iter().flatten())));
         let identity = identity.and_then(|table| identity_of(&table, &slots, context));
         let payload = payload?;
         Some(Self {
@@ -80,6 +84,10 @@ impl Topic {
             captures: captured,
             payload,
             fields: slots.0.into_iter().filter_map(|slot| slot.field).collect(),
+            barcode: match barcode {
+                Some(read) => Some(read?),
+                None => None,
+            },
             emits: read.into_iter().collect::<Option<_>>()?,
             identity: identity?,
             device: Arc::clone(&context.binding.device),
@@ -114,26 +122,29 @@ fn filter(entry: &Entry<'_>, context: &Context<'_>) -> Option<(Filter, Vec<Strin
 }
 
 /// A name with what fills it.
-struct Slot {
-    name: String,
+pub(super) struct Slot {
+    pub(super) name: String,
     /// `None`: a level of the topic.
-    field: Option<Field>,
+    pub(super) field: Option<Field>,
 }
 
-struct Slots(Vec<Slot>);
+pub(super) struct Slots(pub(super) Vec<Slot>);
 
 impl Slots {
-    fn find(&self, name: &str) -> Option<usize> {
+    pub(super) fn find(&self, name: &str) -> Option<usize> {
         self.0.iter().position(|slot| slot.name == name)
     }
 
     fn known(&self) -> String {
-        self.0.iter().map(|slot| format!("`{}`", slot.name)).collect::<Vec<_>>().join(", ")
+        let has_barcode = self.0.iter().any(|slot| matches!(slot.field, Some(Field::Suspect)));
+        let ais = has_barcode.then(|| "and any AI, as in `ai.01` or `ai.310n`".to_owned());
+        self.0.iter().map(|slot| format!("`{}`", slot.name)).chain(ais).collect::<Vec<_>>().join(", ")
     }
 
-    fn kind(&self, slot: usize) -> Kind {
+    pub(super) fn kind(&self, slot: usize) -> Kind {
         match self.0[slot].field {
-            Some(Field::At { kind, .. }) => kind,
+            Some(Field::At { kind, .. } | Field::Ai { kind, .. }) => kind,
+            Some(Field::NoRead) => Kind::Bool,
             _ => Kind::Text,
         }
     }
@@ -144,7 +155,7 @@ impl Slots {
         match self.0[slot].field {
             None => true,
             Some(Field::At { required: true, ref number, .. }) if !leaves_out(number.as_ref()) => true,
-            Some(Field::At { .. }) => named(slot),
+            Some(Field::At { .. } | Field::Ai { .. } | Field::NoRead | Field::Refused | Field::Suspect) => named(slot),
             Some(Field::Taken { from, what: Take::Bare }) => self.always(from, when),
             Some(Field::Taken { from, what: Take::Sscc }) => {
                 named(slot) || (named(from) && when.is_some_and(|when| when.is == Is::Sscc))
@@ -153,7 +164,7 @@ impl Slots {
     }
 
     /// The slot that a key of `table` names.
-    fn named(&self, table: &Table<'_>, key: &str) -> Option<usize> {
+    pub(super) fn named(&self, table: &Table<'_>, key: &str) -> Option<usize> {
         let name: String = table.optional(key)?;
         let found = self.find(&name);
         if found.is_none() {
@@ -167,6 +178,8 @@ impl Slots {
         match self.0[slot].field {
             None => false,
             Some(Field::At { ref path, .. }) => !path.is_message(),
+            // What is read of a barcode belongs to the element that carries it.
+            Some(Field::Ai { .. } | Field::NoRead | Field::Refused | Field::Suspect) => true,
             Some(Field::Taken { from, .. }) => self.is_of_element(from),
         }
     }

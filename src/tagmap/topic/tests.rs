@@ -229,7 +229,7 @@ fn a_message_of_several_events_has_one_identity() {
     assert_eq!(
         told("each = \"$.parcels[*]\"", ""),
         [
-            "topic[1].max_events: unknown key (known here: `each`, `emit`, `field`, `filter`, `identity`, `max_bytes`, \
+            "topic[1].max_events: unknown key (known here: `barcode`, `each`, `emit`, `field`, `filter`, `identity`, `max_bytes`, \
              `payload`, `qos`, `retain`)",
             "topic[1].field.boot.of: means nothing without `each` (remove it)",
             "topic[1].field.seq.of: means nothing without `each` (remove it)",
