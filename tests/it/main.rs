@@ -8,6 +8,7 @@
 
 mod bad_input;
 mod brokers;
+mod buses;
 mod demo;
 mod erp_faults;
 mod kills;

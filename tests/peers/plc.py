@@ -25,8 +25,9 @@ import json
 import sys
 import time
 
+from pymodbus import FramerType
 from pymodbus.constants import ExcCodes
-from pymodbus.server import ModbusTcpServer
+from pymodbus.server import ModbusSerialServer, ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
 HEAD, ACK, EPOCH, SLOTS_AT, SLOTS, WORDS = 100, 101, 102, 200, 32, 16
@@ -240,13 +241,21 @@ async def main():
     parser.add_argument("--epoch", type=int, default=1)
     parser.add_argument("--base-seq", type=int, default=0, help="counters start here: 65500 is near the wrap")
     parser.add_argument("--first-serial", type=int, default=0, help="running number of the SSCCs")
+    parser.add_argument("--rtu", action="store_true", help="RTU frames over TCP, as a device server forwards them")
+    parser.add_argument("--serial", help="RTU on this serial port, 19200 baud, parity none; prints port 0")
     parser.add_argument("--careless", action="store_true", help="overwrites slots that are not acknowledged")
     args = parser.parse_args()
     plc = Plc(args)
     device = SimDevice(args.unit, SimData(0, count=SIZE, datatype=DataType.REGISTERS), action=plc.serve)
-    server = ModbusTcpServer(device, address=("127.0.0.1", args.port))
-    await server.serve_forever(background=True)
-    print(f"port {server.transport.sockets[0].getsockname()[1]}", flush=True)
+    if args.serial:
+        server = ModbusSerialServer(device, port=args.serial, baudrate=19200, parity="N", framer=FramerType.RTU)
+        await server.serve_forever(background=True)
+        print("port 0", flush=True)
+    else:
+        framer = FramerType.RTU if args.rtu else FramerType.SOCKET
+        server = ModbusTcpServer(device, address=("127.0.0.1", args.port), framer=framer)
+        await server.serve_forever(background=True)
+        print(f"port {server.transport.sockets[0].getsockname()[1]}", flush=True)
     tasks = []
     loop = asyncio.get_running_loop()
     while line := await loop.run_in_executor(None, sys.stdin.readline):

@@ -357,7 +357,10 @@ impl Wire {
         let within = self.timing.request;
         let mut usable = false;
         if self.framing == Framing::Rtu && cause != Cause::Closed {
-            let heard = self.line.drain(within, within * NOISE).await;
+            // A unit whose answers lag behind is listened to longer each time, until it has caught up.
+            let lag = if cause == Cause::Timeout { 0 } else { self.unsure.get(&unit).map_or(0, Vec::len) };
+            let quiet = within.saturating_mul(1 + u32::try_from(lag).unwrap_or(u32::MAX));
+            let heard = self.line.drain(quiet, quiet + within * NOISE).await;
             usable = heard.quiet;
             self.context = attach(self.framing, &self.line); // a request may be stuck half-way in the old one
             if let (Cause::Timeout, Some(after)) = (cause, heard.first) {
@@ -370,7 +373,8 @@ impl Wire {
             }
         }
         let what = fits::what(request);
-        let words = format!("{what} of unit {unit}: {words} (timeout {within:?})");
+        let within = if cause == Cause::Timeout { format!(" within {within:?}") } else { String::new() };
+        let words = format!("{what} of unit {unit}: {words}{within}");
         Trouble { cause, words, usable }
     }
 }
@@ -419,3 +423,6 @@ fn open_serial(serial: &Serial) -> Result<SerialPort, Trouble> {
         usable: false,
     })
 }
+
+#[cfg(test)]
+mod tests;
