@@ -19,6 +19,12 @@ pub struct Defaults {
     pub poll: Option<String>,
     /// Most registers of one request; the protocol's limit is 125, devices often have a lower one.
     pub max_words: u16,
+    /// Most bits of one request; the protocol's limit is 2000.
+    pub max_bits: u16,
+    /// Registers read for nothing rather than a second request.
+    pub max_gap: u16,
+    /// Bits read for nothing rather than a second request.
+    pub max_gap_bits: u16,
 }
 
 /// Registers that a request may have when the map does not say: what most devices answer.
@@ -30,13 +36,31 @@ impl Defaults {
     /// Reads `[defaults]`, which may be absent.
     pub fn read(root: &Table<'_>) -> Self {
         let Some(table) = root.table("defaults") else {
-            return Self { order: None, poll: None, max_words: MAX_WORDS };
+            return Self {
+                order: None,
+                poll: None,
+                max_words: MAX_WORDS,
+                max_bits: 1_000,
+                max_gap: 8,
+                max_gap_bits: 64,
+            };
         };
+        let max_bits = table.or("max_bits", 1_000);
+        if max_bits == 0 || max_bits > 2_000 {
+            table.refuse_key("max_bits", &format!("is {max_bits}"), "a request reads 1 to 2000 bits");
+        }
         let max_words = table.or("max_words", MAX_WORDS);
         if max_words == 0 || max_words > PROTOCOL_MAX_WORDS {
             table.refuse_key("max_words", &format!("is {max_words}"), "a request reads 1 to 125 registers");
         }
-        Self { order: Order::read(&table), poll: table.optional("poll"), max_words: max_words.max(1) }
+        Self {
+            order: Order::read(&table, 2),
+            poll: table.optional("poll"),
+            max_words: max_words.max(1),
+            max_bits: max_bits.max(1),
+            max_gap: table.or("max_gap", 8),
+            max_gap_bits: table.or("max_gap_bits", 64),
+        }
     }
 }
 
@@ -75,7 +99,7 @@ fn poll(table: &Table<'_>, context: &Context<'_>) -> Option<Duration> {
         Some(name) => name,
         None => table.required("poll")?,
     };
-    let every = context.polls.get(&name).copied();
+    let every = context.polls.get(&name).map(|period| period.every);
     match every {
         Some(every) if !every.is_zero() => Some(every),
         Some(_) => {
@@ -173,7 +197,7 @@ fn epoch_register(table: &Table<'_>, context: &Context<'_>) -> Option<(u16, Opti
 
 /// The order of a 32-bit number: its own or the map's.
 fn order(table: &Table<'_>, context: &Context<'_>) -> Option<Order> {
-    let order = Order::read(table).or(context.defaults.order);
+    let order = Order::read(table, 2).or(context.defaults.order);
     if order.is_none() && table.entry("order").is_none() {
         table.refuse_key(
             "order",
@@ -215,7 +239,11 @@ fn slot_words(table: &Table<'_>, most: u16) -> Option<u16> {
 
 /// The key `at` as a holding register counted from 0, with room for `words`.
 fn address(table: &Table<'_>, context: &Context<'_>, words: u32) -> Option<u16> {
-    let written: u32 = table.required("at")?;
+    let written = table.required_entry("at").and_then(|e| context.integer(&e))?;
+    let Ok(written) = u32::try_from(written) else {
+        table.refuse_key("at", &format!("is the number {written}"), "write a whole number from 0 to 465536");
+        return None;
+    };
     let (first, help) = match context.addresses? {
         Addresses::Zero => (0, "addresses = \"zero\": 0 to 65535"),
         Addresses::One => (1, "addresses = \"one\": 1 to 65536"),
