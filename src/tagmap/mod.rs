@@ -75,6 +75,17 @@ pub struct Binding {
     pub params: BTreeMap<String, String>,
     /// The operator accepts that a device which counts without a boot id may restart unseen.
     pub accept_epoch_risk: bool,
+    /// `limits = { … }` of the device.
+    pub limits: DeviceLimits,
+}
+
+/// What one device answers at most in one request; what it does not say is the map's.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct DeviceLimits {
+    /// Registers.
+    pub max_words: Option<u16>,
+    /// Bits.
+    pub max_bits: Option<u16>,
 }
 
 /// A `[poll.NAME]`.
@@ -100,6 +111,8 @@ pub struct Context<'a> {
     pub defaults: Defaults,
     /// `[poll.NAME]`.
     pub polls: BTreeMap<String, Period>,
+    /// The map has a `[[fifo]]`, which counts the device's events.
+    pub has_fifo: bool,
     /// Allowed, but doubtful: told by `check`.
     pub warnings: RefCell<Vec<Fault>>,
 }
@@ -146,8 +159,9 @@ impl Map {
                 binding,
                 params: params::read(root, binding),
                 addresses,
-                defaults: Defaults::read(root),
+                defaults: Defaults::read(root, binding.limits),
                 polls: polls(root),
+                has_fifo: root.entry("fifo").is_some(),
                 warnings: RefCell::default(),
             };
             let topics = topics(root, &context);
@@ -157,13 +171,14 @@ impl Map {
                     .refuse("is a second count of one device: their numbers would clash", "give it a map and a device");
             }
             let fifos = fifos.iter().filter_map(|t| Fifo::read(t, &context)).collect();
+            let points = points::read(root, &context);
             Some(Self {
                 name: context.map,
                 title,
                 protocol: protocol?,
                 topics,
                 fifos,
-                points: None,
+                points,
                 warnings: context.warnings.into_inner(),
             })
         })
