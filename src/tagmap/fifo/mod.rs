@@ -17,7 +17,9 @@ use std::time::Duration;
 
 pub use plan::{Accepted, FifoPlan, Handshake, Missing, Registers, Taken};
 pub use schema::Defaults;
+pub(super) use schema::{text, words_for};
 use slot::Slot;
+pub(super) use slot::Words;
 
 use crate::tagmap::registers::{Order, wide};
 
@@ -124,7 +126,7 @@ const fn epoch_words(epoch: (u16, Option<Order>)) -> u16 {
 pub(crate) mod tests {
     use super::*;
     use crate::form::Document;
-    use crate::tagmap::{Binding, Map};
+    use crate::tagmap::{Binding, DeviceLimits, Map};
 
     /// The sorter's map, as it ships.
     pub(crate) const SORTER: &str = include_str!("../../../devices/acme-sorter/map.toml");
@@ -132,8 +134,12 @@ pub(crate) mod tests {
     /// A map bound to `sorter-1`, or its faults.
     pub(crate) fn read(text: &str, accept_epoch_risk: bool) -> Result<Map, Vec<String>> {
         let document = Document { name: "map.toml".to_owned(), text: text.to_owned() };
-        let binding =
-            Binding { device: "sorter-1".into(), params: std::collections::BTreeMap::new(), accept_epoch_risk };
+        let binding = Binding {
+            device: "sorter-1".into(),
+            params: std::collections::BTreeMap::new(),
+            accept_epoch_risk,
+            limits: DeviceLimits::default(),
+        };
         Map::read(&document, &binding).map_err(|faults| faults.iter().map(ToString::to_string).collect())
     }
 

@@ -8,7 +8,7 @@ use super::slot::{Field, Slot, Words};
 use super::{Fifo, Ring, Span};
 use crate::form::{self, Table};
 use crate::tagmap::registers::{Order, Trim, Type};
-use crate::tagmap::{Addresses, Context};
+use crate::tagmap::{Addresses, Context, DeviceLimits};
 
 /// `[defaults]` of a map: what its points inherit.
 #[derive(Debug, Clone)]
@@ -19,25 +19,46 @@ pub struct Defaults {
     pub poll: Option<String>,
     /// Most registers of one request; the protocol's limit is 125, devices often have a lower one.
     pub max_words: u16,
+    /// Most bits of one request; the protocol's limit is 2000.
+    pub max_bits: u16,
+    /// Registers read for nothing rather than a second request.
+    pub max_gap: u16,
+    /// Bits read for nothing rather than a second request.
+    pub max_gap_bits: u16,
 }
 
 /// Registers that a request may have when the map does not say: what most devices answer.
 const MAX_WORDS: u16 = 100;
 /// Most registers of one read (Modbus Application Protocol 1.1b3, 6.3).
 const PROTOCOL_MAX_WORDS: u16 = 125;
+/// Most bits of one read (the same, 6.1).
+const PROTOCOL_MAX_BITS: u16 = 2_000;
 
 impl Defaults {
-    /// Reads `[defaults]`, which may be absent.
-    pub fn read(root: &Table<'_>) -> Self {
-        let Some(table) = root.table("defaults") else {
-            return Self { order: None, poll: None, max_words: MAX_WORDS };
-        };
-        let max_words = table.or("max_words", MAX_WORDS);
-        if max_words == 0 || max_words > PROTOCOL_MAX_WORDS {
-            table.refuse_key("max_words", &format!("is {max_words}"), "a request reads 1 to 125 registers");
+    /// Reads `[defaults]`, which may be absent; the device may answer less.
+    pub fn read(root: &Table<'_>, device: DeviceLimits) -> Self {
+        let mut read =
+            Self { order: None, poll: None, max_words: MAX_WORDS, max_bits: 1_000, max_gap: 8, max_gap_bits: 64 };
+        if let Some(table) = root.table("defaults") {
+            read.order = Order::read(&table, 2);
+            read.poll = table.optional("poll");
+            read.max_gap = table.or("max_gap", read.max_gap);
+            read.max_gap_bits = table.or("max_gap_bits", read.max_gap_bits);
+            read.max_words = at_most(&table, "max_words", read.max_words, PROTOCOL_MAX_WORDS, "registers");
+            read.max_bits = at_most(&table, "max_bits", read.max_bits, PROTOCOL_MAX_BITS, "bits");
         }
-        Self { order: Order::read(&table), poll: table.optional("poll"), max_words: max_words.max(1) }
+        read.max_words = device.max_words.map_or(read.max_words, |most| read.max_words.min(most)).max(1);
+        read.max_bits = device.max_bits.map_or(read.max_bits, |most| read.max_bits.min(most)).max(1);
+        read
     }
+}
+
+fn at_most(table: &Table<'_>, key: &str, default: u16, most: u16, what: &str) -> u16 {
+    let read = table.or(key, default);
+    if read == 0 || read > most {
+        table.refuse_key(key, &format!("is {read}"), &format!("a request reads 1 to {most} {what}"));
+    }
+    read
 }
 
 impl Fifo {
@@ -75,7 +96,7 @@ fn poll(table: &Table<'_>, context: &Context<'_>) -> Option<Duration> {
         Some(name) => name,
         None => table.required("poll")?,
     };
-    let every = context.polls.get(&name).copied();
+    let every = context.polls.get(&name).map(|period| period.every);
     match every {
         Some(every) if !every.is_zero() => Some(every),
         Some(_) => {
@@ -173,7 +194,7 @@ fn epoch_register(table: &Table<'_>, context: &Context<'_>) -> Option<(u16, Opti
 
 /// The order of a 32-bit number: its own or the map's.
 fn order(table: &Table<'_>, context: &Context<'_>) -> Option<Order> {
-    let order = Order::read(table).or(context.defaults.order);
+    let order = Order::read(table, 2).or(context.defaults.order);
     if order.is_none() && table.entry("order").is_none() {
         table.refuse_key(
             "order",
@@ -215,7 +236,11 @@ fn slot_words(table: &Table<'_>, most: u16) -> Option<u16> {
 
 /// The key `at` as a holding register counted from 0, with room for `words`.
 fn address(table: &Table<'_>, context: &Context<'_>, words: u32) -> Option<u16> {
-    let written: u32 = table.required("at")?;
+    let written = table.required_entry("at").and_then(|e| context.integer(&e))?;
+    let Ok(written) = u32::try_from(written) else {
+        table.refuse_key("at", &format!("is the number {written}"), "write a whole number from 0 to 465536");
+        return None;
+    };
     let (first, help) = match context.addresses? {
         Addresses::Zero => (0, "addresses = \"zero\": 0 to 65535"),
         Addresses::One => (1, "addresses = \"one\": 1 to 65536"),
@@ -390,7 +415,7 @@ fn kind(table: &Table<'_>, context: &Context<'_>) -> Option<Type> {
     }
 }
 
-fn text(table: &Table<'_>) -> Option<Type> {
+pub(in crate::tagmap) fn text(table: &Table<'_>) -> Option<Type> {
     let words: Option<u16> = table.required("words");
     table.entry("encoding").and_then(|e| e.choice(&[("ascii", ())]));
     let low_first = table.required_entry("bytes").and_then(|e| e.choice(&[("high-first", false), ("low-first", true)]));
@@ -407,7 +432,7 @@ fn text(table: &Table<'_>) -> Option<Type> {
     Some(Type::Text { words: words?, low_first: low_first?, trim: trim? })
 }
 
-fn words_for(table: &Table<'_>) -> Option<Words> {
+pub(in crate::tagmap) fn words_for(table: &Table<'_>) -> Option<Words> {
     let keep = table.entry("on_unknown").and_then(|e| e.choice(&[("reject", false), ("number", true)]));
     let Some(words) = table.table("enum") else {
         if table.entry("on_unknown").is_some() {

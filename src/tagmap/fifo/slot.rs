@@ -46,10 +46,10 @@ pub(super) struct Field {
 
 /// Numbers that stand for words.
 #[derive(Debug, Clone)]
-pub(super) struct Words {
-    pub(super) of: Vec<(i64, String)>,
+pub(in crate::tagmap) struct Words {
+    pub(in crate::tagmap) of: Vec<(i64, String)>,
     /// A number without a word stays a number; otherwise the slot is refused.
-    pub(super) keep_unknown: bool,
+    pub(in crate::tagmap) keep_unknown: bool,
 }
 
 impl Fifo {
