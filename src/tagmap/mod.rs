@@ -21,7 +21,7 @@ use std::sync::Arc;
 use crate::event::{Decoded, Undecodable, is_valid_id};
 use crate::form::{Document, Fault, Table};
 
-pub use fifo::{Accepted, Defaults, Fifo, FifoPlan, Handshake, Missing, Registers, Ring, Span, Taken};
+pub use fifo::{Accepted, Defaults, Fifo, FifoPlan, Handshake, Missing, Queue, Registers, Ring, Span, Style, Taken};
 pub use topic::Topic;
 
 /// The schema version that maps declare.

@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::queue::MOST_WORDS;
 use super::slot::{Field, Slot, Words};
-use super::{Fifo, Ring, Span};
+use super::{Fifo, Queue, Ring, Span, Style};
 use crate::form::{self, Table};
 use crate::tagmap::registers::{Order, Trim, Type};
-use crate::tagmap::{Addresses, Context, DeviceLimits};
+use crate::tagmap::{Addresses, Context, DeviceLimits, Period};
 
 /// `[defaults]` of a map: what its points inherit.
 #[derive(Debug, Clone)]
@@ -65,25 +66,30 @@ impl Fifo {
     /// Reads one `[[fifo]]`.
     pub fn read(table: &Table<'_>, context: &Context<'_>) -> Option<Self> {
         let name: Option<String> = table.required("name");
-        table.required_entry("style").and_then(|e| match e.value().as_str() {
-            Some("mailbox" | "fc24") => {
-                e.refuse("is not in this version", "write \"ring\"");
-                None
-            }
-            _ => e.choice(&[("ring", ())]),
-        });
-        let every = poll(table, context);
+        let styles = [("ring", Way::Ring), ("mailbox", Way::Mailbox), ("fc24", Way::Queue)];
+        let way = table.required_entry("style").and_then(|e| e.choice(&styles));
+        let period = poll(table, context);
         table.entry("area").and_then(|e| e.choice(&[("holding", ())]));
         table.entry("overrun").and_then(|e| e.choice(&[("alarm+gap-event", ())]));
         let stuck_after = table.or("stuck_after", form::Duration(Duration::from_secs(10))).0;
-        let ring = ring(table, context);
-        let words = ring.as_ref().map_or(u16::MAX, |ring| ring.words);
+        let style = match way {
+            Some(Way::Queue) => queue(table, context).map(Style::Queue),
+            Some(Way::Mailbox) => mailbox(table, context).map(Style::Ring),
+            Some(Way::Ring) | None => ring(table, context).map(Style::Ring),
+        };
+        let words = match &style {
+            Some(Style::Ring(ring)) => ring.words,
+            Some(Style::Queue(queue)) => queue.words,
+            None => u16::MAX,
+        };
         let slot = slot(table, context, words);
+        let period = period?;
         Some(Self {
             name: name?.into(),
-            every: every?,
+            every: period.every,
+            priority: period.priority,
             stuck_after,
-            ring: ring?,
+            style: style?,
             slot: slot?,
             device: Arc::clone(&context.binding.device),
             map: Arc::clone(&context.map),
@@ -91,14 +97,20 @@ impl Fifo {
     }
 }
 
-fn poll(table: &Table<'_>, context: &Context<'_>) -> Option<Duration> {
+#[derive(Clone, Copy)]
+enum Way {
+    Ring,
+    Mailbox,
+    Queue,
+}
+
+fn poll(table: &Table<'_>, context: &Context<'_>) -> Option<Period> {
     let name = match table.optional::<String>("poll").or_else(|| context.defaults.poll.clone()) {
         Some(name) => name,
         None => table.required("poll")?,
     };
-    let every = context.polls.get(&name).map(|period| period.every);
-    match every {
-        Some(every) if !every.is_zero() => Some(every),
+    match context.polls.get(&name).copied() {
+        Some(period) if !period.every.is_zero() => Some(period),
         Some(_) => {
             table.refuse_key("poll", "polls without a pause", "give [poll.*] every = \"50ms\" or more");
             None
@@ -112,22 +124,76 @@ fn poll(table: &Table<'_>, context: &Context<'_>) -> Option<Duration> {
     }
 }
 
+/// The ack register and whether it is read back.
+fn ack(table: &Table<'_>, context: &Context<'_>) -> Option<(u16, bool)> {
+    let table = &table.required_table("ack")?;
+    let at = counter(table, context);
+    table.required_entry("write").and_then(|e| e.choice(&[("fc6", ())]));
+    let verify = table.or("verify", true);
+    Some((at?, verify))
+}
+
+/// `Some(None)`: the PLC has none, and the operator accepts it.
+#[expect(clippy::option_option, reason = "no restart count and no readable one differ")]
+fn epoch(table: &Table<'_>, context: &Context<'_>) -> Option<Option<(u16, Option<Order>)>> {
+    let Some(epoch) = table.table("epoch") else {
+        if !context.binding.accept_epoch_risk {
+            table.refuse_key(
+                "epoch",
+                "is missing: a PLC that starts to count again would be taken for one that repeats itself",
+                "give the register of its restart count; if it has none, accept_epoch_risk = true at the device",
+            );
+        }
+        return Some(None);
+    };
+    epoch_register(&epoch, context).map(Some)
+}
+
+/// One slot, and a request number that counts up when it is written: a ring of one.
+fn mailbox(table: &Table<'_>, context: &Context<'_>) -> Option<Ring> {
+    let request = table.required_table("request").and_then(|t| counter(&t, context));
+    let (ack, epoch) = (ack(table, context), epoch(table, context));
+    let slot = table.required_table("slot").and_then(|table| {
+        let words = slot_words(&table, context.defaults.max_words);
+        Some((address(&table, context, u32::from(words.unwrap_or(1)))?, words?))
+    });
+    let (slots_at, words) = slot?;
+    let (ack, verify) = ack?;
+    let max_words = context.defaults.max_words;
+    let ring = Ring { head: request?, ack, verify, epoch: epoch?, slots_at, slots: 1, words, max_words, max_batch: 1 };
+    apart(table, &ring, ["request", "slot"]);
+    Some(ring)
+}
+
+/// What function 24 shows.
+fn queue(table: &Table<'_>, context: &Context<'_>) -> Option<Queue> {
+    let place = table.required_table("queue").and_then(|table| {
+        let words: Option<u16> = table.required("words");
+        if let Some(words) = words.filter(|words| !(1..=MOST_WORDS).contains(words)) {
+            let help = format!("function 24 shows 1 to {MOST_WORDS} registers: an event must fit");
+            table.refuse_key("words", &format!("is {words}"), &help);
+            return None;
+        }
+        Some((address(&table, context, 1)?, words?))
+    });
+    let (ack, epoch) = (ack(table, context), epoch(table, context));
+    let (at, words) = place?;
+    let (ack, verify) = ack?;
+    let queue = Queue { at, words, ack, verify, epoch: epoch? };
+    let taken = queue.epoch.map(|e| Span { at: e.0, words: super::epoch_words(e) });
+    if taken.is_some_and(|epoch| epoch.overlaps(Span { at: ack, words: 1 })) {
+        table.refuse_key("epoch", "lies on the same register as `ack`", "give each its own registers");
+    }
+    if queue.status().words > context.defaults.max_words {
+        let message = format!("ack and epoch span {} registers", queue.status().words);
+        table.refuse(&message, &format!("they are read together: at most {} (max_words)", context.defaults.max_words));
+    }
+    Some(queue)
+}
+
 fn ring(table: &Table<'_>, context: &Context<'_>) -> Option<Ring> {
     let head = table.required_table("head").and_then(|t| counter(&t, context));
-    let (mut ack, mut verify) = (None, true);
-    if let Some(table) = table.required_table("ack") {
-        ack = counter(&table, context);
-        table.required_entry("write").and_then(|e| e.choice(&[("fc6", ())]));
-        verify = table.or("verify", true);
-    }
-    let epoch = table.table("epoch").map(|epoch| epoch_register(&epoch, context));
-    if epoch.is_none() && !context.binding.accept_epoch_risk {
-        table.refuse_key(
-            "epoch",
-            "is missing: a PLC that starts to count again would be taken for one that repeats itself",
-            "give the register of its restart count; if it has none, accept_epoch_risk = true at the device",
-        );
-    }
+    let (ack, epoch) = (ack(table, context), epoch(table, context));
     let (mut slots_at, mut slots, mut words) = (None, None, None);
     if let Some(table) = table.required_table("slots") {
         slots = count(&table);
@@ -138,29 +204,27 @@ fn ring(table: &Table<'_>, context: &Context<'_>) -> Option<Ring> {
     if slots.is_some_and(|slots| max_batch == 0 || max_batch > slots) {
         table.refuse_key("max_batch", &format!("is {max_batch}"), "1 to the number of slots");
     }
+    let (ack, verify) = ack?;
     let ring = Ring {
         head: head?,
-        ack: ack?,
+        ack,
         verify,
-        epoch: match epoch {
-            Some(read) => Some(read?),
-            None => None,
-        },
+        epoch: epoch?,
         slots_at: slots_at?,
         slots: slots?,
         words: words?,
         max_words: context.defaults.max_words,
         max_batch,
     };
-    apart(table, &ring);
+    apart(table, &ring, ["head", "slots"]);
     Some(ring)
 }
 
 /// The counters must not overlap each other or the slots, and be read in one request.
-fn apart(table: &Table<'_>, ring: &Ring) {
-    let mut taken = vec![("slots", Span { at: ring.slots_at, words: ring.slots * ring.words })];
+fn apart(table: &Table<'_>, ring: &Ring, [head, slots]: [&'static str; 2]) {
+    let mut taken = vec![(slots, Span { at: ring.slots_at, words: ring.slots * ring.words })];
     let epoch = ring.epoch.map(|e| ("epoch", Span { at: e.0, words: super::epoch_words(e) }));
-    let counters = [("head", Span { at: ring.head, words: 1 }), ("ack", Span { at: ring.ack, words: 1 })];
+    let counters = [(head, Span { at: ring.head, words: 1 }), ("ack", Span { at: ring.ack, words: 1 })];
     for (name, span) in counters.into_iter().chain(epoch) {
         if let Some((other, _)) = taken.iter().find(|(_, other)| span.overlaps(*other)) {
             table.refuse_key(name, &format!("lies on the same register as `{other}`"), "give each its own registers");
@@ -168,7 +232,7 @@ fn apart(table: &Table<'_>, ring: &Ring) {
         taken.push((name, span));
     }
     if ring.status().words > ring.max_words {
-        let message = format!("head, ack and epoch span {} registers", ring.status().words);
+        let message = format!("{head}, ack and epoch span {} registers", ring.status().words);
         table.refuse(&message, &format!("they are read together: at most {} (max_words)", ring.max_words));
     }
 }
@@ -600,7 +664,6 @@ mod tests {
 
     #[test]
     fn what_this_version_does_not_do_is_refused() {
-        check("\"ring\"", "\"mailbox\"", "fifo[1].style: is not in this version (write \"ring\")");
         check("\"fast\"\narea", "\"slow\"\narea", "fifo[1].poll: there is no [poll.slow] (\"fast\")");
         check(
             "time = \"plc_time\"",
