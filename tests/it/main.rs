@@ -18,4 +18,5 @@ mod plc;
 mod powercut;
 mod running;
 mod simulator;
+mod styles;
 mod world;

@@ -39,6 +39,8 @@ pub use serial2_tokio::{CharSize, Parity, StopBits};
 
 /// A line that is not quiet after so many response timeouts is given up.
 const NOISE: u32 = 10;
+/// So often a request is sent again because another unit's late answer came between.
+const DISTURBED: u32 = 2;
 /// Sizes of answers that may still come, remembered for each unit; older ones have long come or never will.
 const UNSURE: usize = 8;
 /// Read FIFO queue (Modbus Application Protocol 1.1b3, 6.18): tokio-modbus knows its length, but has no request for it.
@@ -297,7 +299,16 @@ impl Wire {
             sleep_until(last + self.timing.pause_between).await;
         }
         self.gauges.iter().for_each(Gauge::asked);
-        let called = self.exchange(unit, request).await;
+        let mut called = self.exchange(unit, request).await;
+        for _ in 0..DISTURBED {
+            match &called {
+                Err(trouble) if self.is_of_another_unit(trouble) => {
+                    self.gauges[0].failed(trouble.cause, &trouble.words, now().wall);
+                    called = self.exchange(unit, request).await;
+                }
+                _ => break,
+            }
+        }
         self.last = Some(Instant::now());
         match &called {
             Ok(_) => {
@@ -312,6 +323,13 @@ impl Wire {
             }
         }
         called
+    }
+
+    /// A late answer of another unit came between on a serial line: the unit that was asked has done nothing wrong.
+    fn is_of_another_unit(&self, trouble: &Trouble) -> bool {
+        let traffic = self.line.traffic();
+        let late = |unit: &u8| trouble.cause == Cause::WrongUnit && self.unsure.contains_key(unit);
+        self.framing == Framing::Rtu && trouble.usable && (traffic.stale || traffic.got.first().is_some_and(late))
     }
 
     async fn exchange(&mut self, unit: u8, request: &Request<'static>) -> Result<Response, Trouble> {
