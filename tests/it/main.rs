@@ -19,4 +19,5 @@ mod powercut;
 mod running;
 mod simulator;
 mod styles;
+mod tags;
 mod world;

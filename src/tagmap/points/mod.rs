@@ -179,12 +179,18 @@ pub struct Points {
     unsaved: bool,
     writes: Vec<Write>,
     probes: Vec<Probe>,
+    limits: Limits,
 }
 
 impl Points {
     /// What to read, by period.
     pub fn polls(&self) -> &[Poll] {
         &self.polls
+    }
+
+    /// What one request may have: also where devices behind one unit share it.
+    pub const fn limits(&self) -> Limits {
+        self.limits
     }
 
     /// The name under which the outbox keeps [`Sample::memory`]: `<device>/points`.

@@ -119,6 +119,9 @@ impl Site {
         if has("fc24-plc@") {
             takes.push("\"wrap.*\"");
         }
+        if has("test-lane@") {
+            takes.push("\"lane.*\"");
+        }
         if has("scanner@") {
             takes.push("\"scan.carton\"");
         }

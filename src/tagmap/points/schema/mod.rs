@@ -61,6 +61,7 @@ pub(in crate::tagmap) fn read(root: &Table<'_>, context: &Context<'_>) -> Option
         unsaved: false,
         writes,
         probes,
+        limits,
     })
 }
 
