@@ -120,9 +120,7 @@ fn lanes_behind_one_unit_share_requests_and_each_change_is_one_event() {
     let mut plc = Plc::start_peer(&python, "lanes.py", &["--units", "2"]);
     let site = site(plc.port, 2, 8, &|_, _| String::new());
     let links = Links::start(&site);
-    wait_for("the lanes to be read", || {
-        links.device("u2-l7").last_seen.is_some() && links.device("u1-l0").poll_us.is_some()
-    });
+    wait_for("the lanes to be read", || ["u1-l0", "u2-l7"].iter().all(|lane| links.device(lane).poll_us.is_some()));
     plc.tell("requests");
     for round in 1..=5 {
         for lane in 0..8 {
