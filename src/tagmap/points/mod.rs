@@ -272,13 +272,11 @@ impl Points {
     /// # Errors
     /// Why it may not be written, in words.
     pub fn write(&self, name: &str, value: &Value) -> Result<WriteRequest, String> {
-        match self.writes.iter().find(|write| write.name == name) {
-            Some(write) => write.request(value),
-            None => {
-                let known: Vec<&str> = self.writes.iter().map(|write| write.name.as_str()).collect();
-                Err(format!("the map {} has no [[write]] \"{name}\"; it has: {}", self.map, known.join(", ")))
-            }
+        if let Some(write) = self.writes.iter().find(|write| write.name == name) {
+            return write.request(value);
         }
+        let known: Vec<&str> = self.writes.iter().map(|write| write.name.as_str()).collect();
+        Err(format!("the map {} has no [[write]] \"{name}\"; it has: {}", self.map, known.join(", ")))
     }
 
     /// Who may write: `role:…` and `command:…`; empty for a name that is not there.
