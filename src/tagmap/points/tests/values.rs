@@ -137,3 +137,22 @@ fn what_is_not_answered_keeps_its_value_and_says_so() {
     assert_eq!(bench.points.observe(0, &[Some(Got::Words(vec![]))], now), []);
     assert_eq!(bench.value("x"), "7 stale: was not answered");
 }
+
+#[test]
+fn a_group_is_one_request_and_its_tags_come_and_go_together() {
+    let tag = |name: &str, at: u16, group: &str| {
+        format!("[[tag]]\nname = \"{name}\"\npoll = \"fast\"\narea = \"holding\"\nat = {at}\ntype = \"u16\"\n{group}")
+    };
+    let mut bench = Bench::new(
+        &[tag("a", 0, ""), tag("b", 1, "group = \"g\"\n"), tag("c", 4, "group = \"g\"\n"), tag("d", 5, "")].concat(),
+    );
+    let reads =
+        |bench: &Bench| bench.points.polls()[0].reads.iter().map(|r| (r.at, r.count, r.alone)).collect::<Vec<_>>();
+    assert_eq!(reads(&bench), [(0, 6, false), (1, 4, true)]);
+    bench.points.refused(0, 1);
+    assert_eq!(reads(&bench), [(0, 6, false)]);
+    let names: Vec<&str> = bench.points.quarantined().map(|q| q.tag).collect();
+    assert_eq!(names, ["b", "c"]);
+    bench.points.release();
+    assert_eq!(reads(&bench), [(0, 6, false), (1, 4, true)]);
+}
