@@ -73,6 +73,7 @@ struct Look<'a> {
 impl Look<'_> {
     fn run(&mut self, counted: bool, samples: &mut Vec<Sample>) {
         let mut changed = !counted && std::mem::take(&mut self.points.unsaved);
+        let stale = self.points.is_stale();
         for index in 0..self.points.rules.len() {
             let rule = &self.points.rules[index];
             if rule.is_counted() != counted {
@@ -83,11 +84,11 @@ impl Look<'_> {
                 tags: &self.points.tags,
                 latest: &self.points.latest,
                 device: &self.points.device,
-                stale: self.points.is_stale(),
+                stale,
                 mono: self.at.mono,
             };
             let told = rule.step(&mut state, &view);
-            let tags = rule.tags();
+            let tags = if told.is_empty() { Vec::new() } else { rule.tags() };
             changed |= state.kept != self.points.states[index].kept;
             self.points.states[index] = state;
             for told in told {

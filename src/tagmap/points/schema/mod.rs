@@ -27,7 +27,7 @@ pub(in crate::tagmap) fn read(root: &Table<'_>, context: &Context<'_>) -> Option
         return None;
     }
     let [tag_tables, event_tables, alarm_tables, write_tables, probe_tables] = tables;
-    let polls = polls(context);
+    let polls = polls(&tag_tables, context);
     let tags = tags::read(&tag_tables, context, &polls);
     let known = known(&tags);
     let named = |table: &Table<'_>| table.entry("name").and_then(|e| e.value().as_str().map(str::to_owned));
@@ -70,15 +70,18 @@ pub(in crate::tagmap) fn read(root: &Table<'_>, context: &Context<'_>) -> Option
 /// A tag, and the index of its table.
 type Placed = (Tag, usize);
 
-/// The polls of the map, the urgent ones first.
-fn polls(context: &Context<'_>) -> Vec<Poll> {
+/// The polls that tags name, the urgent ones first.
+fn polls(tables: &[Table<'_>], context: &Context<'_>) -> Vec<Poll> {
+    let own = |table: &Table<'_>| table.entry("poll").and_then(|e| e.value().as_str().map(str::to_owned));
+    let used: BTreeSet<String> =
+        tables.iter().filter_map(|table| own(table).or_else(|| context.defaults.poll.clone())).collect();
     let poll = |(name, period): (&String, &crate::tagmap::Period)| Poll {
         name: name.as_str().into(),
         every: period.every,
         priority: period.priority,
         reads: Vec::new(),
     };
-    let mut polls: Vec<Poll> = context.polls.iter().map(poll).collect();
+    let mut polls: Vec<Poll> = context.polls.iter().filter(|(name, _)| used.contains(*name)).map(poll).collect();
     polls.sort_by_key(|poll| (poll.priority, poll.every));
     polls
 }

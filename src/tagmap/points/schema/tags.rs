@@ -272,7 +272,7 @@ fn poll(table: &Table<'_>, context: &Context<'_>, polls: &[Poll]) -> Option<usiz
     match found {
         None if table.entry("poll").is_none() => {} // told at [defaults]
         None => {
-            let known = polls.iter().map(|poll| poll.name.to_string()).collect();
+            let known = context.polls.keys().cloned().collect();
             table.refuse_key("poll", &format!("there is no [poll.{name}]"), &nearest(&name, &known));
         }
         Some(found) if polls[found].every.is_zero() => {
