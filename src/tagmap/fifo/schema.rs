@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::slot::{Field, Slot, Words};
 use super::{Fifo, Ring, Span};
-use crate::form::{self, Table, nearest};
+use crate::form::{self, Table};
 use crate::tagmap::registers::{Order, Trim, Type};
 use crate::tagmap::{Addresses, Context, DeviceLimits, Period};
 
@@ -43,7 +43,7 @@ impl Defaults {
             read.order = Order::read(&table, 2);
             read.poll = table.optional("poll");
             if let Some(name) = read.poll.as_ref().filter(|name| !polls.contains_key(*name)) {
-                let help = nearest(name, &polls.keys().cloned().collect());
+                let help = form::nearest(name, &polls.keys().cloned().collect());
                 table.refuse_key("poll", &format!("there is no [poll.{name}]"), &help);
             }
             read.max_gap = table.or("max_gap", read.max_gap);

@@ -161,6 +161,7 @@ pub struct Probe {
 pub struct Points {
     device: Arc<str>,
     map: Arc<str>,
+    limits: Limits,
     polls: Vec<Poll>,
     /// As many as `polls`.
     plans: Vec<Plan>,
@@ -185,6 +186,11 @@ impl Points {
     /// What to read, by period.
     pub fn polls(&self) -> &[Poll] {
         &self.polls
+    }
+
+    /// What one request may have: for joining with the reads of other devices.
+    pub const fn limits(&self) -> Limits {
+        self.limits
     }
 
     /// The name under which the outbox keeps [`Sample::memory`]: `<device>/points`.

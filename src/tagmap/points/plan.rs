@@ -27,6 +27,17 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// What both allow: for reads of several devices.
+    #[must_use]
+    pub fn least(self, other: Self) -> Self {
+        Self {
+            gap_words: self.gap_words.min(other.gap_words),
+            gap_bits: self.gap_bits.min(other.gap_bits),
+            max_words: self.max_words.min(other.max_words),
+            max_bits: self.max_bits.min(other.max_bits),
+        }
+    }
+
     /// Largest gap and longest request for that read's table.
     fn of(self, read: Read) -> (u32, u32) {
         let (gap, most) =

@@ -158,6 +158,8 @@ fn lanes_from_one_map_behind_one_unit_are_read_together() {
     assert_eq!(reads(0).len() + reads(1).len(), 117, "each lane by itself");
     assert_eq!([requests(0, 125), requests(4, 125), requests(8, 125)], [117, 47, 8]);
     assert_eq!(requests(8, 100), 9, "with what most devices answer");
+    let of_maps = lanes.iter().map(Points::limits).reduce(Limits::least);
+    assert_eq!(of_maps, Some(Limits::default()));
 }
 
 #[test]
