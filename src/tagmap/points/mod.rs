@@ -174,8 +174,8 @@ pub struct Points {
     rules: Vec<Rule>,
     /// As many as `rules`.
     states: Vec<State>,
-    /// The states before the last observation, until it is committed.
-    before: Option<Vec<State>>,
+    /// The states before the last observation and whether they were unsaved, until it is committed.
+    before: Option<(Vec<State>, bool)>,
     /// The states have changed and no sample has carried them yet.
     unsaved: bool,
     writes: Vec<Write>,
@@ -219,7 +219,7 @@ impl Points {
     /// They were not taken (the outbox is full): the next [`Points::observe`] tells again what still holds then.
     pub fn undo(&mut self) {
         if let Some(before) = self.before.take() {
-            self.states = before;
+            (self.states, self.unsaved) = before;
         }
     }
 

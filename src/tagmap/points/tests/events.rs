@@ -110,6 +110,17 @@ fn what_may_not_be_missing_refuses_the_event() {
 }
 
 #[test]
+fn a_rule_that_panics_is_told_once_and_the_others_go_on() {
+    let mut bench = Bench::new(&format!(
+        "{WEIGHT}[[event]]\nname = \"planted.panic\"\non = {{ change = \"no\" }}\n[[event]]\nname = \"no.changed\"\non = {{ change = \"no\" }}\n"
+    ));
+    bench.run(20);
+    bench.hold(3, &word(5));
+    assert_eq!(bench.run(100), ["20 no.changed"]);
+    assert_eq!(bench.refused, ["event:planted.panic:change:no panicked: a planted panic in a rule"]);
+}
+
+#[test]
 fn a_state_that_lasts_is_told_once() {
     let mut bench =
         Bench::new(&format!("{EYE}[[event]]\nname = \"eye.blocked\"\non = {{ held = \"eye\", for = \"3s\" }}\n"));
@@ -164,6 +175,8 @@ fn an_acknowledgement_outlives_a_restart() {
     let mut bench = Bench::new(&text);
     bench.run(40);
     assert!(bench.points.acknowledge("stop"));
+    assert_eq!(bench.look(0, 20).len(), 1);
+    bench.points.undo();
     bench.run(20);
     bench.restart(&text);
     bench.hold(1, &word(1));
