@@ -158,7 +158,12 @@ pub(super) fn parse(text: &str, names: &Names<'_>) -> Result<Condition, Wrong> {
     let condition = parser.or()?;
     parser.skip();
     if parser.at < text.len() {
-        return Err(parser.wrong("is not understood from here", "join conditions with `and`, `or`"));
+        let help = if parser.rest().starts_with("held") {
+            "how long it must hold is `on_delay` of an alarm, or on = { held = \"…\", for = \"3s\" } of an event"
+        } else {
+            "join conditions with `and`, `or`"
+        };
+        return Err(parser.wrong("is not understood from here", help));
     }
     Ok(condition)
 }

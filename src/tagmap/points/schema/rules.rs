@@ -115,6 +115,9 @@ fn trigger(table: &Table<'_>, context: &Context<'_>, names: &Names<'_>, tags: &[
     const WORDS: [&str; 5] = ["rising", "falling", "held", "change", "count"];
     let given: Vec<(&str, Entry<'_>)> = WORDS.iter().filter_map(|word| Some((*word, table.entry(word)?))).collect();
     let lasting = table.entry("for");
+    if let Some(when) = table.entry("when") {
+        when.refuse("stands in `on`", "write it beside: when = \"…\" in the [[event]]");
+    }
     let [(word, entry)] = given.as_slice() else {
         let message = if given.is_empty() { "says not when" } else { "says two things" };
         table.refuse(message, "write one of rising, falling, held (with for), change, count");

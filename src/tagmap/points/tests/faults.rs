@@ -130,6 +130,8 @@ fn what_events_and_alarms_name() {
     map.toml:27:7: event[1].seq: is no number that counts (name a tag of type "u16", "u32" or "u64" without scale)
     map.toml:28:9: event[1].epoch: there is no tag `gatway` (known here: `eye`, `x`)
     "#);
+    insta::assert_snapshot!(event("[[event]]\nname = \"e\"\non = { rising = \"eye\", when = \"eye\" }\n"), @r#"map.toml:26:31: event[1].on.when: stands in `on` (write it beside: when = "…" in the [[event]])"#);
+    insta::assert_snapshot!(event("[[alarm]]\nname = \"a\"\nwhen = \"eye held 3s\"\nseverity = \"low\"\n"), @r#"map.toml:26:13: alarm[1].when: is not understood from here (how long it must hold is `on_delay` of an alarm, or on = { held = "…", for = "3s" } of an event)"#);
     insta::assert_snapshot!(event("[[event]]\nname = \"e\"\non = { held = \"eye\" }\n"), @r#"map.toml:26:6: event[1].on.for: is missing (write how long: for = "3s")"#);
 }
 
