@@ -161,7 +161,6 @@ pub struct Probe {
 pub struct Points {
     device: Arc<str>,
     map: Arc<str>,
-    limits: Limits,
     polls: Vec<Poll>,
     /// As many as `polls`.
     plans: Vec<Plan>,
@@ -180,6 +179,7 @@ pub struct Points {
     unsaved: bool,
     writes: Vec<Write>,
     probes: Vec<Probe>,
+    limits: Limits,
 }
 
 impl Points {
@@ -188,7 +188,7 @@ impl Points {
         &self.polls
     }
 
-    /// What one request may have: for joining with the reads of other devices.
+    /// What one request may have: also where devices behind one unit share it.
     pub const fn limits(&self) -> Limits {
         self.limits
     }

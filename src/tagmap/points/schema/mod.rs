@@ -52,7 +52,6 @@ pub(in crate::tagmap) fn read(root: &Table<'_>, context: &Context<'_>) -> Option
     Some(Points {
         device: Arc::clone(&context.binding.device),
         map: Arc::clone(&context.map),
-        limits,
         polls,
         plans,
         latest: vec![Latest::nothing(); tags.len()],
@@ -65,6 +64,7 @@ pub(in crate::tagmap) fn read(root: &Table<'_>, context: &Context<'_>) -> Option
         unsaved: false,
         writes,
         probes,
+        limits,
     })
 }
 
