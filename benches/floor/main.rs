@@ -12,6 +12,7 @@ mod http;
 mod modbus;
 mod mqtt;
 mod path;
+mod polls;
 mod row;
 mod sqlite;
 
@@ -29,6 +30,7 @@ const FIGURES: &[(&str, Figure)] = &[
     ("modbus", modbus::measure),
     ("mqtt", mqtt::measure),
     ("path", path::measure),
+    ("polls", polls::measure),
 ];
 
 fn main() -> anyhow::Result<()> {

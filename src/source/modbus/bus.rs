@@ -270,15 +270,20 @@ impl Bus {
     /// The unit answers, with what it is asked for or with a refusal.
     fn answered(&mut self, job: usize, refusal: Option<&str>, took: Duration) {
         let Work { unit, devices, part } = &self.work[job];
-        let stuck = matches!(part, Part::Fifo(station) if self.fifos[*station].is_stuck());
-        let (state, detail) = match refusal {
-            Some(words) => (State::Refused, Some(words)),
-            None if stuck => (State::Stuck, Some("events wait in its FIFO and nothing is committed")),
-            None => (State::Up, None),
+        let state = |member: usize| match (refusal, part) {
+            (Some(words), _) => (State::Refused, Some(words)),
+            (None, Part::Fifo(station)) if self.fifos[*station].is_stuck() => {
+                (State::Stuck, Some("events wait in its FIFO and nothing is committed"))
+            }
+            (None, Part::Tags(group)) if self.tags[group.members[member].0].is_stale() => {
+                (State::Stuck, Some("it answers, but its watchdog value does not move"))
+            }
+            _ => (State::Up, None),
         };
         let ended = self.units.get_mut(unit).is_some_and(Unit::answered);
-        for device in devices {
+        for (member, device) in devices.iter().enumerate() {
             let device = &mut self.devices[*device];
+            let (state, detail) = state(member);
             device.gauge.is(state, detail);
             device.gauge.polled(took);
             if std::mem::take(&mut device.told) || ended {

@@ -52,6 +52,11 @@ impl Tags {
         self.points.release();
     }
 
+    /// Its watchdog does not move.
+    pub(super) fn is_stale(&self) -> bool {
+        self.points.is_stale()
+    }
+
     fn refused(&mut self, poll: usize, read: usize) {
         let before = self.points.quarantined().count();
         self.points.refused(poll, read);

@@ -172,13 +172,13 @@ fn mailbox(table: &Table<'_>, context: &Context<'_>) -> Option<Ring> {
 /// What function 24 shows.
 fn queue(table: &Table<'_>, context: &Context<'_>) -> Option<Queue> {
     let place = table.required_table("queue").and_then(|table| {
-        let words: Option<u16> = table.required("words");
+        let (at, words) = (address(&table, context, 1), table.required::<u16>("words"));
         if let Some(words) = words.filter(|words| !(1..=MOST_WORDS).contains(words)) {
             let help = format!("function 24 shows 1 to {MOST_WORDS} registers: an event must fit");
             table.refuse_key("words", &format!("is {words}"), &help);
             return None;
         }
-        Some((address(&table, context, 1)?, words?))
+        Some((at?, words?))
     });
     let (ack, epoch) = (ack(table, context), epoch(table, context));
     let (at, words) = place?;
@@ -664,6 +664,36 @@ mod tests {
             "\"Missed it\"",
             "fifo[1].field.result.enum.2: is no word for an event's name (lower-case letters, digits, - and _)",
         );
+    }
+
+    const MAILBOX: &str = include_str!("../../../devices/acme-mailbox-plc/map.toml");
+    const QUEUE: &str = include_str!("../../../devices/acme-fc24-plc/map.toml");
+
+    /// What a mailbox or a queue is told.
+    fn check_style(map: &str, from: &str, to: &str, expected: &[&str]) {
+        assert!(map.contains(from), "{from}");
+        let told = read(&map.replacen(from, to, 1), false).err().unwrap_or_default();
+        let told: Vec<&str> = told.iter().map(|f| f.splitn(4, ':').last().unwrap_or(f).trim()).collect();
+        assert_eq!(told, expected, "{from} -> {to}");
+    }
+
+    #[test]
+    fn a_mailbox_has_one_slot_apart_from_its_counters() {
+        check_style(MAILBOX, "", "", &[]);
+        let request = "fifo[1].request: lies on the same register as `slot` (give each its own registers)";
+        check_style(MAILBOX, "request = { at = 40101", "request = { at = 40112", &[request]);
+        let head = "fifo[1].head: unknown key (did you mean `area`? ";
+        let told = read(&MAILBOX.replace("request = {", "head = {"), false).err().unwrap_or_default().join("\n");
+        assert!(told.contains("fifo[1].request: is missing") && told.contains(&head[..21]), "{told}");
+    }
+
+    #[test]
+    fn an_event_of_a_queue_fits_what_function_24_shows() {
+        check_style(QUEUE, "", "", &[]);
+        let words = "fifo[1].queue.words: is 32 (function 24 shows 1 to 31 registers: an event must fit)";
+        check_style(QUEUE, "words = 13", "words = 32", &[words]);
+        let epoch = "fifo[1].epoch: lies on the same register as `ack` (give each its own registers)";
+        check_style(QUEUE, "at = 40103", "at = 40102", &[epoch]);
     }
 
     #[test]

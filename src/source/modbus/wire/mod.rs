@@ -295,7 +295,7 @@ impl Wire {
     }
 
     async fn call(&mut self, unit: u8, request: &Request<'static>) -> Result<Response, Trouble> {
-        if let Some(last) = self.last {
+        if let Some(last) = self.last.filter(|_| !self.timing.pause_between.is_zero()) {
             sleep_until(last + self.timing.pause_between).await;
         }
         self.gauges.iter().for_each(Gauge::asked);
