@@ -125,11 +125,7 @@ fn bare(address: SocketAddr, load: Load) -> anyhow::Result<()> {
 }
 
 /// The links of a configuration with an outbox behind them, on this thread: the periods that were missed.
-fn floorgate(dir: &Path, address: SocketAddr, load: Load) -> anyhow::Result<u64> {
-    let config = configured(dir, address, load)?;
-    let config = floorgate::config::load(&config).map_err(|faults| {
-        anyhow::anyhow!("{}", faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
-    })?;
+fn floorgate(config: Config) -> anyhow::Result<u64> {
     let (outbox, mut ended) = Outbox::open(config.outbox, Vec::new(), Vec::new())?;
     let (health, stop) = (Health::default(), CancellationToken::new());
     Builder::new_current_thread().enable_all().build()?.block_on(async {

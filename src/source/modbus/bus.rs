@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::schedule::{self, Schedule};
 use super::station::{Next, Station, is_refusal};
-use super::tags::{Group, Tags};
+use super::tags::{Group, Pool, Tags};
 use super::unit::{Unit, Verdict};
 use super::wire::{Trouble, Wire};
 use super::{Config, Device, Identity, until_taken};
@@ -24,7 +24,7 @@ pub(super) struct Bus {
     devices: Vec<Behind>,
     units: BTreeMap<u8, Unit>,
     fifos: Vec<Station>,
-    tags: Vec<Tags>,
+    tags: Pool,
     schedule: Schedule,
     /// What the schedule's jobs are.
     work: Vec<Work>,
@@ -76,7 +76,7 @@ impl Bus {
             devices: Vec::new(),
             units: BTreeMap::new(),
             fifos: Vec::new(),
-            tags: Vec::new(),
+            tags: Pool::default(),
             schedule: Schedule::default(),
             work: Vec::new(),
             idle_close: config.idle_close,
@@ -109,7 +109,7 @@ impl Bus {
 
     /// Each poll joins the group of its unit and period, or begins one.
     fn add_tags(&mut self, device: &Device, number: usize, points: &Points, gauge: &Gauge, start: Instant) {
-        let tags = self.tags.len();
+        let tags = self.tags.tags.len();
         for (index, poll) in points.polls().iter().enumerate() {
             let same = |job: usize, group: &Group| {
                 group.unit == device.unit && self.schedule.period(job) == (poll.every, poll.priority)
@@ -128,7 +128,7 @@ impl Bus {
             self.schedule.add(poll.every, poll.priority, start);
             self.work.push(Work { unit: device.unit, devices: vec![number], part: Part::Tags(group) });
         }
-        self.tags.push(Tags::new(Arc::clone(&device.id), gauge.clone(), points.clone()));
+        self.tags.tags.push(Tags::new(Arc::clone(&device.id), gauge.clone(), points.clone()));
     }
 
     /// A new connection: asks the outbox where each device stood at its last commit. After a link that was down, what
@@ -143,7 +143,7 @@ impl Bus {
     {
         self.devices.iter_mut().for_each(|device| device.known = device.identity.is_none());
         if was_down {
-            self.tags.iter_mut().for_each(Tags::release);
+            self.tags.tags.iter_mut().for_each(Tags::release);
             self.work.iter_mut().for_each(|work| match &mut work.part {
                 Part::Tags(group) => group.release(),
                 Part::Fifo(_) => {}
@@ -171,7 +171,7 @@ impl Bus {
         leave: &CancellationToken,
     ) -> End
     where
-        C: Future<Output = Result<Vec<Placed>, CaptureError>>,
+        C: Future<Output = Result<Vec<Placed>, CaptureError>> + Send + 'static,
     {
         loop {
             if stop.is_cancelled() {
@@ -208,7 +208,7 @@ impl Bus {
     /// Does one job; `Some`: the connection is to be left.
     async fn run<C>(&mut self, job: usize, wire: &mut Wire, capture: &impl Fn(Vec<Sample>) -> C) -> Option<End>
     where
-        C: Future<Output = Result<Vec<Placed>, CaptureError>>,
+        C: Future<Output = Result<Vec<Placed>, CaptureError>> + Send + 'static,
     {
         let begun = Instant::now();
         let polled = self.poll(job, wire, capture).await;
@@ -243,7 +243,7 @@ impl Bus {
         capture: &impl Fn(Vec<Sample>) -> C,
     ) -> Result<Next, Trouble>
     where
-        C: Future<Output = Result<Vec<Placed>, CaptureError>>,
+        C: Future<Output = Result<Vec<Placed>, CaptureError>> + Send + 'static,
     {
         let Work { devices, part, .. } = &mut self.work[job];
         for device in devices {
@@ -275,7 +275,7 @@ impl Bus {
             (None, Part::Fifo(station)) if self.fifos[*station].is_stuck() => {
                 (State::Stuck, Some("events wait in its FIFO and nothing is committed"))
             }
-            (None, Part::Tags(group)) if self.tags[group.members[member].0].is_stale() => {
+            (None, Part::Tags(group)) if self.tags.tags[group.members[member].0].is_stale() => {
                 (State::Stuck, Some("it answers, but its watchdog value does not move"))
             }
             _ => (State::Up, None),
