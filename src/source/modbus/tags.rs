@@ -233,7 +233,9 @@ impl Group {
         }
         let members: Vec<usize> = self.members.iter().map(|(tags, _)| *tags).collect();
         if samples.is_empty() {
-            members.into_iter().for_each(|tags| all.tags[tags].committed());
+            for tags in members {
+                all.tags[tags].committed();
+            }
         } else {
             all.commits.push((members, Box::pin(capture(samples))));
         }
