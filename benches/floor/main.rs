@@ -13,6 +13,7 @@ mod modbus;
 mod mqtt;
 mod outbox;
 mod path;
+mod polls;
 mod row;
 mod sqlite;
 
@@ -33,6 +34,7 @@ const FIGURES: &[(&str, Figure)] = &[
     ("path", path::measure),
     ("slow-disk", path::slow_disk),
     ("backlog", path::backlog),
+    ("polls", polls::measure),
 ];
 
 fn main() -> anyhow::Result<()> {

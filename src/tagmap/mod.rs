@@ -4,23 +4,26 @@
 //! into device events. Pure: bytes in, events or a reason out. A map never panics the gateway: sources decode through
 //! [`guarded`].
 
+mod address;
 mod fifo;
 mod frame;
 #[cfg(test)]
 mod golden;
 pub mod gs1;
 mod number;
+mod params;
 pub mod points;
 pub mod registers;
 mod topic;
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::event::{Decoded, Undecodable, is_valid_id};
 use crate::form::{Document, Fault, Table};
 
-pub use fifo::{Accepted, Defaults, Fifo, FifoPlan, Handshake, Missing, Registers, Ring, Span, Taken};
+pub use fifo::{Accepted, Defaults, Fifo, FifoPlan, Handshake, Missing, Queue, Registers, Ring, Span, Style, Taken};
 pub use frame::{Frame, Framer, Piece};
 pub use topic::Topic;
 
@@ -44,6 +47,8 @@ pub struct Map {
     pub frame: Option<Frame>,
     /// Modbus tags on a period, and what becomes of them; `None`: the map has none.
     pub points: Option<points::Points>,
+    /// Allowed, but doubtful: `check` tells it.
+    pub warnings: Vec<Fault>,
 }
 
 /// What a map's device speaks.
@@ -91,6 +96,26 @@ pub struct Binding {
     pub params: BTreeMap<String, String>,
     /// The operator accepts that a device which counts without a boot id may restart unseen.
     pub accept_epoch_risk: bool,
+    /// `limits = { … }` of the device.
+    pub limits: DeviceLimits,
+}
+
+/// What one device answers at most in one request; what it does not say is the map's.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct DeviceLimits {
+    /// Registers.
+    pub max_words: Option<u16>,
+    /// Bits.
+    pub max_bits: Option<u16>,
+}
+
+/// A `[poll.NAME]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Period {
+    /// From one poll to the next.
+    pub every: std::time::Duration,
+    /// 0 goes first.
+    pub priority: u8,
 }
 
 /// What the sections of a map are read with.
@@ -105,8 +130,12 @@ pub struct Context<'a> {
     pub addresses: Option<Addresses>,
     /// `[defaults]`.
     pub defaults: Defaults,
-    /// `[poll.NAME] every`.
-    pub polls: BTreeMap<String, std::time::Duration>,
+    /// `[poll.NAME]`.
+    pub polls: BTreeMap<String, Period>,
+    /// The map has a `[[fifo]]`, which counts the device's events.
+    pub has_fifo: bool,
+    /// Allowed, but doubtful: told by `check`.
+    pub warnings: RefCell<Vec<Fault>>,
 }
 
 impl Context<'_> {
@@ -144,13 +173,16 @@ impl Map {
                     "say how addresses are written: \"zero\", \"one\" or \"modicon\"",
                 );
             }
+            let polls = polls(root);
             let context = Context {
                 map: format!("{}@{}", id?, version?).into(),
                 binding,
-                params: params(root, binding),
+                params: params::read(root, binding),
                 addresses,
-                defaults: Defaults::read(root),
-                polls: polls(root),
+                defaults: Defaults::read(root, binding.limits, &polls),
+                polls,
+                has_fifo: root.entry("fifo").is_some(),
+                warnings: RefCell::default(),
             };
             let topics = topics(root, &context);
             let fifos = root.tables("fifo");
@@ -164,7 +196,17 @@ impl Map {
                 root.refuse_key("frame", "is missing", "add [frame]: what the device sends, and how it ends");
             }
             let frame = frame.and_then(|table| Frame::read(&table, &context));
-            Some(Self { name: context.map, title, protocol: protocol?, topics, fifos, frame, points: None })
+            let points = points::read(root, &context);
+            Some(Self {
+                name: context.map,
+                title,
+                protocol: protocol?,
+                topics,
+                fifos,
+                frame,
+                points,
+                warnings: context.warnings.into_inner(),
+            })
         })
     }
 }
@@ -182,43 +224,19 @@ fn topics(root: &Table<'_>, context: &Context<'_>) -> Vec<Topic> {
     topics
 }
 
-/// The map's parameters with the device's values; a missing value without default is a fault.
-fn params(root: &Table<'_>, binding: &Binding) -> BTreeMap<String, String> {
-    let mut filled = BTreeMap::new();
-    let declared = root.table("param");
-    for entry in declared.iter().flat_map(Table::all) {
-        let Some(param) = entry.table() else { continue };
-        let _ = param.required_entry("type").and_then(|e| e.choice(&[("string", ()), ("integer", ())]));
-        let default = param.entry("default").and_then(|e| text_of(e.value()));
-        match binding.params.get(entry.key()).cloned().or(default) {
-            Some(value) => drop(filled.insert(entry.key().to_owned(), value)),
-            None => param.refuse(
-                &format!("device {} gives no value for it", binding.device),
-                &format!("write params = {{ {} = … }} at the device", entry.key()),
-            ),
-        }
-    }
-    for name in binding.params.keys().filter(|name| !filled.contains_key(*name)) {
-        root.refuse(
-            &format!("device {} gives `{name}`, which is no parameter of this map", binding.device),
-            "remove it from params",
-        );
-    }
-    filled
-}
-
 /// A parameter's value as text, if it is a text or a number.
 pub fn text_of(value: &toml::de::DeValue<'_>) -> Option<String> {
     value.as_str().map(str::to_owned).or_else(|| value.as_integer().map(|i| i.as_str().to_owned()))
 }
 
-fn polls(root: &Table<'_>) -> BTreeMap<String, std::time::Duration> {
+fn polls(root: &Table<'_>) -> BTreeMap<String, Period> {
     let mut polls = BTreeMap::new();
     for entry in root.table("poll").iter().flat_map(Table::all) {
         let Some(poll) = entry.table() else { continue };
         let every: Option<crate::form::Duration> = poll.required("every");
+        let priority = poll.or("priority", 0);
         if let Some(every) = every {
-            polls.insert(entry.key().to_owned(), every.0);
+            polls.insert(entry.key().to_owned(), Period { every: every.0, priority });
         }
     }
     polls

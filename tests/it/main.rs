@@ -8,6 +8,7 @@
 
 mod bad_input;
 mod brokers;
+mod buses;
 mod demo;
 mod erp_faults;
 mod erp_page;
@@ -23,5 +24,7 @@ mod service;
 mod simulator;
 mod sockets;
 mod status;
+mod styles;
+mod tags;
 mod tls;
 mod world;

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::schedule::{self, Schedule};
 use super::station::{Next, Station, is_refusal};
-use super::tags::{Group, Tags};
+use super::tags::{Group, Pool, Tags};
 use super::unit::{Unit, Verdict};
 use super::wire::{Trouble, Wire};
 use super::{Config, Device, Identity, until_taken};
@@ -19,15 +19,12 @@ use crate::source::health::{Cause, Gauge, Health, State};
 use crate::source::now;
 use crate::tagmap::points::Points;
 
-/// Events wait in a FIFO for nobody else, and it overflows: it comes before tags of the same lateness.
-const FIFO_PRIORITY: u8 = 0;
-
 /// Everything behind a link.
 pub(super) struct Bus {
     devices: Vec<Behind>,
     units: BTreeMap<u8, Unit>,
     fifos: Vec<Station>,
-    tags: Vec<Tags>,
+    tags: Pool,
     schedule: Schedule,
     /// What the schedule's jobs are.
     work: Vec<Work>,
@@ -79,7 +76,7 @@ impl Bus {
             devices: Vec::new(),
             units: BTreeMap::new(),
             fifos: Vec::new(),
-            tags: Vec::new(),
+            tags: Pool::default(),
             schedule: Schedule::default(),
             work: Vec::new(),
             idle_close: config.idle_close,
@@ -90,7 +87,7 @@ impl Bus {
             let gauge = health.device(&config.link, &device.id);
             let number = bus.devices.len();
             for fifo in &device.map.fifos {
-                bus.schedule.add(fifo.every, FIFO_PRIORITY, start);
+                bus.schedule.add(fifo.every, fifo.priority, start);
                 let part = Part::Fifo(bus.fifos.len());
                 bus.work.push(Work { unit: device.unit, devices: vec![number], part });
                 bus.fifos.push(Station::new(Arc::clone(&device.id), device.unit, fifo.clone()));
@@ -112,7 +109,7 @@ impl Bus {
 
     /// Each poll joins the group of its unit and period, or begins one.
     fn add_tags(&mut self, device: &Device, number: usize, points: &Points, gauge: &Gauge, start: Instant) {
-        let tags = self.tags.len();
+        let tags = self.tags.tags.len();
         for (index, poll) in points.polls().iter().enumerate() {
             let same = |job: usize, group: &Group| {
                 group.unit == device.unit && self.schedule.period(job) == (poll.every, poll.priority)
@@ -131,7 +128,7 @@ impl Bus {
             self.schedule.add(poll.every, poll.priority, start);
             self.work.push(Work { unit: device.unit, devices: vec![number], part: Part::Tags(group) });
         }
-        self.tags.push(Tags::new(Arc::clone(&device.id), gauge.clone(), points.clone()));
+        self.tags.tags.push(Tags::new(Arc::clone(&device.id), gauge.clone(), points.clone()));
     }
 
     /// A new connection: asks the outbox where each device stood at its last commit. After a link that was down, what
@@ -146,7 +143,7 @@ impl Bus {
     {
         self.devices.iter_mut().for_each(|device| device.known = device.identity.is_none());
         if was_down {
-            self.tags.iter_mut().for_each(Tags::release);
+            self.tags.tags.iter_mut().for_each(Tags::release);
             self.work.iter_mut().for_each(|work| match &mut work.part {
                 Part::Tags(group) => group.release(),
                 Part::Fifo(_) => {}
@@ -174,7 +171,7 @@ impl Bus {
         leave: &CancellationToken,
     ) -> End
     where
-        C: Future<Output = Result<Vec<Placed>, CaptureError>>,
+        C: Future<Output = Result<Vec<Placed>, CaptureError>> + Send + 'static,
     {
         loop {
             if stop.is_cancelled() {
@@ -211,7 +208,7 @@ impl Bus {
     /// Does one job; `Some`: the connection is to be left.
     async fn run<C>(&mut self, job: usize, wire: &mut Wire, capture: &impl Fn(Vec<Sample>) -> C) -> Option<End>
     where
-        C: Future<Output = Result<Vec<Placed>, CaptureError>>,
+        C: Future<Output = Result<Vec<Placed>, CaptureError>> + Send + 'static,
     {
         let begun = Instant::now();
         let polled = self.poll(job, wire, capture).await;
@@ -246,7 +243,7 @@ impl Bus {
         capture: &impl Fn(Vec<Sample>) -> C,
     ) -> Result<Next, Trouble>
     where
-        C: Future<Output = Result<Vec<Placed>, CaptureError>>,
+        C: Future<Output = Result<Vec<Placed>, CaptureError>> + Send + 'static,
     {
         let Work { devices, part, .. } = &mut self.work[job];
         for device in devices {
@@ -273,15 +270,20 @@ impl Bus {
     /// The unit answers, with what it is asked for or with a refusal.
     fn answered(&mut self, job: usize, refusal: Option<&str>, took: Duration) {
         let Work { unit, devices, part } = &self.work[job];
-        let stuck = matches!(part, Part::Fifo(station) if self.fifos[*station].is_stuck());
-        let (state, detail) = match refusal {
-            Some(words) => (State::Refused, Some(words)),
-            None if stuck => (State::Stuck, Some("events wait in its FIFO and nothing is committed")),
-            None => (State::Up, None),
+        let state = |member: usize| match (refusal, part) {
+            (Some(words), _) => (State::Refused, Some(words)),
+            (None, Part::Fifo(station)) if self.fifos[*station].is_stuck() => {
+                (State::Stuck, Some("events wait in its FIFO and nothing is committed"))
+            }
+            (None, Part::Tags(group)) if self.tags.tags[group.members[member].0].is_stale() => {
+                (State::Stuck, Some("it answers, but its watchdog value does not move"))
+            }
+            _ => (State::Up, None),
         };
         let ended = self.units.get_mut(unit).is_some_and(Unit::answered);
-        for device in devices {
+        for (member, device) in devices.iter().enumerate() {
             let device = &mut self.devices[*device];
+            let (state, detail) = state(member);
             device.gauge.is(state, detail);
             device.gauge.polled(took);
             if std::mem::take(&mut device.told) || ended {

@@ -90,10 +90,7 @@ pub async fn run(mut config: Config, outbox: Outbox, health: Health, stop: Cance
             Err(_) => return,
         }
     }
-    let capture = |samples| {
-        let outbox = outbox.clone();
-        async move { outbox.capture(samples).await }
-    };
+    let capture = |samples| outbox.capture(samples); // handed in when it is called, not when it is awaited
     let last_seen = |device| {
         let outbox = outbox.clone();
         async move { outbox.last_seen(device).await }
@@ -146,7 +143,7 @@ async fn link<C, L>(
     last_seen: impl Fn(Arc<str>) -> L,
     stop: CancellationToken,
 ) where
-    C: Future<Output = Result<Vec<Placed>, CaptureError>>,
+    C: Future<Output = Result<Vec<Placed>, CaptureError>> + Send + 'static,
     L: Future<Output = Result<Option<LastSeen>, CaptureError>>,
 {
     let gauge = health.link(&config.link);
@@ -229,7 +226,7 @@ async fn serve<C>(
     look_after: Duration,
 ) -> End
 where
-    C: Future<Output = Result<Vec<Placed>, CaptureError>>,
+    C: Future<Output = Result<Vec<Placed>, CaptureError>> + Send + 'static,
 {
     let back = CancellationToken::new();
     let look = async {

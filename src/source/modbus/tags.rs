@@ -1,7 +1,9 @@
 //! Cyclic points: a poll reads, observes, captures, and lets go. There is nothing to acknowledge.
 //!
-//! Devices behind one unit with the same period are polled together: their reads share requests.
+//! Devices behind one unit with the same period are polled together: their reads share requests. The bus does not wait for
+//! a commit: it is waited for before the same points are observed again.
 
+use std::pin::Pin;
 use std::sync::Arc;
 
 use super::station::Next;
@@ -24,13 +26,51 @@ pub(super) struct Tags {
     full: bool,
 }
 
+/// The points of all devices, and what of them is being committed.
+#[derive(Default)]
+pub(super) struct Pool {
+    pub(super) tags: Vec<Tags>,
+    /// At most one for each group.
+    commits: Vec<(Vec<usize>, Commit)>,
+}
+
+type Captured = Result<Vec<Placed>, CaptureError>;
+type Commit = Pin<Box<dyn Future<Output = Captured> + Send>>;
+
+impl Pool {
+    /// Waits for the commits of these points; `false`: the outbox is closed.
+    async fn settle(&mut self, members: &[usize]) -> bool {
+        while let Some((of, commit)) = self.commit_of(members) {
+            let taken = commit.await;
+            for tags in of {
+                match taken {
+                    Ok(_) => self.tags[tags].committed(),
+                    Err(CaptureError::Full) => self.tags[tags].undo(),
+                    Err(CaptureError::Closed) => return false,
+                }
+            }
+        }
+        true
+    }
+
+    /// The oldest commit that concerns these points.
+    fn commit_of(&mut self, members: &[usize]) -> Option<(Vec<usize>, Commit)> {
+        let concerns = |commit: &(Vec<usize>, Commit)| commit.0.iter().any(|tags| members.contains(tags));
+        let at = self.commits.iter().position(concerns)?;
+        Some(self.commits.remove(at))
+    }
+}
+
 /// Polls of one period behind one unit.
 pub(super) struct Group {
     pub(super) unit: u8,
     /// Which tags, and which of their polls.
     pub(super) members: Vec<(usize, usize)>,
-    /// The unit refused a request that several of them shared: each asks for itself.
+    /// The unit refused a request that several of them shared: each asks for itself, until the one that was refused is
+    /// found …
     apart: bool,
+    /// … or for good, when what lies between theirs is refused as well.
+    refusals: u8,
 }
 
 /// One read of a member.
@@ -47,6 +87,11 @@ impl Tags {
     /// What the device refused is tried again.
     pub(super) fn release(&mut self) {
         self.points.release();
+    }
+
+    /// Its watchdog does not move.
+    pub(super) fn is_stale(&self) -> bool {
+        self.points.is_stale()
     }
 
     fn refused(&mut self, poll: usize, read: usize) {
@@ -76,30 +121,31 @@ impl Tags {
 
 impl Group {
     pub(super) const fn new(unit: u8) -> Self {
-        Self { unit, members: Vec::new(), apart: false }
+        Self { unit, members: Vec::new(), apart: false, refusals: 0 }
     }
 
     /// Shared requests are tried again.
     pub(super) fn release(&mut self) {
-        self.apart = false;
+        (self.apart, self.refusals) = (false, 0);
     }
 
     /// One poll. `Err`: the unit did not answer, or refused; what it answered is observed all the same.
     pub(super) async fn poll<F>(
         &mut self,
-        all: &mut [Tags],
+        all: &mut Pool,
         wire: &mut Wire,
         capture: &impl Fn(Vec<Sample>) -> F,
     ) -> Result<Next, Trouble>
     where
-        F: Future<Output = Result<Vec<Placed>, CaptureError>>,
+        F: Future<Output = Captured> + Send + 'static,
     {
-        let (asked, reads) = self.reads(all);
-        let joints = self.joints(&reads);
+        let members: Vec<usize> = self.members.iter().map(|(tags, _)| *tags).collect();
+        let (asked, reads) = self.reads(&all.tags);
+        let joints = self.joints(&all.tags, &reads);
         let mut answers: Vec<Option<Got>> = vec![None; reads.len()];
         let (mut failed, mut refused) = (None, Vec::new());
         for joint in &joints {
-            self.note(all, &asked, joint, wire);
+            self.note(&all.tags, &asked, joint, wire);
             match wire.get(self.unit, &joint.read).await {
                 Ok(got) => joint.parts.iter().for_each(|part| answers[*part] = got.part(&joint.read, &reads[*part])),
                 Err(trouble) if trouble.cause == NO_SUCH_ADDRESS => refused.push(joint),
@@ -111,14 +157,15 @@ impl Group {
             }
         }
         if failed.is_none() && !refused.is_empty() {
-            self.split(all, &asked, &refused);
+            self.split(&mut all.tags, &asked, &refused);
             return Ok(Next::Again);
         }
-        match (self.observe(all, &asked, answers, capture).await, failed) {
-            (Next::Stop, _) => Ok(Next::Stop),
-            (_, Some(trouble)) => Err(trouble),
-            (next, None) => Ok(next),
+        self.apart &= failed.is_some() || self.refusals > 1;
+        if !all.settle(&members).await {
+            return Ok(Next::Stop);
         }
+        self.observe(all, &asked, answers, capture);
+        failed.map_or(Ok(Next::Wait), Err)
     }
 
     /// All reads of the members, each with whose it is.
@@ -130,11 +177,17 @@ impl Group {
         each.unzip()
     }
 
-    fn joints(&self, reads: &[Read]) -> Vec<Joint> {
+    fn joints(&self, all: &[Tags], reads: &[Read]) -> Vec<Joint> {
         if self.apart || self.members.len() == 1 {
             return reads.iter().enumerate().map(|(part, read)| Joint { read: *read, parts: vec![part] }).collect();
         }
-        join(reads, &Limits::default())
+        let limits = self.members.iter().map(|(tags, _)| all[*tags].points.limits()).reduce(|a, b| Limits {
+            gap_words: a.gap_words.min(b.gap_words),
+            gap_bits: a.gap_bits.min(b.gap_bits),
+            max_words: a.max_words.min(b.max_words),
+            max_bits: a.max_bits.min(b.max_bits),
+        });
+        join(reads, &limits.unwrap_or_default())
     }
 
     /// The devices that the request is for: it is noted at each.
@@ -148,7 +201,10 @@ impl Group {
     fn split(&mut self, all: &mut [Tags], asked: &[Asked], refused: &[&Joint]) {
         let mut single: Vec<usize> =
             refused.iter().filter(|joint| joint.parts.len() == 1).flat_map(|joint| joint.parts.clone()).collect();
-        self.apart |= single.len() < refused.len();
+        if refused.iter().any(|joint| joint.parts.len() > 1) {
+            self.apart = true;
+            self.refusals = self.refusals.saturating_add(1);
+        }
         single.sort_unstable();
         for Asked { member, read } in single.iter().rev().map(|part| &asked[*part]) {
             let (tags, poll) = self.members[*member];
@@ -156,15 +212,15 @@ impl Group {
         }
     }
 
-    async fn observe<F>(
+    /// Hands in what the answers say. The memory of several groups of one device is committed in the order it is made.
+    fn observe<F>(
         &self,
-        all: &mut [Tags],
+        all: &mut Pool,
         asked: &[Asked],
         answers: Vec<Option<Got>>,
         capture: &impl Fn(Vec<Sample>) -> F,
-    ) -> Next
-    where
-        F: Future<Output = Result<Vec<Placed>, CaptureError>>,
+    ) where
+        F: Future<Output = Captured> + Send + 'static,
     {
         let (at, mut samples) = (now(), Vec::new());
         let mut answers = asked.iter().zip(answers).peekable();
@@ -173,15 +229,15 @@ impl Group {
             while let Some((_, answer)) = answers.next_if(|(asked, _)| asked.member == member) {
                 own.push(answer);
             }
-            samples.extend(all[*tags].points.observe(*poll, &own, at));
+            samples.extend(all.tags[*tags].points.observe(*poll, &own, at));
         }
-        let taken = if samples.is_empty() { Ok(Vec::new()) } else { capture(samples).await };
-        let members = self.members.iter().map(|(tags, _)| *tags);
-        match taken {
-            Ok(_) => members.for_each(|tags| all[tags].committed()),
-            Err(CaptureError::Full) => members.for_each(|tags| all[tags].undo()),
-            Err(CaptureError::Closed) => return Next::Stop,
+        let members: Vec<usize> = self.members.iter().map(|(tags, _)| *tags).collect();
+        if samples.is_empty() {
+            for tags in members {
+                all.tags[tags].committed();
+            }
+        } else {
+            all.commits.push((members, Box::pin(capture(samples))));
         }
-        Next::Wait
     }
 }

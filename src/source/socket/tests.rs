@@ -24,6 +24,7 @@ fn frame(ack: bool) -> Frame {
         device: "s-1".into(),
         params: BTreeMap::from([("window".to_owned(), "0s".to_owned())]),
         accept_epoch_risk: false,
+        limits: crate::tagmap::DeviceLimits::default(),
     };
     let map = Map::read(&Document { name: "map.toml".to_owned(), text }, &binding).expect("the map has no fault");
     map.frame.expect("it has a frame")

@@ -12,7 +12,12 @@ fn read(keys: &str, fields: &str) -> Result<Frame, Vec<String>> {
          [[frame.emit]]\nevent = \"scan.item\"\nfields = [\"code\"]\n[frame.identity]\ncontent = \"code\"\n"
     );
     let document = Document { name: "map.toml".to_owned(), text };
-    let binding = Binding { device: "s-1".into(), params: BTreeMap::new(), accept_epoch_risk: false };
+    let binding = Binding {
+        device: "s-1".into(),
+        params: BTreeMap::new(),
+        accept_epoch_risk: false,
+        limits: crate::tagmap::DeviceLimits::default(),
+    };
     match Map::read(&document, &binding) {
         Ok(map) => Ok(map.frame.expect("a map of frames has one")),
         Err(faults) => Err(faults
@@ -79,7 +84,12 @@ fn numbers_in_texts_and_bytes() {
              [[frame.emit]]\nevent = \"scan.item\"\nfields = [\"n\"]\n[frame.identity]\ncontent = \"code\"\n"
         );
         let document = Document { name: "map.toml".to_owned(), text };
-        let binding = Binding { device: "s-1".into(), params: BTreeMap::new(), accept_epoch_risk: false };
+        let binding = Binding {
+            device: "s-1".into(),
+            params: BTreeMap::new(),
+            accept_epoch_risk: false,
+            limits: crate::tagmap::DeviceLimits::default(),
+        };
         let map = Map::read(&document, &binding).expect("the map has no fault");
         let decoded = map.frame.expect("it has a frame").decode(payload);
         decoded.map(|mut d| d.events.remove(0).fields.remove(0).1).map_err(|why| why.reason)

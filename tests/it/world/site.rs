@@ -136,6 +136,15 @@ impl Site {
         if has("sorter@") {
             takes.push("\"divert.*\"");
         }
+        if has("mailbox-plc@") {
+            takes.push("\"weigh.*\"");
+        }
+        if has("fc24-plc@") {
+            takes.push("\"wrap.*\"");
+        }
+        if has("test-lane@") {
+            takes.push("\"lane.*\"");
+        }
         if has("scanner@") {
             takes.push("\"scan.carton\"");
         }

@@ -8,15 +8,10 @@ use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 
-use super::{PATIENCE, Process, peer, wait_for};
+use super::{PATIENCE, Process, wait_for};
 
 /// `O_NOCTTY` of Linux: a pseudo terminal must not become the tests' own.
 const NO_CONTROLLING_TERMINAL: i32 = 0o400;
-
-/// socat's path, or SKIPPED.
-pub(crate) fn socat() -> Option<String> {
-    peer("FLOORGATE_TEST_SOCAT", "socat")
-}
 
 /// A scanner's end of a TCP connection or a serial line.
 pub(crate) struct Line {
