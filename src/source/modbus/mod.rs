@@ -1,6 +1,6 @@
 //! Modbus: TCP, serial lines, serial lines behind TCP. Event FIFOs with their handshake, and tags on a period.
 //!
-//! One task for a link, one request at a time: what is due on the units behind it is done in the order of [`schedule`]. A
+//! One task for a link, one request at a time: what is due on the units behind it is done in the order of `schedule`. A
 //! FIFO's slot is acknowledged to the PLC only after its commit. Trouble is waited out for ever, with backoff: a link that
 //! is down costs its devices' polls and nothing else, and their PLCs keep the events. A unit that does not answer is left
 //! alone for a while, so that the others of its bus go on.

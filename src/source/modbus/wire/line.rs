@@ -2,7 +2,7 @@
 //!
 //! tokio-modbus clears its own buffer before a request, but not what waits in the socket's. So the line looks before it
 //! sends: bytes that nobody asked for are an answer that came late, and the request is not sent at all. What is
-//! remembered lets [`super::judge`] name what came instead of an answer. Bounded: [`MOST`] bytes a request.
+//! remembered lets [`super::judge()`] name what came instead of an answer. Bounded: [`MOST`] bytes a request.
 
 use std::io;
 use std::pin::Pin;
