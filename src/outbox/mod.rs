@@ -18,6 +18,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError};
+use std::time::Instant;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -105,7 +106,7 @@ pub struct Pulse {
 type CaptureReply = oneshot::Sender<Result<Vec<Placed>, CaptureError>>;
 
 enum Command {
-    Capture { samples: Vec<Sample>, refused: Arc<AtomicBool>, reply: CaptureReply },
+    Capture { at: Instant, samples: Vec<Sample>, refused: Arc<AtomicBool>, reply: CaptureReply },
     LastSeen { device: Arc<str>, reply: oneshot::Sender<Option<LastSeen>> },
     Proven { link: Arc<str>, packets: Vec<u16> },
     Memory { name: Arc<str>, reply: oneshot::Sender<Option<Vec<u8>>> },
@@ -250,7 +251,8 @@ impl Intake {
     ) -> impl Future<Output = Result<Vec<Placed>, CaptureError>> + Send + use<> {
         let (reply, committed) = oneshot::channel();
         let refused = self.refused.clone();
-        let handed_in = self.outbox.hand_in(Command::Capture { samples, refused: refused.clone(), reply });
+        let handed_in =
+            self.outbox.hand_in(Command::Capture { at: clock::instant(), samples, refused: refused.clone(), reply });
         if handed_in.is_err() {
             refused.store(true, Ordering::SeqCst);
         }
