@@ -10,7 +10,7 @@ use crate::config::link::{Declared, Link};
 use crate::config::modbus::identity;
 use crate::form::{Document, Entry, Table, nearest};
 use crate::source::modbus::{self, Identity};
-use crate::tagmap::{Binding, Map, Protocol, text_of};
+use crate::tagmap::{Binding, DeviceLimits, Map, Protocol, text_of};
 
 /// A device as `check` shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,13 +66,16 @@ pub(super) fn read_all(
         }
         let filters =
             params.iter().flat_map(|params| emits.filters.iter().map(|filter| fill(filter, params))).collect();
-        let binding = params.map(|params| Binding { device: id.as_str().into(), params, accept_epoch_risk });
+        let limits = device_limits(&table);
+        let binding = params.map(|params| Binding { device: id.as_str().into(), params, accept_epoch_risk, limits });
         let bound = map.as_ref().zip(binding).and_then(|(((_, document), _), b)| bind(document, &b, reading));
         if let (Some(link), Some((_, entry))) = (link, &map) {
             let unit = unit_id(&table, unit.as_ref(), links[link].protocol);
             let fits = bound.as_ref().is_none_or(|bound| fits(entry, bound, &links[link]));
             if let (Some(bound), true) = (bound, fits) {
-                one_reader(&table, &id, link, unit, &bound.name, &mut units);
+                if !bound.fifos.is_empty() {
+                    one_reader(&table, &id, link, unit, &bound.name, &mut units);
+                }
                 attach(&mut links[link], &id, unit, identity, bound);
             }
         }
@@ -168,12 +171,30 @@ fn fill(text: &str, params: &BTreeMap<String, String>) -> String {
 
 fn bind(document: &Document, binding: &Binding, reading: &Reading) -> Option<Map> {
     match Map::read(document, binding) {
-        Ok(map) => Some(map),
+        Ok(mut map) => {
+            for warning in std::mem::take(&mut map.warnings) {
+                reading.warn(warning);
+            }
+            Some(map)
+        }
         Err(faults) => {
             reading.elsewhere.borrow_mut().extend(faults);
             None
         }
     }
+}
+
+/// `limits = { max_words = 60 }`: less than what the map says, where a device answers less.
+fn device_limits(table: &Table<'_>) -> DeviceLimits {
+    let Some(limits) = table.table("limits") else { return DeviceLimits::default() };
+    let read = |key, most| {
+        let limit: Option<u16> = limits.optional(key);
+        if limit.is_some_and(|limit| limit == 0 || limit > most) {
+            limits.refuse_key(key, "is more than a request may have, or nothing", &format!("write 1 to {most}"));
+        }
+        limit
+    };
+    DeviceLimits { max_words: read("max_words", 125), max_bits: read("max_bits", 2_000) }
 }
 
 fn unit_id(table: &Table<'_>, unit: Option<&Entry<'_>>, protocol: Option<Protocol>) -> Option<u8> {

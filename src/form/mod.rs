@@ -300,6 +300,20 @@ impl<'d> Entry<'d> {
         self.faults.borrow_mut().push(fault);
     }
 
+    /// A fault inside this text, at a byte of it.
+    pub fn refuse_within(&self, offset: usize, message: &str, help: &str) {
+        let mut fault = self.fault(message, help);
+        let written = self.document.text.get(self.span.clone()).unwrap_or_default();
+        let plain =
+            self.value.as_str().is_some_and(|text| written.get(1..written.len().saturating_sub(1)) == Some(text));
+        if plain && offset + 2 < written.len() {
+            let key = std::mem::take(&mut fault.key);
+            let span = self.span.start + 1 + offset..self.span.end - 1;
+            fault = self.document.fault(span, &key, fault.message, fault.help);
+        }
+        self.faults.borrow_mut().push(fault);
+    }
+
     /// The same, made and not told: for warnings, which do not stop the reading.
     pub fn fault(&self, message: &str, help: &str) -> Fault {
         let key = join(&self.table_path, &self.key);

@@ -1,5 +1,6 @@
 //! Durations and sizes carry their unit.
 
+use rust_decimal::Decimal;
 use toml::de::DeValue;
 
 use super::FromValue;
@@ -52,9 +53,36 @@ impl FromValue for Bytes {
     }
 }
 
+impl FromValue for Decimal {
+    const EXPECTED: &'static str = "a number such as 5, 0.001 or -9999.0";
+    fn from_value(value: &DeValue<'_>) -> Option<Self> {
+        if let Some(integer) = i64::from_value(value) {
+            return Some(integer.into());
+        }
+        let text = value.as_float()?.as_str().replace('_', "");
+        text.parse().ok().or_else(|| Self::from_scientific(&text).ok())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_number_is_what_is_written() {
+        let read = |text: &str| {
+            let root = toml::de::DeTable::parse(text).expect("it is TOML");
+            Decimal::from_value(root.get_ref().get("x").expect("x stands there").get_ref()).map(|n| n.to_string())
+        };
+        for (text, expected) in
+            [("0.1", "0.1"), ("5.000", "5.000"), ("1e-3", "0.001"), ("0x7F", "127"), ("-1_000", "-1000")]
+        {
+            assert_eq!(read(&format!("x = {text}")).as_deref(), Some(expected), "{text}");
+        }
+        for bad in ["nan", "inf", "\"1\"", "true", "1e400"] {
+            assert_eq!(read(&format!("x = {bad}")), None, "{bad}");
+        }
+    }
 
     #[test]
     fn units_are_required() {

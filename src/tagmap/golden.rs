@@ -11,7 +11,7 @@ use serde_json::{Value as Json, json};
 
 use crate::event::{Decoded, DeviceEvent, Position, Undecodable};
 use crate::form::Document;
-use crate::tagmap::{Binding, Map, guarded};
+use crate::tagmap::{Binding, DeviceLimits, Map, guarded};
 
 #[test]
 fn every_sample_of_a_device_decodes_to_what_is_expected() {
@@ -69,6 +69,7 @@ fn decode(map: &Path, sample: &Json) -> Json {
         device: text("device").into(),
         params: params.collect::<BTreeMap<_, _>>(),
         accept_epoch_risk: sample["accept_epoch_risk"] == true,
+        limits: DeviceLimits::default(),
     };
     let document = Document {
         name: map.display().to_string(),

@@ -4,21 +4,24 @@
 //! into device events. Pure: bytes in, events or a reason out. A map never panics the gateway: sources decode through
 //! [`guarded`].
 
+mod address;
 mod fifo;
 #[cfg(test)]
 mod golden;
 mod gs1;
+mod params;
 pub mod points;
 pub mod registers;
 mod topic;
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::event::{Decoded, Undecodable, is_valid_id};
 use crate::form::{Document, Fault, Table};
 
-pub use fifo::{Accepted, Defaults, Fifo, FifoPlan, Handshake, Missing, Registers, Ring, Span, Taken};
+pub use fifo::{Accepted, Defaults, Fifo, FifoPlan, Handshake, Missing, Queue, Registers, Ring, Span, Style, Taken};
 pub use topic::Topic;
 
 /// The schema version that maps declare.
@@ -39,6 +42,8 @@ pub struct Map {
     pub fifos: Vec<Fifo>,
     /// Modbus tags on a period, and what becomes of them; `None`: the map has none.
     pub points: Option<points::Points>,
+    /// Allowed, but doubtful: `check` tells it.
+    pub warnings: Vec<Fault>,
 }
 
 /// What a map's device speaks.
@@ -70,6 +75,26 @@ pub struct Binding {
     pub params: BTreeMap<String, String>,
     /// The operator accepts that a device which counts without a boot id may restart unseen.
     pub accept_epoch_risk: bool,
+    /// `limits = { … }` of the device.
+    pub limits: DeviceLimits,
+}
+
+/// What one device answers at most in one request; what it does not say is the map's.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct DeviceLimits {
+    /// Registers.
+    pub max_words: Option<u16>,
+    /// Bits.
+    pub max_bits: Option<u16>,
+}
+
+/// A `[poll.NAME]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Period {
+    /// From one poll to the next.
+    pub every: std::time::Duration,
+    /// 0 goes first.
+    pub priority: u8,
 }
 
 /// What the sections of a map are read with.
@@ -84,8 +109,12 @@ pub struct Context<'a> {
     pub addresses: Option<Addresses>,
     /// `[defaults]`.
     pub defaults: Defaults,
-    /// `[poll.NAME] every`.
-    pub polls: BTreeMap<String, std::time::Duration>,
+    /// `[poll.NAME]`.
+    pub polls: BTreeMap<String, Period>,
+    /// The map has a `[[fifo]]`, which counts the device's events.
+    pub has_fifo: bool,
+    /// Allowed, but doubtful: told by `check`.
+    pub warnings: RefCell<Vec<Fault>>,
 }
 
 impl Context<'_> {
@@ -128,10 +157,12 @@ impl Map {
             let context = Context {
                 map: format!("{}@{}", id?, version?).into(),
                 binding,
-                params: params(root, binding),
+                params: params::read(root, binding),
                 addresses,
-                defaults: Defaults::read(root),
+                defaults: Defaults::read(root, binding.limits),
                 polls: polls(root),
+                has_fifo: root.entry("fifo").is_some(),
+                warnings: RefCell::default(),
             };
             let topics = topics(root, &context);
             let fifos = root.tables("fifo");
@@ -140,7 +171,16 @@ impl Map {
                     .refuse("is a second count of one device: their numbers would clash", "give it a map and a device");
             }
             let fifos = fifos.iter().filter_map(|t| Fifo::read(t, &context)).collect();
-            Some(Self { name: context.map, title, protocol: protocol?, topics, fifos, points: None })
+            let points = points::read(root, &context);
+            Some(Self {
+                name: context.map,
+                title,
+                protocol: protocol?,
+                topics,
+                fifos,
+                points,
+                warnings: context.warnings.into_inner(),
+            })
         })
     }
 }
@@ -158,43 +198,19 @@ fn topics(root: &Table<'_>, context: &Context<'_>) -> Vec<Topic> {
     topics
 }
 
-/// The map's parameters with the device's values; a missing value without default is a fault.
-fn params(root: &Table<'_>, binding: &Binding) -> BTreeMap<String, String> {
-    let mut filled = BTreeMap::new();
-    let declared = root.table("param");
-    for entry in declared.iter().flat_map(Table::all) {
-        let Some(param) = entry.table() else { continue };
-        let _ = param.required_entry("type").and_then(|e| e.choice(&[("string", ()), ("integer", ())]));
-        let default = param.entry("default").and_then(|e| text_of(e.value()));
-        match binding.params.get(entry.key()).cloned().or(default) {
-            Some(value) => drop(filled.insert(entry.key().to_owned(), value)),
-            None => param.refuse(
-                &format!("device {} gives no value for it", binding.device),
-                &format!("write params = {{ {} = … }} at the device", entry.key()),
-            ),
-        }
-    }
-    for name in binding.params.keys().filter(|name| !filled.contains_key(*name)) {
-        root.refuse(
-            &format!("device {} gives `{name}`, which is no parameter of this map", binding.device),
-            "remove it from params",
-        );
-    }
-    filled
-}
-
 /// A parameter's value as text, if it is a text or a number.
 pub fn text_of(value: &toml::de::DeValue<'_>) -> Option<String> {
     value.as_str().map(str::to_owned).or_else(|| value.as_integer().map(|i| i.as_str().to_owned()))
 }
 
-fn polls(root: &Table<'_>) -> BTreeMap<String, std::time::Duration> {
+fn polls(root: &Table<'_>) -> BTreeMap<String, Period> {
     let mut polls = BTreeMap::new();
     for entry in root.table("poll").iter().flat_map(Table::all) {
         let Some(poll) = entry.table() else { continue };
         let every: Option<crate::form::Duration> = poll.required("every");
+        let priority = poll.or("priority", 0);
         if let Some(every) = every {
-            polls.insert(entry.key().to_owned(), every.0);
+            polls.insert(entry.key().to_owned(), Period { every: every.0, priority });
         }
     }
     polls

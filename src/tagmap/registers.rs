@@ -1,13 +1,16 @@
-//! Typed values in 16-bit registers: whole numbers and text.
+//! Typed values in 16-bit registers: numbers, text, bytes.
 //!
 //! A register is two bytes, the high one first on the wire (Modbus Application Protocol 1.1b3, 4.2). Wider numbers name
 //! their byte order by letters: A is the most significant byte, and the letters stand as the bytes come off the wire.
-//! Limits: u16, u32 and ASCII text. What does not fit becomes a reason in words, never a guessed value.
+//! Floats become the shortest decimal that reads back as the same float. What does not fit becomes a reason in words,
+//! never a guessed value.
+
+use rust_decimal::Decimal;
 
 use crate::event::Value;
-use crate::form::Table;
+use crate::form::{Entry, Table};
 
-/// Byte order of a 32-bit number, as its letters come off the wire.
+/// Byte order of a number, as its letters come off the wire; for 64 bits the same order of words and of their bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {
     /// High word first.
@@ -20,29 +23,67 @@ pub enum Order {
     Dcba,
 }
 
+const LETTERS_2: [(&str, Order); 2] = [("AB", Order::Abcd), ("BA", Order::Badc)];
+const LETTERS_4: [(&str, Order); 4] =
+    [("ABCD", Order::Abcd), ("CDAB", Order::Cdab), ("BADC", Order::Badc), ("DCBA", Order::Dcba)];
+const LETTERS_8: [(&str, Order); 4] =
+    [("ABCDEFGH", Order::Abcd), ("GHEFCDAB", Order::Cdab), ("BADCFEHG", Order::Badc), ("HGFEDCBA", Order::Dcba)];
+
 impl Order {
-    /// Reads `order = "CDAB"`; `None` without a fault when the key is absent.
-    pub fn read(table: &Table<'_>) -> Option<Self> {
-        const LETTERS: [(&str, Order); 4] =
-            [("ABCD", Order::Abcd), ("CDAB", Order::Cdab), ("BADC", Order::Badc), ("DCBA", Order::Dcba)];
+    /// Reads `order = "CDAB"` for a number of `words` registers (1, 2 or 4); `None` without a fault when the key is
+    /// absent.
+    pub fn read(table: &Table<'_>, words: u16) -> Option<Self> {
         let entry = table.entry("order")?;
-        if entry.value().as_str().is_some_and(|text| text.len() == 2) {
-            entry
-                .refuse("has two letters, for a number of four bytes", "one of \"ABCD\", \"CDAB\", \"BADC\", \"DCBA\"");
-            return None;
+        match words {
+            1 => choose(&entry, &LETTERS_2),
+            4 => choose(&entry, &LETTERS_8),
+            _ => choose(&entry, &LETTERS_4),
         }
-        entry.choice(&LETTERS)
     }
 
-    /// For each byte on the wire, its place in the number: 0 is the most significant.
-    const fn places(self) -> [usize; 4] {
-        match self {
-            Self::Abcd => [0, 1, 2, 3],
-            Self::Cdab => [2, 3, 0, 1],
-            Self::Badc => [1, 0, 3, 2],
-            Self::Dcba => [3, 2, 1, 0],
+    const fn low_word_first(self) -> bool {
+        matches!(self, Self::Cdab | Self::Dcba)
+    }
+
+    const fn bytes_swapped(self) -> bool {
+        matches!(self, Self::Badc | Self::Dcba)
+    }
+
+    /// The number in up to four registers.
+    fn number(self, registers: &[u16]) -> u64 {
+        let word = |word: &u16| u64::from(if self.bytes_swapped() { word.swap_bytes() } else { *word });
+        let add = |number: u64, next: u64| (number << 16) | next;
+        if self.low_word_first() {
+            registers.iter().rev().map(word).fold(0, add)
+        } else {
+            registers.iter().map(word).fold(0, add)
         }
     }
+
+    /// The registers of the number's low `words` words.
+    fn registers(self, number: u64, words: u16) -> Vec<u16> {
+        let word = |i: u16| (number >> (16 * i)) as u16;
+        let word = |i: u16| if self.bytes_swapped() { word(i).swap_bytes() } else { word(i) };
+        if self.low_word_first() { (0..words).map(word).collect() } else { (0..words).rev().map(word).collect() }
+    }
+}
+
+fn choose(entry: &Entry<'_>, letters: &[(&str, Order)]) -> Option<Order> {
+    let named = |count: usize| match count {
+        2 => "two".to_owned(),
+        4 => "four".to_owned(),
+        8 => "eight".to_owned(),
+        other => other.to_string(),
+    };
+    let due = letters[0].0.len();
+    let given = entry.value().as_str().map_or(due, |text| text.chars().count());
+    if given != due && [2, 4, 8].contains(&given) {
+        let list = letters.iter().map(|(letters, _)| format!("\"{letters}\"")).collect::<Vec<_>>().join(", ");
+        let message = format!("has {} letters, for a number of {} bytes", named(given), named(due));
+        entry.refuse(&message, &format!("one of {list}"));
+        return None;
+    }
+    entry.choice(letters)
 }
 
 /// What is cut from the end of a text.
@@ -57,10 +98,38 @@ pub struct Trim {
 /// The type of one value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Type {
+    /// One byte of a register.
+    U8 {
+        /// The high one.
+        high: bool,
+    },
     /// One register.
     U16,
+    /// One register, two's complement.
+    I16,
+    /// One register, low byte first.
+    Swapped {
+        /// Two's complement.
+        signed: bool,
+    },
     /// Two registers.
     U32(Order),
+    /// Two registers, two's complement.
+    I32(Order),
+    /// Four registers.
+    U64(Order),
+    /// Four registers, two's complement.
+    I64(Order),
+    /// One register, IEEE 754 half precision.
+    F16,
+    /// Two registers, IEEE 754 single precision.
+    F32(Order),
+    /// Four registers, IEEE 754 double precision.
+    F64(Order),
+    /// One register, four decimal digits.
+    Bcd16,
+    /// Two registers, eight decimal digits.
+    Bcd32(Order),
     /// Printable ASCII, two characters a register.
     Text {
         /// Registers.
@@ -70,43 +139,201 @@ pub enum Type {
         /// Padding.
         trim: Trim,
     },
+    /// Bytes as they come off the wire: upper-case hex.
+    Bytes {
+        /// Registers.
+        words: u16,
+    },
+}
+
+/// What registers hold, before scale and words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Raw {
+    /// A number, exactly; floats in their shortest form.
+    Number(Decimal),
+    /// A float that is not a number.
+    NotANumber,
+    /// A float that is infinite, or too large for 28 digits.
+    Infinite,
+    /// A text.
+    Text(String),
 }
 
 impl Type {
     /// Registers it takes.
     pub const fn words(self) -> u16 {
         match self {
-            Self::U16 => 1,
-            Self::U32(_) => 2,
-            Self::Text { words, .. } => words,
+            Self::U8 { .. } | Self::U16 | Self::I16 | Self::Swapped { .. } | Self::F16 | Self::Bcd16 => 1,
+            Self::U32(_) | Self::I32(_) | Self::F32(_) | Self::Bcd32(_) => 2,
+            Self::U64(_) | Self::I64(_) | Self::F64(_) => 4,
+            Self::Text { words, .. } | Self::Bytes { words } => words,
         }
     }
 
-    /// The value in `registers`, which are as many as [`Type::words`].
+    /// Holds a number.
+    pub const fn is_number(self) -> bool {
+        !matches!(self, Self::Text { .. } | Self::Bytes { .. })
+    }
+
+    /// Holds a number that may have decimals.
+    pub const fn is_float(self) -> bool {
+        matches!(self, Self::F16 | Self::F32(_) | Self::F64(_))
+    }
+
+    /// The bits of a whole number in registers; `None`: it is none.
+    pub const fn bits(self) -> Option<u8> {
+        match self {
+            Self::U8 { .. } => Some(8),
+            Self::U16 | Self::I16 | Self::Swapped { .. } => Some(16),
+            Self::U32(_) | Self::I32(_) => Some(32),
+            Self::U64(_) | Self::I64(_) => Some(64),
+            _ => None,
+        }
+    }
+
+    /// Its largest number has no sign.
+    pub const fn is_unsigned(self) -> bool {
+        use Type::{Swapped, U8, U16, U32, U64};
+        matches!(self, U8 { .. } | U16 | U32(_) | U64(_) | Swapped { signed: false })
+    }
+
+    const fn order(self) -> Order {
+        match self {
+            Self::U32(order)
+            | Self::I32(order)
+            | Self::U64(order)
+            | Self::I64(order)
+            | Self::F32(order)
+            | Self::F64(order)
+            | Self::Bcd32(order) => order,
+            Self::Swapped { .. } => Order::Badc,
+            _ => Order::Abcd,
+        }
+    }
+
+    /// What `registers` hold, which are as many as [`Type::words`].
+    ///
+    /// # Errors
+    /// Why they hold no value of this type.
+    pub fn raw(self, registers: &[u16]) -> Result<Raw, String> {
+        if registers.len() != usize::from(self.words()) {
+            return Err(format!("has {} registers instead of {}", registers.len(), self.words()));
+        }
+        let number = || self.order().number(registers);
+        let whole = |number: i128| Ok(Raw::Number(Decimal::from_i128_with_scale(number, 0)));
+        match self {
+            Self::U8 { high } => whole(i128::from(registers[0].to_be_bytes()[usize::from(!high)])),
+            Self::U16 | Self::U32(_) | Self::U64(_) | Self::Swapped { signed: false } => whole(i128::from(number())),
+            Self::I16 | Self::Swapped { signed: true } => whole(i128::from(number() as u16 as i16)),
+            Self::I32(_) => whole(i128::from(number() as u32 as i32)),
+            Self::I64(_) => whole(i128::from(number() as i64)),
+            Self::F16 => Ok(float(f64::from(half(registers[0])), half(registers[0]).to_string())),
+            Self::F32(_) => {
+                let x = f32::from_bits(number() as u32);
+                Ok(float(f64::from(x), x.to_string()))
+            }
+            Self::F64(_) => {
+                let x = f64::from_bits(number());
+                Ok(float(x, x.to_string()))
+            }
+            Self::Bcd16 | Self::Bcd32(_) => bcd(number()).and_then(|n| whole(i128::from(n))),
+            Self::Text { low_first, trim, .. } => text(registers, low_first, trim).map(Raw::Text),
+            Self::Bytes { .. } => Ok(Raw::Text(bytes_of(registers).iter().map(|b| format!("{b:02X}")).collect())),
+        }
+    }
+
+    /// The value in `registers`, which are as many as [`Type::words`]; a number with decimals as text.
     ///
     /// # Errors
     /// Why they hold no value of this type.
     pub fn decode(self, registers: &[u16]) -> Result<Value, String> {
-        match (self, registers) {
-            (Self::U16, [register]) => Ok(Value::Int(i64::from(*register))),
-            (Self::U32(order), [first, second]) => Ok(Value::Int(i64::from(wide(order, *first, *second)))),
-            (Self::Text { words, low_first, trim }, _) if registers.len() == usize::from(words) => {
-                text(registers, low_first, trim).map(Value::Text)
-            }
-            _ => Err(format!("has {} registers instead of {}", registers.len(), self.words())),
+        match self.raw(registers)? {
+            Raw::Number(number) => Ok(value_of(number, !self.is_float())),
+            Raw::Text(text) => Ok(Value::Text(text)),
+            Raw::NotANumber => Err("is not a number (NaN)".to_owned()),
+            Raw::Infinite => Err("is infinite".to_owned()),
         }
+    }
+
+    /// The registers that hold `number`.
+    ///
+    /// # Errors
+    /// Why this type can't hold it.
+    pub fn encode(self, number: Decimal) -> Result<Vec<u16>, String> {
+        let refuse = || format!("{number} does not fit its type");
+        let registers = |number: u64| Ok(self.order().registers(number, self.words()));
+        if self.is_float() {
+            let text = number.to_string();
+            return match self {
+                Self::F32(_) => registers(text.parse::<f32>().map_err(|_| refuse())?.to_bits().into()),
+                Self::F64(_) => registers(text.parse::<f64>().map_err(|_| refuse())?.to_bits()),
+                _ => Err(refuse()),
+            };
+        }
+        let whole = i128::try_from(number).ok().filter(|_| number.is_integer()).ok_or_else(refuse)?;
+        let digits = match self {
+            Self::Bcd16 => 4,
+            Self::Bcd32(_) => 8,
+            _ => 0,
+        };
+        if digits > 0 {
+            let text = format!("{whole:0digits$}");
+            let fits = text.len() == digits && whole >= 0;
+            return fits
+                .then(|| u64::from_str_radix(&text, 16).ok())
+                .flatten()
+                .map_or_else(|| Err(refuse()), registers);
+        }
+        let bits = self.bits().filter(|bits| *bits > 8).ok_or_else(refuse)?;
+        let (least, most) = if self.is_unsigned() {
+            (0, (1_i128 << bits) - 1)
+        } else {
+            (-(1_i128 << (bits - 1)), (1_i128 << (bits - 1)) - 1)
+        };
+        if (least..=most).contains(&whole) { registers(whole as u64) } else { Err(refuse()) }
+    }
+}
+
+/// A number as events carry it: a whole one as such where its type has no decimals, any other as text.
+pub fn value_of(number: Decimal, whole: bool) -> Value {
+    match i64::try_from(number) {
+        Ok(integer) if whole && number.is_integer() => Value::Int(integer),
+        _ => Value::Text(number.to_string()),
     }
 }
 
 /// A 32-bit number from two registers.
 pub fn wide(order: Order, first: u16, second: u16) -> u32 {
-    let [b0, b1] = first.to_be_bytes();
-    let [b2, b3] = second.to_be_bytes();
-    let mut number = [0; 4];
-    for (place, byte) in order.places().into_iter().zip([b0, b1, b2, b3]) {
-        number[place] = byte;
+    order.number(&[first, second]) as u32
+}
+
+/// `shortest` is the float's own shortest text.
+fn float(x: f64, shortest: String) -> Raw {
+    if x.is_nan() {
+        return Raw::NotANumber;
     }
-    u32::from_be_bytes(number)
+    match shortest.parse::<Decimal>() {
+        Ok(number) if number.is_zero() => Raw::Number(Decimal::ZERO),
+        Ok(number) => Raw::Number(number),
+        Err(_) => Raw::Infinite,
+    }
+}
+
+/// IEEE 754 half precision: sign, 5 bits of exponent (bias 15), 10 bits of fraction.
+fn half(bits: u16) -> f32 {
+    let sign = if bits & 0x8000 == 0 { 1.0 } else { -1.0 };
+    let (exponent, fraction) = (i32::from(bits >> 10 & 0x1f), f32::from(bits & 0x3ff));
+    sign * match exponent {
+        0 => fraction * 2_f32.powi(-24),
+        31 if fraction == 0.0 => f32::INFINITY,
+        31 => f32::NAN,
+        _ => (1024.0 + fraction) * 2_f32.powi(exponent - 25),
+    }
+}
+
+fn bcd(number: u64) -> Result<u64, String> {
+    let digits = format!("{number:X}");
+    digits.parse().map_err(|_| format!("holds 0x{digits}, which is no BCD"))
 }
 
 fn text(registers: &[u16], low_first: bool, trim: Trim) -> Result<String, String> {
@@ -127,83 +354,4 @@ pub fn bytes_of(registers: &[u16]) -> Vec<u8> {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    const NUL_SPACE: Trim = Trim { nul: true, space: true };
-
-    fn check(kind: Type, registers: &[u16], expected: Result<Value, &str>) {
-        assert_eq!(kind.decode(registers), expected.map_err(str::to_owned));
-    }
-
-    /// The other direction, written independently of `places`.
-    fn encode(order: Order, number: u32) -> [u16; 2] {
-        let [a, b, c, d] = number.to_be_bytes();
-        let words = |w: [u8; 4]| [u16::from_be_bytes([w[0], w[1]]), u16::from_be_bytes([w[2], w[3]])];
-        words(match order {
-            Order::Abcd => [a, b, c, d],
-            Order::Cdab => [c, d, a, b],
-            Order::Badc => [b, a, d, c],
-            Order::Dcba => [d, c, b, a],
-        })
-    }
-
-    #[test]
-    fn the_letters_are_the_bytes_as_they_come_off_the_wire() {
-        for (order, registers) in [
-            (Order::Abcd, [0x0102, 0x0304]),
-            (Order::Cdab, [0x0304, 0x0102]),
-            (Order::Badc, [0x0201, 0x0403]),
-            (Order::Dcba, [0x0403, 0x0201]),
-        ] {
-            check(Type::U32(order), &registers, Ok(Value::Int(0x0102_0304)));
-        }
-    }
-
-    #[test]
-    fn text_is_trimmed_at_its_end_only_and_must_be_printable() {
-        let text = |low_first, trim| Type::Text { words: 3, low_first, trim };
-        let keep = Trim { nul: false, space: false };
-        check(text(false, NUL_SPACE), &[0x2041, 0x4220, 0x0000], Ok(Value::Text(" AB".to_owned())));
-        check(text(true, NUL_SPACE), &[0x4241, 0x2043, 0x0020], Ok(Value::Text("ABC".to_owned())));
-        check(text(false, keep), &[0x4142, 0x4344, 0x4520], Ok(Value::Text("ABCDE ".to_owned())));
-        let bad = "holds the byte 0x00, which is no printable ASCII";
-        check(text(false, NUL_SPACE), &[0x4100, 0x4200, 0x0000], Err(bad));
-        check(text(false, keep), &[0x4142, 0x4300, 0x0000], Err(bad));
-        check(text(false, keep), &[0x4142], Err("has 1 registers instead of 3"));
-    }
-
-    fn orders() -> impl Strategy<Value = Order> {
-        prop_oneof![Just(Order::Abcd), Just(Order::Cdab), Just(Order::Badc), Just(Order::Dcba)]
-    }
-
-    proptest! {
-        #[test]
-        fn numbers_come_back(order in orders(), number: u32) {
-            prop_assert_eq!(Type::U32(order).decode(&encode(order, number)), Ok(Value::Int(i64::from(number))));
-        }
-
-        #[test]
-        fn printable_text_comes_back(text in "[ -~]{0,19}[!-~]", low_first: bool) {
-            let mut bytes = text.clone().into_bytes();
-            bytes.resize(20, 0);
-            let join = if low_first { u16::from_le_bytes } else { u16::from_be_bytes };
-            let registers: Vec<u16> = bytes.chunks(2).map(|pair| join([pair[0], pair[1]])).collect();
-            let kind = Type::Text { words: 10, low_first, trim: NUL_SPACE };
-            prop_assert_eq!(kind.decode(&registers), Ok(Value::Text(text)));
-        }
-
-        #[test]
-        fn any_registers_decode_or_say_why(kind in orders().prop_map(Type::U32), registers: Vec<u16>, words in 0u16..20) {
-            let text = Type::Text { words, low_first: false, trim: NUL_SPACE };
-            for kind in [Type::U16, kind, text] {
-                match kind.decode(&registers) {
-                    Ok(_) => prop_assert_eq!(registers.len(), usize::from(kind.words())),
-                    Err(reason) => prop_assert!(!reason.is_empty()),
-                }
-            }
-        }
-    }
-}
+mod tests;

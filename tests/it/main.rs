@@ -8,6 +8,7 @@
 
 mod bad_input;
 mod brokers;
+mod buses;
 mod demo;
 mod erp_faults;
 mod erp_page;
@@ -21,4 +22,5 @@ mod running;
 mod service;
 mod simulator;
 mod status;
+mod styles;
 mod world;

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""A sorter PLC with an event FIFO, written from the register list alone (devices/acme-sorter/README.md).
+"""PLCs with event FIFOs, written from their register lists alone (README.md of devices/acme-sorter, acme-mailbox-plc and
+acme-fc24-plc).
 
-The PLC's side of the ring handshake, on pymodbus (3.16 or later), as a process of its own. Prints `port N` first; then
+The PLC's side of the handshake, on pymodbus (3.16 or later), as a process of its own. Prints `port N` first; then
 each line on stdin is a command, answered by one line on stdout:
 
     push N           N more events; JSON list of {"epoch", "seq", "sscc"}
@@ -25,8 +26,11 @@ import json
 import sys
 import time
 
+from pymodbus import FramerType
+from pymodbus.pdu import ExceptionResponse
+from pymodbus.pdu.file_message import ReadFifoQueueRequest, ReadFifoQueueResponse
 from pymodbus.constants import ExcCodes
-from pymodbus.server import ModbusTcpServer
+from pymodbus.server import ModbusSerialServer, ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
 HEAD, ACK, EPOCH, SLOTS_AT, SLOTS, WORDS = 100, 101, 102, 200, 32, 16
@@ -51,6 +55,10 @@ def sscc(serial):
 
 
 class Plc:
+    """The sorter: a ring of 32 slots."""
+
+    slots, words, slots_at = SLOTS, WORDS, SLOTS_AT
+
     def __init__(self, args):
         self.careless = args.careless
         self.serial = args.first_serial
@@ -90,9 +98,9 @@ class Plc:
 
     def fill(self):
         """Moves events into the ring while there is room; a careless PLC does not look."""
-        while self.queue and (self.careless or self.head - self.ack < SLOTS):
+        while self.queue and (self.careless or self.head - self.ack < self.slots):
             seq, event = self.queue.popleft()
-            lost = self.ring.pop(seq - SLOTS, None)
+            lost = self.ring.pop(seq - self.slots, None)
             if lost:
                 self.overwritten.append(lost)
             self.ring[seq] = event
@@ -100,27 +108,36 @@ class Plc:
             self.head = seq
             self.publish()
 
-    def write_slot(self, seq, event):
+    def before_sscc(self, seq):
+        """The words of a slot before the SSCC."""
         millis = int((time.monotonic() - self.started) * 1000) & 0xFFFFFFFF
-        words = [seq & 0xFFFF, millis & 0xFFFF, millis >> 16, 1 + self.serial % 40, (1, 2, 3, 9)[self.serial % 4]]
+        return [seq & 0xFFFF, millis & 0xFFFF, millis >> 16, 1 + self.serial % 40, (1, 2, 3, 9)[self.serial % 4]]
+
+    def encode(self, seq, event):
+        words = self.before_sscc(seq)
         text = event["sscc"].encode("ascii").ljust(20, b"\0")
         words += [text[i] << 8 | text[i + 1] for i in range(0, 20, 2)]
         words.append(crc16(b"".join(word.to_bytes(2, "big") for word in words)))
-        index = (seq - 1) % SLOTS
+        return words
+
+    def write_slot(self, seq, event):
+        words = self.encode(seq, event)
+        index = (seq - 1) % self.slots
         self.torn.pop(index, None)
         if self.tear_reads:
             self.torn[index] = [self.tear_reads, list(words)]
             self.tear_reads = 0
             words[15 if seq % 2 else 0] ^= 0x0101
-        self.registers[SLOTS_AT + index * WORDS : SLOTS_AT + (index + 1) * WORDS] = words
+        first = self.slots_at + index * self.words
+        self.registers[first : first + self.words] = words
 
     def read(self, address, count):
         """After a torn slot was read often enough the PLC finishes writing it."""
         for index, torn in list(self.torn.items()):
-            first = SLOTS_AT + index * WORDS
-            if address < first + WORDS and first < address + count:
+            first = self.slots_at + index * self.words
+            if address < first + self.words and first < address + count:
                 if torn[0] == 0:
-                    self.registers[first : first + WORDS] = torn[1]
+                    self.registers[first : first + self.words] = torn[1]
                     del self.torn[index]
                 else:
                     torn[0] -= 1
@@ -158,7 +175,7 @@ class Plc:
         return {"epoch": self.epoch, "dropped": dropped}
 
     def resend(self):
-        back = max(self.head - SLOTS, self.first)
+        back = max(self.head - self.slots, self.first)
         self.ack_register = min(back, self.ack) & 0xFFFF
         self.publish()
         return {"ack": self.ack_register}
@@ -192,6 +209,66 @@ class Plc:
             return ExcCodes.ILLEGAL_ADDRESS
         registers[:] = self.registers
         return None
+
+
+class Mailbox(Plc):
+    """The checkweigher (devices/acme-mailbox-plc/README.md): one slot."""
+
+    slots, words, slots_at = 1, 16, 110
+
+    def before_sscc(self, seq):
+        grams = 900 + self.serial % 200
+        return [seq & 0xFFFF, 1 + self.serial % 4, (1, 2, 3, 9)[self.serial % 4], grams & 0xFFFF, grams >> 16]
+
+
+class Queue(Plc):
+    """The stretch wrapper (devices/acme-fc24-plc/README.md): what function 24 shows at 300; room for 64 events."""
+
+    slots, words, at = 64, 13, 300
+
+    def before_sscc(self, seq):
+        return [seq & 0xFFFF, (1, 2, 9)[self.serial % 3]]
+
+    def publish(self):
+        super().publish()
+        self.registers[HEAD] = 0  # there is no such register
+
+    def write_slot(self, seq, event):
+        self.torn[seq] = [self.tear_reads, self.encode(seq, event)]
+        self.tear_reads = 0
+
+    def read(self, address, count):
+        pass
+
+    def show(self):
+        """The oldest events that are not acknowledged, as many as function 24 holds."""
+        words = []
+        for seq in range(self.ack + 1, min(self.head, self.ack + 31 // self.words) + 1):
+            torn = self.torn[seq]
+            event = list(torn[1])
+            if torn[0]:
+                torn[0] -= 1
+                event[5] ^= 0x0101
+            words += event
+        return words
+
+
+STYLES = {"ring": Plc, "mailbox": Mailbox, "fc24": Queue}
+
+
+def read_queue_of(plc):
+    """pymodbus has the function's frames, but no memory behind it."""
+
+    class ReadQueue(ReadFifoQueueRequest):
+        async def datastore_update(self, _context, device_id):
+            if plc.stalls:
+                plc.stalls -= 1
+                await asyncio.sleep(plc.stall)
+            if not isinstance(plc, Queue) or self.address != plc.at:
+                return ExceptionResponse(self.function_code, ExcCodes.ILLEGAL_ADDRESS)
+            return ReadFifoQueueResponse(plc.show(), dev_id=device_id, transaction_id=self.transaction_id)
+
+    return ReadQueue
 
 
 async def by_itself(plc, rate):
@@ -240,13 +317,22 @@ async def main():
     parser.add_argument("--epoch", type=int, default=1)
     parser.add_argument("--base-seq", type=int, default=0, help="counters start here: 65500 is near the wrap")
     parser.add_argument("--first-serial", type=int, default=0, help="running number of the SSCCs")
+    parser.add_argument("--style", choices=STYLES, default="ring")
+    parser.add_argument("--rtu", action="store_true", help="RTU frames over TCP, as a device server forwards them")
+    parser.add_argument("--serial", help="RTU on this serial port, 19200 baud, parity none; prints port 0")
     parser.add_argument("--careless", action="store_true", help="overwrites slots that are not acknowledged")
     args = parser.parse_args()
-    plc = Plc(args)
+    plc = STYLES[args.style](args)
     device = SimDevice(args.unit, SimData(0, count=SIZE, datatype=DataType.REGISTERS), action=plc.serve)
-    server = ModbusTcpServer(device, address=("127.0.0.1", args.port))
-    await server.serve_forever(background=True)
-    print(f"port {server.transport.sockets[0].getsockname()[1]}", flush=True)
+    if args.serial:
+        server = ModbusSerialServer(device, port=args.serial, baudrate=19200, parity="N", framer=FramerType.RTU)
+        await server.serve_forever(background=True)
+        print("port 0", flush=True)
+    else:
+        framer = FramerType.RTU if args.rtu else FramerType.SOCKET
+        server = ModbusTcpServer(device, address=("127.0.0.1", args.port), framer=framer, custom_pdu=[read_queue_of(plc)])
+        await server.serve_forever(background=True)
+        print(f"port {server.transport.sockets[0].getsockname()[1]}", flush=True)
     tasks = []
     loop = asyncio.get_running_loop()
     while line := await loop.run_in_executor(None, sys.stdin.readline):

@@ -19,9 +19,6 @@ use crate::source::health::{Cause, Gauge, Health, State};
 use crate::source::now;
 use crate::tagmap::points::Points;
 
-/// Events wait in a FIFO for nobody else, and it overflows: it comes before tags of the same lateness.
-const FIFO_PRIORITY: u8 = 0;
-
 /// Everything behind a link.
 pub(super) struct Bus {
     devices: Vec<Behind>,
@@ -90,7 +87,7 @@ impl Bus {
             let gauge = health.device(&config.link, &device.id);
             let number = bus.devices.len();
             for fifo in &device.map.fifos {
-                bus.schedule.add(fifo.every, FIFO_PRIORITY, start);
+                bus.schedule.add(fifo.every, fifo.priority, start);
                 let part = Part::Fifo(bus.fifos.len());
                 bus.work.push(Work { unit: device.unit, devices: vec![number], part });
                 bus.fifos.push(Station::new(Arc::clone(&device.id), device.unit, fifo.clone()));

@@ -2,7 +2,7 @@
 //!
 //! What goes wrong is told once, when it begins, and once more when it is over; never in each poll.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::source::health::Cause;
 use crate::source::now;
 use crate::tagmap::points::Put;
 use crate::tagmap::registers::bytes_of;
-use crate::tagmap::{Fifo, FifoPlan, Handshake, Registers, Taken, guarded};
+use crate::tagmap::{Fifo, FifoPlan, Handshake, Registers, Style, Taken, guarded};
 
 /// Exceptions by which a gateway says that the device behind it does not answer: no path, no response (Modbus
 /// Application Protocol 1.1b3, 7).
@@ -28,6 +28,20 @@ pub(super) struct Station {
     /// Since when events wait without a commit, monotonic milliseconds.
     waiting: Option<u64>,
     told: Told,
+}
+
+/// What a poll found.
+struct Seen {
+    registers: Registers,
+    /// What a queue shows, oldest first.
+    queue: Vec<Shown>,
+}
+
+/// One event of a queue.
+struct Shown {
+    seq: u16,
+    whole: Result<(), String>,
+    words: Vec<u16>,
 }
 
 /// What was told and is not over.
@@ -71,7 +85,7 @@ pub(super) enum Next {
 
 impl Station {
     pub(super) fn new(device: Arc<str>, unit: u8, fifo: Fifo) -> Self {
-        let handshake = Handshake::new(fifo.ring.slots, fifo.ring.max_batch, fifo.has_crc());
+        let handshake = fifo.handshake();
         Self { device, unit, fifo, handshake, waiting: None, told: Told::default() }
     }
 
@@ -112,12 +126,13 @@ impl Station {
     where
         F: Future<Output = Result<Vec<Placed>, CaptureError>>,
     {
-        let before = self.status(wire).await?;
+        let Some(seen) = self.look(wire).await? else { return Ok(Next::Wait) };
+        let before = seen.registers;
         let Some(plan) = self.handshake.plan(before) else { return Ok(Next::Wait) };
         self.tell_restart(before, plan);
         let (mut done, mut next) = (plan.base, Next::Wait);
         if plan.count > 0 {
-            let samples = self.read(wire, before, plan).await?;
+            let samples = self.read(wire, &seen, plan).await?;
             if let Some((last, samples)) = samples {
                 match capture(samples).await {
                     Ok(_) => {
@@ -128,7 +143,8 @@ impl Station {
                     Err(CaptureError::Full) => self.tell_full(true),
                     Err(CaptureError::Closed) => return Ok(Next::Stop),
                 }
-                if done != plan.base && done != before.head {
+                let more = done != before.head || matches!(self.fifo.style, Style::Queue(_)); // it shows its beginning only
+                if done != plan.base && more {
                     next = Next::Again;
                 }
             }
@@ -140,9 +156,36 @@ impl Station {
         Ok(next)
     }
 
-    async fn status(&self, wire: &mut Wire) -> Result<Registers, Trouble> {
-        let words = wire.read(self.unit, self.fifo.ring.status()).await?;
-        let registers = self.fifo.ring.registers(&words);
+    /// The counters, and of a queue what it shows. `None`: the PLC started anew meanwhile.
+    async fn look(&self, wire: &mut Wire) -> Result<Option<Seen>, Trouble> {
+        let before = self.counters(wire, None).await?;
+        let Style::Queue(queue) = &self.fifo.style else {
+            return Ok(Some(Seen { registers: before, queue: Vec::new() }));
+        };
+        let words = wire.read_queue(self.unit, queue.at).await?;
+        if words.is_empty() {
+            return Ok(Some(Seen { registers: before, queue: Vec::new() }));
+        }
+        let Some(events) = queue.events(&words) else {
+            let words = format!("the queue shows {} registers, but its events have {}", words.len(), queue.words);
+            return Err(Trouble { cause: Cause::Short, words, usable: true });
+        };
+        let numbered = self.fifo.events(&events, before.ack);
+        let newest = numbered.last().map(|(seq, _)| *seq);
+        let after = self.counters(wire, newest).await?;
+        let shown =
+            numbered.into_iter().zip(events).map(|((seq, whole), words)| Shown { seq, whole, words: words.to_vec() });
+        let queue = shown.collect();
+        Ok((after.epoch == before.epoch).then_some(Seen { registers: after, queue }))
+    }
+
+    /// The counters; a queue does not say its newest number itself.
+    async fn counters(&self, wire: &mut Wire, newest: Option<u16>) -> Result<Registers, Trouble> {
+        let words = wire.read(self.unit, self.fifo.status()).await?;
+        let registers = match &self.fifo.style {
+            Style::Ring(ring) => ring.registers(&words),
+            Style::Queue(queue) => queue.registers(&words, newest),
+        };
         registers.ok_or_else(|| Trouble {
             cause: Cause::Short,
             words: "fewer registers than asked for".to_owned(),
@@ -150,25 +193,36 @@ impl Station {
         })
     }
 
-    /// Reads the planned slots: the number of the last one to hand on, and the samples.
+    /// The events to hand on, and the number of the last one.
     async fn read(
         &mut self,
         wire: &mut Wire,
-        before: Registers,
+        seen: &Seen,
         plan: FifoPlan,
     ) -> Result<Option<(u16, Vec<Sample>)>, Trouble> {
-        let mut words = Vec::with_capacity(usize::from(plan.count) * usize::from(self.fifo.ring.words));
-        for span in self.fifo.ring.spans(plan.after, plan.count) {
-            words.extend(wire.read(self.unit, span).await?);
-        }
-        let after = self.status(wire).await?;
-        let size = usize::from(self.fifo.ring.words);
-        let slot = |seq: u16| {
-            let index = usize::from(seq.wrapping_sub(plan.after).wrapping_sub(1));
-            words.get(index * size..(index + 1) * size).unwrap_or_default()
+        let (accepted, slots) = match &self.fifo.style {
+            Style::Queue(_) => {
+                let events: Vec<_> = seen.queue.iter().map(|shown| (shown.seq, shown.whole.clone())).collect();
+                let accepted = self.handshake.take(plan.base, seen.registers.epoch, &events);
+                (accepted, seen.queue.iter().map(|shown| (shown.seq, shown.words.clone())).collect())
+            }
+            Style::Ring(ring) => {
+                let mut words = Vec::with_capacity(usize::from(plan.count) * usize::from(ring.words));
+                for span in ring.spans(plan.after, plan.count) {
+                    words.extend(wire.read(self.unit, span).await?);
+                }
+                let slots: BTreeMap<u16, Vec<u16>> = (1..=plan.count)
+                    .map(|n| plan.after.wrapping_add(n))
+                    .zip(words.chunks(usize::from(ring.words)).map(<[u16]>::to_vec))
+                    .collect();
+                let after = self.counters(wire, None).await?;
+                let whole = |seq| self.fifo.check_slot(seq, slots.get(&seq).map_or(&[][..], Vec::as_slice));
+                match self.handshake.accept(&plan, seen.registers, after, whole) {
+                    Some(accepted) => (accepted, slots),
+                    None => return Ok(None),
+                }
+            }
         };
-        let whole = |seq| self.fifo.check_slot(seq, slot(seq));
-        let Some(accepted) = self.handshake.accept(&plan, before, after, whole) else { return Ok(None) };
         for missing in &accepted.missing {
             tracing::error!(device = %self.device, fifo = %self.fifo.name, %missing, count = missing.count,
                 "overrun: the PLC overwrote events before they were read");
@@ -177,13 +231,13 @@ impl Station {
         let Some(last) = accepted.taken.last().map(|taken| taken.seq) else { return Ok(None) };
         let at = now();
         let samples = accepted.taken.into_iter().map(|taken| {
-            let words = slot(taken.seq);
+            let words = slots.get(&taken.seq).map_or(&[][..], Vec::as_slice);
             Sample {
                 source: Arc::clone(&self.device),
                 at,
                 origin: Arc::clone(&self.fifo.name),
                 raw: bytes_of(words),
-                content: self.decode(before.epoch, taken, words),
+                content: self.decode(seen.registers.epoch, taken, words),
                 redelivery: None,
                 memory: None,
             }
@@ -201,9 +255,9 @@ impl Station {
 
     /// Writes the ack register and reads it back. What fails short of the connection is repeated by the next poll.
     async fn acknowledge(&mut self, wire: &mut Wire, seq: u16) -> Result<(), Trouble> {
-        let ring = &self.fifo.ring;
-        let written = match wire.put(self.unit, ring.ack, &Put::Register(seq)).await {
-            Ok(true) if ring.verify => self.status(wire).await.map(|registers| registers.ack == seq),
+        let (register, verify) = self.fifo.ack();
+        let written = match wire.put(self.unit, register, &Put::Register(seq)).await {
+            Ok(true) if verify => self.counters(wire, None).await.map(|registers| registers.ack == seq),
             other => other,
         };
         match written {
@@ -215,7 +269,7 @@ impl Station {
             }
             Ok(false) | Err(_) => {
                 if self.told.changes(Lasting::Unacknowledged, true) {
-                    tracing::error!(device = %self.device, fifo = %self.fifo.name, seq, register = ring.ack,
+                    tracing::error!(device = %self.device, fifo = %self.fifo.name, seq, register,
                         "the ack register does not take what is written: the PLC's FIFO will fill up");
                 }
             }

@@ -11,7 +11,7 @@ use super::wire::Framing;
 use super::*;
 use crate::event::{Position, Sample};
 use crate::form::Document;
-use crate::tagmap::Binding;
+use crate::tagmap::{Binding, DeviceLimits};
 
 const HEAD: usize = 100;
 const ACK: usize = 101;
@@ -134,7 +134,12 @@ const TIMEOUT: Duration = Duration::from_millis(60);
 
 fn config(port: u16) -> Config {
     let text = include_str!("../../../devices/acme-sorter/map.toml").replace("\"50ms\"", "\"2ms\"");
-    let binding = Binding { device: "sorter-1".into(), params: BTreeMap::new(), accept_epoch_risk: false };
+    let binding = Binding {
+        device: "sorter-1".into(),
+        params: BTreeMap::new(),
+        accept_epoch_risk: false,
+        limits: DeviceLimits::default(),
+    };
     let map = Map::read(&Document { name: "map.toml".to_owned(), text }, &binding).expect("the map has no fault");
     Config {
         link: "net".into(),

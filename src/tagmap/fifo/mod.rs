@@ -5,10 +5,14 @@
 //! of one run of the PLC from those of the next. [`Ring`] knows where the registers are, [`Handshake`] decides what to
 //! read and what to take, [`Fifo::decode_slot`] says what a slot means. Nothing here does I/O.
 //!
-//! Limits: style `ring`, 16-bit counters, at most 125 registers a slot. Faults of a map are told with their places; a
+//! A mailbox is a ring of one slot: the PLC writes it, counts its request number up, and waits for the ack. A [`Queue`] is
+//! read with function 24, which takes nothing from it; the PLC removes what `ack` says.
+//!
+//! Limits: 16-bit counters, at most 125 registers a slot, 31 in a queue. Faults of a map are told with their places; a
 //! slot that decodes to nothing keeps its reason.
 
 mod plan;
+mod queue;
 mod schema;
 mod slot;
 
@@ -16,8 +20,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use plan::{Accepted, FifoPlan, Handshake, Missing, Registers, Taken};
+pub use queue::Queue;
 pub use schema::Defaults;
+pub(super) use schema::{text, words_for};
 use slot::Slot;
+pub(super) use slot::Words;
 
 use crate::tagmap::registers::{Order, wide};
 
@@ -30,11 +37,71 @@ pub struct Fifo {
     pub every: Duration,
     /// Events that wait this long without a commit are told.
     pub stuck_after: Duration,
-    /// Where the registers are.
-    pub ring: Ring,
+    /// 0 goes first.
+    pub priority: u8,
+    /// Where the registers are, and how they are read.
+    pub style: Style,
     slot: Slot,
     device: Arc<str>,
     map: Arc<str>,
+}
+
+/// How events wait in a PLC.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Style {
+    /// In slots that are written in turn; a mailbox is a ring of one.
+    Ring(Ring),
+    /// In a queue that function 24 shows.
+    Queue(Queue),
+}
+
+impl Fifo {
+    /// Registers of a slot.
+    pub const fn words(&self) -> u16 {
+        match &self.style {
+            Style::Ring(ring) => ring.words,
+            Style::Queue(queue) => queue.words,
+        }
+    }
+
+    /// Slots that can be seen at once.
+    pub const fn slots(&self) -> u16 {
+        match &self.style {
+            Style::Ring(ring) => ring.slots,
+            Style::Queue(queue) => queue.slots(),
+        }
+    }
+
+    /// The register that is acknowledged in, and whether it is read back.
+    pub const fn ack(&self) -> (u16, bool) {
+        match &self.style {
+            Style::Ring(ring) => (ring.ack, ring.verify),
+            Style::Queue(queue) => (queue.ack, queue.verify),
+        }
+    }
+
+    /// The counters, read in one request so that they fit each other.
+    pub fn status(&self) -> Span {
+        match &self.style {
+            Style::Ring(ring) => ring.status(),
+            Style::Queue(queue) => queue.status(),
+        }
+    }
+
+    /// What is decided between polls.
+    pub fn handshake(&self) -> Handshake {
+        match &self.style {
+            Style::Ring(ring) => Handshake::new(ring.slots, ring.max_batch, self.has_crc()),
+            Style::Queue(queue) => Handshake::new(queue.slots(), queue.slots(), self.has_crc()),
+        }
+    }
+
+    const fn epoch(&self) -> Option<(u16, Option<Order>)> {
+        match &self.style {
+            Style::Ring(ring) => ring.epoch,
+            Style::Queue(queue) => queue.epoch,
+        }
+    }
 }
 
 /// Registers next to each other.
@@ -82,10 +149,8 @@ pub struct Ring {
 impl Ring {
     /// Head, ack and epoch, read in one request so that they fit each other.
     pub fn status(&self) -> Span {
-        let spans = [Some((self.head, 1)), Some((self.ack, 1)), self.epoch.map(|e| (e.0, epoch_words(e)))];
-        let first = spans.iter().flatten().map(|s| s.0).min().unwrap_or(self.head);
-        let end = spans.iter().flatten().map(|s| u32::from(s.0) + u32::from(s.1)).max().unwrap_or(0);
-        Span { at: first, words: u16::try_from(end - u32::from(first)).unwrap_or(u16::MAX) }
+        let counters = [Some((self.head, 1)), Some((self.ack, 1)), self.epoch.map(|e| (e.0, epoch_words(e)))];
+        span_of(counters.into_iter().flatten())
     }
 
     /// What the registers of [`Ring::status`] say; `None` when they are fewer.
@@ -94,8 +159,7 @@ impl Ring {
         let word = |at: u16| status.get(usize::from(at.wrapping_sub(first))).copied();
         let epoch = match self.epoch {
             None => None,
-            Some((at, None)) => Some(u32::from(word(at)?)),
-            Some((at, Some(order))) => Some(wide(order, word(at)?, word(at + 1)?)),
+            Some(epoch) => Some(epoch_of(epoch, word)?),
         };
         Some(Registers { head: word(self.head)?, ack: word(self.ack)?, epoch })
     }
@@ -116,6 +180,21 @@ impl Ring {
     }
 }
 
+/// One request for all of these registers: first and number of each.
+fn span_of(counters: impl Iterator<Item = (u16, u16)> + Clone) -> Span {
+    let first = counters.clone().map(|s| s.0).min().unwrap_or_default();
+    let end = counters.map(|s| u32::from(s.0) + u32::from(s.1)).max().unwrap_or_default();
+    Span { at: first, words: u16::try_from(end - u32::from(first)).unwrap_or(u16::MAX) }
+}
+
+/// The restart count, from registers by their addresses.
+fn epoch_of((at, order): (u16, Option<Order>), word: impl Fn(u16) -> Option<u16>) -> Option<u32> {
+    match order {
+        None => Some(u32::from(word(at)?)),
+        Some(order) => Some(wide(order, word(at)?, word(at + 1)?)),
+    }
+}
+
 const fn epoch_words(epoch: (u16, Option<Order>)) -> u16 {
     if epoch.1.is_some() { 2 } else { 1 }
 }
@@ -124,7 +203,7 @@ const fn epoch_words(epoch: (u16, Option<Order>)) -> u16 {
 pub(crate) mod tests {
     use super::*;
     use crate::form::Document;
-    use crate::tagmap::{Binding, Map};
+    use crate::tagmap::{Binding, DeviceLimits, Map};
 
     /// The sorter's map, as it ships.
     pub(crate) const SORTER: &str = include_str!("../../../devices/acme-sorter/map.toml");
@@ -132,8 +211,12 @@ pub(crate) mod tests {
     /// A map bound to `sorter-1`, or its faults.
     pub(crate) fn read(text: &str, accept_epoch_risk: bool) -> Result<Map, Vec<String>> {
         let document = Document { name: "map.toml".to_owned(), text: text.to_owned() };
-        let binding =
-            Binding { device: "sorter-1".into(), params: std::collections::BTreeMap::new(), accept_epoch_risk };
+        let binding = Binding {
+            device: "sorter-1".into(),
+            params: std::collections::BTreeMap::new(),
+            accept_epoch_risk,
+            limits: DeviceLimits::default(),
+        };
         Map::read(&document, &binding).map_err(|faults| faults.iter().map(ToString::to_string).collect())
     }
 
@@ -143,7 +226,7 @@ pub(crate) mod tests {
 
     #[test]
     fn the_registers_lie_where_the_sorters_list_says() {
-        let ring = sorter().ring;
+        let Style::Ring(ring) = sorter().style else { panic!("the sorter has a ring") };
         assert_eq!(ring.status(), Span { at: 100, words: 3 });
         assert_eq!(ring.registers(&[7, 6, 3]), Some(Registers { head: 7, ack: 6, epoch: Some(3) }));
         assert_eq!(ring.registers(&[7, 6]), None);
@@ -152,7 +235,7 @@ pub(crate) mod tests {
 
     #[test]
     fn a_request_ends_at_the_ring_and_at_its_limit() {
-        let ring = sorter().ring;
+        let Style::Ring(ring) = sorter().style else { panic!("the sorter has a ring") };
         assert_eq!(ring.spans(30, 4), [Span { at: 680, words: 32 }, Span { at: 200, words: 32 }]);
         let words: Vec<u16> = ring.spans(u16::MAX, 32).iter().map(|s| s.words).collect();
         assert_eq!(words, [16, 96, 96, 96, 96, 96, 16], "65536 is slot 32, then the ring wraps");

@@ -171,6 +171,28 @@ impl Handshake {
         Some(accepted)
     }
 
+    /// What to take of a queue's events, oldest first: their numbers, and whether they are whole. Those up to `base` are
+    /// done.
+    pub fn take(&mut self, base: u16, epoch: Option<u32>, events: &[(u16, Result<(), String>)]) -> Accepted {
+        let mut accepted = Accepted::default();
+        let mut due = base.wrapping_add(1);
+        for (seq, whole) in events.iter().filter(|(seq, _)| !is_behind(*seq, base.wrapping_add(1))) {
+            let torn = whole.as_ref().err();
+            if let Some(reason) = torn
+                && !self.stays_torn(epoch, *seq)
+            {
+                accepted.torn = Some((*seq, reason.clone()));
+                break;
+            }
+            if *seq != due {
+                accepted.missing.push(Missing { first: due, count: seq.wrapping_sub(due) });
+            }
+            due = seq.wrapping_add(1);
+            accepted.taken.push(Taken { seq: *seq, torn: torn.cloned() });
+        }
+        accepted
+    }
+
     /// The slot was torn in this poll: has it been so for long enough?
     fn stays_torn(&mut self, epoch: Option<u32>, seq: u16) -> bool {
         let polls = match self.torn {

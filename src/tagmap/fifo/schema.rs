@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::queue::MOST_WORDS;
 use super::slot::{Field, Slot, Words};
-use super::{Fifo, Ring, Span};
+use super::{Fifo, Queue, Ring, Span, Style};
 use crate::form::{self, Table};
 use crate::tagmap::registers::{Order, Trim, Type};
-use crate::tagmap::{Addresses, Context};
+use crate::tagmap::{Addresses, Context, DeviceLimits, Period};
 
 /// `[defaults]` of a map: what its points inherit.
 #[derive(Debug, Clone)]
@@ -19,50 +20,76 @@ pub struct Defaults {
     pub poll: Option<String>,
     /// Most registers of one request; the protocol's limit is 125, devices often have a lower one.
     pub max_words: u16,
+    /// Most bits of one request; the protocol's limit is 2000.
+    pub max_bits: u16,
+    /// Registers read for nothing rather than a second request.
+    pub max_gap: u16,
+    /// Bits read for nothing rather than a second request.
+    pub max_gap_bits: u16,
 }
 
 /// Registers that a request may have when the map does not say: what most devices answer.
 const MAX_WORDS: u16 = 100;
 /// Most registers of one read (Modbus Application Protocol 1.1b3, 6.3).
 const PROTOCOL_MAX_WORDS: u16 = 125;
+/// Most bits of one read (the same, 6.1).
+const PROTOCOL_MAX_BITS: u16 = 2_000;
 
 impl Defaults {
-    /// Reads `[defaults]`, which may be absent.
-    pub fn read(root: &Table<'_>) -> Self {
-        let Some(table) = root.table("defaults") else {
-            return Self { order: None, poll: None, max_words: MAX_WORDS };
-        };
-        let max_words = table.or("max_words", MAX_WORDS);
-        if max_words == 0 || max_words > PROTOCOL_MAX_WORDS {
-            table.refuse_key("max_words", &format!("is {max_words}"), "a request reads 1 to 125 registers");
+    /// Reads `[defaults]`, which may be absent; the device may answer less.
+    pub fn read(root: &Table<'_>, device: DeviceLimits) -> Self {
+        let mut read =
+            Self { order: None, poll: None, max_words: MAX_WORDS, max_bits: 1_000, max_gap: 8, max_gap_bits: 64 };
+        if let Some(table) = root.table("defaults") {
+            read.order = Order::read(&table, 2);
+            read.poll = table.optional("poll");
+            read.max_gap = table.or("max_gap", read.max_gap);
+            read.max_gap_bits = table.or("max_gap_bits", read.max_gap_bits);
+            read.max_words = at_most(&table, "max_words", read.max_words, PROTOCOL_MAX_WORDS, "registers");
+            read.max_bits = at_most(&table, "max_bits", read.max_bits, PROTOCOL_MAX_BITS, "bits");
         }
-        Self { order: Order::read(&table), poll: table.optional("poll"), max_words: max_words.max(1) }
+        read.max_words = device.max_words.map_or(read.max_words, |most| read.max_words.min(most)).max(1);
+        read.max_bits = device.max_bits.map_or(read.max_bits, |most| read.max_bits.min(most)).max(1);
+        read
     }
+}
+
+fn at_most(table: &Table<'_>, key: &str, default: u16, most: u16, what: &str) -> u16 {
+    let read = table.or(key, default);
+    if read == 0 || read > most {
+        table.refuse_key(key, &format!("is {read}"), &format!("a request reads 1 to {most} {what}"));
+    }
+    read
 }
 
 impl Fifo {
     /// Reads one `[[fifo]]`.
     pub fn read(table: &Table<'_>, context: &Context<'_>) -> Option<Self> {
         let name: Option<String> = table.required("name");
-        table.required_entry("style").and_then(|e| match e.value().as_str() {
-            Some("mailbox" | "fc24") => {
-                e.refuse("is not in this version", "write \"ring\"");
-                None
-            }
-            _ => e.choice(&[("ring", ())]),
-        });
-        let every = poll(table, context);
+        let styles = [("ring", Way::Ring), ("mailbox", Way::Mailbox), ("fc24", Way::Queue)];
+        let way = table.required_entry("style").and_then(|e| e.choice(&styles));
+        let period = poll(table, context);
         table.entry("area").and_then(|e| e.choice(&[("holding", ())]));
         table.entry("overrun").and_then(|e| e.choice(&[("alarm+gap-event", ())]));
         let stuck_after = table.or("stuck_after", form::Duration(Duration::from_secs(10))).0;
-        let ring = ring(table, context);
-        let words = ring.as_ref().map_or(u16::MAX, |ring| ring.words);
+        let style = match way {
+            Some(Way::Queue) => queue(table, context).map(Style::Queue),
+            Some(Way::Mailbox) => mailbox(table, context).map(Style::Ring),
+            Some(Way::Ring) | None => ring(table, context).map(Style::Ring),
+        };
+        let words = match &style {
+            Some(Style::Ring(ring)) => ring.words,
+            Some(Style::Queue(queue)) => queue.words,
+            None => u16::MAX,
+        };
         let slot = slot(table, context, words);
+        let period = period?;
         Some(Self {
             name: name?.into(),
-            every: every?,
+            every: period.every,
+            priority: period.priority,
             stuck_after,
-            ring: ring?,
+            style: style?,
             slot: slot?,
             device: Arc::clone(&context.binding.device),
             map: Arc::clone(&context.map),
@@ -70,14 +97,20 @@ impl Fifo {
     }
 }
 
-fn poll(table: &Table<'_>, context: &Context<'_>) -> Option<Duration> {
+#[derive(Clone, Copy)]
+enum Way {
+    Ring,
+    Mailbox,
+    Queue,
+}
+
+fn poll(table: &Table<'_>, context: &Context<'_>) -> Option<Period> {
     let name = match table.optional::<String>("poll").or_else(|| context.defaults.poll.clone()) {
         Some(name) => name,
         None => table.required("poll")?,
     };
-    let every = context.polls.get(&name).copied();
-    match every {
-        Some(every) if !every.is_zero() => Some(every),
+    match context.polls.get(&name).copied() {
+        Some(period) if !period.every.is_zero() => Some(period),
         Some(_) => {
             table.refuse_key("poll", "polls without a pause", "give [poll.*] every = \"50ms\" or more");
             None
@@ -91,22 +124,76 @@ fn poll(table: &Table<'_>, context: &Context<'_>) -> Option<Duration> {
     }
 }
 
+/// The ack register and whether it is read back.
+fn ack(table: &Table<'_>, context: &Context<'_>) -> Option<(u16, bool)> {
+    let table = &table.required_table("ack")?;
+    let at = counter(table, context);
+    table.required_entry("write").and_then(|e| e.choice(&[("fc6", ())]));
+    let verify = table.or("verify", true);
+    Some((at?, verify))
+}
+
+/// `Some(None)`: the PLC has none, and the operator accepts it.
+#[expect(clippy::option_option, reason = "no restart count and no readable one differ")]
+fn epoch(table: &Table<'_>, context: &Context<'_>) -> Option<Option<(u16, Option<Order>)>> {
+    let Some(epoch) = table.table("epoch") else {
+        if !context.binding.accept_epoch_risk {
+            table.refuse_key(
+                "epoch",
+                "is missing: a PLC that starts to count again would be taken for one that repeats itself",
+                "give the register of its restart count; if it has none, accept_epoch_risk = true at the device",
+            );
+        }
+        return Some(None);
+    };
+    epoch_register(&epoch, context).map(Some)
+}
+
+/// One slot, and a request number that counts up when it is written: a ring of one.
+fn mailbox(table: &Table<'_>, context: &Context<'_>) -> Option<Ring> {
+    let request = table.required_table("request").and_then(|t| counter(&t, context));
+    let (ack, epoch) = (ack(table, context), epoch(table, context));
+    let slot = table.required_table("slot").and_then(|table| {
+        let words = slot_words(&table, context.defaults.max_words);
+        Some((address(&table, context, u32::from(words.unwrap_or(1)))?, words?))
+    });
+    let (slots_at, words) = slot?;
+    let (ack, verify) = ack?;
+    let max_words = context.defaults.max_words;
+    let ring = Ring { head: request?, ack, verify, epoch: epoch?, slots_at, slots: 1, words, max_words, max_batch: 1 };
+    apart(table, &ring, ["request", "slot"]);
+    Some(ring)
+}
+
+/// What function 24 shows.
+fn queue(table: &Table<'_>, context: &Context<'_>) -> Option<Queue> {
+    let place = table.required_table("queue").and_then(|table| {
+        let words: Option<u16> = table.required("words");
+        if let Some(words) = words.filter(|words| !(1..=MOST_WORDS).contains(words)) {
+            let help = format!("function 24 shows 1 to {MOST_WORDS} registers: an event must fit");
+            table.refuse_key("words", &format!("is {words}"), &help);
+            return None;
+        }
+        Some((address(&table, context, 1)?, words?))
+    });
+    let (ack, epoch) = (ack(table, context), epoch(table, context));
+    let (at, words) = place?;
+    let (ack, verify) = ack?;
+    let queue = Queue { at, words, ack, verify, epoch: epoch? };
+    let taken = queue.epoch.map(|e| Span { at: e.0, words: super::epoch_words(e) });
+    if taken.is_some_and(|epoch| epoch.overlaps(Span { at: ack, words: 1 })) {
+        table.refuse_key("epoch", "lies on the same register as `ack`", "give each its own registers");
+    }
+    if queue.status().words > context.defaults.max_words {
+        let message = format!("ack and epoch span {} registers", queue.status().words);
+        table.refuse(&message, &format!("they are read together: at most {} (max_words)", context.defaults.max_words));
+    }
+    Some(queue)
+}
+
 fn ring(table: &Table<'_>, context: &Context<'_>) -> Option<Ring> {
     let head = table.required_table("head").and_then(|t| counter(&t, context));
-    let (mut ack, mut verify) = (None, true);
-    if let Some(table) = table.required_table("ack") {
-        ack = counter(&table, context);
-        table.required_entry("write").and_then(|e| e.choice(&[("fc6", ())]));
-        verify = table.or("verify", true);
-    }
-    let epoch = table.table("epoch").map(|epoch| epoch_register(&epoch, context));
-    if epoch.is_none() && !context.binding.accept_epoch_risk {
-        table.refuse_key(
-            "epoch",
-            "is missing: a PLC that starts to count again would be taken for one that repeats itself",
-            "give the register of its restart count; if it has none, accept_epoch_risk = true at the device",
-        );
-    }
+    let (ack, epoch) = (ack(table, context), epoch(table, context));
     let (mut slots_at, mut slots, mut words) = (None, None, None);
     if let Some(table) = table.required_table("slots") {
         slots = count(&table);
@@ -117,29 +204,27 @@ fn ring(table: &Table<'_>, context: &Context<'_>) -> Option<Ring> {
     if slots.is_some_and(|slots| max_batch == 0 || max_batch > slots) {
         table.refuse_key("max_batch", &format!("is {max_batch}"), "1 to the number of slots");
     }
+    let (ack, verify) = ack?;
     let ring = Ring {
         head: head?,
-        ack: ack?,
+        ack,
         verify,
-        epoch: match epoch {
-            Some(read) => Some(read?),
-            None => None,
-        },
+        epoch: epoch?,
         slots_at: slots_at?,
         slots: slots?,
         words: words?,
         max_words: context.defaults.max_words,
         max_batch,
     };
-    apart(table, &ring);
+    apart(table, &ring, ["head", "slots"]);
     Some(ring)
 }
 
 /// The counters must not overlap each other or the slots, and be read in one request.
-fn apart(table: &Table<'_>, ring: &Ring) {
-    let mut taken = vec![("slots", Span { at: ring.slots_at, words: ring.slots * ring.words })];
+fn apart(table: &Table<'_>, ring: &Ring, [head, slots]: [&'static str; 2]) {
+    let mut taken = vec![(slots, Span { at: ring.slots_at, words: ring.slots * ring.words })];
     let epoch = ring.epoch.map(|e| ("epoch", Span { at: e.0, words: super::epoch_words(e) }));
-    let counters = [("head", Span { at: ring.head, words: 1 }), ("ack", Span { at: ring.ack, words: 1 })];
+    let counters = [(head, Span { at: ring.head, words: 1 }), ("ack", Span { at: ring.ack, words: 1 })];
     for (name, span) in counters.into_iter().chain(epoch) {
         if let Some((other, _)) = taken.iter().find(|(_, other)| span.overlaps(*other)) {
             table.refuse_key(name, &format!("lies on the same register as `{other}`"), "give each its own registers");
@@ -147,7 +232,7 @@ fn apart(table: &Table<'_>, ring: &Ring) {
         taken.push((name, span));
     }
     if ring.status().words > ring.max_words {
-        let message = format!("head, ack and epoch span {} registers", ring.status().words);
+        let message = format!("{head}, ack and epoch span {} registers", ring.status().words);
         table.refuse(&message, &format!("they are read together: at most {} (max_words)", ring.max_words));
     }
 }
@@ -173,7 +258,7 @@ fn epoch_register(table: &Table<'_>, context: &Context<'_>) -> Option<(u16, Opti
 
 /// The order of a 32-bit number: its own or the map's.
 fn order(table: &Table<'_>, context: &Context<'_>) -> Option<Order> {
-    let order = Order::read(table).or(context.defaults.order);
+    let order = Order::read(table, 2).or(context.defaults.order);
     if order.is_none() && table.entry("order").is_none() {
         table.refuse_key(
             "order",
@@ -215,7 +300,11 @@ fn slot_words(table: &Table<'_>, most: u16) -> Option<u16> {
 
 /// The key `at` as a holding register counted from 0, with room for `words`.
 fn address(table: &Table<'_>, context: &Context<'_>, words: u32) -> Option<u16> {
-    let written: u32 = table.required("at")?;
+    let written = table.required_entry("at").and_then(|e| context.integer(&e))?;
+    let Ok(written) = u32::try_from(written) else {
+        table.refuse_key("at", &format!("is the number {written}"), "write a whole number from 0 to 465536");
+        return None;
+    };
     let (first, help) = match context.addresses? {
         Addresses::Zero => (0, "addresses = \"zero\": 0 to 65535"),
         Addresses::One => (1, "addresses = \"one\": 1 to 65536"),
@@ -390,7 +479,7 @@ fn kind(table: &Table<'_>, context: &Context<'_>) -> Option<Type> {
     }
 }
 
-fn text(table: &Table<'_>) -> Option<Type> {
+pub(in crate::tagmap) fn text(table: &Table<'_>) -> Option<Type> {
     let words: Option<u16> = table.required("words");
     table.entry("encoding").and_then(|e| e.choice(&[("ascii", ())]));
     let low_first = table.required_entry("bytes").and_then(|e| e.choice(&[("high-first", false), ("low-first", true)]));
@@ -407,7 +496,7 @@ fn text(table: &Table<'_>) -> Option<Type> {
     Some(Type::Text { words: words?, low_first: low_first?, trim: trim? })
 }
 
-fn words_for(table: &Table<'_>) -> Option<Words> {
+pub(in crate::tagmap) fn words_for(table: &Table<'_>) -> Option<Words> {
     let keep = table.entry("on_unknown").and_then(|e| e.choice(&[("reject", false), ("number", true)]));
     let Some(words) = table.table("enum") else {
         if table.entry("on_unknown").is_some() {
@@ -575,7 +664,6 @@ mod tests {
 
     #[test]
     fn what_this_version_does_not_do_is_refused() {
-        check("\"ring\"", "\"mailbox\"", "fifo[1].style: is not in this version (write \"ring\")");
         check("\"fast\"\narea", "\"slow\"\narea", "fifo[1].poll: there is no [poll.slow] (\"fast\")");
         check(
             "time = \"plc_time\"",

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crc::{CRC_16_MODBUS, Crc};
 
+use super::queue::numbers;
 use crate::event::{Decoded, DeviceEvent, Position, Undecodable, Value};
 use crate::tagmap::Fifo;
 use crate::tagmap::gs1;
@@ -46,10 +47,10 @@ pub(super) struct Field {
 
 /// Numbers that stand for words.
 #[derive(Debug, Clone)]
-pub(super) struct Words {
-    pub(super) of: Vec<(i64, String)>,
+pub(in crate::tagmap) struct Words {
+    pub(in crate::tagmap) of: Vec<(i64, String)>,
     /// A number without a word stays a number; otherwise the slot is refused.
-    pub(super) keep_unknown: bool,
+    pub(in crate::tagmap) keep_unknown: bool,
 }
 
 impl Fifo {
@@ -58,8 +59,8 @@ impl Fifo {
     /// # Errors
     /// What does not fit.
     pub fn check_slot(&self, seq: u16, words: &[u16]) -> Result<(), String> {
-        if words.len() != usize::from(self.ring.words) {
-            return Err(format!("has {} registers instead of {}", words.len(), self.ring.words));
+        if words.len() != usize::from(self.words()) {
+            return Err(format!("has {} registers instead of {}", words.len(), self.words()));
         }
         let own = words[usize::from(self.slot.seq)];
         if own != seq {
@@ -68,6 +69,19 @@ impl Fifo {
         let Some(at) = self.slot.crc.map(usize::from) else { return Ok(()) };
         let (said, right) = (words[at], CRC.checksum(&bytes_of(&words[..at])));
         if said == right { Ok(()) } else { Err(format!("has CRC 0x{said:04X} where 0x{right:04X} fits")) }
+    }
+
+    /// The number that a slot carries, and whether it is whole.
+    pub fn claim(&self, words: &[u16]) -> (Option<u16>, Result<(), String>) {
+        let own = words.get(usize::from(self.slot.seq)).copied().unwrap_or_default();
+        let whole = self.check_slot(own, words);
+        (whole.is_ok().then_some(own), whole)
+    }
+
+    /// A queue's events with their numbers, and whether they are whole. `ack` is the number before the first one.
+    pub fn events(&self, events: &[&[u16]], ack: u16) -> Vec<(u16, Result<(), String>)> {
+        let (own, whole): (Vec<_>, Vec<_>) = events.iter().map(|words| self.claim(words)).unzip();
+        numbers(&own, ack).into_iter().zip(whole).collect()
     }
 
     /// The map has a CRC for each slot: a slot that fits is whole whatever happened while it was read.
@@ -103,14 +117,14 @@ impl Fifo {
             boot: epoch.map(|epoch| self.boot(epoch)),
             seq,
             bits: 16,
-            ring: u32::from(self.ring.slots),
+            ring: u32::from(self.slots()),
         };
         Ok(Decoded { device: Arc::clone(&self.device), position, events: vec![event], map: Arc::clone(&self.map) })
     }
 
     /// The boot id as keys want it: upper-case hex, padded to the register's width.
     fn boot(&self, epoch: u64) -> String {
-        let digits = if self.ring.epoch.is_some_and(|(_, order)| order.is_some()) { 8 } else { 4 };
+        let digits = if self.epoch().is_some_and(|(_, order)| order.is_some()) { 8 } else { 4 };
         format!("{epoch:0digits$X}")
     }
 }

@@ -5,15 +5,29 @@
 //! sample carries that memory and both are committed together: after a crash nothing is lost and nothing comes twice.
 //! Nothing here does I/O or reads a clock.
 
+mod condition;
+mod lints;
+mod look;
 mod plan;
+mod rule;
+mod schema;
+mod tag;
+mod value;
 mod write;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use rust_decimal::Decimal;
+
 use crate::event::{Now, Sample, Value};
+use plan::{Atom, Plan};
+use rule::{Kept, Latest, Rule, State, What};
+use tag::{Steady, Tag};
+use write::Write;
 
 pub use plan::{Joint, Limits, join};
+pub(super) use schema::read;
 pub use write::{Put, WriteRequest};
 
 /// One of the four tables of a Modbus device (Modbus Application Protocol 1.1b3, 4.3).
@@ -94,6 +108,17 @@ pub enum Quality {
     Stale,
 }
 
+impl Quality {
+    /// As events carry it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Good => "good",
+            Self::Bad => "bad",
+            Self::Stale => "stale",
+        }
+    }
+}
+
 /// A tag as it was read last.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Reading {
@@ -118,11 +143,42 @@ pub struct Quarantined<'a> {
     pub at: u16,
 }
 
+/// A known value that the device must show, to prove a map on the site.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Probe {
+    /// `tag` or `tag.bit`.
+    pub tag: String,
+    /// What it must show …
+    pub expect: Decimal,
+    /// … and how far it may be off.
+    pub within: Decimal,
+    /// What a person has to do for it.
+    pub hint: String,
+}
+
 /// All cyclic points of one device.
 #[derive(Debug, Clone)]
 pub struct Points {
     device: Arc<str>,
+    map: Arc<str>,
     polls: Vec<Poll>,
+    /// As many as `polls`.
+    plans: Vec<Plan>,
+    tags: Vec<Tag>,
+    /// As many as `tags`, as is `steady`.
+    latest: Vec<Latest>,
+    steady: Vec<Steady>,
+    /// What the device refuses, with its poll.
+    quarantine: Vec<(usize, Atom)>,
+    rules: Vec<Rule>,
+    /// As many as `rules`.
+    states: Vec<State>,
+    /// The states before the last observation, until it is committed.
+    before: Option<Vec<State>>,
+    /// The states have changed and no sample has carried them yet.
+    unsaved: bool,
+    writes: Vec<Write>,
+    probes: Vec<Probe>,
 }
 
 impl Points {
@@ -137,49 +193,118 @@ impl Points {
     }
 
     /// Goes on from what was committed last. Before the first [`Points::observe`].
-    pub fn restore(&mut self, _memory: &[u8]) {}
+    pub fn restore(&mut self, memory: &[u8]) {
+        look::restore(self, memory);
+    }
 
     /// Takes one answer for each read of that poll, in order; `None`: no value this time. Returns the samples to capture,
     /// all in one call; often none. A sample may have no event: then it is captured for its memory alone.
     ///
     /// Then call [`Points::committed`] or [`Points::undo`].
-    pub fn observe(&mut self, _poll: usize, _answers: &[Option<Got>], _at: Now) -> Vec<Sample> {
-        Vec::new()
+    pub fn observe(&mut self, poll: usize, answers: &[Option<Got>], at: Now) -> Vec<Sample> {
+        look::observe(self, poll, answers, at)
     }
 
     /// The samples of the last [`Points::observe`] are durable.
-    pub fn committed(&mut self) {}
+    pub fn committed(&mut self) {
+        self.before = None;
+    }
 
     /// They were not taken (the outbox is full): the next [`Points::observe`] tells again what still holds then.
-    pub fn undo(&mut self) {}
+    pub fn undo(&mut self) {
+        if let Some(before) = self.before.take() {
+            self.states = before;
+        }
+    }
 
     /// The device refused this read with exception 2: it is split in two, and an address that stands alone is no longer
-    /// read. Indexes of [`Points::polls`] change; reads of the other polls do not.
-    pub fn refused(&mut self, _poll: usize, _read: usize) {}
+    /// read. Indexes of this poll's reads change; those of the other polls do not.
+    pub fn refused(&mut self, poll: usize, read: usize) {
+        let Some(plan) = self.plans.get_mut(poll) else { return };
+        if let Some(atom) = plan.refuse(read) {
+            for tag in &atom.tags {
+                self.latest[*tag].quality = Quality::Stale;
+                self.latest[*tag].reason = Some("the device refuses its address".to_owned());
+            }
+            self.quarantine.push((poll, atom));
+        }
+        self.polls[poll].reads = plan.reads();
+    }
 
     /// Reads again what was refused: after a new connection, say.
-    pub fn release(&mut self) {}
+    pub fn release(&mut self) {
+        for (poll, atom) in self.quarantine.drain(..) {
+            self.plans[poll].add(atom);
+            self.polls[poll].reads = self.plans[poll].reads();
+        }
+    }
 
     /// Tags that are not read because the device refuses their addresses.
     pub fn quarantined(&self) -> impl Iterator<Item = Quarantined<'_>> {
-        std::iter::empty()
+        self.quarantine.iter().flat_map(|(_, atom)| &atom.tags).map(|tag| {
+            let Tag { name, area, at, .. } = &self.tags[*tag];
+            Quarantined { tag: name, area: *area, at: *at }
+        })
     }
 
-    /// Each tag as it was read last, in the order of the map.
-    pub fn values(&self) -> impl Iterator<Item = (&str, &Reading)> {
-        std::iter::empty()
+    /// Each tag as it was read last, in the order of the map; stale all together when a watchdog says so.
+    pub fn values(&self) -> impl Iterator<Item = (&str, Reading)> {
+        let stale = self.is_stale();
+        self.tags.iter().zip(&self.latest).map(move |(tag, latest)| {
+            let mut reading = latest.reading(tag.is_whole());
+            if stale && reading.quality == Quality::Good {
+                reading.quality = Quality::Stale;
+                reading.reason = Some("the device answers, but its watchdog value does not move".to_owned());
+            }
+            (tag.name.as_str(), reading)
+        })
+    }
+
+    /// The device answers, but a tag with a `watchdog` does not move.
+    pub fn is_stale(&self) -> bool {
+        let stale =
+            |(rule, state): (&Rule, &State)| matches!(rule.what, What::Watchdog(_)) && state.kept == Kept::Flag(true);
+        self.rules.iter().zip(&self.states).any(stale)
     }
 
     /// The write that the map's `[[write]]` of that name makes of `value`.
     ///
     /// # Errors
     /// Why it may not be written, in words.
-    pub fn write(&self, name: &str, _value: &Value) -> Result<WriteRequest, String> {
-        Err(format!("there is no [[write]] \"{name}\""))
+    pub fn write(&self, name: &str, value: &Value) -> Result<WriteRequest, String> {
+        match self.writes.iter().find(|write| write.name == name) {
+            Some(write) => write.request(value),
+            None => {
+                let known: Vec<&str> = self.writes.iter().map(|write| write.name.as_str()).collect();
+                Err(format!("the map {} has no [[write]] \"{name}\"; it has: {}", self.map, known.join(", ")))
+            }
+        }
     }
 
-    /// A person has seen this latched alarm: it clears once its condition is gone. `false`: there is none of that name.
-    pub fn acknowledge(&mut self, _alarm: &str) -> bool {
+    /// Who may write: `role:…` and `command:…`; empty for a name that is not there.
+    pub fn allowed(&self, name: &str) -> &[String] {
+        self.writes.iter().find(|write| write.name == name).map_or(&[], |write| &write.allow)
+    }
+
+    /// A person has seen this latched alarm: it clears once its condition is gone. `false`: it does not stand.
+    pub fn acknowledge(&mut self, alarm: &str) -> bool {
+        for (rule, state) in self.rules.iter().zip(&mut self.states) {
+            if let (What::Alarm(of), Kept::Alarm { raised: true, seen }) = (&rule.what, &mut state.kept)
+                && of.name == alarm
+            {
+                *seen = true;
+                self.unsaved = true;
+                return true;
+            }
+        }
         false
     }
+
+    /// `[[probe]]`: known values that prove the map on the site.
+    pub fn probes(&self) -> &[Probe] {
+        &self.probes
+    }
 }
+
+#[cfg(test)]
+mod tests;

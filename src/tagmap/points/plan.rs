@@ -74,6 +74,72 @@ fn joined(first: &Read, second: &Read, limits: &Limits) -> Option<Read> {
     (near && count <= most).then(|| Read { count: u16::try_from(count).unwrap_or(u16::MAX), ..*first })
 }
 
+/// The requests of one poll, and which tags each brings.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Plan {
+    requests: Vec<Request>,
+}
+
+/// One request; its atoms are what can't be split: a tag, or the tags of a group.
+#[derive(Debug, Clone)]
+struct Request {
+    read: Read,
+    atoms: Vec<Atom>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Atom {
+    pub(super) read: Read,
+    /// Indexes of tags.
+    pub(super) tags: Vec<usize>,
+}
+
+impl Plan {
+    /// Joins `atoms` as far as `limits` allow.
+    pub(super) fn new(atoms: &[Atom], limits: &Limits) -> Self {
+        let reads: Vec<Read> = atoms.iter().map(|atom| atom.read).collect();
+        let request = |joint: Joint| Request {
+            read: joint.read,
+            atoms: joint.parts.iter().map(|part| atoms[*part].clone()).collect(),
+        };
+        Self { requests: join(&reads, limits).into_iter().map(request).collect() }
+    }
+
+    pub(super) fn reads(&self) -> Vec<Read> {
+        self.requests.iter().map(|request| request.read).collect()
+    }
+
+    /// The tags that request number `read` brings.
+    pub(super) fn tags(&self, read: usize) -> impl Iterator<Item = usize> + '_ {
+        self.requests.get(read).into_iter().flat_map(|r| &r.atoms).flat_map(|atom| &atom.tags).copied()
+    }
+
+    /// Reads what was refused again, by itself.
+    pub(super) fn add(&mut self, atom: Atom) {
+        self.requests.push(Request { read: Read { alone: true, ..atom.read }, atoms: vec![atom] });
+    }
+
+    /// The device refuses request number `read`: it becomes two, or what it can't do without is returned, and no longer
+    /// read.
+    pub(super) fn refuse(&mut self, read: usize) -> Option<Atom> {
+        if read >= self.requests.len() {
+            return None;
+        }
+        let mut refused = self.requests.remove(read);
+        if refused.atoms.len() < 2 {
+            return refused.atoms.pop();
+        }
+        let second = refused.atoms.split_off(refused.atoms.len() / 2);
+        for (i, atoms) in [refused.atoms, second].into_iter().enumerate() {
+            let end = atoms.iter().map(|a| u32::from(a.read.at) + u32::from(a.read.count)).max().unwrap_or_default();
+            let first = atoms[0].read;
+            let count = u16::try_from(end - u32::from(first.at)).unwrap_or(u16::MAX);
+            self.requests.insert(read + i, Request { read: Read { count, alone: true, ..first }, atoms });
+        }
+        None
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::{Area, Got};

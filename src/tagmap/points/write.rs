@@ -2,7 +2,12 @@
 
 use std::time::Duration;
 
+use rust_decimal::Decimal;
+
 use super::Area;
+use crate::event::Value;
+use crate::tagmap::fifo::Words;
+use crate::tagmap::registers::Type;
 
 /// A write that the map allows.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,6 +55,102 @@ impl Put {
             Self::Register(_) => 6,
             Self::Registers(_) => 16,
             Self::Mask { .. } => 22,
+        }
+    }
+}
+
+/// One `[[write]]`.
+#[derive(Debug, Clone)]
+pub(super) struct Write {
+    pub(super) name: String,
+    pub(super) area: Area,
+    pub(super) at: u16,
+    pub(super) shape: Shape,
+    pub(super) allowed: Allowed,
+    /// Roles and commands.
+    pub(super) allow: Vec<String>,
+    pub(super) verify: bool,
+    pub(super) rate: Option<Duration>,
+    pub(super) expires: Option<Duration>,
+}
+
+/// How the value lies in its table. `several`: with the function for several, though it may be one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shape {
+    Coil { several: bool },
+    Bit(u8),
+    Registers { kind: Type, several: bool },
+}
+
+/// What may be written.
+#[derive(Debug, Clone)]
+pub(super) enum Allowed {
+    /// true or false
+    Bit,
+    /// From the first to the second.
+    Range(Decimal, Decimal),
+    /// One of these.
+    Words(Words),
+}
+
+impl Write {
+    /// Checks a value.
+    pub(super) fn request(&self, value: &Value) -> Result<WriteRequest, String> {
+        let put = match (self.shape, &self.allowed) {
+            (Shape::Coil { several }, _) => {
+                let on = self.bit(value)?;
+                if several { Put::Coils(vec![on]) } else { Put::Coil(on) }
+            }
+            (Shape::Bit(bit), _) => {
+                let or = if self.bit(value)? { 1 << bit } else { 0 };
+                Put::Mask { and: !(1 << bit), or }
+            }
+            (Shape::Registers { kind, several }, allowed) => {
+                let words = kind.encode(self.number(value, allowed)?)?;
+                match words.as_slice() {
+                    [word] if !several => Put::Register(*word),
+                    _ => Put::Registers(words),
+                }
+            }
+        };
+        let Self { area, at, verify, rate, expires, .. } = *self;
+        Ok(WriteRequest { put, area, at, verify, expires, rate })
+    }
+
+    fn bit(&self, value: &Value) -> Result<bool, String> {
+        match value {
+            Value::Bool(on) => Ok(*on),
+            Value::Int(0) => Ok(false),
+            Value::Int(1) => Ok(true),
+            _ => Err(format!("{} takes true or false", self.name)),
+        }
+    }
+
+    fn number(&self, value: &Value, allowed: &Allowed) -> Result<Decimal, String> {
+        match (value, allowed) {
+            (Value::Text(text), Allowed::Words(words)) => {
+                let known = || words.of.iter().map(|(_, w)| w.as_str()).collect::<Vec<_>>().join(", ");
+                let found = words.of.iter().find(|(_, word)| word == text);
+                let (number, _) = found.ok_or_else(|| format!("{} takes one of: {}", self.name, known()))?;
+                Ok((*number).into())
+            }
+            (Value::Int(number), Allowed::Words(words)) if words.of.iter().any(|(n, _)| n == number) => {
+                Ok((*number).into())
+            }
+            (Value::Int(_) | Value::Text(_), Allowed::Range(least, most)) => {
+                let number = match value {
+                    Value::Int(number) => Some((*number).into()),
+                    Value::Text(text) => text.parse::<Decimal>().ok(),
+                    Value::Bool(_) => None,
+                };
+                let number = number.ok_or_else(|| format!("{} takes a number", self.name))?;
+                if (*least..=*most).contains(&number) {
+                    Ok(number)
+                } else {
+                    Err(format!("{} takes {least} to {most}, not {number}", self.name))
+                }
+            }
+            _ => Err(format!("{} does not take this value", self.name)),
         }
     }
 }

@@ -2,6 +2,7 @@
 //! own handle when the test lets go of them.
 
 mod broker;
+mod bus;
 mod database;
 mod erp;
 mod floor;
@@ -18,11 +19,12 @@ use std::process::{Child, ExitStatus};
 use std::time::{Duration, Instant};
 
 pub(crate) use broker::{Broker, Settings};
+pub(crate) use bus::{Links, Pty};
 pub(crate) use database::Database;
 pub(crate) use erp::{Behaviour, Erp, ItemResult};
 pub(crate) use floor::Floor;
 pub(crate) use gateway::{Gateway, run_to_end};
-pub(crate) use plc::{Plc, plc_events};
+pub(crate) use plc::{Plc, events_of, plc_events};
 pub(crate) use proxy::Proxy;
 pub(crate) use scanner::Scanner;
 pub(crate) use site::{Site, sscc};
@@ -122,4 +124,9 @@ pub(crate) fn mosquitto() -> Option<String> {
 /// A Python with pymodbus, or SKIPPED.
 pub(crate) fn python() -> Option<String> {
     peer("FLOORGATE_TEST_PYTHON", "a Python with pymodbus")
+}
+
+/// socat's path, or SKIPPED.
+pub(crate) fn socat() -> Option<String> {
+    peer("FLOORGATE_TEST_SOCAT", "socat")
 }

@@ -18,7 +18,12 @@ pub(crate) struct Plc {
 
 impl Plc {
     pub(crate) fn start(python: &str, arguments: &[&str]) -> Self {
-        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers/plc.py");
+        Self::start_peer(python, "plc.py", arguments)
+    }
+
+    /// Another script of `tests/peers` that speaks like it.
+    pub(crate) fn start_peer(python: &str, script: &str, arguments: &[&str]) -> Self {
+        let script = format!("{}/tests/peers/{script}", env!("CARGO_MANIFEST_DIR"));
         let mut command = Command::new(python);
         command.arg(script).args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut process = Process(command.spawn().expect("the PLC starts"));
@@ -47,8 +52,13 @@ impl Plc {
 
 /// Ids of the PLC's events as the oracle names them.
 pub(crate) fn plc_events(events: &Value) -> Vec<Produced> {
+    events_of("sorter-1", events)
+}
+
+/// The same for a sorter of another name.
+pub(crate) fn events_of(device: &str, events: &Value) -> Vec<Produced> {
     let number = |event: &Value, name: &str| event[name].as_u64().expect("the PLC writes numbers");
-    let id = |event: &Value| format!("sorter-1/d:{:04X}/{}", number(event, "epoch"), number(event, "seq"));
+    let id = |event: &Value| format!("{device}/d:{:04X}/{}", number(event, "epoch"), number(event, "seq"));
     let line = |event: &Value| format!("plc {}", event["sscc"]);
     let events = events.as_array().unwrap_or_else(|| panic!("not a list: {events}"));
     events.iter().map(|event| Produced { id: id(event), line: line(event) }).collect()

@@ -74,6 +74,12 @@ impl Site {
         self
     }
 
+    /// Links and devices as they stand in the file.
+    pub(crate) fn links(mut self, text: &str) -> Self {
+        self.links.push_str(text);
+        self
+    }
+
     /// Where the ERP is, and lanes for all that the devices of the tests say.
     pub(crate) fn erp(mut self, url: &str) -> Self {
         url.clone_into(&mut self.target);
@@ -122,6 +128,12 @@ impl Site {
         let has = |map: &str| links.contains(map);
         if has("sorter@") {
             takes.push("\"divert.*\"");
+        }
+        if has("mailbox-plc@") {
+            takes.push("\"weigh.*\"");
+        }
+        if has("fc24-plc@") {
+            takes.push("\"wrap.*\"");
         }
         if has("scanner@") {
             takes.push("\"scan.carton\"");

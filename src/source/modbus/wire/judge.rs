@@ -90,7 +90,7 @@ fn judge_rtu(sent: &[u8], got: &[u8], ended: Ended) -> (Cause, String) {
         Some(end) if end < got.len() => {
             (Cause::Garbage, format!("{} bytes came behind the answer: {}", got.len() - end, hex(got)))
         }
-        Some(_) => judge_pdu(&sent[1..], &got[1..]),
+        Some(end) => judge_pdu(&sent[1..], &got[1..end - 2]),
         None if ended == Ended::TimedOut && got[..2] == sent[..2] => short(got.len()),
         None => (Cause::Garbage, format!("what came has no right checksum: {}", hex(got))),
     }
@@ -165,7 +165,7 @@ mod tests {
         check(&crc(&[7, 3, 4, 0, 1, 0, 2]), Unfit, Cause::WrongUnit, "unit 7 answers instead of 1");
         let function = "the answer is one to function 4, not 3";
         check(&crc(&[1, 4, 4, 0, 1, 0, 2]), Unfit, Cause::WrongFunction, function);
-        let less = "the answer does not hold what was asked for: 03 02 00 01 79 84";
+        let less = "the answer does not hold what was asked for: 03 02 00 01";
         check(&crc(&[1, 3, 2, 0, 1]), Unfit, Cause::Short, less);
         check(&[1, 3, 4, 0, 1], TimedOut, Cause::Short, "the answer ends after 5 bytes");
         let noise = "what came has no right checksum: 01 03 04 00 01 00 02 00 00";

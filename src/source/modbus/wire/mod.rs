@@ -39,6 +39,8 @@ pub use serial2_tokio::{CharSize, Parity, StopBits};
 
 /// A line that is not quiet after so many response timeouts is given up.
 const NOISE: u32 = 10;
+/// So often a request is sent again because another unit's late answer came between.
+const DISTURBED: u32 = 2;
 /// Sizes of answers that may still come, remembered for each unit; older ones have long come or never will.
 const UNSURE: usize = 8;
 /// Read FIFO queue (Modbus Application Protocol 1.1b3, 6.18): tokio-modbus knows its length, but has no request for it.
@@ -297,7 +299,16 @@ impl Wire {
             sleep_until(last + self.timing.pause_between).await;
         }
         self.gauges.iter().for_each(Gauge::asked);
-        let called = self.exchange(unit, request).await;
+        let mut called = self.exchange(unit, request).await;
+        for _ in 0..DISTURBED {
+            match &called {
+                Err(trouble) if self.is_of_another_unit(trouble) => {
+                    self.gauges[0].failed(trouble.cause, &trouble.words, now().wall);
+                    called = self.exchange(unit, request).await;
+                }
+                _ => break,
+            }
+        }
         self.last = Some(Instant::now());
         match &called {
             Ok(_) => {
@@ -312,6 +323,13 @@ impl Wire {
             }
         }
         called
+    }
+
+    /// A late answer of another unit came between on a serial line: the unit that was asked has done nothing wrong.
+    fn is_of_another_unit(&self, trouble: &Trouble) -> bool {
+        let traffic = self.line.traffic();
+        let late = |unit: &u8| trouble.cause == Cause::WrongUnit && self.unsure.contains_key(unit);
+        self.framing == Framing::Rtu && trouble.usable && (traffic.stale || traffic.got.first().is_some_and(late))
     }
 
     async fn exchange(&mut self, unit: u8, request: &Request<'static>) -> Result<Response, Trouble> {
@@ -357,7 +375,10 @@ impl Wire {
         let within = self.timing.request;
         let mut usable = false;
         if self.framing == Framing::Rtu && cause != Cause::Closed {
-            let heard = self.line.drain(within, within * NOISE).await;
+            // A unit whose answers lag behind is listened to longer each time, until it has caught up.
+            let lag = if cause == Cause::Timeout { 0 } else { self.unsure.get(&unit).map_or(0, Vec::len) };
+            let quiet = within.saturating_mul(1 + u32::try_from(lag).unwrap_or(u32::MAX));
+            let heard = self.line.drain(quiet, quiet + within * NOISE).await;
             usable = heard.quiet;
             self.context = attach(self.framing, &self.line); // a request may be stuck half-way in the old one
             if let (Cause::Timeout, Some(after)) = (cause, heard.first) {
@@ -370,7 +391,8 @@ impl Wire {
             }
         }
         let what = fits::what(request);
-        let words = format!("{what} of unit {unit}: {words} (timeout {within:?})");
+        let within = if cause == Cause::Timeout { format!(" within {within:?}") } else { String::new() };
+        let words = format!("{what} of unit {unit}: {words}{within}");
         Trouble { cause, words, usable }
     }
 }
@@ -419,3 +441,6 @@ fn open_serial(serial: &Serial) -> Result<SerialPort, Trouble> {
         usable: false,
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -394,3 +394,22 @@ proptest! {
         prop_assert!(gateway.resent == 0 || !gateway.bad.is_empty());
     }
 }
+
+#[test]
+fn a_queue_is_taken_from_where_it_was_left() {
+    let whole = |seqs: &[u16]| seqs.iter().map(|seq| (*seq, Ok(()))).collect::<Vec<_>>();
+    let seqs = |accepted: &Accepted| accepted.taken.iter().map(|taken| taken.seq).collect::<Vec<_>>();
+    let mut handshake = Handshake::new(3, 3, true);
+    let accepted = handshake.take(65_534, Some(1), &whole(&[65_534, 65_535, 0]));
+    assert_eq!((seqs(&accepted), accepted.missing.len()), (vec![65_535, 0], 0), "what is done is not taken again");
+    let accepted = handshake.take(3, Some(1), &whole(&[6, 7, 9]));
+    let missing: Vec<_> = accepted.missing.iter().map(ToString::to_string).collect();
+    assert_eq!((seqs(&accepted), missing), (vec![6, 7, 9], vec!["4..=5".to_owned(), "8..=8".to_owned()]));
+    let torn = [(6, Ok(())), (7, Err("is torn".to_owned())), (8, Ok(()))];
+    for _ in 1..TORN_POLLS {
+        let accepted = handshake.take(5, Some(1), &torn);
+        assert_eq!((seqs(&accepted), accepted.torn), (vec![6], Some((7, "is torn".to_owned()))));
+    }
+    let accepted = handshake.take(5, Some(1), &torn);
+    assert_eq!((seqs(&accepted), accepted.torn), (vec![6, 7, 8], None), "it does not block the queue");
+}

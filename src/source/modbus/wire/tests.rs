@@ -1,0 +1,71 @@
+//! A line without transaction ids, and a unit that takes its time.
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+
+use super::*;
+
+const TIMEOUT: Duration = Duration::from_millis(8);
+
+fn with_crc(body: &[u8]) -> Vec<u8> {
+    [body, &crc::Crc::<u16>::new(&crc::CRC_16_MODBUS).checksum(body).to_le_bytes()].concat()
+}
+
+/// A unit behind a device server: each register holds its own address, requests are answered in order, each after
+/// another while.
+async fn slow_unit(listener: TcpListener, mut dice: fastrand::Rng) -> std::io::Result<()> {
+    loop {
+        let (mut stream, _) = listener.accept().await?;
+        stream.set_nodelay(true)?;
+        let mut request = [0; 8];
+        while stream.read_exact(&mut request).await.is_ok() {
+            let [unit, function, at_high, at_low, _, count, ..] = request;
+            if dice.f64() < 0.4 {
+                sleep(TIMEOUT.mul_f64(dice.f64() * 4.0)).await;
+            }
+            let at = u16::from_be_bytes([at_high, at_low]);
+            let words = (at..at + u16::from(count)).flat_map(u16::to_be_bytes);
+            let body: Vec<u8> = [unit, function, count * 2].into_iter().chain(words).collect();
+            stream.write_all(&with_crc(&body)).await?;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_late_answer_is_never_taken_for_another_address() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let place = Place::Tcp(listener.local_addr().expect("it is bound").to_string(), Framing::Rtu);
+    let timing = Timing {
+        connect: Duration::from_secs(5),
+        request: TIMEOUT,
+        pause_after_connect: Duration::ZERO,
+        pause_between: Duration::ZERO,
+    };
+    let reads = async {
+        let (mut wire, mut right, mut failed) = (None, 0, BTreeMap::new());
+        for at in (0..150).map(|n| n * 10) {
+            let open = match wire.take() {
+                Some(wire) => Ok(wire),
+                None => Wire::open(&place, timing, Gauge::default()).await,
+            };
+            let mut open = open.expect("the unit listens");
+            match open.read(1, Span { at, words: 1 }).await {
+                Ok(words) => {
+                    assert_eq!(words, [at], "an answer to another request");
+                    right += 1;
+                    wire = Some(open);
+                }
+                Err(trouble) => {
+                    *failed.entry(trouble.cause).or_insert(0) += 1;
+                    wire = trouble.usable.then_some(open);
+                }
+            }
+        }
+        (right, failed)
+    };
+    let (right, failed) = tokio::select! {
+        done = reads => done,
+        _ = slow_unit(listener, fastrand::Rng::with_seed(7)) => panic!("the unit ended"),
+    };
+    assert!(right > 20 && failed.contains_key(&Cause::Late), "{right} right, {failed:?}");
+}

@@ -1,0 +1,106 @@
+//! Addresses as a map writes them, and the table and number that go on the wire.
+
+use super::points::Area;
+use super::{Addresses, Context};
+use crate::form::Table;
+
+impl Addresses {
+    /// Table (if the number says it) and number from 0 of what is written; `None`: there is no such address.
+    pub fn resolve(self, written: i64) -> Option<(Option<Area>, u16)> {
+        let (area, at) = match self {
+            Self::Zero => (None, written),
+            Self::One => (None, written.checked_sub(1)?),
+            Self::Modicon => {
+                let areas = [(0, Area::Coil), (1, Area::Discrete), (3, Area::Input), (4, Area::Holding)];
+                let (unit, most) = if written > 99_999 { (100_000, 65_536) } else { (10_000, 9_999) };
+                let (digit, number) = (written / unit, written % unit);
+                let (_, area) = areas.into_iter().find(|(first, _)| *first == digit)?;
+                (Some(area), (1..=most).contains(&number).then_some(number - 1)?)
+            }
+        };
+        Some((area, u16::try_from(at).ok()?))
+    }
+
+    const fn help(self) -> &'static str {
+        match self {
+            Self::Zero => "addresses = \"zero\": 0 to 65535",
+            Self::One => "addresses = \"one\": 1 to 65536",
+            Self::Modicon => {
+                "addresses = \"modicon\": coils from 1, inputs from 10001, input registers from 30001, holding registers \
+                 from 40001; of six digits from 100001, 300001, 400001"
+            }
+        }
+    }
+}
+
+const AREAS: [(&str, Area); 4] =
+    [("coil", Area::Coil), ("discrete", Area::Discrete), ("input", Area::Input), ("holding", Area::Holding)];
+
+impl Area {
+    /// As maps write it.
+    pub fn word(self) -> &'static str {
+        AREAS.iter().find(|(_, area)| *area == self).map_or("", |(word, _)| word)
+    }
+}
+
+/// `area` and `at` of a point that takes `count` registers or bits.
+pub(super) fn read(table: &Table<'_>, context: &Context<'_>, count: u16) -> Option<(Area, u16)> {
+    let given = table.entry("area");
+    let area = given.as_ref().and_then(|e| e.choice(&AREAS));
+    let written = table.required_entry("at").and_then(|e| context.integer(&e))?;
+    let addresses = context.addresses?;
+    let Some((by_number, at)) = addresses.resolve(written) else {
+        table.refuse_key("at", &format!("{written} is no address"), addresses.help());
+        return None;
+    };
+    let area = match (given, by_number) {
+        (None, None) => {
+            let message = "is missing: the number does not say which table it is in";
+            table.refuse_key("area", message, "one of \"coil\", \"discrete\", \"input\", \"holding\"");
+            None
+        }
+        (Some(given), Some(by_number)) if area.is_some_and(|area| area != by_number) => {
+            let message = format!("contradicts the number: {written} is in the table \"{}\"", by_number.word());
+            given.refuse(&message, "remove `area`, or correct `at`");
+            None
+        }
+        (_, by_number) => area.or(by_number),
+    };
+    if u32::from(at) + u32::from(count) > 65_536 {
+        table.refuse_key("at", &format!("{count} from {written} go past the last one"), addresses.help());
+        return None;
+    }
+    Some((area?, at))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_modicon_number_says_its_table() {
+        for (written, expected) in [
+            (1, Some((Area::Coil, 0))),
+            (9_999, Some((Area::Coil, 9_998))),
+            (10_001, Some((Area::Discrete, 0))),
+            (30_001, Some((Area::Input, 0))),
+            (49_999, Some((Area::Holding, 9_998))),
+            (400_001, Some((Area::Holding, 0))),
+            (465_536, Some((Area::Holding, 65_535))),
+            (165_536, Some((Area::Discrete, 65_535))),
+            (0, None),
+            (-1, None),
+            (10_000, None),
+            (20_001, None),
+            (40_000, None),
+            (465_537, None),
+            (500_001, None),
+        ] {
+            let made = Addresses::Modicon.resolve(written);
+            assert_eq!(made, expected.map(|(area, at)| (Some(area), at)), "{written}");
+        }
+        assert_eq!(Addresses::One.resolve(1), Some((None, 0)));
+        assert_eq!(Addresses::One.resolve(0), None);
+        assert_eq!(Addresses::Zero.resolve(65_536), None);
+    }
+}

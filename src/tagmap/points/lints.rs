@@ -1,0 +1,122 @@
+//! What can be read and is wrong nevertheless, or doubtful: each comes from a map that ran for long and lied.
+
+use std::collections::BTreeMap;
+
+use super::Poll;
+use super::rule::{Event, On, Rule, What};
+use super::tag::{Form, Tag};
+use crate::form::Table;
+use crate::tagmap::Context;
+use crate::tagmap::registers::Type;
+
+/// Tells what is wrong as faults, what is doubtful as warnings.
+pub(super) fn check(
+    tag_tables: &[Table<'_>],
+    event_tables: &[Table<'_>],
+    tags: &[(Tag, usize)],
+    rules: &[Rule],
+    polls: &[Poll],
+    context: &Context<'_>,
+) {
+    for (tag, table) in tags {
+        slower_than_two_polls(&tag_tables[*table], tag, rules, tags, polls);
+    }
+    overlaps(tag_tables, tags, context);
+    groups(tag_tables, tags, context);
+    pulses(event_tables, tags, rules, context);
+}
+
+/// A bit that must stay for less than two polls is seen once: that is no debouncing, and the count of a watchdog that
+/// must move in less stands still between two reads.
+fn slower_than_two_polls(table: &Table<'_>, tag: &Tag, rules: &[Rule], tags: &[(Tag, usize)], polls: &[Poll]) {
+    let every = u64::try_from(polls[tag.poll].every.as_millis()).unwrap_or(u64::MAX);
+    let two = every.saturating_mul(2);
+    let help = |what: &str| format!("{what} at least {two} ms, or poll more often than each {every} ms");
+    if let Some(debounce) = tag.debounce.filter(|debounce| debounce.on.min(debounce.off) < two) {
+        let message = format!("is {} ms, shorter than two polls", debounce.on.min(debounce.off));
+        table.refuse_key("debounce", &message, &help("debounce for"));
+    }
+    let within = rules.iter().find_map(|rule| match &rule.what {
+        What::Watchdog(watchdog) if tags[watchdog.tag].0.name == tag.name => Some(watchdog.within),
+        _ => None,
+    });
+    if let Some(within) = within.filter(|within| *within < two) {
+        table.refuse_key("watchdog", &format!("is {within} ms, shorter than two polls"), &help("allow"));
+    }
+}
+
+/// The same registers with two meanings, or the same meaning twice.
+fn overlaps(tables: &[Table<'_>], tags: &[(Tag, usize)], context: &Context<'_>) {
+    for (i, (tag, table)) in tags.iter().enumerate() {
+        let range = |tag: &Tag| u32::from(tag.at)..u32::from(tag.at) + u32::from(tag.count());
+        let meets = |other: &Tag| {
+            other.area == tag.area && range(other).start < range(tag).end && range(tag).start < range(other).end
+        };
+        for (other, _) in tags[..i].iter().filter(|(other, _)| meets(other)) {
+            let table = &tables[*table];
+            if other.form == tag.form && other.at == tag.at {
+                let message = format!("is the address of `{}` again", other.name);
+                context.warnings.borrow_mut().push(table.fault_at(
+                    "at",
+                    &message,
+                    "one tag is enough for several events",
+                ));
+            } else if !is_view(tag) && !is_view(other) {
+                let message = format!("overlaps `{}`, which has another type or another beginning", other.name);
+                table.refuse_key("at", &message, "registers have one type: compare with the device's list");
+            }
+        }
+    }
+}
+
+/// Bits and bytes of a register may be looked at beside the register.
+fn is_view(tag: &Tag) -> bool {
+    matches!(tag.form, Form::Bit(_) | Form::Registers(Type::U8 { .. })) || !tag.bits.is_empty()
+}
+
+/// Tags of a group come from one request.
+fn groups(tables: &[Table<'_>], tags: &[(Tag, usize)], context: &Context<'_>) {
+    let mut first: BTreeMap<&str, (&Tag, u32, u32)> = BTreeMap::new();
+    for (tag, table) in tags {
+        let Some(group) = tag.group.as_deref() else { continue };
+        let (at, end) = (u32::from(tag.at), u32::from(tag.at) + u32::from(tag.count()));
+        let (of, from, to) = first.entry(group).or_insert((tag, at, end));
+        (*from, *to) = ((*from).min(at), (*to).max(end));
+        let bits = tag.area.is_bits();
+        let most = u32::from(if bits { context.defaults.max_bits } else { context.defaults.max_words });
+        let (message, help) = if tag.area != of.area || tag.poll != of.poll {
+            let what = if tag.area == of.area { "poll" } else { "table" };
+            (
+                format!("can't come in one request with `{}`: another {what}", of.name),
+                "a group has one table and one poll".to_owned(),
+            )
+        } else if *to - *from > most {
+            let (what, key) = if bits { ("bits", "max_bits") } else { ("registers", "max_words") };
+            (format!("makes the group {} {what} wide", *to - *from), format!("one request has at most {most} ({key})"))
+        } else {
+            continue;
+        };
+        tables[*table].refuse_key("group", &message, &help);
+    }
+}
+
+/// Edges of an input are lost where it is shorter than a poll; only a counter in the device sees them all.
+fn pulses(tables: &[Table<'_>], tags: &[(Tag, usize)], rules: &[Rule], context: &Context<'_>) {
+    if tags.iter().any(|(tag, _)| tag.counter.is_some()) {
+        return;
+    }
+    for table in tables {
+        let kind = table.entry("name").and_then(|e| e.value().as_str().map(str::to_owned));
+        let event = rules.iter().find_map(|rule| match &rule.what {
+            What::Event(event) if Some(&event.kind) == kind.as_ref() => Some(event),
+            _ => None,
+        });
+        let Some(Event { on: On::Rising(condition) | On::Falling(condition), .. }) = event else { continue };
+        let input = condition.refs().first().filter(|_| condition.is_one_input()).map(|at| &tags[at.tag].0);
+        let Some(tag) = input.filter(|tag| tag.debounce.is_none()) else { continue };
+        let message = format!("counts pulses of `{}`, and a pulse between two polls is not seen", tag.name);
+        let help =
+            "count in the device (a tag with `counter` and on = { count = \"…\" }), or debounce what stays longer";
+        context.warnings.borrow_mut().push(table.fault_at("on", &message, help));
+    }
+}

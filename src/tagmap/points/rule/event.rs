@@ -1,0 +1,223 @@
+//! `[[event]]`: an edge, a change, a state that lasts, a count.
+//!
+//! While a condition or `when` depends on a value that is not there, nothing is decided: the edge is told once it is.
+
+use super::{Carried, Kept, State, Told, View, event, word};
+use crate::event::{DeviceEvent, Fields, Position, Value};
+use crate::tagmap::points::condition::Condition;
+use crate::tagmap::points::tag::Counter;
+use crate::tagmap::points::value::{Datum, Ref};
+
+/// One `[[event]]`.
+#[derive(Debug, Clone)]
+pub(in crate::tagmap::points) struct Event {
+    pub(in crate::tagmap::points) kind: String,
+    pub(in crate::tagmap::points) on: On,
+    pub(in crate::tagmap::points) when: Option<Condition>,
+    pub(in crate::tagmap::points) seq: Option<Seq>,
+    pub(in crate::tagmap::points) carried: Carried,
+}
+
+/// What makes it.
+#[derive(Debug, Clone)]
+pub(in crate::tagmap::points) enum On {
+    /// The condition begins to hold.
+    Rising(Condition),
+    /// It holds no longer.
+    Falling(Condition),
+    /// It has held for so many milliseconds.
+    Held(Condition, u64),
+    /// The value is another one. It waits until `when` holds.
+    Change(Ref),
+    /// The counter has moved.
+    Count(usize, Counter),
+}
+
+/// The device numbers its happenings.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::tagmap::points) struct Seq {
+    pub(in crate::tagmap::points) tag: usize,
+    /// Width in bits.
+    pub(in crate::tagmap::points) bits: u8,
+    pub(in crate::tagmap::points) epoch: Epoch,
+}
+
+/// What tells one run of the device from the next.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::tagmap::points) enum Epoch {
+    /// Nothing: a number that goes back is a new run, and the gateway numbers the events.
+    Gateway,
+    /// A register with so many hex digits.
+    Tag { tag: usize, digits: usize },
+}
+
+/// What an event is to carry beside the map's fields: `None`, nothing happened.
+type Happened = Option<Fields>;
+
+impl Event {
+    pub(in crate::tagmap::points) fn refs(&self) -> Vec<Ref> {
+        let mut refs = match &self.on {
+            On::Rising(condition) | On::Falling(condition) | On::Held(condition, _) => condition.refs(),
+            On::Change(at) => vec![*at],
+            On::Count(tag, _) => vec![Ref { tag: *tag, bit: None }],
+        };
+        refs.extend(self.when.iter().flat_map(Condition::refs));
+        if let Some(seq) = self.seq {
+            refs.push(Ref { tag: seq.tag, bit: None });
+            if let Epoch::Tag { tag, .. } = seq.epoch {
+                refs.push(Ref { tag, bit: None });
+            }
+        }
+        refs
+    }
+
+    pub(in crate::tagmap::points) fn step(&self, state: &mut State, view: &View<'_>) -> Vec<Told> {
+        let good = |at| view.good(at);
+        let when = self.when.as_ref().map_or(Some(true), |when| when.holds(&good));
+        match &self.on {
+            On::Rising(condition) => self.edge(condition.holds(&good), true, when, state, view),
+            On::Falling(condition) => self.edge(condition.holds(&good), false, when, state, view),
+            On::Held(condition, ms) => self.held(condition.holds(&good), *ms, when, state, view),
+            On::Change(at) => self.change(*at, when, state, view),
+            On::Count(tag, counter) => self.count(*tag, *counter, when, state, view),
+        }
+    }
+
+    fn edge(&self, now: Option<bool>, to: bool, when: Option<bool>, state: &mut State, view: &View<'_>) -> Vec<Told> {
+        let (Some(now), Some(when)) = (now, when) else { return Vec::new() };
+        let before = std::mem::replace(&mut state.kept, Kept::Flag(now));
+        let happened = now == to && before == Kept::Flag(!to) && when;
+        self.told(happened.then(Fields::new), view)
+    }
+
+    fn held(&self, now: Option<bool>, ms: u64, when: Option<bool>, state: &mut State, view: &View<'_>) -> Vec<Told> {
+        let (Some(now), Some(when)) = (now, when) else {
+            state.since = None;
+            return Vec::new();
+        };
+        if !now {
+            (state.kept, state.since) = (Kept::Flag(false), None);
+            return Vec::new();
+        }
+        let since = *state.since.get_or_insert(view.mono);
+        if state.kept == Kept::Flag(true) || view.passed(since) < ms {
+            return Vec::new();
+        }
+        state.kept = Kept::Flag(true);
+        self.told(when.then(Fields::new), view)
+    }
+
+    fn count(&self, tag: usize, counter: Counter, when: Option<bool>, state: &mut State, view: &View<'_>) -> Vec<Told> {
+        let now = view.good(Ref { tag, bit: None }).and_then(Datum::number).and_then(|n| u64::try_from(n).ok());
+        let (Some(now), Some(when)) = (now, when) else { return Vec::new() };
+        let before = std::mem::replace(&mut state.kept, Kept::Count(now));
+        let Kept::Count(last) = before else { return Vec::new() };
+        if last == now || !when {
+            return Vec::new();
+        }
+        let (count, reset) = counter.passed(last, now);
+        let number = |n: u64| i64::try_from(n).map_or_else(|_| Value::Text(n.to_string()), Value::Int);
+        let mut fields = vec![("count".to_owned(), number(count)), ("total".to_owned(), number(now))];
+        if reset {
+            fields.push(("reset".to_owned(), Value::Bool(true)));
+        }
+        // A counter that was set to 0 has counted nothing: there is nothing to tell.
+        self.told((count > 0).then_some(fields), view)
+    }
+
+    fn change(&self, at: Ref, when: Option<bool>, state: &mut State, view: &View<'_>) -> Vec<Told> {
+        let main = |tag| view.good(Ref { tag, bit: None });
+        let Some(value) = view.good(at).cloned() else { return Vec::new() };
+        let (mut seq, mut epoch) = (None, None);
+        if let Some(own) = self.seq {
+            seq = main(own.tag).and_then(Datum::number).and_then(|n| u64::try_from(n).ok());
+            if let Epoch::Tag { tag, .. } = own.epoch {
+                epoch = main(tag).cloned();
+                if epoch.is_none() {
+                    return Vec::new();
+                }
+            }
+            if seq.is_none() {
+                return Vec::new();
+            }
+        }
+        let now = Kept::Seen { value, seq, epoch };
+        let Kept::Seen { value: before, seq: last, epoch: run } = &state.kept else {
+            state.kept = now;
+            return Vec::new();
+        };
+        let Kept::Seen { value, seq, epoch } = &now else { return Vec::new() };
+        if (value == before && epoch == run) || when != Some(true) {
+            return Vec::new();
+        }
+        let mut told = Vec::new();
+        let mut own = Fields::new();
+        if let (Some(Seq { bits, epoch: Epoch::Gateway, .. }), Some(seq)) = (self.seq, *seq) {
+            own.push(("seq".to_owned(), Value::Int(seq as i64)));
+            told.extend(last.and_then(|last| missing(last, seq, bits)).map(|gap| Told::Event(gap_event(gap, view))));
+        }
+        let counted = self.seq.zip(*seq).zip(epoch.as_ref()).map(|((own, seq), epoch)| counted(own, seq, epoch));
+        state.kept = now;
+        match (self.told(Some(own), view).pop(), counted) {
+            (Some(Told::Event(event)), Some(position)) => told.push(Told::Counted(position, event)),
+            (Some(other), _) => told.push(other),
+            (None, _) => {}
+        }
+        told
+    }
+
+    fn told(&self, happened: Happened, view: &View<'_>) -> Vec<Told> {
+        let Some(own) = happened else { return Vec::new() };
+        vec![match self.carried.event(&self.kind, own, view) {
+            Ok(event) => Told::Event(event),
+            Err(why) => Told::Refused(format!("{} is not told: {why}", self.kind)),
+        }]
+    }
+}
+
+impl Counter {
+    /// How far it has moved, and whether it began again in between; then what it counted before that is not known.
+    ///
+    /// A step back is a wrap where it can be nothing else, or where it is a short way (an eighth of the range) across it.
+    pub(in crate::tagmap::points) const fn passed(self, last: u64, now: u64) -> (u64, bool) {
+        if now >= last {
+            return (now - last, false);
+        }
+        let across = self.wraps_at.saturating_sub(last).saturating_add(now);
+        if self.may_reset && across >= self.wraps_at / 8 { (now, true) } else { (across, false) }
+    }
+}
+
+/// First and last of the numbers between `last` and `seq`, if any are missing; a number that goes back is a new run.
+fn missing(last: u64, seq: u64, bits: u8) -> Option<(u64, u64)> {
+    let mask = if bits >= 64 { u64::MAX } else { (1 << bits) - 1 };
+    let ahead = seq.wrapping_sub(last) & mask;
+    (2..=mask / 2).contains(&ahead).then(|| (last.wrapping_add(1) & mask, seq.wrapping_sub(1) & mask))
+}
+
+/// The same event as the outbox tells of numbers that it misses.
+fn gap_event((from, to): (u64, u64), view: &View<'_>) -> DeviceEvent {
+    let text = format!("numbers {from} to {to} of {} have no event: they passed between two reads", view.device);
+    let number = |n: u64| Value::Int(n as i64);
+    event(
+        "sequence_gap",
+        vec![
+            word("device", view.device),
+            word("code", "sequence_gap"),
+            word("severity", "high"),
+            ("from".to_owned(), number(from)),
+            ("to".to_owned(), number(to)),
+            word("text", &text),
+        ],
+    )
+}
+
+/// The register shows the newest number only, so the device can send none again: its ring is 1.
+fn counted(own: Seq, seq: u64, epoch: &Datum) -> Position {
+    let digits = if let Epoch::Tag { digits, .. } = own.epoch { digits } else { 0 };
+    let boot = match epoch {
+        Datum::Number(number) => format!("{:0digits$X}", u64::try_from(*number).unwrap_or_default()),
+        other => other.text(),
+    };
+    Position::Counted { boot: Some(boot), seq, bits: own.bits, ring: 1 }
+}

@@ -1,0 +1,246 @@
+//! What of the values becomes an event.
+//!
+//! Each rule remembers by itself what it has told ([`Kept`]) and compares that with what the tags say now, so that it
+//! does not matter how many polls, crashes or full outboxes lie between. Times run by the monotonic clock and begin again
+//! with a restart.
+
+mod alarm;
+mod event;
+mod report;
+
+use serde::{Deserialize, Serialize};
+
+use super::condition::Operand;
+use super::tag::{Tag, Taken};
+use super::value::{Datum, Ref};
+use super::{Quality, Reading};
+use crate::event::{DeviceEvent, Fields, Now, Position, Value};
+
+pub(super) use alarm::{Alarm, Watchdog};
+pub(super) use event::{Epoch, Event, On, Seq};
+pub(super) use report::{Deadband, Report};
+
+/// One rule and its name in the memory.
+#[derive(Debug, Clone)]
+pub(super) struct Rule {
+    pub(super) key: String,
+    pub(super) what: What,
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum What {
+    Report(Report),
+    Event(Event),
+    Alarm(Alarm),
+    Watchdog(Watchdog),
+}
+
+/// Where a rule stands.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct State {
+    /// Outlives a restart.
+    pub(super) kept: Kept,
+    /// Since when a condition holds (or is gone), in monotonic milliseconds.
+    pub(super) since: Option<u64>,
+    /// It has told since the start.
+    pub(super) told: bool,
+}
+
+/// What a rule has told, as it is stored with its events.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Kept {
+    /// Nothing was seen yet.
+    #[default]
+    Nothing,
+    /// The condition held, the device was stale.
+    Flag(bool),
+    /// The counter stood there.
+    Count(u64),
+    /// The values told last; none while they were bad.
+    Told(Option<Vec<Datum>>),
+    /// The value seen last, its number, and the device's run.
+    Seen { value: Datum, seq: Option<u64>, epoch: Option<Datum> },
+    /// The alarm stands, and a person has seen it.
+    Alarm { raised: bool, seen: bool },
+}
+
+/// What a rule tells.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Told {
+    /// An event that the gateway saw itself.
+    Event(DeviceEvent),
+    /// An event that the device numbers.
+    Counted(Position, DeviceEvent),
+    /// An event that a value's `else = "reject"` forbids, and why.
+    Refused(String),
+}
+
+/// A tag as it was read last.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Latest {
+    pub(super) taken: Option<Taken>,
+    pub(super) quality: Quality,
+    pub(super) reason: Option<String>,
+    pub(super) at: Option<Now>,
+    /// It was read just now …
+    pub(super) fresh: bool,
+    /// … and has another value than before.
+    pub(super) moved: bool,
+}
+
+/// What the rules look at.
+#[derive(Clone, Copy)]
+pub(super) struct View<'a> {
+    pub(super) tags: &'a [Tag],
+    pub(super) latest: &'a [Latest],
+    pub(super) device: &'a str,
+    /// A watchdog has found that the device's values do not move any more.
+    pub(super) stale: bool,
+    /// Monotonic milliseconds.
+    pub(super) mono: u64,
+}
+
+impl<'a> View<'a> {
+    /// Milliseconds from `since` to now.
+    fn passed(&self, since: u64) -> u64 {
+        self.mono.saturating_sub(since)
+    }
+
+    /// The value, if it is good.
+    pub(super) fn good(&self, at: Ref) -> Option<&'a Datum> {
+        self.latest.get(at.tag).filter(|latest| latest.quality == Quality::Good)?.datum(at)
+    }
+}
+
+impl Latest {
+    pub(super) const fn nothing() -> Self {
+        Self { taken: None, quality: Quality::Stale, reason: None, at: None, fresh: false, moved: false }
+    }
+
+    pub(super) fn datum(&self, at: Ref) -> Option<&Datum> {
+        let taken = self.taken.as_ref()?;
+        at.bit.map_or(Some(&taken.main), |bit| taken.bits.get(bit))
+    }
+
+    pub(super) fn reading(&self, whole: bool) -> Reading {
+        Reading {
+            value: self.taken.as_ref().map(|taken| taken.main.value(whole)),
+            quality: self.quality,
+            reason: self.reason.clone(),
+            at: self.at,
+        }
+    }
+}
+
+impl Rule {
+    /// One look at the values.
+    pub(super) fn step(&self, state: &mut State, view: &View<'_>) -> Vec<Told> {
+        match &self.what {
+            What::Report(report) => report.step(state, view).into_iter().map(Told::Event).collect(),
+            What::Event(event) => event.step(state, view),
+            What::Alarm(alarm) => alarm.step(state, view).into_iter().collect(),
+            What::Watchdog(watchdog) => watchdog.step(state, view).into_iter().map(Told::Event).collect(),
+        }
+    }
+
+    /// Its events carry the device's own numbers.
+    pub(super) const fn is_counted(&self) -> bool {
+        matches!(&self.what, What::Event(Event { seq: Some(Seq { epoch: Epoch::Tag { .. }, .. }), .. }))
+    }
+
+    /// The tags that it tells of.
+    pub(super) fn tags(&self) -> Vec<usize> {
+        match &self.what {
+            What::Report(report) => vec![report.tag],
+            What::Watchdog(watchdog) => vec![watchdog.tag],
+            What::Event(event) => event.refs().into_iter().chain(event.carried.refs()).map(|r| r.tag).collect(),
+            What::Alarm(alarm) => alarm.when.refs().into_iter().chain(alarm.carried.refs()).map(|r| r.tag).collect(),
+        }
+    }
+}
+
+/// What events carry of the tags.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Carried {
+    pub(super) subject: Option<Vec<Part>>,
+    pub(super) fields: Vec<(String, Operand)>,
+    /// The device's word on the time.
+    pub(super) time: Option<Ref>,
+}
+
+/// A piece of a subject.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Part {
+    Text(String),
+    Value(Ref),
+}
+
+impl Carried {
+    pub(super) fn refs(&self) -> Vec<Ref> {
+        let subject = self.subject.iter().flatten().filter_map(|part| match part {
+            Part::Value(at) => Some(*at),
+            Part::Text(_) => None,
+        });
+        subject.chain(self.fields.iter().filter_map(|(_, operand)| operand.tag())).chain(self.time).collect()
+    }
+
+    /// The event of that kind, with `own` fields before the map's.
+    ///
+    /// # Errors
+    /// The value that is missing and may not.
+    pub(super) fn event(&self, kind: &str, own: Fields, view: &View<'_>) -> Result<DeviceEvent, String> {
+        let (mut fields, mut worst) = (own, view.stale.then_some(Quality::Stale));
+        for (name, operand) in &self.fields {
+            match operand {
+                Operand::Constant(datum) => fields.push((name.clone(), datum.value(true))),
+                Operand::Tag(at) => match view.good(*at) {
+                    Some(datum) => {
+                        let whole = at.bit.is_some() || view.tags[at.tag].is_whole();
+                        fields.push((name.clone(), datum.value(whole)));
+                    }
+                    None => worst = Some(missing(*at, view, worst)?),
+                },
+            }
+        }
+        if let Some(quality) = worst {
+            fields.push(("quality".to_owned(), Value::Text(quality.word().to_owned())));
+        }
+        Ok(DeviceEvent {
+            kind: kind.to_owned(),
+            subject: self.subject.as_ref().map(|parts| filled(parts, view)).transpose()?,
+            fields,
+            device_time: self.time.and_then(|at| view.good(at)).map(Datum::text),
+        })
+    }
+}
+
+/// The quality of an event that lacks this value.
+fn missing(at: Ref, view: &View<'_>, worst: Option<Quality>) -> Result<Quality, String> {
+    let (tag, latest) = (&view.tags[at.tag], &view.latest[at.tag]);
+    if tag.valid.reject {
+        return Err(format!("{} {}", tag.name, latest.reason.as_deref().unwrap_or("was not read")));
+    }
+    Ok(if worst == Some(Quality::Stale) { Quality::Stale } else { latest.quality })
+}
+
+fn filled(parts: &[Part], view: &View<'_>) -> Result<String, String> {
+    let mut text = String::new();
+    for part in parts {
+        match part {
+            Part::Text(part) => text.push_str(part),
+            Part::Value(at) => {
+                let name = || format!("the subject needs {}, which has no good value", view.tags[at.tag].name);
+                text.push_str(&view.good(*at).map(Datum::text).filter(|t| !t.is_empty()).ok_or_else(name)?);
+            }
+        }
+    }
+    Ok(text)
+}
+
+fn event(kind: &str, fields: Fields) -> DeviceEvent {
+    DeviceEvent { kind: kind.to_owned(), subject: None, fields, device_time: None }
+}
+
+fn word(name: &str, text: &str) -> (String, Value) {
+    (name.to_owned(), Value::Text(text.to_owned()))
+}

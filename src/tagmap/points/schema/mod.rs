@@ -1,0 +1,155 @@
+//! Reading `[[tag]]`, `[[event]]`, `[[alarm]]`, `[[write]]` and `[[probe]]`: everything that can be wrong with them is
+//! told before the first register is read.
+
+mod rules;
+mod tags;
+mod writes;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::condition::{Condition, Names, Wrong, parse};
+use super::plan::{Atom, Plan};
+use super::rule::{Latest, State};
+use super::tag::{Steady, Tag};
+use super::value::{Kind, Ref};
+use super::{Limits, Points, Poll, lints};
+use crate::form::{Entry, Table};
+use crate::tagmap::Context;
+
+/// What tags are known by in conditions and fields.
+type Known = BTreeMap<String, (Ref, Kind)>;
+
+/// All points of a map; `None`: it has none.
+pub(in crate::tagmap) fn read(root: &Table<'_>, context: &Context<'_>) -> Option<Points> {
+    let tables = ["tag", "event", "alarm", "write", "probe"].map(|section| root.tables(section));
+    if tables.iter().all(Vec::is_empty) {
+        return None;
+    }
+    let [tag_tables, event_tables, alarm_tables, write_tables, probe_tables] = tables;
+    let polls = polls(context);
+    let tags = tags::read(&tag_tables, context, &polls);
+    let known = known(&tags);
+    let names = Names { tags: &known, params: &context.params };
+    let mut rules = rules::of_tags(&tag_tables, context, &tags);
+    rules.extend(rules::events(&event_tables, context, &names, &tags));
+    rules.extend(rules::alarms(&alarm_tables, context, &names));
+    let writes = writes::read(&write_tables, context);
+    let probes = writes::probes(&probe_tables, &known);
+    let limits = Limits {
+        gap_words: context.defaults.max_gap,
+        gap_bits: context.defaults.max_gap_bits,
+        max_words: context.defaults.max_words,
+        max_bits: context.defaults.max_bits,
+    };
+    let atoms = atoms(&tags, &polls, &limits);
+    lints::check(&tag_tables, &event_tables, &tags, &rules, &polls, context);
+    let plans: Vec<Plan> = atoms.iter().map(|atoms| Plan::new(atoms, &limits)).collect();
+    let polls = polls.into_iter().zip(&plans).map(|(poll, plan)| Poll { reads: plan.reads(), ..poll }).collect();
+    Some(Points {
+        device: Arc::clone(&context.binding.device),
+        map: Arc::clone(&context.map),
+        polls,
+        plans,
+        latest: vec![Latest::nothing(); tags.len()],
+        steady: vec![Steady::default(); tags.len()],
+        tags: tags.into_iter().map(|(tag, _)| tag).collect(),
+        quarantine: Vec::new(),
+        states: vec![State::default(); rules.len()],
+        rules,
+        before: None,
+        unsaved: false,
+        writes,
+        probes,
+    })
+}
+
+/// A tag, and the index of its table.
+type Placed = (Tag, usize);
+
+/// The polls of the map, the urgent ones first.
+fn polls(context: &Context<'_>) -> Vec<Poll> {
+    let poll = |(name, period): (&String, &crate::tagmap::Period)| Poll {
+        name: name.as_str().into(),
+        every: period.every,
+        priority: period.priority,
+        reads: Vec::new(),
+    };
+    let mut polls: Vec<Poll> = context.polls.iter().map(poll).collect();
+    polls.sort_by_key(|poll| (poll.priority, poll.every));
+    polls
+}
+
+fn known(tags: &[Placed]) -> Known {
+    let mut known = Known::new();
+    for (index, (tag, _)) in tags.iter().enumerate() {
+        known.insert(tag.name.clone(), (Ref { tag: index, bit: None }, tag.kind()));
+        for (bit, bits) in tag.bits.iter().enumerate() {
+            let kind = if bits.count == 1 { Kind::Bool } else { Kind::Number };
+            known.insert(format!("{}.{}", tag.name, bits.name), (Ref { tag: index, bit: Some(bit) }, kind));
+        }
+    }
+    known
+}
+
+/// What each poll reads: tags, and groups whole.
+fn atoms(tags: &[Placed], polls: &[Poll], limits: &Limits) -> Vec<Vec<Atom>> {
+    let mut atoms: Vec<Vec<Atom>> = vec![Vec::new(); polls.len()];
+    let mut groups: BTreeMap<(usize, &str), Atom> = BTreeMap::new();
+    for (index, (tag, _)) in tags.iter().enumerate() {
+        let read = tag.read();
+        let Some(group) = &tag.group else {
+            atoms[tag.poll].push(Atom { read, tags: vec![index] });
+            continue;
+        };
+        let atom = groups.entry((tag.poll, group)).or_insert_with(|| Atom { read, tags: Vec::new() });
+        let end = |at: u16, count: u16| u32::from(at) + u32::from(count);
+        let end = end(atom.read.at, atom.read.count).max(end(read.at, read.count));
+        atom.read.at = atom.read.at.min(read.at);
+        atom.read.count = u16::try_from(end - u32::from(atom.read.at)).unwrap_or(u16::MAX);
+        atom.read.alone = true;
+        atom.tags.push(index);
+    }
+    for ((poll, _), atom) in groups {
+        atoms[poll].push(atom);
+    }
+    for atom in atoms.iter_mut().flatten() {
+        // What is too large for one request was told as a fault; a plan is made nevertheless.
+        let most = if atom.read.area.is_bits() { limits.max_bits } else { limits.max_words };
+        atom.read.count = atom.read.count.min(most);
+    }
+    atoms
+}
+
+/// The condition in an entry; a fault at the place in it.
+fn condition(entry: &Entry<'_>, names: &Names<'_>) -> Option<Condition> {
+    let text: String = entry.read()?;
+    match parse(&text, names) {
+        Ok(condition) => Some(condition),
+        Err(wrong) => {
+            refuse(entry, &wrong);
+            None
+        }
+    }
+}
+
+fn refuse(entry: &Entry<'_>, wrong: &Wrong) {
+    entry.refuse_within(wrong.at, &wrong.message, &wrong.help);
+}
+
+/// The dotted name of an event.
+fn kind(entry: &Entry<'_>, context: &Context<'_>) -> Option<String> {
+    let text = context.fill(&entry.read::<String>()?);
+    let word = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'-' || b == b'.';
+    if text.is_empty() || !text.bytes().all(word) {
+        entry.refuse(&format!("\"{text}\" is no event name"), "dotted lower case: \"weight.measured\"");
+        return None;
+    }
+    Some(text)
+}
+
+/// A duration in milliseconds.
+fn millis(table: &Table<'_>, key: &str, context: &Context<'_>) -> Option<u64> {
+    let entry = table.entry(key)?;
+    context.duration(&entry).map(|d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
+}

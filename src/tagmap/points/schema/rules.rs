@@ -1,0 +1,291 @@
+//! What becomes an event: `report` and `watchdog` of tags, `[[event]]`, `[[alarm]]`.
+
+use std::collections::BTreeSet;
+
+use rust_decimal::Decimal;
+
+use super::{Placed, condition, kind, millis, refuse};
+use crate::form::{Entry, Table, nearest};
+use crate::tagmap::Context;
+use crate::tagmap::points::condition::{Names, Operand, parse_operand};
+use crate::tagmap::points::rule::{
+    Alarm, Carried, Deadband, Epoch, Event, On, Part, Report, Rule, Seq, Watchdog, What,
+};
+use crate::tagmap::points::tag::Form;
+use crate::tagmap::points::value::{Datum, Kind, Ref};
+
+/// The reports and watchdogs of the tags.
+pub(super) fn of_tags(tables: &[Table<'_>], context: &Context<'_>, tags: &[Placed]) -> Vec<Rule> {
+    // Keys that are not looked at would be unknown, so tables without a tag are read, too.
+    let mut rules = Vec::new();
+    for (index, table) in tables.iter().enumerate() {
+        let (report, within) = (table.entry("report"), millis(table, "watchdog", context));
+        let report = report.and_then(|entry| report_of(&entry, context));
+        let Some(at) = tags.iter().position(|(_, placed)| *placed == index) else { continue };
+        let tag = &tags[at].0;
+        if let Some(report) = report {
+            let numbers = tag.kind() == Kind::Number && tag.bits.is_empty();
+            if !numbers && matches!(report.deadband, Deadband::By(_) | Deadband::Percent(_)) {
+                table.refuse_key("report", "has a deadband, which is for numbers", "write report = \"change\"");
+            }
+            rules.push(Rule { key: format!("tag:{}", tag.name), what: What::Report(Report { tag: at, ..report }) });
+        }
+        if let Some(within) = within {
+            rules.push(Rule {
+                key: format!("watchdog:{}", tag.name),
+                what: What::Watchdog(Watchdog { tag: at, within }),
+            });
+        }
+    }
+    rules
+}
+
+fn report_of(entry: &Entry<'_>, context: &Context<'_>) -> Option<Report> {
+    let plain = |deadband| Report { tag: 0, deadband, at_most: None, at_least: None };
+    if entry.value().as_table().is_none() {
+        return entry.choice(&[("change", plain(Deadband::Any)), ("poll", plain(Deadband::None))]);
+    }
+    let table = entry.table()?;
+    let (change, percent): (Option<Decimal>, Option<Decimal>) = (table.optional("change"), table.optional("percent"));
+    for (key, given) in [("change", change), ("percent", percent)] {
+        if given.is_some_and(|given| given <= Decimal::ZERO) {
+            table.refuse_key(key, "is not above 0", "write how far the value must move, or report = \"change\"");
+        }
+    }
+    if change.is_some() && percent.is_some() {
+        table.refuse_key("percent", "is a second deadband", "write `change` or `percent`");
+    }
+    let (at_most, at_least) = (millis(&table, "at_most", context), millis(&table, "at_least", context));
+    if at_most.zip(at_least).is_some_and(|(most, least)| most >= least) {
+        table.refuse_key(
+            "at_most",
+            "is not shorter than at_least",
+            "at_most = \"10s\", at_least = \"5m\": between the two",
+        );
+    }
+    let deadband = change.map(Deadband::By).or(percent.map(Deadband::Percent)).unwrap_or(Deadband::Any);
+    Some(Report { tag: 0, deadband, at_most, at_least })
+}
+
+/// All `[[event]]`s.
+pub(super) fn events(tables: &[Table<'_>], context: &Context<'_>, names: &Names<'_>, tags: &[Placed]) -> Vec<Rule> {
+    let mut rules: Vec<Rule> = Vec::new();
+    for table in tables {
+        let Some((trigger, event)) = event(table, context, names, tags) else { continue };
+        let key = format!("event:{}:{trigger}", event.kind);
+        if rules.iter().any(|rule| rule.key == key) {
+            table.refuse_key("on", "is the same as of another event of that name", "remove one of the two");
+        }
+        let rule = Rule { key, what: What::Event(event) };
+        if rule.is_counted() && (rules.iter().any(Rule::is_counted) || context.has_fifo) {
+            table.refuse_key(
+                "seq",
+                "is a second count of one device: their numbers would clash",
+                "give it a map and a device",
+            );
+        }
+        rules.push(rule);
+    }
+    rules
+}
+
+fn event(table: &Table<'_>, context: &Context<'_>, names: &Names<'_>, tags: &[Placed]) -> Option<(String, Event)> {
+    let kind = table.required_entry("name").and_then(|e| kind(&e, context));
+    let on = table.required_table("on").and_then(|on| trigger(&on, context, names, tags));
+    let when = table.entry("when").map(|e| condition(&e, names));
+    let seq = table.entry("seq").map(|e| seq(&e, table, names, tags));
+    if seq.is_none() && table.entry("epoch").is_some() {
+        table.refuse_key("epoch", "stands without a number", "add seq = \"…\", the tag that numbers the events");
+    }
+    let carried = carried(table, context, names, &["count", "total", "reset", "seq", "quality"]);
+    let ((trigger, on), carried) = (on?, carried?);
+    if seq.is_some() && !matches!(on, On::Change(_)) {
+        table.refuse_key("seq", "is for events on a change", "write on = { change = \"…\" } with the number's tag");
+    }
+    let given = |read: Option<Option<_>>| read.map_or(Some(None), |read| read.map(Some));
+    let when = match when {
+        Some(when) => Some(when?),
+        None => None,
+    };
+    Some((trigger, Event { kind: kind?, on, when, seq: given(seq)?, carried }))
+}
+
+/// `on = { rising = "…" }`: its text, and what it means.
+fn trigger(table: &Table<'_>, context: &Context<'_>, names: &Names<'_>, tags: &[Placed]) -> Option<(String, On)> {
+    const WORDS: [&str; 5] = ["rising", "falling", "held", "change", "count"];
+    let given: Vec<(&str, Entry<'_>)> = WORDS.iter().filter_map(|word| Some((*word, table.entry(word)?))).collect();
+    let lasting = table.entry("for");
+    let [(word, entry)] = given.as_slice() else {
+        let message = if given.is_empty() { "says not when" } else { "says two things" };
+        table.refuse(message, "write one of rising, falling, held (with for), change, count");
+        return None;
+    };
+    if let Some(lasting) = lasting.as_ref().filter(|_| *word != "held") {
+        lasting.refuse("belongs to `held`", "remove it");
+    }
+    let on = match *word {
+        "rising" => On::Rising(condition(entry, names)?),
+        "falling" => On::Falling(condition(entry, names)?),
+        "held" => {
+            let condition = condition(entry, names);
+            if lasting.is_none() {
+                table.refuse_key("for", "is missing", "write how long: for = \"3s\"");
+            }
+            On::Held(condition?, millis(table, "for", context)?)
+        }
+        "change" => On::Change(tag(entry, names)?.0),
+        _ => {
+            let (at, _) = tag(entry, names)?;
+            let Some(counter) = tags[at.tag].0.counter.filter(|_| at.bit.is_none()) else {
+                entry.refuse("is no counter", "give the tag counter = { reset = \"detect\" }");
+                return None;
+            };
+            On::Count(at.tag, counter)
+        }
+    };
+    Some((format!("{word}:{}", entry.value().as_str().unwrap_or_default()), on))
+}
+
+/// A tag or a bit of one.
+fn tag(entry: &Entry<'_>, names: &Names<'_>) -> Option<(Ref, Kind)> {
+    let name: String = entry.read()?;
+    let found = names.tags.get(&name).cloned();
+    if found.is_none() {
+        entry.refuse(&format!("there is no tag `{name}`"), &nearest(&name, &names.tags.keys().cloned().collect()));
+    }
+    found
+}
+
+fn seq(entry: &Entry<'_>, table: &Table<'_>, names: &Names<'_>, tags: &[Placed]) -> Option<Seq> {
+    let whole = |at: Ref| match tags[at.tag].0.form {
+        Form::Registers(kind) if at.bit.is_none() && kind.is_unsigned() && tags[at.tag].0.is_whole() => kind.bits(),
+        _ => None,
+    };
+    let number = |entry: &Entry<'_>| {
+        let (at, _) = tag(entry, names)?;
+        let bits = whole(at).filter(|bits| *bits >= 16 && tags[at.tag].0.words.is_none());
+        if bits.is_none() {
+            entry.refuse("is no number that counts", "name a tag of type \"u16\", \"u32\" or \"u64\" without scale");
+        }
+        Some((at.tag, bits?))
+    };
+    let own = number(entry);
+    let epoch = table.required_entry("epoch").and_then(|epoch| {
+        if epoch.value().as_str() == Some("gateway") {
+            return Some(Epoch::Gateway);
+        }
+        number(&epoch).map(|(tag, bits)| Epoch::Tag { tag, digits: usize::from(bits / 4) })
+    });
+    let (tag, bits) = own?;
+    Some(Seq { tag, bits, epoch: epoch? })
+}
+
+/// `subject`, `fields`, `time`. `own`: names that the event has anyway.
+fn carried(table: &Table<'_>, context: &Context<'_>, names: &Names<'_>, own: &[&str]) -> Option<Carried> {
+    let subject = table.entry("subject").map(|e| subject(&e, context, names));
+    let time = table.entry("time").map(|e| tag(&e, names).map(|(at, _)| at));
+    let (mut fields, mut failed) = (Vec::new(), false);
+    for entry in table.table("fields").iter().flat_map(Table::all) {
+        if own.contains(&entry.key()) {
+            entry.refuse("is the gateway's own field", "choose another name");
+        }
+        match field(&entry, names) {
+            Some(operand) => fields.push((entry.key().to_owned(), operand)),
+            None => failed = true,
+        }
+    }
+    let subject = match subject {
+        Some(subject) => Some(subject?),
+        None => None,
+    };
+    let time = match time {
+        Some(time) => Some(time?),
+        None => None,
+    };
+    (!failed).then_some(Carried { subject, fields, time })
+}
+
+/// A tag, a number, or a constant: `'{lane}'` is the parameter as text, `{lane}` as a number where it is one.
+fn field(entry: &Entry<'_>, names: &Names<'_>) -> Option<Operand> {
+    if entry.value().as_str().is_none() {
+        let number: Decimal = entry.read()?;
+        return Some(Operand::Constant(Datum::Number(number)));
+    }
+    let text: String = entry.read()?;
+    match parse_operand(&text, names) {
+        Ok((operand, _)) => Some(operand),
+        Err(wrong) => {
+            refuse(entry, &wrong);
+            None
+        }
+    }
+}
+
+/// `"lane-{lane}"`: parameters and tags in a text.
+fn subject(entry: &Entry<'_>, context: &Context<'_>, names: &Names<'_>) -> Option<Vec<Part>> {
+    let filled = context.fill(&entry.read::<String>()?);
+    let (mut parts, mut rest) = (Vec::new(), filled.as_str());
+    while let Some((before, after)) = rest.split_once('{') {
+        let Some((name, after)) = after.split_once('}') else {
+            entry.refuse("has a brace that is not closed", "write {tag} or {parameter}");
+            return None;
+        };
+        let Some((at, _)) = names.tags.get(name) else {
+            let known: BTreeSet<String> = names.tags.keys().chain(names.params.keys()).cloned().collect();
+            entry.refuse(&format!("there is no tag or parameter `{name}`"), &nearest(name, &known));
+            return None;
+        };
+        parts.extend([Part::Text(before.to_owned()), Part::Value(*at)]);
+        rest = after;
+    }
+    parts.push(Part::Text(rest.to_owned()));
+    if parts == [Part::Text(String::new())] {
+        entry.refuse("is empty", "remove it: then the device orders its events");
+    }
+    Some(parts)
+}
+
+const SEVERITIES: [(&str, &str); 4] =
+    [("low", "low"), ("medium", "medium"), ("high", "high"), ("critical", "critical")];
+
+/// All `[[alarm]]`s.
+pub(super) fn alarms(tables: &[Table<'_>], context: &Context<'_>, names: &Names<'_>) -> Vec<Rule> {
+    let mut rules: Vec<Rule> = Vec::new();
+    for table in tables {
+        let Some(alarm) = alarm(table, context, names) else { continue };
+        let key = format!("alarm:{}", alarm.name);
+        if rules.iter().any(|rule| rule.key == key) {
+            table.refuse_key("name", &format!("is a second alarm \"{}\"", alarm.name), "give each alarm its own name");
+        }
+        rules.push(Rule { key, what: What::Alarm(alarm) });
+    }
+    rules
+}
+
+fn alarm(table: &Table<'_>, context: &Context<'_>, names: &Names<'_>) -> Option<Alarm> {
+    let name: Option<String> = table.required("name");
+    let when = table.required_entry("when").and_then(|e| condition(&e, names));
+    let on_delay = millis(table, "on_delay", context).unwrap_or(0);
+    let off_delay = millis(table, "off_delay", context).unwrap_or(0);
+    let severity = table.required_entry("severity").and_then(|e| e.choice(&SEVERITIES));
+    let latch = table.or("latch", false);
+    let text = table.optional::<String>("text").map(|text| {
+        let named = text.replace("{device}", &context.binding.device);
+        context.fill(&named)
+    });
+    let event = table.entry("event").map_or(Some("alarm.raised".to_owned()), |e| kind(&e, context));
+    let clear_event = table.entry("clear_event").map_or(Some("alarm.cleared".to_owned()), |e| kind(&e, context));
+    let carried = carried(table, context, names, &["alarm", "severity", "text", "quality"]);
+    Some(Alarm {
+        name: name?,
+        when: when?,
+        on_delay,
+        off_delay,
+        severity: severity?,
+        latch,
+        text,
+        event: event?,
+        clear_event: clear_event?,
+        carried: carried?,
+    })
+}

@@ -1,0 +1,365 @@
+//! `[[tag]]`.
+
+use rust_decimal::Decimal;
+
+use super::{Placed, millis};
+use crate::form::{Table, nearest};
+use crate::tagmap::points::condition::is_name;
+use crate::tagmap::points::tag::{Bits, Counter, Debounce, Form, Scale, Tag, Valid};
+use crate::tagmap::points::value::Ref;
+use crate::tagmap::points::{Area, Poll};
+use crate::tagmap::registers::{Order, Type};
+use crate::tagmap::{Context, address, fifo};
+
+/// All tags that can be read, and the indexes of their tables.
+pub(super) fn read(tables: &[Table<'_>], context: &Context<'_>, polls: &[Poll]) -> Vec<Placed> {
+    let mut tags: Vec<Placed> = Vec::new();
+    for (index, table) in tables.iter().enumerate() {
+        let Some(tag) = tag(table, context, polls) else { continue };
+        if tags.iter().any(|(other, _)| other.name == tag.name) {
+            table.refuse_key("name", &format!("is a second tag `{}`", tag.name), "give each tag its own name");
+        }
+        tags.push((tag, index));
+    }
+    scales(tables, &mut tags);
+    tags
+}
+
+/// `scale = { tag = … }` can be looked up once all tags are known.
+fn scales(tables: &[Table<'_>], tags: &mut [Placed]) {
+    for at in 0..tags.len() {
+        let table = &tables[tags[at].1];
+        let Some(scale) = table.entry("scale").filter(|e| e.value().as_table().is_some()).and_then(|e| e.table())
+        else {
+            continue;
+        };
+        let pow10 = scale.or("pow10", false);
+        let Some(name) = scale.required::<String>("tag") else { continue };
+        let found = tags.iter().position(|(tag, _)| tag.name == name);
+        let numbers = |tag: &Tag| matches!(tag.form, Form::Registers(kind) if kind.is_number()) && tag.words.is_none();
+        match found.map(|found| (found, &tags[found].0)) {
+            Some((found, tag)) if found != at && numbers(tag) && matches!(tag.scale, Scale::Fixed(_)) => {
+                tags[at].0.scale = Scale::By { tag: Ref { tag: found, bit: None }, pow10 };
+            }
+            Some(_) => {
+                scale.refuse_key("tag", "is no number of its own", "name a number that is not scaled by another tag")
+            }
+            None => {
+                let help = nearest(&name, &tags.iter().map(|(tag, _)| tag.name.clone()).collect());
+                scale.refuse_key("tag", &format!("there is no tag `{name}`"), &help);
+            }
+        }
+    }
+}
+
+fn tag(table: &Table<'_>, context: &Context<'_>, polls: &[Poll]) -> Option<Tag> {
+    let name = name(table);
+    let form = form(table, context);
+    let count = form.map_or(1, |form| if let Form::Registers(kind) = form { kind.words() } else { 1 });
+    let place = address::read(table, context, count);
+    let poll = poll(table, context, polls);
+    let group: Option<String> = table.optional("group");
+    let invert = table.or("invert", false);
+    let number = matches!(form, Some(Form::Registers(kind)) if kind.is_number());
+    let scale = match table.entry("scale") {
+        Some(entry) if entry.value().as_table().is_none() => entry.read(),
+        _ => None,
+    };
+    let offset: Option<Decimal> = table.optional("offset");
+    let digits: Option<u32> = table.optional("digits");
+    let unit: Option<String> = table.optional("unit");
+    let valid = table.table("valid").map(|valid| self::valid(&valid)).unwrap_or_default();
+    let words = fifo::words_for(table);
+    let bits = table.table("bits").map(|bits| self::bits(&bits)).unwrap_or_default();
+    let debounce = table.table("debounce").and_then(|t| debounce(&t, context));
+    let counter = table.table("counter").and_then(|t| counter(&t, form));
+    if digits.is_some_and(|digits| digits > 20) {
+        table.refuse_key("digits", "is more than a number has", "write 0 to 20");
+    }
+    if let (Some((area, _)), Some(form)) = (place, form) {
+        fits(table, area, form);
+    }
+    let only = |keys: &[&str], is: bool, what: &str, help: &str| {
+        for key in keys.iter().filter(|key| !is && table.entry(key).is_some()) {
+            table.refuse_key(key, &format!("is for {what}"), help);
+        }
+    };
+    if let Some(form) = form {
+        let bit = matches!(form, Form::Input | Form::Bit(_));
+        let help = "remove it, or give the tag another type";
+        only(&["scale", "offset", "digits", "valid", "enum"], number, "numbers", help);
+        only(&["debounce", "invert"], bit, "single bits", help);
+        only(&["bits"], form == Form::Registers(Type::U16), "registers of type \"u16\"", help);
+        only(&["unit"], number, "numbers", help);
+        only(&["bit"], matches!(form, Form::Bit(_)), "type \"bit\"", "remove it, or write type = \"bit\"");
+        let scaled = ["scale", "offset", "digits"].into_iter().find(|key| table.entry(key).is_some());
+        if let Some(key) = scaled.filter(|_| words.is_some() || counter.is_some() || !bits.is_empty()) {
+            table.refuse_key(
+                key,
+                "changes numbers that are counted or stand for words or bits",
+                "remove one of the two",
+            );
+        }
+    }
+    let (area, at) = place?;
+    Some(Tag {
+        name: name?,
+        area,
+        at,
+        form: form?,
+        poll: poll?,
+        group,
+        invert,
+        scale: Scale::Fixed(scale.unwrap_or(Decimal::ONE)),
+        offset: offset.unwrap_or(Decimal::ZERO),
+        digits,
+        unit,
+        words,
+        valid,
+        bits,
+        debounce,
+        counter,
+    })
+}
+
+fn name(table: &Table<'_>) -> Option<String> {
+    let name: String = table.required("name")?;
+    let plain = !name.is_empty() && name.chars().all(is_name) && !name.starts_with(|c: char| c.is_ascii_digit());
+    if !plain || ["and", "or", "not", "true", "false"].contains(&name.as_str()) {
+        let message = format!("\"{name}\" is no name for conditions");
+        table.refuse_key("name", &message, "letters, digits and _, a letter first; not and, or, not, true, false");
+        return None;
+    }
+    Some(name)
+}
+
+/// The bit area holds bools, the others the rest.
+fn fits(table: &Table<'_>, area: Area, form: Form) {
+    if area.is_bits() == (form == Form::Input) {
+        return;
+    }
+    let message = format!("does not lie in the table \"{}\"", area.word());
+    let help = if area.is_bits() {
+        "write type = \"bool\""
+    } else {
+        "write type = \"bit\" with bit = 0 to 15 for one bit of a register"
+    };
+    table.refuse_key("type", &message, help);
+}
+
+#[derive(Clone, Copy)]
+enum Word {
+    Bool,
+    Bit,
+    One(Type),
+    Two(fn(Order) -> Type),
+    Four(fn(Order) -> Type),
+    Text,
+    Bytes,
+}
+
+const TYPES: [(&str, Word); 17] = [
+    ("bool", Word::Bool),
+    ("bit", Word::Bit),
+    ("u8l", Word::One(Type::U8 { high: false })),
+    ("u8h", Word::One(Type::U8 { high: true })),
+    ("u16", Word::One(Type::U16)),
+    ("i16", Word::One(Type::I16)),
+    ("u32", Word::Two(Type::U32)),
+    ("i32", Word::Two(Type::I32)),
+    ("u64", Word::Four(Type::U64)),
+    ("i64", Word::Four(Type::I64)),
+    ("f16", Word::One(Type::F16)),
+    ("f32", Word::Two(Type::F32)),
+    ("f64", Word::Four(Type::F64)),
+    ("bcd16", Word::One(Type::Bcd16)),
+    ("bcd32", Word::Two(Type::Bcd32)),
+    ("string", Word::Text),
+    ("bytes", Word::Bytes),
+];
+
+fn form(table: &Table<'_>, context: &Context<'_>) -> Option<Form> {
+    let word = table.required_entry("type").and_then(|e| e.choice(&TYPES))?;
+    let texts = ["words", "encoding", "bytes", "trim"];
+    let taken: &[&str] = match word {
+        Word::Text => &texts,
+        Word::Bytes => &texts[..1],
+        _ => &[],
+    };
+    for key in texts.iter().filter(|key| !taken.contains(key) && table.entry(key).is_some()) {
+        table.refuse_key(key, "is for texts", "remove it, or write type = \"string\"");
+    }
+    let kind = match word {
+        Word::Two(kind) => kind(order(table, context, 2)?),
+        Word::Four(kind) => kind(order(table, context, 4)?),
+        Word::One(kind @ (Type::U16 | Type::I16)) if has_letters(table, 2) => match Order::read(table, 1)? {
+            Order::Badc => Type::Swapped { signed: kind == Type::I16 },
+            _ => kind,
+        },
+        other => {
+            if let Some(entry) = table.entry("order") {
+                entry.refuse(
+                    "orders the bytes of two registers or more, but this is one value of single registers",
+                    "remove it",
+                );
+            }
+            match other {
+                Word::Bool => return Some(Form::Input),
+                Word::Bit => return bit(table).map(Form::Bit),
+                Word::One(kind) => kind,
+                Word::Text => fifo::text(table)?,
+                _ => Type::Bytes { words: words(table)? },
+            }
+        }
+    };
+    Some(Form::Registers(kind))
+}
+
+fn has_letters(table: &Table<'_>, count: usize) -> bool {
+    table.entry("order").is_some_and(|e| e.value().as_str().is_some_and(|text| text.len() == count))
+}
+
+fn order(table: &Table<'_>, context: &Context<'_>, words: u16) -> Option<Order> {
+    if table.entry("order").is_some() {
+        return Order::read(table, words);
+    }
+    if context.defaults.order.is_none() {
+        let help = if words == 2 {
+            "write order = \"ABCD\" (high word first) or \"CDAB\", here or in [defaults]"
+        } else {
+            "write order = \"ABCDEFGH\" (high word first) or \"GHEFCDAB\" here, or \"ABCD\" or \"CDAB\" in [defaults]"
+        };
+        table.refuse_key("order", "is missing", help);
+    }
+    context.defaults.order
+}
+
+fn bit(table: &Table<'_>) -> Option<u8> {
+    let bit: u8 = table.required("bit")?;
+    if bit > 15 {
+        table.refuse_key("bit", &format!("is {bit}"), "a register has the bits 0 (lowest) to 15");
+        return None;
+    }
+    Some(bit)
+}
+
+fn words(table: &Table<'_>) -> Option<u16> {
+    let words: u16 = table.required("words")?;
+    if words == 0 {
+        table.refuse_key("words", "is 0", "two bytes fit in a word");
+        return None;
+    }
+    Some(words)
+}
+
+fn poll(table: &Table<'_>, context: &Context<'_>, polls: &[Poll]) -> Option<usize> {
+    let own = table.entry("poll").map(|e| e.read::<String>());
+    let name = match own {
+        Some(own) => own?,
+        None => match &context.defaults.poll {
+            Some(name) => name.clone(),
+            None => table.required("poll")?,
+        },
+    };
+    let found = polls.iter().position(|poll| *poll.name == *name);
+    match found {
+        None => {
+            let known = polls.iter().map(|poll| poll.name.to_string()).collect();
+            table.refuse_key("poll", &format!("there is no [poll.{name}]"), &nearest(&name, &known));
+        }
+        Some(found) if polls[found].every.is_zero() => {
+            table.refuse_key("poll", "polls without a pause", "give [poll.*] every = \"50ms\" or more");
+        }
+        Some(_) => {}
+    }
+    found
+}
+
+fn valid(table: &Table<'_>) -> Valid {
+    let mut valid = Valid { min: table.optional("min"), max: table.optional("max"), ..Valid::default() };
+    if valid.min.zip(valid.max).is_some_and(|(min, max)| min > max) {
+        table.refuse_key("min", "is above max", "exchange them");
+    }
+    valid.reject =
+        table.entry("else").and_then(|e| e.choice(&[("bad-quality", false), ("reject", true)])).unwrap_or(false);
+    if let Some(entry) = table.entry("invalid") {
+        let list = entry.value().as_array().map(|list| list.iter().map(|v| v.get_ref()).collect::<Vec<_>>());
+        let known = |value: &toml::de::DeValue<'_>| {
+            let number = <Decimal as crate::form::FromValue>::from_value(value);
+            // A float that is no number is never a value; naming it makes a map say what the device does.
+            number.map(Some).or_else(|| value.as_str().filter(|word| ["nan", "inf"].contains(word)).map(|_| None))
+        };
+        match list.and_then(|list| list.into_iter().map(known).collect::<Option<Vec<_>>>()) {
+            Some(numbers) => valid.numbers = numbers.into_iter().flatten().collect(),
+            None => entry.refuse("is not a list of numbers, \"nan\" and \"inf\"", "write invalid = [\"nan\", -9999.0]"),
+        }
+    }
+    valid
+}
+
+/// `bits = { jam = 3, speed_step = { from = 8, to = 11 } }`
+fn bits(table: &Table<'_>) -> Vec<Bits> {
+    let mut made: Vec<Bits> = Vec::new();
+    for entry in table.all() {
+        let (from, to) = match entry.value().as_table() {
+            None => (entry.read::<u8>(), None),
+            Some(_) => {
+                let Some(range) = entry.table() else { continue };
+                (range.required("from"), Some(range.required::<u8>("to")))
+            }
+        };
+        let name = entry.key().to_owned();
+        if !name.chars().all(is_name) || ["tag", "value", "unit", "quality", "reason"].contains(&name.as_str()) {
+            entry.refuse("is no name for a bit", "letters, digits and _; not tag, value, unit, quality, reason");
+        }
+        let Some(from) = from else { continue };
+        let Some(to) = to.unwrap_or(Some(from)) else { continue };
+        if from > to || to > 15 {
+            entry.refuse(&format!("has the bits {from} to {to}"), "a register has the bits 0 (lowest) to 15");
+            continue;
+        }
+        if let Some(other) = made.iter().find(|other| from < other.from + other.count && other.from <= to) {
+            entry.refuse(&format!("overlaps `{}`", other.name), "give each bit one name");
+        }
+        made.push(Bits { name, from, count: to - from + 1 });
+    }
+    made
+}
+
+fn debounce(table: &Table<'_>, context: &Context<'_>) -> Option<Debounce> {
+    for key in ["on", "off"] {
+        table.required_entry(key);
+    }
+    Some(Debounce { on: millis(table, "on", context)?, off: millis(table, "off", context)? })
+}
+
+fn counter(table: &Table<'_>, form: Option<Form>) -> Option<Counter> {
+    let may_reset = table.entry("reset").and_then(|e| e.choice(&[("detect", true), ("never", false)])).unwrap_or(true);
+    let Some(Form::Registers(kind)) = form else {
+        table.refuse("counts no single bits", "give the register of the count");
+        return None;
+    };
+    let full = match (kind, kind.bits()) {
+        (Type::Bcd16, _) => Some(10_000),
+        (Type::Bcd32(_), _) => Some(100_000_000),
+        (_, Some(bits)) if kind.is_unsigned() => Some(1_u64.checked_shl(bits.into()).unwrap_or(u64::MAX)),
+        _ => None,
+    };
+    let Some(full) = full else {
+        table.refuse(
+            "is for numbers that only count up",
+            "write type = \"u16\", \"u32\", \"u64\", \"bcd16\" or \"bcd32\"",
+        );
+        return None;
+    };
+    let wraps_at = match table.entry("wraps_at") {
+        None => full,
+        Some(entry) => u64::try_from(entry.read::<i64>()?).unwrap_or(0),
+    };
+    if wraps_at < 2 || wraps_at > full {
+        let message = format!("is {wraps_at}, which is no count of this type");
+        table.refuse_key("wraps_at", &message, &format!("write 2 to {full}: the first number that it never shows"));
+        return None;
+    }
+    Some(Counter { wraps_at, may_reset })
+}

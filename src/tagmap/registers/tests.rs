@@ -1,0 +1,78 @@
+use proptest::prelude::*;
+
+use super::*;
+
+const NUL_SPACE: Trim = Trim { nul: true, space: true };
+
+fn check(kind: Type, registers: &[u16], expected: Result<Value, &str>) {
+    assert_eq!(kind.decode(registers), expected.map_err(str::to_owned));
+}
+
+/// The other direction, written independently of `places`.
+fn encode(order: Order, number: u32) -> [u16; 2] {
+    let [a, b, c, d] = number.to_be_bytes();
+    let words = |w: [u8; 4]| [u16::from_be_bytes([w[0], w[1]]), u16::from_be_bytes([w[2], w[3]])];
+    words(match order {
+        Order::Abcd => [a, b, c, d],
+        Order::Cdab => [c, d, a, b],
+        Order::Badc => [b, a, d, c],
+        Order::Dcba => [d, c, b, a],
+    })
+}
+
+#[test]
+fn the_letters_are_the_bytes_as_they_come_off_the_wire() {
+    for (order, registers) in [
+        (Order::Abcd, [0x0102, 0x0304]),
+        (Order::Cdab, [0x0304, 0x0102]),
+        (Order::Badc, [0x0201, 0x0403]),
+        (Order::Dcba, [0x0403, 0x0201]),
+    ] {
+        check(Type::U32(order), &registers, Ok(Value::Int(0x0102_0304)));
+    }
+}
+
+#[test]
+fn text_is_trimmed_at_its_end_only_and_must_be_printable() {
+    let text = |low_first, trim| Type::Text { words: 3, low_first, trim };
+    let keep = Trim { nul: false, space: false };
+    check(text(false, NUL_SPACE), &[0x2041, 0x4220, 0x0000], Ok(Value::Text(" AB".to_owned())));
+    check(text(true, NUL_SPACE), &[0x4241, 0x2043, 0x0020], Ok(Value::Text("ABC".to_owned())));
+    check(text(false, keep), &[0x4142, 0x4344, 0x4520], Ok(Value::Text("ABCDE ".to_owned())));
+    let bad = "holds the byte 0x00, which is no printable ASCII";
+    check(text(false, NUL_SPACE), &[0x4100, 0x4200, 0x0000], Err(bad));
+    check(text(false, keep), &[0x4142, 0x4300, 0x0000], Err(bad));
+    check(text(false, keep), &[0x4142], Err("has 1 registers instead of 3"));
+}
+
+fn orders() -> impl Strategy<Value = Order> {
+    prop_oneof![Just(Order::Abcd), Just(Order::Cdab), Just(Order::Badc), Just(Order::Dcba)]
+}
+
+proptest! {
+    #[test]
+    fn numbers_come_back(order in orders(), number: u32) {
+        prop_assert_eq!(Type::U32(order).decode(&encode(order, number)), Ok(Value::Int(i64::from(number))));
+    }
+
+    #[test]
+    fn printable_text_comes_back(text in "[ -~]{0,19}[!-~]", low_first: bool) {
+        let mut bytes = text.clone().into_bytes();
+        bytes.resize(20, 0);
+        let join = if low_first { u16::from_le_bytes } else { u16::from_be_bytes };
+        let registers: Vec<u16> = bytes.chunks(2).map(|pair| join([pair[0], pair[1]])).collect();
+        let kind = Type::Text { words: 10, low_first, trim: NUL_SPACE };
+        prop_assert_eq!(kind.decode(&registers), Ok(Value::Text(text)));
+    }
+
+    #[test]
+    fn any_registers_decode_or_say_why(kind in orders().prop_map(Type::U32), registers: Vec<u16>, words in 0u16..20) {
+        let text = Type::Text { words, low_first: false, trim: NUL_SPACE };
+        for kind in [Type::U16, kind, text] {
+            match kind.decode(&registers) {
+                Ok(_) => prop_assert_eq!(registers.len(), usize::from(kind.words())),
+                Err(reason) => prop_assert!(!reason.is_empty()),
+            }
+        }
+    }
+}
