@@ -29,9 +29,27 @@ pub(super) fn emits(document: &Document) -> Emits {
             made.filters.extend(table.get("filter").and_then(|f| f.get_ref().as_str()).map(str::to_owned));
         }
     }
+    made.kinds.extend(of_points(root.get_ref()));
     made.kinds.sort();
     made.kinds.dedup();
     made
+}
+
+/// What tags, `[[event]]` and `[[alarm]]` tell.
+fn of_points(root: &DeTable<'_>) -> Vec<String> {
+    let tables = |section: &str| items(root.get(section).map(toml::Spanned::get_ref));
+    let text = |table: &DeTable<'_>, key: &str| table.get(key).and_then(|v| v.get_ref().as_str()).map(str::to_owned);
+    let mut kinds: Vec<String> = tables("event").into_iter().filter_map(|event| text(event, "name")).collect();
+    for alarm in tables("alarm") {
+        kinds.push(text(alarm, "event").unwrap_or_else(|| "alarm.raised".to_owned()));
+        kinds.push(text(alarm, "clear_event").unwrap_or_else(|| "alarm.cleared".to_owned()));
+    }
+    for tag in tables("tag") {
+        let own = [("report", &["tag.value"][..]), ("watchdog", &["device.stale", "device.live"])];
+        let told = own.into_iter().filter(|(key, _)| tag.contains_key(*key)).flat_map(|(_, kinds)| kinds);
+        kinds.extend(told.map(|kind| (*kind).to_owned()));
+    }
+    kinds
 }
 
 /// The tables of a list of tables, or the one table.
@@ -98,6 +116,25 @@ mod tests {
         assert_eq!(made.kinds, ["divert.confirmed", "divert.missed", "scan.*", "scan.item"]);
         assert_eq!(made.instances, ["-"]);
         assert_eq!(made.filters, ["{root}/+station/read"]);
+    }
+
+    #[test]
+    fn points_tell_events_alarms_and_reports() {
+        let text = r#"
+            [[tag]]
+            name = "heart"
+            watchdog = "5s"
+            report = "change"
+            [[event]]
+            name = "carton.passed"
+            [[alarm]]
+            event = "lane.full"
+        "#;
+        let made = emits(&Document { name: "map.toml".to_owned(), text: text.to_owned() });
+        assert_eq!(
+            made.kinds,
+            ["alarm.cleared", "carton.passed", "device.live", "device.stale", "lane.full", "tag.value"]
+        );
     }
 
     #[test]

@@ -14,9 +14,11 @@ const MAX_FOLDERS: usize = 1_000;
 
 /// Maps that are part of the binary: path in the repository, text.
 const BUILT_IN: &[(&str, &str)] = &[
+    ("devices/acme-checkweigher/map.toml", include_str!("../../devices/acme-checkweigher/map.toml")),
     ("devices/acme-fc24-plc/map.toml", include_str!("../../devices/acme-fc24-plc/map.toml")),
     ("devices/acme-hand-scanner/map.toml", include_str!("../../devices/acme-hand-scanner/map.toml")),
     ("devices/acme-mailbox-plc/map.toml", include_str!("../../devices/acme-mailbox-plc/map.toml")),
+    ("devices/acme-photo-eyes/map.toml", include_str!("../../devices/acme-photo-eyes/map.toml")),
     ("devices/acme-plain-scanner/map.toml", include_str!("../../devices/acme-plain-scanner/map.toml")),
     ("devices/acme-sorter/map.toml", include_str!("../../devices/acme-sorter/map.toml")),
 ];

@@ -274,6 +274,23 @@ fn a_map_suits_its_link() {
 }
 
 #[test]
+fn lanes_of_one_map_may_share_a_unit() {
+    let lane = |lane: u8| {
+        format!(
+            "[[device]]\nid = \"lane-{lane}\"\nlink = \"sorter-net\"\nunit = 1\nmap = \"divert-lane@1\"\n\
+             params = {{ lane = {lane}, coil_base = {}, reg_base = {} }}\n",
+            lane * 4,
+            lane * 10
+        )
+    };
+    let told = told_with(&format!("{}{}", lane(1), lane(2)));
+    assert!(told.lines().all(|line| line.contains("no lane takes")), "{told}");
+    let beyond = lane(1).replace("lane = 1,", "lane = 100,");
+    let told = told_with(&beyond);
+    assert!(told.contains("param.lane: device lane-1: it is 100 (1 to 99)"), "{told}");
+}
+
+#[test]
 fn one_event_queue_has_one_reader() {
     insta::assert_snapshot!(told_with("[[device]]\nid = \"sorter-2\"\nlink = \"sorter-net\"\nunit = 1\nmap = \"sorter@1\"\n"), @r#"
     gateway.toml:82:8: device[3].unit: is 1, as of device "sorter-1" with the same link and map (remove one of the two: they would acknowledge each other's events)

@@ -129,6 +129,24 @@ async fn what_the_gateway_saw_itself_is_numbered_and_remembered_in_one_commit() 
     assert!(epochs.iter().all(|e| e.starts_with("o:") && *e == epochs[0]), "{epochs:?}");
 }
 
+/// A baseline, say: nothing to tell, and still to be remembered.
+#[tokio::test]
+async fn a_sample_without_events_is_captured_for_its_memory() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (outbox, ended, mut work) = open(config(dir.path()));
+    let content =
+        Decoded { device: "scanner".into(), position: Position::Own, events: vec![], map: "scanner@1".into() };
+    let baseline = Sample { content: Ok(content), ..edge("on") };
+    assert_eq!(outbox.capture(vec![baseline]).await, Ok(vec![Placed::New]));
+    assert_eq!(outbox.memory("eye-1/io".into()).await, Ok(Some(b"on".to_vec())));
+    assert_eq!(outbox.capture(vec![edge("off")]).await, Ok(vec![Placed::New]));
+    next(&mut work).await;
+    stop(outbox, ended).await;
+    let db = rusqlite::Connection::open(dir.path().join("outbox.db")).expect("it opens");
+    let events: i64 = db.query_row("SELECT count(*) FROM event", [], |r| r.get(0)).expect("the schema is ours");
+    assert_eq!(events, 1);
+}
+
 #[tokio::test]
 async fn a_pulse_comes_after_the_commit_of_what_was_handed_in_before() {
     let dir = tempfile::tempdir().expect("a temporary directory");

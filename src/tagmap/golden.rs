@@ -2,16 +2,19 @@
 //! `devices/*/expected/NAME.json`.
 //!
 //! A sample of a topic: `{"params", "device", "topic", "payload"}`, the payload as text or as JSON. A sample of a FIFO:
-//! `{"params", "device", "fifo", "epoch", "seq", "words"}`.
+//! `{"params", "device", "fifo", "epoch", "seq", "words"}`. A sample of tags: `{"params", "device", "steps"}`; each step says
+//! when (`ms`), what is in the tables from then on (`holding = {"21": [5, 6]}`, numbered as the map does), and perhaps
+//! `"restart": true`. Each step is one poll of everything; the events come with the step's time.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value as Json, json};
 
-use crate::event::{Decoded, DeviceEvent, Position, Undecodable};
+use crate::event::{Decoded, DeviceEvent, Millis, Now, Position, Undecodable};
 use crate::form::Document;
-use crate::tagmap::{Binding, DeviceLimits, Map, guarded};
+use crate::tagmap::points::{Got, Points, Read};
+use crate::tagmap::{Addresses, Binding, DeviceLimits, Map, guarded};
 
 #[test]
 fn every_sample_of_a_device_decodes_to_what_is_expected() {
@@ -84,12 +87,62 @@ fn decode(map: &Path, sample: &Json) -> Json {
         let seq = sample["seq"].as_u64().expect("a slot has its number");
         return shown(guarded(|| fifo.decode_slot(sample["epoch"].as_u64(), seq, &words)));
     }
+    if let Some(points) = map.points.as_ref().filter(|_| sample["steps"].is_array()) {
+        return steps(points, addresses(&document), &sample["steps"]);
+    }
     let topic = text("topic");
     let payload = of(&sample["payload"]);
     match map.topics.iter().find(|t| t.matches(&topic)) {
         Some(map) => shown(guarded(|| map.decode(&topic, payload.as_bytes()))),
         None => json!(format!("no [[topic]] matches {topic}")),
     }
+}
+
+/// How the map writes numbers.
+fn addresses(document: &Document) -> Addresses {
+    let words = [("\"zero\"", Addresses::Zero), ("\"one\"", Addresses::One), ("\"modicon\"", Addresses::Modicon)];
+    let line = document.text.lines().find(|line| line.starts_with("addresses")).unwrap_or_default();
+    words.into_iter().find(|(word, _)| line.contains(word)).expect("a Modbus map says how it counts").1
+}
+
+/// What the points tell in each step.
+fn steps(fresh: &Points, addresses: Addresses, steps: &Json) -> Json {
+    let (mut points, mut memory, mut told) = (fresh.clone(), None::<Vec<u8>>, Vec::new());
+    let mut cells: BTreeMap<(&str, u16), u16> = BTreeMap::new();
+    for step in steps.as_array().into_iter().flatten() {
+        for area in ["coil", "discrete", "input", "holding"] {
+            for (written, values) in step[area].as_object().into_iter().flatten() {
+                let (_, at) = addresses.resolve(written.parse().expect("an address")).expect("an address");
+                let values: Vec<u16> = serde_json::from_value(values.clone()).expect("values are 0 to 65535");
+                cells.extend(values.into_iter().zip(at..).map(|(value, at)| ((area, at), value)));
+            }
+        }
+        if step["restart"] == true {
+            points = fresh.clone();
+            points.restore(memory.as_deref().unwrap_or_default());
+        }
+        let mono = step["ms"].as_u64().expect("a step has its time");
+        for poll in 0..points.polls().len() {
+            let cell = |read: &Read, i| cells.get(&(read.area.word(), read.at + i)).copied().unwrap_or_default();
+            let answer = |read: &Read| {
+                let got = (0..read.count).map(|i| cell(read, i));
+                if read.area.is_bits() { Got::Bits(got.map(|c| c != 0).collect()) } else { Got::Words(got.collect()) }
+            };
+            let answers: Vec<Option<Got>> = points.polls()[poll].reads.iter().map(|read| Some(answer(read))).collect();
+            let samples = points.observe(poll, &answers, Now { wall: Millis(0), mono });
+            points.committed();
+            for sample in samples {
+                memory = sample.memory.map(|memory| memory.bytes).or(memory);
+                if sample.content.as_ref().is_ok_and(|decoded| decoded.events.is_empty()) {
+                    continue; // captured for its memory alone
+                }
+                let mut shown = shown(sample.content);
+                shown["ms"] = json!(mono);
+                told.push(shown);
+            }
+        }
+    }
+    json!(told)
 }
 
 fn shown(decoded: Result<Decoded, Undecodable>) -> Json {

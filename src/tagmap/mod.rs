@@ -154,13 +154,14 @@ impl Map {
                     "say how addresses are written: \"zero\", \"one\" or \"modicon\"",
                 );
             }
+            let polls = polls(root);
             let context = Context {
                 map: format!("{}@{}", id?, version?).into(),
                 binding,
                 params: params::read(root, binding),
                 addresses,
-                defaults: Defaults::read(root, binding.limits),
-                polls: polls(root),
+                defaults: Defaults::read(root, binding.limits, &polls),
+                polls,
                 has_fifo: root.entry("fifo").is_some(),
                 warnings: RefCell::default(),
             };

@@ -21,9 +21,7 @@ pub(super) fn read(root: &Table<'_>, binding: &Binding) -> BTreeMap<String, Stri
     let declared = root.table("param");
     for entry in declared.iter().flat_map(Table::all) {
         let Some(param) = entry.table() else { continue };
-        if let Some(value) = one(&param, entry.key(), binding) {
-            filled.insert(entry.key().to_owned(), value);
-        }
+        filled.insert(entry.key().to_owned(), one(&param, entry.key(), binding));
     }
     let known: Vec<String> = declared.iter().flat_map(Table::all).map(|e| e.key().to_owned()).collect();
     for name in binding.params.keys().filter(|name| !known.contains(name)) {
@@ -35,7 +33,8 @@ pub(super) fn read(root: &Table<'_>, binding: &Binding) -> BTreeMap<String, Stri
     filled
 }
 
-fn one(param: &Table<'_>, name: &str, binding: &Binding) -> Option<String> {
+/// A parameter's value. Where it has none that is told, and the rest of the map is read with another that fits.
+fn one(param: &Table<'_>, name: &str, binding: &Binding) -> String {
     let kinds = [("string", Kind::Text), ("int", Kind::Int), ("integer", Kind::Int), ("duration", Kind::Duration)];
     let kind = param.required_entry("type").and_then(|e| e.choice(&kinds));
     let (min, max): (Option<i64>, Option<i64>) = (param.optional("min"), param.optional("max"));
@@ -55,6 +54,11 @@ fn one(param: &Table<'_>, name: &str, binding: &Binding) -> Option<String> {
         }
         text
     });
+    let stand_in = || match kind {
+        Some(Kind::Int) => min.or(max).unwrap_or(1).to_string(),
+        Some(Kind::Duration) => "1s".to_owned(),
+        _ => name.to_owned(),
+    };
     let Some(given) = binding.params.get(name) else {
         if default.is_none() && param.entry("default").is_none() {
             param.refuse(
@@ -62,13 +66,15 @@ fn one(param: &Table<'_>, name: &str, binding: &Binding) -> Option<String> {
                 &format!("write params = {{ {name} = … }} at the device"),
             );
         }
-        return default;
+        return default
+            .filter(|default| kind.is_none_or(|kind| wrong(kind, default, min, max).is_none()))
+            .unwrap_or_else(stand_in);
     };
     if let Some((message, help)) = kind.and_then(|kind| wrong(kind, given, min, max)) {
         param.refuse(&format!("device {}: it {message}", binding.device), &help);
-        return None;
+        return stand_in();
     }
-    Some(given.clone())
+    given.clone()
 }
 
 /// What is wrong with a value of that kind, and what to write.

@@ -227,18 +227,18 @@ impl Type {
             Self::I16 | Self::Swapped { signed: true } => whole(i128::from(number() as u16 as i16)),
             Self::I32(_) => whole(i128::from(number() as u32 as i32)),
             Self::I64(_) => whole(i128::from(number() as i64)),
-            Self::F16 => Ok(float(f64::from(half(registers[0])), half(registers[0]).to_string())),
+            Self::F16 => Ok(float(f64::from(half(registers[0])), &half(registers[0]).to_string())),
             Self::F32(_) => {
                 let x = f32::from_bits(number() as u32);
-                Ok(float(f64::from(x), x.to_string()))
+                Ok(float(f64::from(x), &x.to_string()))
             }
             Self::F64(_) => {
                 let x = f64::from_bits(number());
-                Ok(float(x, x.to_string()))
+                Ok(float(x, &x.to_string()))
             }
             Self::Bcd16 | Self::Bcd32(_) => bcd(number()).and_then(|n| whole(i128::from(n))),
             Self::Text { low_first, trim, .. } => text(registers, low_first, trim).map(Raw::Text),
-            Self::Bytes { .. } => Ok(Raw::Text(bytes_of(registers).iter().map(|b| format!("{b:02X}")).collect())),
+            Self::Bytes { .. } => Ok(Raw::Text(hex(registers))),
         }
     }
 
@@ -308,7 +308,7 @@ pub fn wide(order: Order, first: u16, second: u16) -> u32 {
 }
 
 /// `shortest` is the float's own shortest text.
-fn float(x: f64, shortest: String) -> Raw {
+fn float(x: f64, shortest: &str) -> Raw {
     if x.is_nan() {
         return Raw::NotANumber;
     }
@@ -346,6 +346,10 @@ fn text(registers: &[u16], low_first: bool, trim: Trim) -> Result<String, String
         Some(bad) => Err(format!("holds the byte 0x{bad:02x}, which is no printable ASCII")),
         None => Ok(bytes.into_iter().map(char::from).collect()),
     }
+}
+
+fn hex(registers: &[u16]) -> String {
+    registers.iter().map(|word| format!("{word:04X}")).collect::<Vec<_>>().concat()
 }
 
 /// Registers as the bytes that were on the wire.

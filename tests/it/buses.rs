@@ -2,6 +2,7 @@
 //! And the same sorter, on pymodbus, over each kind of wire.
 
 use std::collections::HashSet;
+use std::fmt::Write as _;
 
 use floorgate::source::health::State;
 use rusqlite::{Connection, OpenFlags};
@@ -51,7 +52,8 @@ fn world(kind: Kind) -> Option<World> {
          reconnect = {{ min = \"50ms\", max = \"200ms\" }}\nquarantine = {{ for = \"200ms\", max = \"400ms\" }}\n"
     );
     for unit in 1..=3 {
-        text += &format!("[[device]]\nid = \"s{unit}\"\nlink = \"bus\"\nunit = {unit}\nmap = \"sorter@1\"\n");
+        writeln!(text, "[[device]]\nid = \"s{unit}\"\nlink = \"bus\"\nunit = {unit}\nmap = \"sorter@1\"")
+            .expect("writing to a String cannot fail");
     }
     let site = site.links(&text);
     let links = Links::start(&site);
@@ -201,10 +203,12 @@ fn another_device_behind_the_address_is_refused_and_the_rest_goes_on() {
     let mut bus = Plc::start_peer(&python, "bus.py", &[]);
     let mut text = format!("[[link]]\nid = \"bus\"\nkind = \"modbus-tcp\"\naddress = \"127.0.0.1:{}\"\n", bus.port);
     for (unit, equals) in [(1, "unit 1"), (2, "unit 7")] {
-        text += &format!(
+        writeln!(
+            text,
             "[[device]]\nid = \"s{unit}\"\nlink = \"bus\"\nunit = {unit}\nmap = \"sorter@1\"\n\
-             identity_check = {{ object = \"product_code\", equals = \"{equals}\" }}\n"
-        );
+             identity_check = {{ object = \"product_code\", equals = \"{equals}\" }}"
+        )
+        .expect("writing to a String cannot fail");
     }
     let links = Links::start(&Site::new().links(&text).erp("http://127.0.0.1:9/"));
     bus.tell("unit 1 push 5");

@@ -23,4 +23,5 @@ mod service;
 mod simulator;
 mod status;
 mod styles;
+mod tags;
 mod world;

@@ -29,8 +29,11 @@ pub(super) struct Group {
     pub(super) unit: u8,
     /// Which tags, and which of their polls.
     pub(super) members: Vec<(usize, usize)>,
-    /// The unit refused a request that several of them shared: each asks for itself.
+    /// The unit refused a request that several of them shared: each asks for itself, until the one that was refused is
+    /// found …
     apart: bool,
+    /// … or for good, when what lies between theirs is refused as well.
+    refusals: u8,
 }
 
 /// One read of a member.
@@ -76,12 +79,12 @@ impl Tags {
 
 impl Group {
     pub(super) const fn new(unit: u8) -> Self {
-        Self { unit, members: Vec::new(), apart: false }
+        Self { unit, members: Vec::new(), apart: false, refusals: 0 }
     }
 
     /// Shared requests are tried again.
     pub(super) fn release(&mut self) {
-        self.apart = false;
+        (self.apart, self.refusals) = (false, 0);
     }
 
     /// One poll. `Err`: the unit did not answer, or refused; what it answered is observed all the same.
@@ -95,7 +98,7 @@ impl Group {
         F: Future<Output = Result<Vec<Placed>, CaptureError>>,
     {
         let (asked, reads) = self.reads(all);
-        let joints = self.joints(&reads);
+        let joints = self.joints(all, &reads);
         let mut answers: Vec<Option<Got>> = vec![None; reads.len()];
         let (mut failed, mut refused) = (None, Vec::new());
         for joint in &joints {
@@ -114,6 +117,7 @@ impl Group {
             self.split(all, &asked, &refused);
             return Ok(Next::Again);
         }
+        self.apart &= failed.is_some() || self.refusals > 1;
         match (self.observe(all, &asked, answers, capture).await, failed) {
             (Next::Stop, _) => Ok(Next::Stop),
             (_, Some(trouble)) => Err(trouble),
@@ -130,11 +134,17 @@ impl Group {
         each.unzip()
     }
 
-    fn joints(&self, reads: &[Read]) -> Vec<Joint> {
+    fn joints(&self, all: &[Tags], reads: &[Read]) -> Vec<Joint> {
         if self.apart || self.members.len() == 1 {
             return reads.iter().enumerate().map(|(part, read)| Joint { read: *read, parts: vec![part] }).collect();
         }
-        join(reads, &Limits::default())
+        let limits = self.members.iter().map(|(tags, _)| all[*tags].points.limits()).reduce(|a, b| Limits {
+            gap_words: a.gap_words.min(b.gap_words),
+            gap_bits: a.gap_bits.min(b.gap_bits),
+            max_words: a.max_words.min(b.max_words),
+            max_bits: a.max_bits.min(b.max_bits),
+        });
+        join(reads, &limits.unwrap_or_default())
     }
 
     /// The devices that the request is for: it is noted at each.
@@ -148,7 +158,10 @@ impl Group {
     fn split(&mut self, all: &mut [Tags], asked: &[Asked], refused: &[&Joint]) {
         let mut single: Vec<usize> =
             refused.iter().filter(|joint| joint.parts.len() == 1).flat_map(|joint| joint.parts.clone()).collect();
-        self.apart |= single.len() < refused.len();
+        if refused.iter().any(|joint| joint.parts.len() > 1) {
+            self.apart = true;
+            self.refusals = self.refusals.saturating_add(1);
+        }
         single.sort_unstable();
         for Asked { member, read } in single.iter().rev().map(|part| &asked[*part]) {
             let (tags, poll) = self.members[*member];

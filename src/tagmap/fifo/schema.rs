@@ -1,6 +1,6 @@
 //! Reading `[[fifo]]`: everything that can be wrong with it is told before the first register is read.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,12 +37,16 @@ const PROTOCOL_MAX_BITS: u16 = 2_000;
 
 impl Defaults {
     /// Reads `[defaults]`, which may be absent; the device may answer less.
-    pub fn read(root: &Table<'_>, device: DeviceLimits) -> Self {
+    pub fn read(root: &Table<'_>, device: DeviceLimits, polls: &BTreeMap<String, Period>) -> Self {
         let mut read =
             Self { order: None, poll: None, max_words: MAX_WORDS, max_bits: 1_000, max_gap: 8, max_gap_bits: 64 };
         if let Some(table) = root.table("defaults") {
             read.order = Order::read(&table, 2);
             read.poll = table.optional("poll");
+            if let Some(name) = read.poll.as_ref().filter(|name| !polls.contains_key(*name)) {
+                let help = form::nearest(name, &polls.keys().cloned().collect());
+                table.refuse_key("poll", &format!("there is no [poll.{name}]"), &help);
+            }
             read.max_gap = table.or("max_gap", read.max_gap);
             read.max_gap_bits = table.or("max_gap_bits", read.max_gap_bits);
             read.max_words = at_most(&table, "max_words", read.max_words, PROTOCOL_MAX_WORDS, "registers");

@@ -132,9 +132,18 @@ pub(super) struct Names<'a> {
     pub(super) tags: &'a BTreeMap<String, (Ref, Kind)>,
     /// Parameters.
     pub(super) params: &'a BTreeMap<String, String>,
+    /// Tags that could not be read: that was told, and what names them says nothing new.
+    pub(super) broken: &'a BTreeSet<String>,
 }
 
-/// What is wrong with a condition.
+impl Names<'_> {
+    /// The name begins with that of a tag that could not be read.
+    pub(super) fn is_broken(&self, name: &str) -> bool {
+        self.broken.contains(name.split('.').next().unwrap_or_default())
+    }
+}
+
+/// What is wrong with a condition; nothing to tell when the message is empty.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Wrong {
     /// Where, in bytes.
@@ -149,7 +158,12 @@ pub(super) fn parse(text: &str, names: &Names<'_>) -> Result<Condition, Wrong> {
     let condition = parser.or()?;
     parser.skip();
     if parser.at < text.len() {
-        return Err(parser.wrong("is not understood from here", "join conditions with `and`, `or`"));
+        let help = if parser.rest().starts_with("held") {
+            "how long it must hold is `on_delay` of an alarm, or on = { held = \"…\", for = \"3s\" } of an event"
+        } else {
+            "join conditions with `and`, `or`"
+        };
+        return Err(parser.wrong("is not understood from here", help));
     }
     Ok(condition)
 }
@@ -329,6 +343,7 @@ impl<'a> Parser<'a> {
                 "true" | "false" => Ok(constant(Datum::Bool(name == "true"))),
                 _ => match self.names.tags.get(&name) {
                     Some((tag, kind)) => Ok((Operand::Tag(*tag), kind.clone())),
+                    None if self.names.is_broken(&name) => Err(self.wrong("", "")),
                     None => {
                         let help = nearest(&name, &self.names.tags.keys().cloned().collect());
                         Err(self.wrong(&format!("there is no tag `{name}`"), &help))

@@ -35,13 +35,13 @@ pub(super) fn restore(points: &mut Points, memory: &[u8]) {
     }
 }
 
-/// See [`Points::observe`]. A panic in it is told as a sample that could not be decoded, and nothing was seen.
+/// See [`Points::observe`]. A panic outside the rules is told as a sample that could not be decoded, and nothing was seen.
 pub(super) fn observe(points: &mut Points, poll: usize, answers: &[Option<Got>], at: Now) -> Vec<Sample> {
-    let before = points.states.clone();
+    let before = (points.states.clone(), points.unsaved);
     let samples = catch_unwind(AssertUnwindSafe(|| look(points, poll, answers, at)));
     let samples = samples.unwrap_or_else(|panic| {
-        points.states.clone_from(&before);
-        let reason = format!("the rules panicked: {}", panic_text(panic.as_ref()));
+        (points.states, points.unsaved) = before.clone();
+        let reason = format!("reading the tags panicked: {}", panic_text(panic.as_ref()));
         vec![sample(points, poll, raw(answers, |_| true), at, Err(Undecodable { reason, panicked: true }))]
     });
     points.before = Some(before);
@@ -73,6 +73,7 @@ struct Look<'a> {
 impl Look<'_> {
     fn run(&mut self, counted: bool, samples: &mut Vec<Sample>) {
         let mut changed = !counted && std::mem::take(&mut self.points.unsaved);
+        let stale = self.points.is_stale();
         for index in 0..self.points.rules.len() {
             let rule = &self.points.rules[index];
             if rule.is_counted() != counted {
@@ -83,11 +84,14 @@ impl Look<'_> {
                 tags: &self.points.tags,
                 latest: &self.points.latest,
                 device: &self.points.device,
-                stale: self.points.is_stale(),
+                stale,
                 mono: self.at.mono,
             };
-            let told = rule.step(&mut state, &view);
-            let tags = rule.tags();
+            // What the rule has remembered before it panicked stays: it panics once for one happening.
+            let told = catch_unwind(AssertUnwindSafe(|| rule.step(&mut state, &view))).unwrap_or_else(|panic| {
+                vec![Told::Panicked(format!("{} panicked: {}", rule.key, panic_text(panic.as_ref())))]
+            });
+            let tags = if told.is_empty() { Vec::new() } else { rule.tags() };
             changed |= state.kept != self.points.states[index].kept;
             self.points.states[index] = state;
             for told in told {
@@ -101,10 +105,8 @@ impl Look<'_> {
                         samples.push(self.remembered(position, vec![event], raw));
                         changed = false;
                     }
-                    Told::Refused(reason) => {
-                        let why = Undecodable { reason, panicked: false };
-                        samples.push(sample(self.points, self.poll, self.raw(&tags), self.at, Err(why)));
-                    }
+                    Told::Refused(reason) => samples.push(self.undecodable(reason, false, &tags)),
+                    Told::Panicked(reason) => samples.push(self.undecodable(reason, true, &tags)),
                 }
             }
         }
@@ -113,6 +115,10 @@ impl Look<'_> {
             let raw = self.raw(&tags);
             samples.push(self.remembered(Position::Own, events, raw));
         }
+    }
+
+    fn undecodable(&self, reason: String, panicked: bool, tags: &[usize]) -> Sample {
+        sample(self.points, self.poll, self.raw(tags), self.at, Err(Undecodable { reason, panicked }))
     }
 
     /// The answers that these tags came in.

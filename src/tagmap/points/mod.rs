@@ -173,18 +173,24 @@ pub struct Points {
     rules: Vec<Rule>,
     /// As many as `rules`.
     states: Vec<State>,
-    /// The states before the last observation, until it is committed.
-    before: Option<Vec<State>>,
+    /// The states before the last observation and whether they were unsaved, until it is committed.
+    before: Option<(Vec<State>, bool)>,
     /// The states have changed and no sample has carried them yet.
     unsaved: bool,
     writes: Vec<Write>,
     probes: Vec<Probe>,
+    limits: Limits,
 }
 
 impl Points {
     /// What to read, by period.
     pub fn polls(&self) -> &[Poll] {
         &self.polls
+    }
+
+    /// What one request may have: also where devices behind one unit share it.
+    pub const fn limits(&self) -> Limits {
+        self.limits
     }
 
     /// The name under which the outbox keeps [`Sample::memory`]: `<device>/points`.
@@ -213,7 +219,7 @@ impl Points {
     /// They were not taken (the outbox is full): the next [`Points::observe`] tells again what still holds then.
     pub fn undo(&mut self) {
         if let Some(before) = self.before.take() {
-            self.states = before;
+            (self.states, self.unsaved) = before;
         }
     }
 
@@ -272,13 +278,11 @@ impl Points {
     /// # Errors
     /// Why it may not be written, in words.
     pub fn write(&self, name: &str, value: &Value) -> Result<WriteRequest, String> {
-        match self.writes.iter().find(|write| write.name == name) {
-            Some(write) => write.request(value),
-            None => {
-                let known: Vec<&str> = self.writes.iter().map(|write| write.name.as_str()).collect();
-                Err(format!("the map {} has no [[write]] \"{name}\"; it has: {}", self.map, known.join(", ")))
-            }
+        if let Some(write) = self.writes.iter().find(|write| write.name == name) {
+            return write.request(value);
         }
+        let known: Vec<&str> = self.writes.iter().map(|write| write.name.as_str()).collect();
+        Err(format!("the map {} has no [[write]] \"{name}\"; it has: {}", self.map, known.join(", ")))
     }
 
     /// Who may write: `role:…` and `command:…`; empty for a name that is not there.

@@ -27,8 +27,19 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// What both allow: for reads of several devices.
+    #[must_use]
+    pub fn least(self, other: Self) -> Self {
+        Self {
+            gap_words: self.gap_words.min(other.gap_words),
+            gap_bits: self.gap_bits.min(other.gap_bits),
+            max_words: self.max_words.min(other.max_words),
+            max_bits: self.max_bits.min(other.max_bits),
+        }
+    }
+
     /// Largest gap and longest request for that read's table.
-    fn of(&self, read: &Read) -> (u32, u32) {
+    fn of(self, read: Read) -> (u32, u32) {
         let (gap, most) =
             if read.area.is_bits() { (self.gap_bits, self.max_bits) } else { (self.gap_words, self.max_words) };
         (u32::from(gap), u32::from(most))
@@ -54,7 +65,7 @@ pub fn join(reads: &[Read], limits: &Limits) -> Vec<Joint> {
         let read = reads[index];
         // Reads that stand alone lie between the others: the last joint of the same table need not be the last one.
         let open = joints.iter_mut().rev().find(|joint| joint.read.area == read.area && !joint.read.alone);
-        match open.filter(|_| !read.alone).and_then(|joint| Some((joined(&joint.read, &read, limits)?, joint))) {
+        match open.filter(|_| !read.alone).and_then(|joint| Some((joined(joint.read, read, *limits)?, joint))) {
             Some((wider, joint)) => {
                 joint.read = wider;
                 joint.parts.push(index);
@@ -66,12 +77,12 @@ pub fn join(reads: &[Read], limits: &Limits) -> Vec<Joint> {
 }
 
 /// Both in one request; `first` does not lie behind `second`.
-fn joined(first: &Read, second: &Read, limits: &Limits) -> Option<Read> {
+fn joined(first: Read, second: Read, limits: Limits) -> Option<Read> {
     let (gap, most) = limits.of(first);
-    let end = |read: &Read| u32::from(read.at) + u32::from(read.count);
+    let end = |read: Read| u32::from(read.at) + u32::from(read.count);
     let near = u32::from(second.at) <= end(first) + gap;
     let count = end(first).max(end(second)) - u32::from(first.at);
-    (near && count <= most).then(|| Read { count: u16::try_from(count).unwrap_or(u16::MAX), ..*first })
+    (near && count <= most).then(|| Read { count: u16::try_from(count).unwrap_or(u16::MAX), ..first })
 }
 
 /// The requests of one poll, and which tags each brings.
@@ -96,13 +107,13 @@ pub(super) struct Atom {
 
 impl Plan {
     /// Joins `atoms` as far as `limits` allow.
-    pub(super) fn new(atoms: &[Atom], limits: &Limits) -> Self {
+    pub(super) fn new(atoms: &[Atom], limits: Limits) -> Self {
         let reads: Vec<Read> = atoms.iter().map(|atom| atom.read).collect();
         let request = |joint: Joint| Request {
             read: joint.read,
             atoms: joint.parts.iter().map(|part| atoms[*part].clone()).collect(),
         };
-        Self { requests: join(&reads, limits).into_iter().map(request).collect() }
+        Self { requests: join(&reads, &limits).into_iter().map(request).collect() }
     }
 
     pub(super) fn reads(&self) -> Vec<Read> {

@@ -132,11 +132,11 @@ impl Bench {
 fn short(event: &DeviceEvent) -> String {
     let mut text = event.kind.clone();
     if let Some(subject) = &event.subject {
-        text.push_str(&format!(" [{subject}]"));
+        text = format!("{text} [{subject}]");
     }
     for (name, value) in &event.fields {
         let value = serde_json::to_string(value).expect("a value prints");
-        text.push_str(&format!(" {name}={value}"));
+        text = format!("{text} {name}={value}");
     }
     text
 }

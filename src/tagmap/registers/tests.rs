@@ -76,3 +76,78 @@ proptest! {
         }
     }
 }
+
+fn wide_orders() -> impl Strategy<Value = (Order, &'static str)> {
+    prop_oneof![
+        Just((Order::Abcd, "ABCDEFGH")),
+        Just((Order::Cdab, "GHEFCDAB")),
+        Just((Order::Badc, "BADCFEHG")),
+        Just((Order::Dcba, "HGFEDCBA")),
+    ]
+}
+
+fn number(text: &str) -> Decimal {
+    text.parse().expect("it is a number")
+}
+
+proptest! {
+    #[test]
+    fn eight_letters_are_the_bytes_as_they_come_off_the_wire((order, letters) in wide_orders(), number: u64) {
+        let bytes = number.to_be_bytes();
+        let wire: Vec<u8> = letters.bytes().map(|letter| bytes[usize::from(letter - b'A')]).collect();
+        let registers: Vec<u16> = wire.chunks(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]])).collect();
+        prop_assert_eq!(Type::U64(order).raw(&registers), Ok(Raw::Number(number.into())));
+        prop_assert_eq!(Type::I64(order).raw(&registers), Ok(Raw::Number((number as i64).into())));
+    }
+
+    #[test]
+    fn what_is_written_reads_back(order in orders(), bits: u64, digits in 0_u32..100_000_000) {
+        let types = [
+            (Type::U16, Decimal::from(bits as u16)),
+            (Type::I16, Decimal::from(bits as i16)),
+            (Type::Swapped { signed: true }, Decimal::from(bits as i16)),
+            (Type::U32(order), Decimal::from(bits as u32)),
+            (Type::I32(order), Decimal::from(bits as i32)),
+            (Type::U64(order), Decimal::from(bits)),
+            (Type::I64(order), Decimal::from(bits as i64)),
+            (Type::Bcd16, Decimal::from(digits % 10_000)),
+            (Type::Bcd32(order), Decimal::from(digits)),
+            (Type::F64(order), Decimal::new(i64::from(digits), 3)),
+        ];
+        for (kind, number) in types {
+            let registers = kind.encode(number).expect("it fits");
+            prop_assert_eq!(kind.raw(&registers), Ok(Raw::Number(number)), "{:?}", kind);
+        }
+    }
+
+    #[test]
+    fn a_float_is_the_shortest_decimal_that_reads_back(bits: u32) {
+        let x = f32::from_bits(bits);
+        match Type::F32(Order::Abcd).raw(&[(bits >> 16) as u16, bits as u16]) {
+            Ok(Raw::Number(number)) if x.abs() >= 1e-20 => {
+                prop_assert_eq!(number.to_string().parse::<f32>().map(f32::to_bits), Ok(bits), "{}", number);
+            }
+            Ok(Raw::Number(_)) => {} // smaller than 28 decimals hold
+            Ok(Raw::NotANumber) => prop_assert!(x.is_nan()),
+            Ok(Raw::Infinite) => prop_assert!(x.abs() > 7.9e28),
+            other => prop_assert!(false, "{:?}", other),
+        }
+    }
+}
+
+#[test]
+fn what_does_not_fit_is_not_written() {
+    for (kind, text) in [
+        (Type::U16, "65536"),
+        (Type::U16, "-1"),
+        (Type::U16, "0.5"),
+        (Type::I16, "32768"),
+        (Type::Bcd16, "10000"),
+        (Type::Bcd16, "-1"),
+        (Type::U8 { high: true }, "1"),
+        (Type::F16, "1"),
+        (Type::Bytes { words: 1 }, "1"),
+    ] {
+        assert_eq!(kind.encode(number(text)), Err(format!("{text} does not fit its type")), "{kind:?}");
+    }
+}

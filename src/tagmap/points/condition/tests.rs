@@ -13,7 +13,7 @@ fn tags() -> BTreeMap<String, (Ref, Kind)> {
 
 fn parsed(text: &str) -> Result<Condition, String> {
     let params = [("limit".to_owned(), "5".to_owned()), ("on".to_owned(), "auto".to_owned())].into();
-    parse(text, &Names { tags: &tags(), params: &params })
+    parse(text, &Names { tags: &tags(), params: &params, broken: &BTreeSet::new() })
         .map_err(|wrong| format!("{} at {}: {} ({})", text, wrong.at, wrong.message, wrong.help))
 }
 
@@ -89,7 +89,30 @@ fn what_is_wrong_is_told_at_its_place() {
         "eye & eye",
     ];
     let told: Vec<String> = wrong.iter().map(|text| parsed(text).expect_err(text)).collect();
-    insta::assert_snapshot!(told.join("\n"), @"");
+    insta::assert_snapshot!(told.join("\n"), @r"
+     at 0: a tag, a number or a 'word' is missing here (such as `status.jam` or `mode == 'auto'`)
+    eye and at 7: a tag, a number or a 'word' is missing here (such as `status.jam` or `mode == 'auto'`)
+    eye or or speed at 7: `or` joins nothing here (write a condition before it)
+    eye speed at 4: is not understood from here (join conditions with `and`, `or`)
+    ey and eye at 0: there is no tag `ey` (did you mean `eye`?)
+    status.jan at 0: there is no tag `status.jan` (did you mean `status.jam`?)
+    mode at 0: is a word, neither true nor false (compare it: `== 'stop'`)
+    speed and eye at 0: is a number, neither true nor false (compare it: `> 0`)
+    mode == 'aut' at 8: 'aut' is no word of that tag (did you mean `auto`?)
+    mode = 'auto' at 5: `=` compares nothing (write `==`)
+    mode == 5 at 8: a word is never a number (compare it: `== 'stop'`)
+    speed > 'auto' at 8: a number is not less or more than a word (write `==` or `!=`, or compare numbers)
+    eye > false at 6: true or false is not less or more than true or false (write `==` or `!=`, or compare numbers)
+    mode < 'auto' at 7: a word is not less or more than a word (write `==` or `!=`, or compare numbers)
+    (eye at 4: a `)` is missing here (close the parenthesis)
+    eye) at 3: is not understood from here (join conditions with `and`, `or`)
+    'auto at 0: this word is not closed (write 'word')
+    eye == {limt} at 7: there is no parameter `limt` (did you mean `limit`?)
+    speed > 1.2.3 at 8: `1.2.3` is no number (write 12 or -0.5)
+    speed > {on} at 8: a number is not less or more than a word (write `==` or `!=`, or compare numbers)
+    ä at 0: a tag, a number or a 'word' is missing here (such as `status.jam` or `mode == 'auto'`)
+    eye & eye at 4: is not understood from here (join conditions with `and`, `or`)
+    ");
     assert!(parsed(&"(".repeat(500)).is_err());
     assert!(parsed(&"not ".repeat(500)).is_err());
 }

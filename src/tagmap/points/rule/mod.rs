@@ -73,6 +73,8 @@ pub(super) enum Told {
     Counted(Position, DeviceEvent),
     /// An event that a value's `else = "reject"` forbids, and why.
     Refused(String),
+    /// An error of ours in place of an event.
+    Panicked(String),
 }
 
 /// A tag as it was read last.
@@ -189,6 +191,8 @@ impl Carried {
     /// # Errors
     /// The value that is missing and may not.
     pub(super) fn event(&self, kind: &str, own: Fields, view: &View<'_>) -> Result<DeviceEvent, String> {
+        #[cfg(any(test, feature = "sim"))]
+        assert!(kind != "planted.panic", "a planted panic in a rule");
         let (mut fields, mut worst) = (own, view.stale.then_some(Quality::Stale));
         for (name, operand) in &self.fields {
             match operand {

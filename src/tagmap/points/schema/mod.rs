@@ -5,7 +5,7 @@ mod rules;
 mod tags;
 mod writes;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::condition::{Condition, Names, Wrong, parse};
@@ -27,24 +27,27 @@ pub(in crate::tagmap) fn read(root: &Table<'_>, context: &Context<'_>) -> Option
         return None;
     }
     let [tag_tables, event_tables, alarm_tables, write_tables, probe_tables] = tables;
-    let polls = polls(context);
+    let polls = polls(&tag_tables, context);
     let tags = tags::read(&tag_tables, context, &polls);
     let known = known(&tags);
-    let names = Names { tags: &known, params: &context.params };
+    let named = |table: &Table<'_>| table.entry("name").and_then(|e| e.value().as_str().map(str::to_owned));
+    let broken: BTreeSet<String> =
+        tag_tables.iter().filter_map(named).filter(|name| !known.contains_key(name)).collect();
+    let names = Names { tags: &known, params: &context.params, broken: &broken };
     let mut rules = rules::of_tags(&tag_tables, context, &tags);
     rules.extend(rules::events(&event_tables, context, &names, &tags));
     rules.extend(rules::alarms(&alarm_tables, context, &names));
     let writes = writes::read(&write_tables, context);
-    let probes = writes::probes(&probe_tables, &known);
+    let probes = writes::probes(&probe_tables, &names);
     let limits = Limits {
         gap_words: context.defaults.max_gap,
         gap_bits: context.defaults.max_gap_bits,
         max_words: context.defaults.max_words,
         max_bits: context.defaults.max_bits,
     };
-    let atoms = atoms(&tags, &polls, &limits);
+    let atoms = atoms(&tags, &polls, limits);
     lints::check(&tag_tables, &event_tables, &tags, &rules, &polls, context);
-    let plans: Vec<Plan> = atoms.iter().map(|atoms| Plan::new(atoms, &limits)).collect();
+    let plans: Vec<Plan> = atoms.iter().map(|atoms| Plan::new(atoms, limits)).collect();
     let polls = polls.into_iter().zip(&plans).map(|(poll, plan)| Poll { reads: plan.reads(), ..poll }).collect();
     Some(Points {
         device: Arc::clone(&context.binding.device),
@@ -61,21 +64,25 @@ pub(in crate::tagmap) fn read(root: &Table<'_>, context: &Context<'_>) -> Option
         unsaved: false,
         writes,
         probes,
+        limits,
     })
 }
 
 /// A tag, and the index of its table.
 type Placed = (Tag, usize);
 
-/// The polls of the map, the urgent ones first.
-fn polls(context: &Context<'_>) -> Vec<Poll> {
+/// The polls that tags name, the urgent ones first.
+fn polls(tables: &[Table<'_>], context: &Context<'_>) -> Vec<Poll> {
+    let own = |table: &Table<'_>| table.entry("poll").and_then(|e| e.value().as_str().map(str::to_owned));
+    let used: BTreeSet<String> =
+        tables.iter().filter_map(|table| own(table).or_else(|| context.defaults.poll.clone())).collect();
     let poll = |(name, period): (&String, &crate::tagmap::Period)| Poll {
         name: name.as_str().into(),
         every: period.every,
         priority: period.priority,
         reads: Vec::new(),
     };
-    let mut polls: Vec<Poll> = context.polls.iter().map(poll).collect();
+    let mut polls: Vec<Poll> = context.polls.iter().filter(|(name, _)| used.contains(*name)).map(poll).collect();
     polls.sort_by_key(|poll| (poll.priority, poll.every));
     polls
 }
@@ -93,7 +100,7 @@ fn known(tags: &[Placed]) -> Known {
 }
 
 /// What each poll reads: tags, and groups whole.
-fn atoms(tags: &[Placed], polls: &[Poll], limits: &Limits) -> Vec<Vec<Atom>> {
+fn atoms(tags: &[Placed], polls: &[Poll], limits: Limits) -> Vec<Vec<Atom>> {
     let mut atoms: Vec<Vec<Atom>> = vec![Vec::new(); polls.len()];
     let mut groups: BTreeMap<(usize, &str), Atom> = BTreeMap::new();
     for (index, (tag, _)) in tags.iter().enumerate() {
@@ -134,6 +141,9 @@ fn condition(entry: &Entry<'_>, names: &Names<'_>) -> Option<Condition> {
 }
 
 fn refuse(entry: &Entry<'_>, wrong: &Wrong) {
+    if wrong.message.is_empty() {
+        return;
+    }
     entry.refuse_within(wrong.at, &wrong.message, &wrong.help);
 }
 

@@ -115,6 +115,9 @@ fn trigger(table: &Table<'_>, context: &Context<'_>, names: &Names<'_>, tags: &[
     const WORDS: [&str; 5] = ["rising", "falling", "held", "change", "count"];
     let given: Vec<(&str, Entry<'_>)> = WORDS.iter().filter_map(|word| Some((*word, table.entry(word)?))).collect();
     let lasting = table.entry("for");
+    if let Some(when) = table.entry("when") {
+        when.refuse("stands in `on`", "write it beside: when = \"…\" in the [[event]]");
+    }
     let [(word, entry)] = given.as_slice() else {
         let message = if given.is_empty() { "says not when" } else { "says two things" };
         table.refuse(message, "write one of rising, falling, held (with for), change, count");
@@ -150,7 +153,7 @@ fn trigger(table: &Table<'_>, context: &Context<'_>, names: &Names<'_>, tags: &[
 fn tag(entry: &Entry<'_>, names: &Names<'_>) -> Option<(Ref, Kind)> {
     let name: String = entry.read()?;
     let found = names.tags.get(&name).cloned();
-    if found.is_none() {
+    if found.is_none() && !names.is_broken(&name) {
         entry.refuse(&format!("there is no tag `{name}`"), &nearest(&name, &names.tags.keys().cloned().collect()));
     }
     found
@@ -231,6 +234,9 @@ fn subject(entry: &Entry<'_>, context: &Context<'_>, names: &Names<'_>) -> Optio
             return None;
         };
         let Some((at, _)) = names.tags.get(name) else {
+            if names.is_broken(name) {
+                return None;
+            }
             let known: BTreeSet<String> = names.tags.keys().chain(names.params.keys()).cloned().collect();
             entry.refuse(&format!("there is no tag or parameter `{name}`"), &nearest(name, &known));
             return None;

@@ -42,7 +42,7 @@ fn scales(tables: &[Table<'_>], tags: &mut [Placed]) {
                 tags[at].0.scale = Scale::By { tag: Ref { tag: found, bit: None }, pow10 };
             }
             Some(_) => {
-                scale.refuse_key("tag", "is no number of its own", "name a number that is not scaled by another tag")
+                scale.refuse_key("tag", "is no number of its own", "name a number that is not scaled by another tag");
             }
             None => {
                 let help = nearest(&name, &tags.iter().map(|(tag, _)| tag.name.clone()).collect());
@@ -179,8 +179,15 @@ const TYPES: [(&str, Word); 17] = [
 ];
 
 fn form(table: &Table<'_>, context: &Context<'_>) -> Option<Form> {
-    let word = table.required_entry("type").and_then(|e| e.choice(&TYPES))?;
+    let word = table.required_entry("type").and_then(|e| e.choice(&TYPES));
     let texts = ["words", "encoding", "bytes", "trim"];
+    let Some(word) = word else {
+        // They belong to a type that is not known: that is the fault, not they.
+        for key in texts.iter().chain(&["order", "bit"]) {
+            table.entry(key);
+        }
+        return None;
+    };
     let taken: &[&str] = match word {
         Word::Text => &texts,
         Word::Bytes => &texts[..1],
@@ -263,8 +270,9 @@ fn poll(table: &Table<'_>, context: &Context<'_>, polls: &[Poll]) -> Option<usiz
     };
     let found = polls.iter().position(|poll| *poll.name == *name);
     match found {
+        None if table.entry("poll").is_none() => {} // told at [defaults]
         None => {
-            let known = polls.iter().map(|poll| poll.name.to_string()).collect();
+            let known = context.polls.keys().cloned().collect();
             table.refuse_key("poll", &format!("there is no [poll.{name}]"), &nearest(&name, &known));
         }
         Some(found) if polls[found].every.is_zero() => {
@@ -283,7 +291,7 @@ fn valid(table: &Table<'_>) -> Valid {
     valid.reject =
         table.entry("else").and_then(|e| e.choice(&[("bad-quality", false), ("reject", true)])).unwrap_or(false);
     if let Some(entry) = table.entry("invalid") {
-        let list = entry.value().as_array().map(|list| list.iter().map(|v| v.get_ref()).collect::<Vec<_>>());
+        let list = entry.value().as_array().map(|list| list.iter().map(toml::Spanned::get_ref).collect::<Vec<_>>());
         let known = |value: &toml::de::DeValue<'_>| {
             let number = <Decimal as crate::form::FromValue>::from_value(value);
             // A float that is no number is never a value; naming it makes a map say what the device does.
@@ -301,12 +309,11 @@ fn valid(table: &Table<'_>) -> Valid {
 fn bits(table: &Table<'_>) -> Vec<Bits> {
     let mut made: Vec<Bits> = Vec::new();
     for entry in table.all() {
-        let (from, to) = match entry.value().as_table() {
-            None => (entry.read::<u8>(), None),
-            Some(_) => {
-                let Some(range) = entry.table() else { continue };
-                (range.required("from"), Some(range.required::<u8>("to")))
-            }
+        let (from, to) = if entry.value().as_table().is_some() {
+            let Some(range) = entry.table() else { continue };
+            (range.required("from"), Some(range.required::<u8>("to")))
+        } else {
+            (entry.read::<u8>(), None)
         };
         let name = entry.key().to_owned();
         if !name.chars().all(is_name) || ["tag", "value", "unit", "quality", "reason"].contains(&name.as_str()) {

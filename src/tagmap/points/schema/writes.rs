@@ -2,8 +2,9 @@
 
 use rust_decimal::Decimal;
 
-use super::{Known, millis};
+use super::millis;
 use crate::form::{Duration, Entry, Table, nearest};
+use crate::tagmap::points::condition::Names;
 use crate::tagmap::points::write::{Allowed, Shape, Write};
 use crate::tagmap::points::{Area, Probe};
 use crate::tagmap::registers::{Order, Type};
@@ -45,10 +46,13 @@ const TYPES: [(&str, Word); 9] = [
 fn write(table: &Table<'_>, context: &Context<'_>) -> Option<Write> {
     let name: Option<String> = table.required("name");
     let word = table.required_entry("type").and_then(|e| e.choice(&TYPES));
+    for key in ["order", "bit"] {
+        table.entry(key); // of a type that is not known, the type is the fault
+    }
     let shape = word.and_then(|word| shape(table, word, context));
     let count = if let Some(Shape::Registers { kind, .. }) = shape { kind.words() } else { 1 };
     let place = address::read(table, context, count);
-    let function = function(table, shape);
+    let (several, right) = function(table, shape);
     let allowed = allowed(table, shape);
     let who: Option<Vec<String>> = table.required("allow");
     if who.as_ref().is_some_and(|who| who.is_empty() || !who.iter().all(|who| is_grant(who))) {
@@ -62,7 +66,7 @@ fn write(table: &Table<'_>, context: &Context<'_>) -> Option<Write> {
     let rate = table.entry("rate").and_then(|e| rate(&e));
     let expires = millis(table, "expires", context).map(std::time::Duration::from_millis);
     let (area, at) = place?;
-    let (shape, function) = (shape?, function?);
+    let shape = shape.filter(|_| right)?;
     let writable = match area {
         Area::Coil => matches!(shape, Shape::Coil { .. }),
         Area::Holding => !matches!(shape, Shape::Coil { .. }),
@@ -72,10 +76,10 @@ fn write(table: &Table<'_>, context: &Context<'_>) -> Option<Write> {
         let message = format!("can't be written in the table \"{}\"", area.word());
         table.refuse_key("type", &message, "\"bool\" is for coils, the others are for holding registers");
     }
-    let shape = match (shape, function) {
-        (Shape::Coil { .. }, Some(15)) => Shape::Coil { several: true },
-        (Shape::Registers { kind, .. }, Some(16)) => Shape::Registers { kind, several: true },
-        (shape, _) => shape,
+    let shape = match shape {
+        Shape::Coil { .. } => Shape::Coil { several },
+        Shape::Registers { kind, .. } => Shape::Registers { kind, several },
+        bit @ Shape::Bit(_) => bit,
     };
     Some(Write { name: name?, area, at, shape, allowed: allowed?, allow: who?, verify: verify?, rate, expires })
 }
@@ -112,27 +116,27 @@ fn shape(table: &Table<'_>, word: Word, context: &Context<'_>) -> Option<Shape> 
                     None
                 })?,
             };
-            Shape::Registers { kind: kind(order), several: true }
+            Shape::Registers { kind: kind(order), several: false }
         }
     })
 }
 
-/// The function, where the map chooses another than the usual one.
-fn function(table: &Table<'_>, shape: Option<Shape>) -> Option<Option<u8>> {
-    let Some(entry) = table.entry("function") else { return Some(None) };
-    let function: u8 = entry.read()?;
-    let fits: &[u8] = match shape? {
+/// Whether it is written with the function for several (`function` says so where it is one); and whether that is right.
+fn function(table: &Table<'_>, shape: Option<Shape>) -> (bool, bool) {
+    let Some(entry) = table.entry("function") else { return (false, true) };
+    let (Some(function), Some(shape)) = (entry.read::<u8>(), shape) else { return (false, false) };
+    let fits: &[u8] = match shape {
         Shape::Coil { .. } => &[5, 15],
         Shape::Bit(_) => &[22],
         Shape::Registers { kind, .. } if kind.words() == 1 => &[6, 16],
         Shape::Registers { .. } => &[16],
     };
-    if !fits.contains(&function) {
+    let right = fits.contains(&function);
+    if !right {
         let list = fits.iter().map(u8::to_string).collect::<Vec<_>>().join(" or ");
         entry.refuse(&format!("is {function}, which does not write this type"), &format!("write {list}, or remove it"));
-        return None;
     }
-    Some(Some(function))
+    (function == 15 || function == 16, right)
 }
 
 fn allowed(table: &Table<'_>, shape: Option<Shape>) -> Option<Allowed> {
@@ -197,11 +201,11 @@ fn rate(entry: &Entry<'_>) -> Option<std::time::Duration> {
 }
 
 /// All `[[probe]]`s.
-pub(super) fn probes(tables: &[Table<'_>], known: &Known) -> Vec<Probe> {
-    tables.iter().filter_map(|table| probe(table, known)).collect()
+pub(super) fn probes(tables: &[Table<'_>], names: &Names<'_>) -> Vec<Probe> {
+    tables.iter().filter_map(|table| probe(table, names)).collect()
 }
 
-fn probe(table: &Table<'_>, known: &Known) -> Option<Probe> {
+fn probe(table: &Table<'_>, names: &Names<'_>) -> Option<Probe> {
     let tag: Option<String> = table.required("tag");
     let expect = table.required_entry("expect").and_then(|e| {
         let text: String = e.read()?;
@@ -212,8 +216,8 @@ fn probe(table: &Table<'_>, known: &Known) -> Option<Probe> {
         read
     });
     let hint = table.or("hint", String::new());
-    if let Some(tag) = tag.as_ref().filter(|tag| !known.contains_key(*tag)) {
-        let help = nearest(tag, &known.keys().cloned().collect());
+    if let Some(tag) = tag.as_ref().filter(|tag| !names.tags.contains_key(*tag) && !names.is_broken(tag)) {
+        let help = nearest(tag, &names.tags.keys().cloned().collect());
         table.refuse_key("tag", &format!("there is no tag `{tag}`"), &help);
     }
     let (expect, within) = expect?;

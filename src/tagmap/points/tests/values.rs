@@ -137,3 +137,46 @@ fn what_is_not_answered_keeps_its_value_and_says_so() {
     assert_eq!(bench.points.observe(0, &[Some(Got::Words(vec![]))], now), []);
     assert_eq!(bench.value("x"), "7 stale: was not answered");
 }
+
+/// 39 lanes from the shipped map: lane 17 does not exist, the bits of lane 33 lie elsewhere.
+#[test]
+fn lanes_from_one_map_behind_one_unit_are_read_together() {
+    let shipped = include_str!("../../../../devices/acme-photo-eyes/map.toml");
+    let read = |lane: u16| {
+        let coils = if lane == 33 { 900 } else { 100 + (lane - 1) * 4 };
+        let [lane, coils, registers] = [lane, coils, 1_000 + (lane - 1) * 10].map(|number| number.to_string());
+        let params = [("lane", &*lane), ("coil_base", &*coils), ("reg_base", &*registers)];
+        read_text(shipped, &params).expect("the shipped map has no fault").points.expect("it has points")
+    };
+    let lanes: Vec<Points> = (1..=40).filter(|lane| *lane != 17).map(read).collect();
+    assert_eq!(lanes.iter().map(|lane| lane.values().count()).sum::<usize>(), 156);
+    let reads = |poll: usize| lanes.iter().flat_map(|lane| lane.polls()[poll].reads.clone()).collect::<Vec<_>>();
+    let requests = |gap, max_words| {
+        let limits = Limits { gap_words: gap, gap_bits: gap, max_words, max_bits: 1_000 };
+        (0..2).map(|poll| join(&reads(poll), &limits).len()).sum::<usize>()
+    };
+    assert_eq!(reads(0).len() + reads(1).len(), 117, "each lane by itself");
+    assert_eq!([requests(0, 125), requests(4, 125), requests(8, 125)], [117, 47, 8]);
+    assert_eq!(requests(8, 100), 9, "with what most devices answer");
+    let of_maps = lanes.iter().map(Points::limits).reduce(Limits::least);
+    assert_eq!(of_maps, Some(Limits::default()));
+}
+
+#[test]
+fn a_group_is_one_request_and_its_tags_come_and_go_together() {
+    let tag = |name: &str, at: u16, group: &str| {
+        format!("[[tag]]\nname = \"{name}\"\npoll = \"fast\"\narea = \"holding\"\nat = {at}\ntype = \"u16\"\n{group}")
+    };
+    let mut bench = Bench::new(
+        &[tag("a", 0, ""), tag("b", 1, "group = \"g\"\n"), tag("c", 4, "group = \"g\"\n"), tag("d", 5, "")].concat(),
+    );
+    let reads =
+        |bench: &Bench| bench.points.polls()[0].reads.iter().map(|r| (r.at, r.count, r.alone)).collect::<Vec<_>>();
+    assert_eq!(reads(&bench), [(0, 6, false), (1, 4, true)]);
+    bench.points.refused(0, 1);
+    assert_eq!(reads(&bench), [(0, 6, false)]);
+    let names: Vec<&str> = bench.points.quarantined().map(|q| q.tag).collect();
+    assert_eq!(names, ["b", "c"]);
+    bench.points.release();
+    assert_eq!(reads(&bench), [(0, 6, false), (1, 4, true)]);
+}

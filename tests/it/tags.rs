@@ -1,0 +1,185 @@
+//! Cyclic tags on pymodbus: bits and counters of many lanes behind one unit, through the link into the outbox.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use floorgate::source::health::State;
+use rusqlite::{Connection, OpenFlags};
+
+use crate::world::{Links, Plc, Site, python, wait_for};
+
+const MAP: &str = r#"
+schema = 1
+[map]
+id = "test-lane"
+version = 1
+protocol = "modbus"
+addresses = "zero"
+[param]
+lane = { type = "int" }
+mode_at = { type = "int", default = 10 }
+[poll.io]
+every = "20ms"
+[poll.counters]
+every = "40ms"
+priority = 5
+[[tag]]
+name = "eye"
+area = "discrete"
+at = "{lane * 4}"
+type = "bool"
+poll = "io"
+[[tag]]
+name = "full"
+area = "coil"
+at = "{lane * 4 + 1}"
+type = "bool"
+poll = "io"
+[[tag]]
+name = "mode"
+area = "holding"
+at = "{mode_at}"
+type = "u16"
+poll = "counters"
+[[tag]]
+name = "cartons"
+area = "input"
+at = "{1000 + lane * 4}"
+type = "u32"
+order = "CDAB"
+poll = "counters"
+counter = { wraps_at = 4294967296, reset = "detect" }
+[[event]]
+name = "lane.entered"
+on = { count = "cartons" }
+subject = "lane-{lane}"
+[[event]]
+name = "lane.blocked"
+on = { rising = "eye" }
+subject = "lane-{lane}"
+[[event]]
+name = "lane.full"
+on = { rising = "full" }
+subject = "lane-{lane}"
+[[event]]
+name = "lane.mode"
+on = { change = "mode" }
+subject = "lane-{lane}"
+"#;
+
+/// A site with that many lanes on each unit.
+fn site(port: u16, units: u16, lanes: u16, params: &dyn Fn(u16, u16) -> String) -> Site {
+    let mut text = format!(
+        "[[link]]\nid = \"net\"\nkind = \"modbus-tcp\"\naddress = \"127.0.0.1:{port}\"\n\
+         reconnect = {{ min = \"50ms\", max = \"200ms\" }}\n"
+    );
+    for (unit, lane) in (1..=units).flat_map(|unit| (0..lanes).map(move |lane| (unit, lane))) {
+        let params = params(unit, lane);
+        writeln!(
+            text,
+            "[[device]]\nid = \"u{unit}-l{lane}\"\nlink = \"net\"\nunit = {unit}\nmap = \"test-lane@1\"\n\
+             params = {{ lane = {lane}{params} }}"
+        )
+        .expect("writing to a String cannot fail");
+    }
+    let site = Site::new().erp("http://127.0.0.1:9/").links(&text);
+    let folder = site.dir().join("devices/test-lane");
+    std::fs::create_dir_all(&folder).expect("a folder for the map");
+    std::fs::write(folder.join("map.toml"), MAP).expect("the map can be written");
+    site
+}
+
+/// How often each (source, kind) is committed; cartons by what their events say.
+fn committed(site: &Site) -> BTreeMap<(String, String), u64> {
+    let file = site.data().join("outbox.db");
+    let db = Connection::open_with_flags(&file, OpenFlags::SQLITE_OPEN_READ_ONLY).expect("the outbox opens");
+    let mut statement = db
+        .prepare(
+            "SELECT source.name, name.text, event.body FROM event JOIN epoch ON epoch.id = event.epoch
+             JOIN source ON source.id = epoch.source JOIN name ON name.id = event.kind",
+        )
+        .expect("the outbox has these tables");
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).expect("it can be read");
+    let mut sums = BTreeMap::new();
+    for row in rows {
+        let (source, kind, body): (String, String, String) = row.expect("a row can be read");
+        let body: serde_json::Value = serde_json::from_str(&body).expect("bodies are JSON");
+        let count = body["count"].as_u64().or_else(|| body["data"]["count"].as_u64()).unwrap_or(1);
+        *sums.entry((source, kind)).or_insert(0) += count;
+    }
+    sums
+}
+
+fn sum(site: &Site, source: &str, kind: &str) -> u64 {
+    committed(site).get(&(source.to_owned(), kind.to_owned())).copied().unwrap_or_default()
+}
+
+#[test]
+fn lanes_behind_one_unit_share_requests_and_each_change_is_one_event() {
+    let Some(python) = python() else { return };
+    let mut plc = Plc::start_peer(&python, "lanes.py", &["--units", "2"]);
+    let site = site(plc.port, 2, 8, &|_, _| String::new());
+    let links = Links::start(&site);
+    wait_for("the lanes to be read", || ["u1-l0", "u2-l7"].iter().all(|lane| links.device(lane).poll_us.is_some()));
+    plc.tell("requests");
+    for round in 1..=5 {
+        for lane in 0..8 {
+            plc.tell(&format!("count 1 {} {}", 1000 + lane * 4, lane + 1));
+        }
+        plc.tell("input 2 28 1");
+        wait_for("the eye", || sum(&site, "u2-l7", "lane.blocked") == round);
+        plc.tell("input 2 28 0");
+        wait_for("the cartons", || {
+            (0..8).all(|lane| sum(&site, &format!("u1-l{lane}"), "lane.entered") == round * (lane + 1))
+        });
+    }
+    plc.tell("coil 1 5 1");
+    wait_for("the coil", || sum(&site, "u1-l1", "lane.full") == 1);
+    let requests = plc.tell("requests");
+    let kinds: Vec<&String> = requests.as_object().expect("an object").keys().collect();
+    assert_eq!(kinds.len(), 8, "four tables of two units, one request each for all lanes: {kinds:?}");
+    assert!(
+        committed(&site).keys().all(|(_, kind)| kind != "lane.mode"),
+        "nothing else happened: {:?}",
+        committed(&site)
+    );
+}
+
+#[test]
+fn an_address_that_is_not_there_costs_its_tag_and_nothing_else() {
+    let Some(python) = python() else { return };
+    let mut plc = Plc::start_peer(&python, "lanes.py", &[]);
+    let site = site(plc.port, 1, 2, &|_, lane| if lane == 1 { ", mode_at = 5000".to_owned() } else { String::new() });
+    let links = Links::start(&site);
+    wait_for("the cartons to be read", || {
+        plc.tell("count 1 1004 1");
+        sum(&site, "u1-l1", "lane.entered") > 0
+    });
+    plc.tell("word 1 10 7");
+    wait_for("the mode of the lane that has one", || sum(&site, "u1-l0", "lane.mode") == 1);
+    let told = links.device("u1-l1");
+    assert_eq!((told.state, told.errors.get("exception 2").is_some_and(|n| *n < 5)), (State::Up, true), "{told:?}");
+}
+
+#[test]
+fn counts_and_edges_survive_a_stop_and_a_link_that_breaks() {
+    let Some(python) = python() else { return };
+    let mut plc = Plc::start_peer(&python, "lanes.py", &[]);
+    let site = site(plc.port, 1, 3, &|_, _| String::new());
+    let mut due = 0;
+    for round in 0..4 {
+        let links = Links::start(&site);
+        wait_for("the lanes to be read", || links.device("u1-l2").poll_us.is_some());
+        plc.tell("count 1 1008 3");
+        due += 3;
+        if round % 2 == 0 {
+            wait_for("three cartons", || sum(&site, "u1-l2", "lane.entered") == due);
+        }
+        drop(links);
+        plc.tell("count 1 1008 2"); // nobody looks
+        due += 2;
+    }
+    let _links = Links::start(&site);
+    wait_for("all cartons", || sum(&site, "u1-l2", "lane.entered") >= due);
+    assert_eq!(sum(&site, "u1-l2", "lane.entered"), due);
+}

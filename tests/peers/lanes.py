@@ -1,0 +1,82 @@
+#!/usr/bin/env python3
+"""Divert lanes behind one address, on pymodbus (3.16 or later): bits and counters that commands change.
+
+Each unit has 256 coils and discrete inputs and 1,200 holding and input registers, from address 0; beyond them it answers
+with exception 2. Prints `port N` first; then each line on stdin is a command, answered by one line on stdout:
+
+    count UNIT AT N      adds N to the 32-bit count (low word first) in input registers AT and AT + 1
+    coil|input UNIT AT 0|1    sets a coil or a discrete input
+    word UNIT AT N       sets a holding register
+    requests             JSON: requests since the last asking, as {"unit/function/address/count": how often}
+    quit                 the end; so is the end of stdin
+"""
+
+import argparse
+import asyncio
+import collections
+import json
+import sys
+
+from pymodbus.server import ModbusTcpServer
+from pymodbus.simulator import DataType, SimData, SimDevice
+
+BITS, WORDS = 256, 1200
+
+
+def device(unit, requests):
+    async def note(function, _start, address, count, _registers, _values):
+        requests[f"{unit}/{function}/{address}/{count}"] += 1
+
+    bits = lambda: [SimData(0, values=False, count=BITS, datatype=DataType.BITS)]
+    words = lambda: [SimData(0, values=0, count=WORDS, datatype=DataType.REGISTERS)]
+    return SimDevice(unit, (bits(), bits(), words(), words()), action=note)
+
+
+class Lanes:
+    def __init__(self, server, requests):
+        self.context, self.requests, self.counts = server.context, requests, collections.Counter()
+
+    async def command(self, words):
+        if words[0] == "requests":
+            told = dict(self.requests)
+            self.requests.clear()
+            return told
+        name, (unit, at, value) = words[0], [int(word) for word in words[1:]]
+        before = dict(self.requests)
+        if name == "count":
+            self.counts[unit, at] += value
+            count = self.counts[unit, at]
+            await self.context.async_setValues(unit, 4, at, [count & 0xFFFF, count >> 16])
+        elif name in ("coil", "input"):
+            await self.context.async_setValues(unit, 1 if name == "coil" else 2, at, [bool(value)])
+        elif name == "word":
+            await self.context.async_setValues(unit, 3, at, [value])
+        else:
+            return {"error": f"no command {name}"}
+        self.requests.clear()  # what we set ourselves is no request
+        self.requests.update(before)
+        return {"ok": name}
+
+
+async def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--units", type=int, default=1)
+    args = parser.parse_args()
+    requests = collections.Counter()
+    devices = [device(unit, requests) for unit in range(1, args.units + 1)]
+    server = ModbusTcpServer(devices, address=("127.0.0.1", 0))
+    await server.serve_forever(background=True)
+    lanes = Lanes(server, requests)
+    print(f"port {server.transport.sockets[0].getsockname()[1]}", flush=True)
+    loop = asyncio.get_running_loop()
+    while line := await loop.run_in_executor(None, sys.stdin.readline):
+        words = line.split()
+        if words == ["quit"]:
+            break
+        if words:
+            print(json.dumps(await lanes.command(words)), flush=True)
+    await server.shutdown()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
