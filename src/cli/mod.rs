@@ -6,6 +6,7 @@
 mod check;
 mod completions;
 mod logging;
+mod modbus;
 mod outbox;
 mod place;
 mod print;
@@ -44,6 +45,7 @@ enum Verb {
     Check(check::Args),
     Status(status::Args),
     Outbox(outbox::Args),
+    Modbus(modbus::Args),
     Completions(completions::Args),
     #[cfg(feature = "sim")]
     Demo(DemoArgs),
@@ -69,6 +71,7 @@ fn run_from(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             Verb::Check(args) => check::run(&args),
             Verb::Status(args) => status::run(&args),
             Verb::Outbox(args) => outbox::run(&args),
+            Verb::Modbus(args) => modbus::run(&args),
             Verb::Completions(args) => completions::run(&args, Cli::command()),
             #[cfg(feature = "sim")]
             Verb::Demo(args) => demo::run(&args),

@@ -11,6 +11,7 @@ mod golden;
 mod gs1;
 mod params;
 pub mod points;
+pub mod probe;
 pub mod registers;
 mod topic;
 
