@@ -23,7 +23,7 @@ use crate::event::{Decoded, Undecodable, is_valid_id};
 use crate::form::{Document, Fault, Table};
 
 pub use fifo::{Accepted, Defaults, Fifo, FifoPlan, Handshake, Missing, Queue, Registers, Ring, Span, Style, Taken};
-pub use topic::Topic;
+pub use topic::{Topic, propose};
 
 /// The schema version that maps declare.
 const SCHEMA: u8 = 1;

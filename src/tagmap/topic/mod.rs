@@ -10,6 +10,7 @@
 mod decode;
 mod filter;
 mod path;
+pub mod propose;
 mod schema;
 mod template;
 
