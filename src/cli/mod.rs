@@ -6,6 +6,7 @@
 mod check;
 mod completions;
 mod logging;
+mod modbus;
 mod outbox;
 mod place;
 mod print;
@@ -46,6 +47,7 @@ enum Verb {
     Status(status::Args),
     Outbox(outbox::Args),
     Scan(scan::Args),
+    Modbus(modbus::Args),
     Completions(completions::Args),
     #[cfg(feature = "sim")]
     Demo(DemoArgs),
@@ -72,6 +74,7 @@ fn run_from(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             Verb::Status(args) => status::run(&args),
             Verb::Outbox(args) => outbox::run(&args),
             Verb::Scan(args) => scan::run(&args),
+            Verb::Modbus(args) => modbus::run(&args),
             Verb::Completions(args) => completions::run(&args, Cli::command()),
             #[cfg(feature = "sim")]
             Verb::Demo(args) => demo::run(&args),
