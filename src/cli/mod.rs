@@ -7,6 +7,7 @@ mod check;
 mod completions;
 mod logging;
 mod modbus;
+mod mqtt;
 mod outbox;
 mod place;
 mod print;
@@ -17,10 +18,12 @@ mod status;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::app::Exit;
+use crate::form;
 #[cfg(feature = "sim")]
 use crate::sim::demo::{self, DemoArgs};
 
@@ -37,7 +40,7 @@ struct Cli {
 
 const AFTER: &str = "\
 Exit codes:
-  0   done            64  wrong usage      65  invalid data     69  no gateway runs (status)
+  0   done            64  wrong usage      65  invalid data     69  nobody answers
   70  internal error  74  storage error    78  wrong configuration";
 
 #[derive(Debug, Subcommand)]
@@ -48,6 +51,7 @@ enum Verb {
     Outbox(outbox::Args),
     Scan(scan::Args),
     Modbus(modbus::Args),
+    Mqtt(mqtt::Args),
     Completions(completions::Args),
     #[cfg(feature = "sim")]
     Demo(DemoArgs),
@@ -59,6 +63,18 @@ struct ConfigFile {
     /// The configuration
     #[arg(long = "config", value_name = "FILE", default_value = "/etc/floorgate/gateway.toml")]
     path: PathBuf,
+}
+
+/// `500ms`, `20s`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let read = form::Duration::parse(text).filter(|time| !time.0.is_zero());
+    read.map(|time| time.0).ok_or_else(|| "write a time with its unit: 500ms, 20s, 5m".to_owned())
+}
+
+/// Runs what a verb has to wait for, on this thread.
+fn block_on<T>(work: impl Future<Output = T>) -> Result<T, String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    Ok(runtime.map_err(|e| e.to_string())?.block_on(work))
 }
 
 /// Runs the command line of this process.
@@ -75,6 +91,7 @@ fn run_from(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             Verb::Outbox(args) => outbox::run(&args),
             Verb::Scan(args) => scan::run(&args),
             Verb::Modbus(args) => modbus::run(&args),
+            Verb::Mqtt(args) => mqtt::run(&args),
             Verb::Completions(args) => completions::run(&args, Cli::command()),
             #[cfg(feature = "sim")]
             Verb::Demo(args) => demo::run(&args),

@@ -28,6 +28,7 @@ use crate::form::{Document, Fault, Table};
 use crate::{outbox, source};
 
 pub use device::Device;
+pub use link::broker_address;
 pub use modbus::modbus_address;
 
 /// A whole configuration, validated.
