@@ -14,6 +14,7 @@ mod print;
 mod run;
 mod scan;
 mod status;
+mod tap;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -48,6 +49,7 @@ enum Verb {
     Run(run::Args),
     Check(check::Args),
     Status(status::Args),
+    Tap(tap::Args),
     Outbox(outbox::Args),
     Scan(scan::Args),
     Modbus(modbus::Args),
@@ -88,6 +90,7 @@ fn run_from(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             Verb::Run(args) => run::run(&args),
             Verb::Check(args) => check::run(&args),
             Verb::Status(args) => status::run(&args),
+            Verb::Tap(args) => tap::run(&args),
             Verb::Outbox(args) => outbox::run(&args),
             Verb::Scan(args) => scan::run(&args),
             Verb::Modbus(args) => modbus::run(&args),

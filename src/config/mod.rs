@@ -56,6 +56,18 @@ pub struct Config {
     pub lanes: Vec<crate::lane::Config>,
 }
 
+impl Config {
+    /// Ids of the devices, then of the links.
+    pub fn devices_and_links(&self) -> Vec<String> {
+        let mqtt = self.mqtt.iter().flat_map(|link| link.devices.iter().map(|(id, _)| id));
+        let modbus = self.modbus.iter().flat_map(|link| link.devices.iter().map(|device| &device.id));
+        let sockets = self.sockets.iter().filter_map(|link| link.device.as_ref().map(|(id, _)| id));
+        let links = self.mqtt.iter().map(|link| &link.link).chain(self.modbus.iter().map(|link| &link.link));
+        let links = links.chain(self.sockets.iter().map(|link| &link.link));
+        mqtt.chain(modbus).chain(sockets).chain(links).map(ToString::to_string).collect()
+    }
+}
+
 /// What checking a configuration found.
 #[derive(Debug)]
 pub struct Checked {

@@ -1,13 +1,14 @@
 //! The first day with a laptop: what is on the bus, how a number is held, what passes at the broker; against pymodbus and
 //! mosquitto.
 
-use std::io::Read as _;
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use serde_json::Value;
 
 use crate::world::{
-    Broker, Plc, Process, Pty, Scanner, Settings, Site, mosquitto, python, run_to_end, socat, wait_for,
+    Broker, Floor, Plc, Process, Pty, Scanner, Settings, Site, mosquitto, python, run_to_end, socat, wait_for,
 };
 
 /// A verb, to its end: exit code, and stdout as JSON.
@@ -139,6 +140,61 @@ fn only_what_a_map_allows_is_written() {
     let asked = plc.tell("requests"); // pymodbus counts a write twice: it reads back for its answer
     let asked: Vec<&String> = asked.as_object().expect("counts by request").keys().collect();
     assert_eq!(asked, ["1/6/20/1", "1/3/20/1"], "written, then read back");
+}
+
+/// What devices send is shown as it is committed: what it said, what the map made of it, what became of it.
+#[test]
+fn a_tap_shows_what_a_device_sends_and_what_became_of_it() {
+    let Some(mut floor) = Floor::start(5, Settings::Shipped, |site| site) else { return };
+    let config = floor.gateway.config();
+    let tap = |device: &str| {
+        let mut tap = Command::new(env!("CARGO_BIN_EXE_floorgate"));
+        tap.args(["tap", device, "--config", &config, "--count", "3", "--json"]);
+        tap.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut tap = Process(tap.spawn().expect("it starts"));
+        let mut said = BufReader::new(tap.0.stderr.take().expect("its output is ours"));
+        let mut line = String::new();
+        said.read_line(&mut line).expect("it says when it watches");
+        assert!(line.starts_with(&format!("watching {device}")), "{line}");
+        tap
+    };
+    let shown = |tap: &mut Process| -> Vec<Value> {
+        let mut text = String::new();
+        tap.0.stdout.take().expect("its output is ours").read_to_string(&mut text).expect("it wrote text");
+        assert!(tap.end(Duration::from_secs(20)).success(), "{text}");
+        text.lines().map(|line| serde_json::from_str(line).expect("each line is JSON")).collect()
+    };
+    let (mut hand, mut sorter) = (tap("hand"), tap("sorter-1"));
+    let mut scanner = Scanner::connect(floor.broker.port, "tapped");
+    let scan = br#"{"barcode":"IT-1","ts":"2026-03-03T10:00:00Z","boot":"b9","seq":7}"#;
+    for payload in [&scan[..], scan, b"\x02not JSON"] {
+        scanner.publish("dc1/scan/T/read", payload);
+    }
+    scanner.flush();
+    let seen = shown(&mut hand);
+    let of = |field: &str| -> Vec<&Value> { seen.iter().map(|sample| &sample[field]).collect() };
+    assert_eq!(of("placed"), ["new", "duplicate", "bad"], "{seen:?}");
+    assert_eq!(of("position"), [&Value::from("7 of boot b9"), &"7 of boot b9".into(), &Value::Null]);
+    assert_eq!(seen[0]["text"].as_str(), std::str::from_utf8(scan).ok());
+    assert_eq!(
+        (&seen[0]["events"][0]["kind"], &seen[0]["events"][0]["subject"]),
+        (&"scan.item".into(), &"IT-1".into())
+    );
+    assert_eq!((&seen[2]["hex"], &seen[2]["length"]), (&"026e6f74204a534f4e".into(), &9.into()));
+    assert!(seen[2]["reason"].as_str().is_some_and(|why| why.contains("JSON")), "{seen:?}");
+
+    floor.plc.tell("push 3");
+    let diverts = shown(&mut sorter);
+    assert!(diverts.iter().all(|sample| sample["placed"] == "new" && sample["hex"].is_string()), "{diverts:?}");
+    assert!(diverts[0]["events"][0]["kind"].as_str().is_some_and(|kind| kind.starts_with("divert.")), "{diverts:?}");
+
+    let (code, _, why) = said(&["tap", "hnad", "--config", &config]);
+    assert_eq!(code, Some(69));
+    assert!(why.contains("no device or link \"hnad\", but: hand, sorter-1"), "{why}");
+    floor.gateway.kill();
+    let (code, _, why) = said(&["tap", "hand", "--config", &config]);
+    assert_eq!(code, Some(69));
+    assert!(why.contains("no gateway runs on"), "{why}");
 }
 
 /// What is proposed is a map that the gateway reads.
