@@ -8,6 +8,7 @@
 
 mod bounds;
 mod device;
+mod device_set;
 mod emits;
 mod files;
 mod lane;
@@ -164,10 +165,9 @@ impl Reading {
 
 /// Reads every section before it gives up on any: a key that nobody asked for would be told as unknown.
 fn root_table(root: &Table<'_>, reading: &Reading, devices: &mut Vec<Device>) -> Option<Config> {
-    for (key, help) in [
-        ("control", "remove it: there is no HTTP API yet, and the control socket in data_dir needs no key"),
-        ("device_set", "write each device as its own [[device]]"),
-    ] {
+    for (key, help) in
+        [("control", "remove it: there is no HTTP API yet, and the control socket in data_dir needs no key")]
+    {
         if root.entry(key).is_some() {
             root.refuse_key(key, "is not in this version", help);
         }

@@ -5,14 +5,22 @@
 //! dropped, with the nearest known key. So a reader is one straight run through its keys, and never stops at the first
 //! fault.
 
+mod expression;
+mod fill;
+mod made;
 mod units;
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
+
+pub use expression::{Wrong, evaluate};
+use fill::Filled;
+pub use made::Made;
+pub use units::{Bytes, Duration, Plain};
 
 /// One thing wrong in a file.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -93,6 +101,7 @@ impl Document {
                 entries: root.get_ref(),
                 asked: RefCell::default(),
                 faults: &faults,
+                names: None,
             };
             reader(&table)
         };
@@ -113,6 +122,8 @@ pub struct Table<'d> {
     entries: &'d DeTable<'d>,
     asked: RefCell<BTreeSet<String>>,
     faults: &'d RefCell<Vec<Fault>>,
+    /// Values of names that its texts may have in braces, if it is made for them.
+    names: Option<&'d BTreeMap<String, String>>,
 }
 
 /// A value with its place, to be refused later if need be.
@@ -123,6 +134,7 @@ pub struct Entry<'d> {
     key: String,
     span: Range<usize>,
     value: &'d DeValue<'d>,
+    names: Option<&'d BTreeMap<String, String>>,
 }
 
 /// A type that a TOML value can be read as.
@@ -173,6 +185,7 @@ impl<'d> Table<'d> {
             key: key.to_owned(),
             span: value.span(),
             value: value.get_ref(),
+            names: self.names,
         }
     }
 
@@ -242,6 +255,11 @@ impl<'d> Table<'d> {
         self.document.fault(span, &join(&self.path, key), message.to_owned(), help.to_owned())
     }
 
+    /// Names that its texts may have in braces, with their values.
+    pub fn names(&self) -> Option<&'d BTreeMap<String, String>> {
+        self.names
+    }
+
     /// Path of the table: `link[2]`.
     pub fn path(&self) -> &str {
         &self.path
@@ -273,14 +291,37 @@ impl Drop for Table<'_> {
 impl<'d> Entry<'d> {
     /// The value as a `T`; a fault when it is not one.
     pub fn read<T: FromValue>(&self) -> Option<T> {
-        let read = T::from_value(self.value);
+        match self.filled()? {
+            Filled::AsItStands => self.read_as(self.value),
+            Filled::Text(text) => self.read_as(&DeValue::String(text.into())),
+            Filled::Number(number) => {
+                let text = number.to_string();
+                self.read_as(DeValue::parse(&text).expect("digits are a TOML integer").get_ref())
+            }
+        }
+    }
+
+    fn read_as<T: FromValue>(&self, value: &DeValue<'_>) -> Option<T> {
+        let read = T::from_value(value);
         if read.is_none() {
-            self.refuse(&format!("is {}", describe(self.value)), &format!("write {}", T::EXPECTED));
+            self.refuse(&format!("is {}", describe(value)), &format!("write {}", T::EXPECTED));
         }
         read
     }
 
-    /// The raw value.
+    /// What the value means where names have values.
+    fn filled(&self) -> Option<Filled> {
+        let (Some(names), Some(text)) = (self.names, self.value.as_str()) else { return Some(Filled::AsItStands) };
+        match fill::fill(text, names) {
+            Ok(filled) => Some(filled),
+            Err(wrong) => {
+                self.refuse_within(wrong.at, &wrong.message, &wrong.help);
+                None
+            }
+        }
+    }
+
+    /// The value as it stands in the file.
     pub fn value(&self) -> &'d DeValue<'d> {
         self.value
     }
@@ -303,6 +344,7 @@ impl<'d> Entry<'d> {
             entries,
             asked: RefCell::default(),
             faults: self.faults,
+            names: self.names,
         })
     }
 
@@ -423,8 +465,6 @@ impl<T: FromValue> FromValue for Vec<T> {
         value.as_array()?.iter().map(|v| T::from_value(v.get_ref())).collect()
     }
 }
-
-pub use units::{Bytes, Duration};
 
 #[cfg(test)]
 mod tests {

@@ -13,6 +13,10 @@ pub struct Duration(pub std::time::Duration);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Bytes(pub u64);
 
+/// A text or a number, as text: what a parameter may be given as.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plain(pub String);
+
 impl Duration {
     /// Reads `20s` and the like; also what the command line takes.
     pub fn parse(text: &str) -> Option<Self> {
@@ -50,6 +54,14 @@ impl FromValue for Bytes {
     const EXPECTED: &'static str = "a size with its unit, such as \"512 KiB\" or \"2 GiB\"";
     fn from_value(value: &DeValue<'_>) -> Option<Self> {
         Self::parse(value.as_str()?)
+    }
+}
+
+impl FromValue for Plain {
+    const EXPECTED: &'static str = "a text in quotes or a number";
+    fn from_value(value: &DeValue<'_>) -> Option<Self> {
+        let text = value.as_str().map(str::to_owned);
+        text.or_else(|| Decimal::from_value(value).map(|number| number.to_string())).map(Self)
     }
 }
 
