@@ -15,6 +15,7 @@ mod lane;
 mod link;
 mod maps;
 mod modbus;
+mod port;
 mod site;
 mod stream;
 mod target;
