@@ -6,6 +6,7 @@
 mod check;
 mod completions;
 mod logging;
+mod map;
 mod outbox;
 mod place;
 mod print;
@@ -36,8 +37,8 @@ struct Cli {
 
 const AFTER: &str = "\
 Exit codes:
-  0   done            64  wrong usage      65  invalid data     69  no gateway runs (status)
-  70  internal error  74  storage error    78  wrong configuration";
+  0   done               1   a test failed    64  wrong usage      65  invalid data
+  69  no gateway runs    70  internal error   74  storage error    78  wrong configuration";
 
 #[derive(Debug, Subcommand)]
 enum Verb {
@@ -46,6 +47,7 @@ enum Verb {
     Status(status::Args),
     Outbox(outbox::Args),
     Scan(scan::Args),
+    Map(map::Args),
     Completions(completions::Args),
     #[cfg(feature = "sim")]
     Demo(DemoArgs),
@@ -72,6 +74,7 @@ fn run_from(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             Verb::Status(args) => status::run(&args),
             Verb::Outbox(args) => outbox::run(&args),
             Verb::Scan(args) => scan::run(&args),
+            Verb::Map(args) => map::run(&args),
             Verb::Completions(args) => completions::run(&args, Cli::command()),
             #[cfg(feature = "sim")]
             Verb::Demo(args) => demo::run(&args),

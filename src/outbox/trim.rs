@@ -36,7 +36,8 @@ pub(super) fn bite(
     if !too_old && used_bytes(db)? <= allowed {
         return Ok(0);
     }
-    let closed = "seq > ?1 AND seq <= ?2 AND NOT EXISTS (SELECT 1 FROM lane CROSS JOIN pending ON pending.lane = lane.id
+    let closed =
+        "seq > ?1 AND seq <= ?2 AND NOT EXISTS (SELECT 1 FROM lane CROSS JOIN pending ON pending.lane = lane.id
                   WHERE pending.seq = event.seq)";
     let floors = format!(
         "UPDATE epoch SET floor = max(floor, gone.pos) FROM

@@ -7,12 +7,11 @@
 mod address;
 mod fifo;
 mod frame;
-#[cfg(test)]
-mod golden;
 pub mod gs1;
 mod number;
 mod params;
 pub mod points;
+pub mod proof;
 pub mod registers;
 mod topic;
 
@@ -39,6 +38,8 @@ pub struct Map {
     pub title: String,
     /// What it is read with.
     pub protocol: Protocol,
+    /// How its numbers are written; `None`: it is not for Modbus.
+    pub addresses: Option<Addresses>,
     /// MQTT topics.
     pub topics: Vec<Topic>,
     /// Modbus event FIFOs.
@@ -197,10 +198,12 @@ impl Map {
             }
             let frame = frame.and_then(|table| Frame::read(&table, &context));
             let points = points::read(root, &context);
+            drop(proof::read(root)); // their faults are told here; `floorgate map test` runs them
             Some(Self {
                 name: context.map,
                 title,
                 protocol: protocol?,
+                addresses,
                 topics,
                 fifos,
                 frame,

@@ -290,6 +290,14 @@ impl Points {
         self.writes.iter().find(|write| write.name == name).map_or(&[], |write| &write.allow)
     }
 
+    /// Alarms that stand.
+    pub fn standing(&self) -> impl Iterator<Item = &str> {
+        self.rules.iter().zip(&self.states).filter_map(|(rule, state)| match (&rule.what, &state.kept) {
+            (What::Alarm(alarm), Kept::Alarm { raised: true, .. }) => Some(alarm.name.as_str()),
+            _ => None,
+        })
+    }
+
     /// A person has seen this latched alarm: it clears once its condition is gone. `false`: it does not stand.
     pub fn acknowledge(&mut self, alarm: &str) -> bool {
         for (rule, state) in self.rules.iter().zip(&mut self.states) {
