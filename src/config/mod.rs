@@ -97,6 +97,16 @@ pub fn check(path: &Path) -> Checked {
     Checked { config, warnings, devices, documents }
 }
 
+/// The map of that `id@version` which a configuration in `base` would use.
+///
+/// # Errors
+/// There is none; which there are.
+pub(crate) fn map(base: &Path, name: &str) -> Result<Document, String> {
+    let (library, _) = maps::Library::load(base);
+    let known = || library.names().collect::<Vec<_>>().join(", ");
+    library.find(name).cloned().ok_or_else(|| format!("there is no map {name}; there are {}", known()))
+}
+
 /// The fault of a file that can't be read.
 pub(crate) fn unreadable(name: &str, why: &str) -> Fault {
     Fault {

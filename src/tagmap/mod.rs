@@ -5,6 +5,7 @@
 //! [`guarded`].
 
 mod address;
+pub mod explain;
 mod fifo;
 mod frame;
 pub mod gs1;

@@ -12,6 +12,7 @@ mod buses;
 mod demo;
 mod erp_faults;
 mod erp_page;
+mod explain;
 mod full_disk;
 mod gs1;
 mod kills;

@@ -12,6 +12,7 @@ each line on stdin is a command, answered by one line on stdout:
     resend           the ack register goes back as far as the ring reaches
     ignore-ack N     the next N writes of the ack register are answered and forgotten
     refuse N         the next N requests are answered with an exception
+    requests         JSON: requests since the last asking, as {"function/address/count": how often}; 24 has no count
     stall MS [N]     the next N requests (1) are answered MS milliseconds late
     state            JSON: counters, and the ids that were produced, queued, acknowledged, overwritten
     quit             the end; so is the end of stdin
@@ -75,6 +76,7 @@ class Plc:
         self.tear_reads = 0  # for the next slot
         self.torn = {}  # slot index -> [reads left, right words]
         self.ignore_acks = self.refusals = self.stalls = 0
+        self.requests = collections.Counter()
         self.stall = 0.0
         self.started = time.monotonic()
         self.publish()
@@ -194,6 +196,8 @@ class Plc:
 
     async def serve(self, function, _start, address, count, registers, values):
         """pymodbus calls this for each request, before it answers from `registers`."""
+        if function != 6 or values is not None:  # pymodbus looks at what it has written
+            self.requests[f"{function}/{address}/{count}"] += 1
         if self.stalls:
             self.stalls -= 1
             await asyncio.sleep(self.stall)
@@ -261,6 +265,7 @@ def read_queue_of(plc):
 
     class ReadQueue(ReadFifoQueueRequest):
         async def datastore_update(self, _context, device_id):
+            plc.requests[f"24/{self.address}"] += 1
             if plc.stalls:
                 plc.stalls -= 1
                 await asyncio.sleep(plc.stall)
@@ -305,6 +310,10 @@ def command(plc, words, tasks):
         plc.stall, plc.stalls = numbers[0] / 1000, int(numbers[1]) if len(numbers) > 1 else 1
     elif name == "state":
         return plc.state()
+    elif name == "requests":
+        told = dict(plc.requests)
+        plc.requests.clear()
+        return told
     else:
         return {"error": f"no command {name}"}
     return {"ok": name}

@@ -1,5 +1,6 @@
 //! `floorgate map`: maps without their devices.
 
+mod explain;
 mod test;
 
 use std::process::ExitCode;
@@ -17,10 +18,12 @@ pub(super) struct Args {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Test(test::Args),
+    Explain(explain::Args),
 }
 
 pub(super) fn run(args: &Args) -> ExitCode {
     match &args.verb {
         Verb::Test(args) => test::run(args),
+        Verb::Explain(args) => explain::run(args),
     }
 }

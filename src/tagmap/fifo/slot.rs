@@ -54,6 +54,22 @@ pub(in crate::tagmap) struct Words {
 }
 
 impl Fifo {
+    /// Kinds of the events that it may emit: the event's name with each word of the fields in it.
+    pub fn kinds(&self) -> Vec<String> {
+        let words = |field: &Field| {
+            let of = field.words_for.as_ref().map(|words| words.of.clone()).unwrap_or_default();
+            of.into_iter().map(|(_, word)| word).collect::<Vec<_>>()
+        };
+        self.slot.fields.iter().fold(vec![self.slot.event.clone()], |kinds, field| {
+            let place = format!("{{{}}}", field.name);
+            let with = |kind: String| -> Vec<String> {
+                let words = if kind.contains(&place) { words(field) } else { Vec::new() };
+                if words.is_empty() { vec![kind] } else { words.iter().map(|w| kind.replace(&place, w)).collect() }
+            };
+            kinds.into_iter().flat_map(with).collect()
+        })
+    }
+
     /// Whether a slot is complete: it carries the number it is read for, and its CRC fits.
     ///
     /// # Errors
