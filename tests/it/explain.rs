@@ -17,12 +17,12 @@ fn explained(map: &str, params: &[&str]) -> Value {
     serde_json::from_slice(&output.stdout).expect("--json prints JSON")
 }
 
-/// How often each request stands in a list: `"function/address/count"`.
+/// How often each request stands in a list: `"unit/function/address/count"`.
 fn requests(list: &Value) -> BTreeMap<String, u64> {
     let mut requests = BTreeMap::new();
     for request in list.as_array().expect("a list of requests") {
         let [function, at, count] = ["function", "at", "count"].map(|key| request[key].as_u64().expect("a number"));
-        let key = if function == 24 { format!("24/{at}") } else { format!("{function}/{at}/{count}") };
+        let key = if function == 24 { format!("1/24/{at}") } else { format!("1/{function}/{at}/{count}") };
         *requests.entry(key).or_insert(0) += 1;
     }
     requests
@@ -97,7 +97,7 @@ fn tags_ask_what_is_explained(map: &str, params: &[&str]) {
     let mut all: BTreeMap<String, u64> = BTreeMap::new();
     wait_for("each request three times", || {
         for (key, n) in seen(&mut plc) {
-            *all.entry(key.strip_prefix("1/").unwrap_or(&key).to_owned()).or_insert(0) += n;
+            *all.entry(key).or_insert(0) += n;
         }
         due.keys().all(|key| all.get(key).is_some_and(|n| *n >= 3))
     });

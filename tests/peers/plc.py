@@ -12,7 +12,7 @@ each line on stdin is a command, answered by one line on stdout:
     resend           the ack register goes back as far as the ring reaches
     ignore-ack N     the next N writes of the ack register are answered and forgotten
     refuse N         the next N requests are answered with an exception
-    requests         JSON: requests since the last asking, as {"function/address/count": how often}; 24 has no count
+    requests         JSON: requests since the last asking, as {"unit/function/address/count": how often}
     stall MS [N]     the next N requests (1) are answered MS milliseconds late
     state            JSON: counters, and the ids that were produced, queued, acknowledged, overwritten
     quit             the end; so is the end of stdin
@@ -196,8 +196,6 @@ class Plc:
 
     async def serve(self, function, _start, address, count, registers, values):
         """pymodbus calls this for each request, before it answers from `registers`."""
-        if function != 6 or values is not None:  # pymodbus looks at what it has written
-            self.requests[f"{function}/{address}/{count}"] += 1
         if self.stalls:
             self.stalls -= 1
             await asyncio.sleep(self.stall)
@@ -257,6 +255,20 @@ class Queue(Plc):
         return words
 
 
+def counted(requests):
+    """For pymodbus's trace: counts requests as they come off the wire, as "unit/function/address/count"; functions 6 and 5
+    have a count of 1, 24 has none."""
+
+    def note(sending, pdu):
+        if not sending:
+            function = pdu.function_code
+            count = "" if function == 24 else f"/{1 if function in (5, 6) else pdu.count}"
+            requests[f"{pdu.dev_id}/{function}/{pdu.address}{count}"] += 1
+        return pdu
+
+    return note
+
+
 STYLES = {"ring": Plc, "mailbox": Mailbox, "fc24": Queue}
 
 
@@ -265,7 +277,6 @@ def read_queue_of(plc):
 
     class ReadQueue(ReadFifoQueueRequest):
         async def datastore_update(self, _context, device_id):
-            plc.requests[f"24/{self.address}"] += 1
             if plc.stalls:
                 plc.stalls -= 1
                 await asyncio.sleep(plc.stall)
@@ -339,7 +350,7 @@ async def main():
         print("port 0", flush=True)
     else:
         framer = FramerType.RTU if args.rtu else FramerType.SOCKET
-        server = ModbusTcpServer(device, address=("127.0.0.1", args.port), framer=framer, custom_pdu=[read_queue_of(plc)])
+        server = ModbusTcpServer(device, address=("127.0.0.1", args.port), framer=framer, custom_pdu=[read_queue_of(plc)], trace_pdu=counted(plc.requests))
         await server.serve_forever(background=True)
         print(f"port {server.transport.sockets[0].getsockname()[1]}", flush=True)
     tasks = []
