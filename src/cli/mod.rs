@@ -12,6 +12,7 @@ mod place;
 mod print;
 mod run;
 mod scan;
+mod schema;
 mod status;
 
 use std::ffi::OsString;
@@ -48,6 +49,7 @@ enum Verb {
     Outbox(outbox::Args),
     Scan(scan::Args),
     Map(map::Args),
+    Schema(schema::Args),
     Completions(completions::Args),
     #[cfg(feature = "sim")]
     Demo(DemoArgs),
@@ -75,6 +77,7 @@ fn run_from(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             Verb::Outbox(args) => outbox::run(&args),
             Verb::Scan(args) => scan::run(&args),
             Verb::Map(args) => map::run(&args),
+            Verb::Schema(args) => schema::run(&args),
             Verb::Completions(args) => completions::run(&args, Cli::command()),
             #[cfg(feature = "sim")]
             Verb::Demo(args) => demo::run(&args),

@@ -10,7 +10,7 @@ use crate::config::link::{Declared, Link};
 use crate::config::modbus::identity;
 use crate::form::{Document, Entry, Table, nearest};
 use crate::source::modbus::{self, Identity};
-use crate::tagmap::{Binding, DeviceLimits, Map, Protocol, text_of};
+use crate::tagmap::{Binding, DeviceLimits, Map, Protocol, expects_text_or_number, text_of};
 
 /// A device as `check` shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -137,6 +137,7 @@ fn params(table: &Table<'_>, map: Option<&Document>) -> Option<BTreeMap<String, 
             let help = nearest(entry.key(), &declared.keys().cloned().collect());
             entry.refuse("is no parameter of the map", &help);
         }
+        expects_text_or_number(&entry);
         if let Some(text) = text_of(entry.value()) {
             given.insert(entry.key().to_owned(), text);
         } else {

@@ -14,6 +14,7 @@ mod lane;
 mod link;
 mod maps;
 mod modbus;
+pub mod schema;
 mod site;
 mod stream;
 mod target;

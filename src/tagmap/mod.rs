@@ -21,7 +21,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::event::{Decoded, Undecodable, is_valid_id};
-use crate::form::{Document, Fault, Table};
+use crate::form::{Document, Fault, Shape, Table};
 
 pub use fifo::{Accepted, Defaults, Fifo, FifoPlan, Handshake, Missing, Queue, Registers, Ring, Span, Style, Taken};
 pub use frame::{Frame, Framer, Piece};
@@ -153,7 +153,16 @@ impl Map {
     /// # Errors
     /// Every fault of the file, and of the parameters against it.
     pub fn read(document: &Document, binding: &Binding) -> Result<Self, Vec<Fault>> {
-        document.read(|root| {
+        Self::read_into(None, document, binding)
+    }
+
+    /// The same; what is asked for is added to `shape`.
+    pub fn read_into(
+        shape: Option<&RefCell<Shape>>,
+        document: &Document,
+        binding: &Binding,
+    ) -> Result<Self, Vec<Fault>> {
+        document.read_into(shape, |root| {
             if root.required::<u8>("schema").is_some_and(|schema| schema != SCHEMA) {
                 root.refuse_key("schema", "is of a later floorgate", &format!("write schema = {SCHEMA}"));
             }
@@ -227,6 +236,8 @@ fn topics(root: &Table<'_>, context: &Context<'_>) -> Vec<Topic> {
     }
     topics
 }
+
+pub use params::expects_text_or_number;
 
 /// A parameter's value as text, if it is a text or a number.
 pub fn text_of(value: &toml::de::DeValue<'_>) -> Option<String> {

@@ -21,6 +21,7 @@ mod oracle;
 mod plc;
 mod powercut;
 mod running;
+mod schemas;
 mod service;
 mod simulator;
 mod sockets;

@@ -4,7 +4,8 @@ use serde_json::{Map as Object, Value as Json, json};
 use toml::de::DeValue;
 
 use super::{Wrong, run};
-use crate::form::{Document, Duration, Fault, Table};
+use crate::form::{Document, Duration, Fault, Kind, Table};
+use crate::tagmap::expects_text_or_number;
 use crate::tagmap::points::Area;
 
 /// One `[[test]]`.
@@ -34,7 +35,7 @@ impl Test {
     /// Faults of the tests, or of the file's form.
     pub fn all(document: &Document) -> Result<Vec<Self>, Vec<Fault>> {
         document.read(|root| {
-            drop(root.all()); // the others are for Map::read
+            root.quiet(); // the others are for Map::read
             Some(read(root))
         })
     }
@@ -109,9 +110,13 @@ fn test(table: &Table<'_>) -> Option<Test> {
     let name: Option<String> = table.required("name");
     let mut sample = Object::new();
     sample.insert("device".to_owned(), json!(table.or("device", "device".to_owned())));
-    for entry in [table.entry("params"), table.entry("accept_epoch_risk")].into_iter().flatten() {
-        sample.insert(entry.key().to_owned(), json_of(entry.value()));
+    let mut params = Object::new();
+    for entry in table.table("params").iter().flat_map(Table::all) {
+        expects_text_or_number(&entry);
+        params.insert(entry.key().to_owned(), json_of(entry.value()));
     }
+    sample.insert("params".to_owned(), params.into());
+    sample.insert("accept_epoch_risk".to_owned(), json!(table.or("accept_epoch_risk", false)));
     let given = table.required_table("given").and_then(|given| self::given(&given));
     let later: Vec<Option<Json>> = table.tables("when").iter().map(step).collect();
     let expect: Vec<Option<Json>> = table.tables("expect").iter().map(event).collect();
@@ -143,7 +148,10 @@ fn given(table: &Table<'_>) -> Option<(bool, Object<String, Json>)> {
         sent.extend(table.optional::<String>(key).map(|text| (key.to_owned(), json!(text))));
     }
     for key in ["payload", "value"] {
-        sent.extend(table.entry(key).map(|entry| (key.to_owned(), json_of(entry.value()))));
+        sent.extend(table.entry(key).map(|entry| {
+            entry.expects(|| Kind::Any);
+            (key.to_owned(), json_of(entry.value()))
+        }));
     }
     for key in ["epoch", "seq"] {
         sent.extend(table.optional::<u32>(key).map(|number| (key.to_owned(), json!(number))));
@@ -204,7 +212,7 @@ fn event(table: &Table<'_>) -> Option<Json> {
     event.extend(table.optional::<Duration>("at").map(|at| ("ms".to_owned(), json!(millis(at)))));
     let fields = table.entry("fields").and_then(|entry| entry.table().map(|fields| (entry, fields)));
     if let Some((entry, fields)) = fields {
-        drop(fields.all());
+        fields.all().iter().for_each(|field| field.expects(|| Kind::Any));
         event.insert("fields".to_owned(), json_of(entry.value()));
     }
     let kinds = ["event", "undecodable", "junk"].iter().filter(|key| event.contains_key(**key)).count();

@@ -3,7 +3,7 @@
 use rust_decimal::Decimal;
 
 use super::{Placed, millis};
-use crate::form::{Table, nearest};
+use crate::form::{Kind, Table, nearest};
 use crate::tagmap::points::condition::is_name;
 use crate::tagmap::points::tag::{Bits, Counter, Debounce, Form, Scale, Tag, Valid};
 use crate::tagmap::points::value::Ref;
@@ -291,6 +291,7 @@ fn valid(table: &Table<'_>) -> Valid {
     valid.reject =
         table.entry("else").and_then(|e| e.choice(&[("bad-quality", false), ("reject", true)])).unwrap_or(false);
     if let Some(entry) = table.entry("invalid") {
+        entry.expects(|| Kind::List(Box::new(Kind::Any)));
         let list = entry.value().as_array().map(|list| list.iter().map(toml::Spanned::get_ref).collect::<Vec<_>>());
         let known = |value: &toml::de::DeValue<'_>| {
             let number = <Decimal as crate::form::FromValue>::from_value(value);
