@@ -132,7 +132,7 @@ mod tests {
             |path: &String| leaves.contains(path) || leaves.iter().any(|leaf| leaf.starts_with(&format!("{path}.")));
         let strange: Vec<&Vec<String>> =
             meanings.iter().map(|(paths, _)| paths).filter(|paths| !paths.iter().any(known)).collect();
-        assert_eq!(strange, [&Vec::<String>::new(); 0], "in the reference of {name}, but unknown");
+        assert!(strange.is_empty(), "{strange:?}: in the reference of {name}, but unknown");
         let schema = format!("{:#}\n", shape.schema(&format!("floorgate: {name}"), &say));
         let path = root().join(format!("schemas/{name}.json"));
         if std::env::var_os("FLOORGATE_RENEW").is_some() {

@@ -258,7 +258,7 @@ impl<'d> Table<'d> {
         let entry = |(key, value): (&'d Spanned<_>, &'d Spanned<DeValue<'d>>)| {
             let key: &std::borrow::Cow<'d, str> = key.get_ref();
             let mut entry = self.entry_of(key, value);
-            entry.pattern.1 = "*".to_owned();
+            "*".clone_into(&mut entry.pattern.1);
             entry
         };
         self.asked.borrow_mut().all = true;
@@ -423,7 +423,9 @@ impl<'d> Entry<'d> {
 
     /// One of the `(word, meaning)` pairs; a fault that lists them (and the nearest) when it is none.
     pub fn choice<T: Clone>(&self, words: &[(&str, T)]) -> Option<T> {
-        words.iter().for_each(|(word, _)| self.expects(|| Kind::Word((*word).to_owned())));
+        for (word, _) in words {
+            self.expects(|| Kind::Word((*word).to_owned()));
+        }
         let text: String = self.value_as()?;
         if let Some((_, meaning)) = words.iter().find(|(word, _)| *word == text) {
             return Some(meaning.clone());

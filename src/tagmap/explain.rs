@@ -140,7 +140,7 @@ pub fn explain(map: &Map, wire: &Wire) -> Explained {
         points.polls().iter().enumerate().map(|(index, poll)| {
             let requests: Vec<Request> = (poll.reads.iter().enumerate())
                 .map(|(read, what)| {
-                    wire.read(addresses, what, points.tags_of(index, read).map(str::to_owned).collect())
+                    wire.read(addresses, *what, points.tags_of(index, read).map(str::to_owned).collect())
                 })
                 .collect();
             let takes = wire.takes(&requests, poll.every);
@@ -160,7 +160,7 @@ pub fn explain(map: &Map, wire: &Wire) -> Explained {
         topics: map.topics.iter().map(topic).collect(),
         frame: map.frame.as_ref().map(|frame| kinds(frame.kinds().map(str::to_owned))),
         events: map.points.as_ref().map(|points| kinds(points.kinds())).unwrap_or_default(),
-        alarms: map.points.iter().flat_map(|points| points.alarms()).map(str::to_owned).collect(),
+        alarms: map.points.iter().flat_map(super::points::Points::alarms).map(str::to_owned).collect(),
     }
 }
 
@@ -169,14 +169,14 @@ fn kinds(all: impl Iterator<Item = String>) -> Vec<String> {
     let mut kinds: Vec<String> = Vec::new();
     all.for_each(|kind| {
         if !kinds.contains(&kind) {
-            kinds.push(kind)
+            kinds.push(kind);
         }
     });
     kinds
 }
 
 impl Wire {
-    fn read(&self, addresses: Addresses, read: &Read, what: Vec<String>) -> Request {
+    fn read(&self, addresses: Addresses, read: Read, what: Vec<String>) -> Request {
         let data = if read.area.is_bits() { read.count.div_ceil(8) } else { read.count * 2 };
         self.request(addresses, read.area, read.area.function(), read.at, read.count, [5, 2 + u32::from(data)], what)
     }
@@ -199,7 +199,7 @@ impl Wire {
 
     fn span(&self, addresses: Addresses, span: Span, what: &str) -> Request {
         let read = Read { area: Area::Holding, at: span.at, count: span.words, alone: true };
-        self.read(addresses, &read, vec![what.to_owned()])
+        self.read(addresses, read, vec![what.to_owned()])
     }
 
     fn queue(&self, addresses: Addresses, fifo: &Fifo) -> Queue {

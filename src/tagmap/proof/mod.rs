@@ -168,7 +168,7 @@ fn steps(fresh: &Points, addresses: Addresses, steps: &Json) -> Result<Came, Str
         }
         let mono = step["ms"].as_u64().ok_or("a step has its time: ms")?;
         for poll in 0..points.polls().len() {
-            let answers: Vec<_> = points.polls()[poll].reads.iter().map(|read| Some(answer(&cells, read))).collect();
+            let answers: Vec<_> = points.polls()[poll].reads.iter().map(|read| Some(answer(&cells, *read))).collect();
             let samples = points.observe(poll, &answers, Now { wall: Millis(0), mono });
             points.committed();
             for sample in samples {
@@ -200,7 +200,7 @@ fn set(cells: &mut Cells, addresses: Addresses, step: &Json) -> Result<(), Strin
 }
 
 /// What the device answers; what was not set is 0.
-fn answer(cells: &Cells, read: &Read) -> Got {
+fn answer(cells: &Cells, read: Read) -> Got {
     let cell = |i| cells.get(&(read.area.word(), read.at + i)).copied().unwrap_or_default();
     let got = (0..read.count).map(cell);
     if read.area.is_bits() { Got::Bits(got.map(|c| c != 0).collect()) } else { Got::Words(got.collect()) }

@@ -333,7 +333,9 @@ fn when(table: &Table<'_>, slots: &Slots) -> Option<When> {
 }
 
 fn value(entry: &Entry<'_>) -> Option<Value> {
-    [String::kind, i64::kind, bool::kind].into_iter().for_each(|kind| entry.expects(kind));
+    for kind in [String::kind, i64::kind, bool::kind] {
+        entry.expects(kind);
+    }
     let value = entry.value();
     let read = String::from_value(value)
         .map(Value::Text)
