@@ -127,6 +127,8 @@ pub struct Explained {
     pub topics: Vec<Subscription>,
     /// Kinds of events of a scanner's frames; `None`: it sends none.
     pub frame: Option<Vec<String>>,
+    /// How much of the link's time all of it takes while the device answers and no event waits, in percent.
+    pub busy_percent: f64,
     /// Kinds of events that tags make.
     pub events: Vec<String>,
     /// Alarms.
@@ -152,11 +154,17 @@ pub fn explain(map: &Map, wire: &Wire) -> Explained {
         qos: topic.qos(),
         emits: kinds(topic.kinds().map(str::to_owned)),
     };
+    let polls: Vec<Poll> = polls.collect();
+    let fifos: Vec<Queue> = map.fifos.iter().map(|fifo| wire.queue(addresses, fifo)).collect();
+    let idle = fifos.iter().map(|fifo| wire.takes(&fifo.idle, Duration::from_secs_f64(fifo.takes.every_ms / 1_000.0)));
+    let busy: f64 =
+        polls.iter().map(|poll| poll.takes).chain(idle).map(|takes| takes.answered_ms / takes.every_ms).sum();
     Explained {
         map: map.name.to_string(),
         title: map.title.clone(),
-        polls: polls.collect(),
-        fifos: map.fifos.iter().map(|fifo| wire.queue(addresses, fifo)).collect(),
+        polls,
+        fifos,
+        busy_percent: (busy * 1_000.0).round() / 10.0,
         topics: map.topics.iter().map(topic).collect(),
         frame: map.frame.as_ref().map(|frame| kinds(frame.kinds().map(str::to_owned))),
         events: map.points.as_ref().map(|points| kinds(points.kinds())).unwrap_or_default(),

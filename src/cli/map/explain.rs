@@ -119,6 +119,10 @@ fn shown(explained: &Explained, args: &Args) -> String {
     }
     explained.polls.iter().for_each(|poll| of_poll(&mut text, poll));
     explained.fifos.iter().for_each(|fifo| of_fifo(&mut text, fifo));
+    if explained.busy_percent > 0.0 {
+        let busy = format!("\nthe link is busy for {} % of the time while no event waits", explained.busy_percent);
+        print::line(&mut text, &busy);
+    }
     for topic in &explained.topics {
         print::line(&mut text, &format!("\nsubscribes to {} with QoS {}", topic.filter, topic.qos));
         emits(&mut text, "emits", &topic.emits);
@@ -238,6 +242,8 @@ mod tests {
           takes 50 ms, at worst 2500 ms: the period is kept while the device answers
           at most 32 events and 11 requests a cycle
           emits divert.confirmed, divert.missed, divert.recirculated, divert.unknown
+
+        the link is busy for 20 % of the time while no event waits
         ");
     }
 
@@ -260,6 +266,8 @@ mod tests {
           takes 300 ms, at worst 2500 ms: the period can NOT be kept: poll less often, or read less
           at most 2 events and 5 requests a cycle
           emits wrap.done, wrap.film-torn, wrap.unknown
+
+        the link is busy for 120 % of the time while no event waits
         ");
     }
 
@@ -277,6 +285,8 @@ mod tests {
         poll counters: 1 request each 500 ms, priority 5
             function 4  input 1060 (1060)  2 registers  8 + 9 bytes  entry_count
           takes 33.49 ms, at worst 504.01 ms: the period is kept while the device answers
+
+        the link is busy for 307.2 % of the time while no event waits
 
           events lane.entered, lane.blocked, lane.full, lane.cleared
           alarms lane_full

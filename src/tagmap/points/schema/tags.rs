@@ -343,9 +343,12 @@ fn debounce(table: &Table<'_>, context: &Context<'_>) -> Option<Debounce> {
 
 fn counter(table: &Table<'_>, form: Option<Form>) -> Option<Counter> {
     let may_reset = table.entry("reset").and_then(|e| e.choice(&[("detect", true), ("never", false)])).unwrap_or(true);
+    let wraps_at = table.entry("wraps_at");
     let Some(Form::Registers(kind)) = form else {
-        table.refuse("counts no single bits", "give the register of the count");
-        return None;
+        if form.is_some() {
+            table.refuse("counts no single bits", "give the register of the count");
+        }
+        return None; // of a type that is not known, the type is the fault
     };
     let full = match (kind, kind.bits()) {
         (Type::Bcd16, _) => Some(10_000),
@@ -360,7 +363,7 @@ fn counter(table: &Table<'_>, form: Option<Form>) -> Option<Counter> {
         );
         return None;
     };
-    let wraps_at = match table.entry("wraps_at") {
+    let wraps_at = match wraps_at {
         None => full,
         Some(entry) => u64::try_from(entry.read::<i64>()?).unwrap_or(0),
     };
