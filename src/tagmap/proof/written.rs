@@ -87,8 +87,7 @@ fn told(told: &Json) -> Vec<Json> {
 
 /// Of each event what was asked of it; of one that was not expected all that matters.
 fn asked(expected: &[Json], came: &[Json]) -> Vec<Json> {
-    let kind =
-        |event: &Json| event.get("event").cloned().map_or_else(|| event.get("junk").is_some().into(), |kind| kind);
+    let kind = |event: &Json| event.get("event").cloned().unwrap_or_else(|| event.get("junk").is_some().into());
     let is_report = |event: &Json| event["event"] == REPORT;
     let reports = expected.iter().any(is_report);
     let came: Vec<&Json> = came.iter().filter(|event| reports || !is_report(event)).collect();
