@@ -105,7 +105,7 @@ mod tests {
 
     #[test]
     fn wrong_usage_ends_with_64_and_help_with_0() {
-        let cases: [(&[&str], Exit); 8] = [
+        let cases: [(&[&str], Exit); 12] = [
             (&["chekc"], Exit::Usage),
             (&["check", "--rate", "0"], Exit::Usage),
             (&["completions"], Exit::Usage),
@@ -114,6 +114,10 @@ mod tests {
             (&["check", "--config", "no/such.toml"], Exit::Config),
             (&["scan", "decode", "00395212345000000125"], Exit::Clean),
             (&["scan", "decode", "00395212345000000126"], Exit::Data),
+            (&["map", "test", "no/such/folder"], Exit::Config),
+            (&["map", "explain", "sorter@1"], Exit::Clean),
+            (&["map", "explain", "hand-scanner@1", "--json"], Exit::Config),
+            (&["schema", "map"], Exit::Clean),
         ];
         for (arguments, expected) in cases {
             assert_eq!(exit(arguments), expected.into(), "{arguments:?}");

@@ -92,6 +92,10 @@ pub(super) fn run(args: &Args) -> ExitCode {
         let colours = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
         print::out(&shown(&tested, colours));
     }
+    exit(&tested)
+}
+
+fn exit(tested: &Tested) -> ExitCode {
     if tested.maps.iter().any(|map| !map.faults.is_empty()) {
         Exit::Config.into()
     } else if tested.failed > 0 {
@@ -310,8 +314,32 @@ mod tests {
     }
 
     fn text(dir: &tempfile::TempDir, accept: bool) -> String {
-        let tested = all(&maps(dir.path()).expect("there is a map"), accept);
+        let tested = tested(dir, accept);
         shown(&tested, false).replace(&format!("{}/", dir.path().display()), "")
+    }
+
+    fn tested(dir: &tempfile::TempDir, accept: bool) -> Tested {
+        all(&maps(dir.path()).expect("there is a map"), accept)
+    }
+
+    #[test]
+    fn scripts_are_told_by_code_and_object() {
+        let test = |kind: &str| {
+            format!("[[test]]\nname = \"t\"\ngiven = {{ stream = \"A\\r\" }}\nexpect = [{{ event = \"{kind}\" }}]\n")
+        };
+        for (more, expected) in [
+            (test("scan.item"), Exit::Clean.into()),
+            (test("scan.carton"), ExitCode::FAILURE),
+            ("what = 1\n".to_owned(), Exit::Config.into()),
+        ] {
+            assert_eq!(exit(&tested(&folder(&more), false)), expected, "{more}");
+        }
+        let failed = tested(&folder(&test("scan.carton")), false);
+        let json = serde_json::to_value(&failed).expect("texts and numbers make JSON");
+        assert_eq!((&json["failed"], &json["maps"][0]["cases"][0]["name"]), (&1.into(), &"t".into()));
+        let lines = json["maps"][0]["cases"][0]["difference"].as_array().expect("a list of lines");
+        let line = serde_json::json!({ "line": "came", "text": "      \"event\": \"scan.item\"" });
+        assert!(lines.contains(&line), "{json:#}");
     }
 
     #[test]
