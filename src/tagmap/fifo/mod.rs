@@ -24,7 +24,7 @@ pub use queue::Queue;
 pub use schema::Defaults;
 pub(super) use schema::{text, words_for};
 use slot::Slot;
-pub(super) use slot::Words;
+pub(super) use slot::{Words, crc_of};
 
 use crate::tagmap::registers::{Order, wide};
 

@@ -4,8 +4,9 @@ use serde_json::{Map as Object, Value as Json, json};
 use toml::de::DeValue;
 
 use super::{Wrong, run};
-use crate::form::{Document, Duration, Fault, Kind, Table};
+use crate::form::{Document, Duration, Fault, FromValue, Kind, Table};
 use crate::tagmap::expects_text_or_number;
+use crate::tagmap::fifo::crc_of;
 use crate::tagmap::points::Area;
 
 /// Reports of tags: they are compared only where a test expects one.
@@ -188,7 +189,7 @@ fn given(table: &Table<'_>) -> Option<(bool, Object<String, Json>)> {
     for key in ["epoch", "seq"] {
         sent.extend(table.optional::<u32>(key).map(|number| (key.to_owned(), json!(number))));
     }
-    sent.extend(table.optional::<Vec<u16>>("words").map(|words| ("words".to_owned(), json!(words))));
+    sent.extend(table.optional::<Slot>("words").map(|Slot(words)| ("words".to_owned(), json!(words))));
     let tables = tables(table);
     let ways = ["topic", "stream", "fifo", "write"].iter().filter(|key| table.entry(key).is_some()).count();
     if ways + usize::from(!tables.is_empty()) != 1 {
@@ -203,6 +204,32 @@ fn given(table: &Table<'_>) -> Option<(bool, Object<String, Json>)> {
     let mut first = tables;
     first.insert("ms".to_owned(), json!(0));
     Some((true, first))
+}
+
+/// The registers of a slot: numbers, `"text:…"` with two characters a register, and `"crc"` of all before it.
+struct Slot(Vec<u16>);
+
+impl FromValue for Slot {
+    const EXPECTED: &'static str = "a list of numbers from 0 to 65535, \"text:…\" and \"crc\"";
+    fn kind() -> Kind {
+        Kind::List(Box::new(Kind::Any))
+    }
+    fn from_value(value: &DeValue<'_>) -> Option<Self> {
+        let mut words: Vec<u16> = Vec::new();
+        for value in value.as_array()?.iter().map(toml::Spanned::get_ref) {
+            match value.as_str() {
+                Some("crc") => words.push(crc_of(&words)),
+                Some(text) => words.extend(
+                    text.strip_prefix("text:")?
+                        .as_bytes()
+                        .chunks(2)
+                        .map(|pair| u16::from_be_bytes([pair[0], pair.get(1).copied().unwrap_or_default()])),
+                ),
+                None => words.push(u16::from_value(value)?),
+            }
+        }
+        Some(Self(words))
+    }
 }
 
 /// What is in the tables from then on.
@@ -274,7 +301,7 @@ fn write(table: &Table<'_>) -> Json {
 fn json_of(value: &DeValue<'_>) -> Json {
     match value {
         DeValue::String(text) => json!(text),
-        DeValue::Integer(_) => json!(<i64 as crate::form::FromValue>::from_value(value)),
+        DeValue::Integer(_) => json!(i64::from_value(value)),
         DeValue::Float(number) => serde_json::from_str(number.as_str()).unwrap_or_else(|_| json!(number.as_str())),
         DeValue::Boolean(is) => json!(is),
         DeValue::Datetime(time) => json!(time.to_string()),
