@@ -74,12 +74,15 @@ pub(crate) fn measure(dir: &Path) -> anyhow::Result<Vec<Row>> {
         rows.push(Row::cost(format!("{name}, missed periods"), missed as f64, "", Baseline::None));
         rows.push(Row::rate(format!("{name}, requests of those due"), ours.requests as f64 / due, "", Baseline::None));
         let jitter = format!("{name}, jitter p99");
-        rows.push(Row::cost(jitter, ours.jitter_ms, "ms", Baseline::Bare(bare.jitter_ms)));
+        rows.push(Row::cost(jitter, ours.jitter_ms, "ms", Baseline::Bare(bare.jitter_ms)).hint(HINT));
         let cpu = format!("{name}, share of a core");
-        rows.push(Row::cost(cpu, ours.cpu_percent, "%", Baseline::Bare(bare.cpu_percent)));
+        rows.push(Row::cost(cpu, ours.cpu_percent, "%", Baseline::Bare(bare.cpu_percent)).hint(HINT));
     }
     Ok(rows)
 }
+
+const HINT: &str =
+    "all links poll on one grid and wait for those before them, and the bare loop does nothing with what it reads";
 
 fn figures(asked: &Asked, work: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<Figures> {
     asked.lock().unwrap_or_else(PoisonError::into_inner).clear();

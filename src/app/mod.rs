@@ -90,6 +90,8 @@ impl App {
             bounds: Bounds::of(&config.outbox, &config.lanes),
             room: outbox.room(),
             health: health.clone(),
+            devices: config.devices_and_links(),
+            tap: outbox.tap(),
         };
         let control = control::Server::start(&config.outbox.dir, view)
             .map_err(|e| (Exit::Internal, format!("no thread for the control socket: {e}")))?;

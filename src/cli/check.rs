@@ -124,13 +124,13 @@ fn count(n: usize, what: &str) -> String {
 /// Bytes of `outbox.max_size` that one pending event takes, for a 320-byte sample: its data, raw bytes and rows.
 const PENDING_BYTES_PER_EVENT: f64 = 640.0;
 /// Bytes written to the disk for one event over its whole life, without the share of its commits …
-const WRITTEN_PER_EVENT: f64 = 2_700.0;
-/// … and for one commit: WAL pages and the checkpoint.
-const WRITTEN_PER_COMMIT: f64 = 34_000.0;
+const WRITTEN_PER_EVENT: f64 = 1_470.0;
+/// … and for one commit: WAL pages and the checkpoint (docs/performance.md, at 300 and 1,000 events a second).
+const WRITTEN_PER_COMMIT: f64 = 9_600.0;
 /// Commits a second at most with `gentle` …
 const GENTLE_COMMITS: f64 = 50.0;
-/// … and for each event with `fast`, as some share one.
-const FAST_COMMITS_PER_EVENT: f64 = 0.7;
+/// … and for each event with `fast`: it is taken in, and some of its settling has a commit of its own.
+const FAST_COMMITS_PER_EVENT: f64 = 1.2;
 /// An 8 GB eMMC of 3,000 cycles takes this many bytes in its life.
 const EMMC_BYTES: f64 = 8e9 * 3_000.0;
 const SECONDS_A_YEAR: f64 = 365.25 * 86_400.0;
@@ -335,7 +335,7 @@ mod tests {
     lane inbound: scan.item -> erp (https://erp.example.com/floorgate/v1/events)
     at 300 events/s the outbox holds 3.1 hours; then devices are not acknowledged
       the broker of link broker keeps the session for 7.0 days, as far as its own limits allow
-      about 8.4 KB written for an event: an 8 GB eMMC lasts 110.7 days
+      about 3.1 KB written for an event: an 8 GB eMMC lasts 301.6 days
     "#);
     }
 }

@@ -208,6 +208,11 @@ fn share(table: &Table<'_>, reading: &Reading) -> Option<Option<String>> {
     Some(Some(group))
 }
 
+/// `host` or `host:port` of a broker; without a port the usual one, of TLS if it is `secure`.
+pub fn broker_address(text: &str, secure: bool) -> Option<(String, u16)> {
+    host_port(text, if secure { MQTTS_PORT } else { MQTT_PORT })
+}
+
 /// `host:port`, `host`, `[::1]:port`; no path, no user.
 pub(super) fn host_port(text: &str, default: u16) -> Option<(String, u16)> {
     let (host, port) = match text.strip_prefix('[') {

@@ -30,6 +30,8 @@ use crate::{outbox, source};
 
 pub use device::Device;
 pub(crate) use files::text;
+pub use link::broker_address;
+pub use modbus::modbus_address;
 
 /// A whole configuration, validated.
 #[derive(Debug, Clone)]
@@ -54,6 +56,18 @@ pub struct Config {
     pub targets: Vec<crate::target::Config>,
     /// Lanes.
     pub lanes: Vec<crate::lane::Config>,
+}
+
+impl Config {
+    /// Ids of the devices, then of the links.
+    pub fn devices_and_links(&self) -> Vec<String> {
+        let mqtt = self.mqtt.iter().flat_map(|link| link.devices.iter().map(|(id, _)| id));
+        let modbus = self.modbus.iter().flat_map(|link| link.devices.iter().map(|device| &device.id));
+        let sockets = self.sockets.iter().filter_map(|link| link.device.as_ref().map(|(id, _)| id));
+        let links = self.mqtt.iter().map(|link| &link.link).chain(self.modbus.iter().map(|link| &link.link));
+        let links = links.chain(self.sockets.iter().map(|link| &link.link));
+        mqtt.chain(modbus).chain(sockets).chain(links).map(ToString::to_string).collect()
+    }
 }
 
 /// What checking a configuration found.

@@ -109,10 +109,16 @@ fn fixed_answers(table: &Table<'_>, kind: Kind) {
 
 fn address(entry: &Entry<'_>) -> Option<String> {
     let text: String = entry.read()?;
-    let Some((host, port)) = host_port(&text, PORT) else {
+    let address = modbus_address(&text);
+    if address.is_none() {
         entry.refuse(&format!("\"{text}\" is not the address of a Modbus server"), "write \"host:502\"");
-        return None;
-    };
+    }
+    address
+}
+
+/// `host` or `host:port` of a Modbus server, with the port; `None`: it is none.
+pub fn modbus_address(text: &str) -> Option<String> {
+    let (host, port) = host_port(text, PORT)?;
     Some(if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") })
 }
 

@@ -13,6 +13,12 @@ impl Millis {
         Self(self.0.saturating_add(i64::try_from(ms).unwrap_or(i64::MAX)))
     }
 
+    /// This moment, `ms` milliseconds earlier (saturating).
+    #[must_use]
+    pub fn minus(self, ms: u64) -> Self {
+        Self(self.0.saturating_sub(i64::try_from(ms).unwrap_or(i64::MAX)))
+    }
+
     /// Milliseconds from `earlier` to this moment; 0 when it is not earlier.
     #[must_use]
     pub fn since(self, earlier: Self) -> u64 {

@@ -21,8 +21,6 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use crate::event::Millis;
 use crate::lane::{Answer, Class, Config, Outcome};
 
-/// Without a clock to trust, what was sent before the machine started waits so long for one.
-pub const HOLD_UNSYNCED_MS: u64 = 15 * 60_000;
 /// Rows of one lane in memory.
 pub const WINDOW: usize = 8_192;
 /// Names a row within its lane; rows are in commit order.
@@ -80,7 +78,12 @@ pub struct SavedBatch {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Input {
     /// Rows of the events captured in this commit, in order.
-    Captured(Vec<Row>),
+    Captured {
+        /// In order.
+        rows: Vec<Row>,
+        /// When the first of them was handed in: a slow disk has had them linger already.
+        since: Millis,
+    },
     /// The rows asked for by [`Action::Load`]; `more`: there are others behind them.
     Loaded {
         /// In order.
@@ -104,8 +107,10 @@ pub enum Input {
         /// Why: [`Class::Corrupt`] or [`Class::Unresolvable`].
         outcome: Outcome,
     },
-    /// The wall clock can be trusted again: what is said of [`Lane::restore`]'s doubt is over.
+    /// The wall clock can be trusted again: [`Lane::restore`]'s doubt is over.
     ClockSet,
+    /// It still can't, long after the start: a person decides of what has waited for it.
+    ClockUnknown,
     /// Time has passed.
     Tick,
 }
@@ -209,7 +214,7 @@ struct Flight {
     first_sent: Millis,
     /// `None`: sent and not answered. Otherwise unknown, and resent then.
     resend_at: Option<Millis>,
-    /// Nobody knows how long ago it was sent; past `resend_at` a person decides.
+    /// Nobody knows how long ago it was sent: it waits for the clock.
     doubtful: bool,
 }
 
@@ -282,7 +287,8 @@ impl Lane {
     /// Takes back what was stored: batches that were `sending` are unknown now, and are resent first.
     ///
     /// `booted`: the machine has started then, and its clock can't be trusted, so that nobody knows how long ago the batches
-    /// were sent that left before. They wait for [`Input::ClockSet`], [`HOLD_UNSYNCED_MS`] at most; then a person decides.
+    /// were sent that left before. They wait for [`Input::ClockSet`] or [`Input::ClockUnknown`], whatever the wall clock does
+    /// meanwhile: it jumps before anybody says so.
     pub fn restore(
         &mut self,
         batches: Vec<SavedBatch>,
@@ -298,8 +304,8 @@ impl Lane {
                 self.insert(Slot { row, state: State::Flying, ready_at: now, tries: 0, since: now });
             }
             let doubtful = booted.is_some_and(|booted| saved.first_sent <= booted);
-            let resend_at = Some(if doubtful { now.plus(HOLD_UNSYNCED_MS) } else { now });
-            let flight = Flight { rows, attempt: saved.attempt, first_sent: saved.first_sent, resend_at, doubtful };
+            let (attempt, first_sent) = (saved.attempt, saved.first_sent);
+            let flight = Flight { rows, attempt, first_sent, resend_at: Some(now), doubtful };
             self.flights.insert(saved.batch, flight);
         }
         for (row, exception) in exceptions {
@@ -335,15 +341,12 @@ impl Lane {
         let known = self.rows.len();
         let loaded = matches!(input, Input::Loaded { .. });
         match input {
-            Input::Captured(rows) => self.captured(rows, now),
+            Input::Captured { rows, since } => self.captured(rows, since.min(now)),
             Input::Loaded { rows, more } => self.loaded(rows, more, now),
             Input::Answered { batch, answer } => self.answered(batch, &answer, now, &mut actions),
             Input::Unsendable { batch, rows, outcome } => self.unsendable(batch, &rows, &outcome, &mut actions),
-            Input::ClockSet => {
-                for flight in self.flights.values_mut().filter(|flight| flight.doubtful) {
-                    (flight.doubtful, flight.resend_at) = (false, Some(now));
-                }
-            }
+            Input::ClockSet => self.flights.values_mut().for_each(|flight| flight.doubtful = false),
+            Input::ClockUnknown => self.clock_unknown(&mut actions),
             Input::Tick => {}
         }
         // What was read may be of parked subjects only: the next rows wait for a tick, so that other work comes between.
@@ -364,7 +367,7 @@ impl Lane {
         if self.flying() >= self.allowed_in_flight() {
             return None; // an answer comes first
         }
-        let resend = self.flights.values().filter_map(|f| f.resend_at).min();
+        let resend = self.flights.values().filter(|f| !f.doubtful).filter_map(|f| f.resend_at).min();
         let waiting = self.due.first().map(|(at, _)| *at);
         let ready = self.ready.first().filter(|_| !self.stopped).map(|key| self.leaves_at(*key));
         let load = self.wants_load().map(|_| Millis(0));
@@ -396,28 +399,36 @@ impl Lane {
     /// The oldest unknown batch that is due. Past the horizon the target may have forgotten its keys: a person decides.
     fn next_resend(&mut self, now: Millis, actions: &mut Vec<Action>) -> Option<Action> {
         loop {
-            let (&batch, flight) = self.flights.iter_mut().find(|(_, f)| f.resend_at.is_some_and(|at| at <= now))?;
+            let is_due = |f: &Flight| !f.doubtful && f.resend_at.is_some_and(|at| at <= now);
+            let (&batch, flight) = self.flights.iter_mut().find(|(_, f)| is_due(f))?;
             let horizon = self.config.dedup_horizon_ms.saturating_sub(2 * self.config.timeout_ms);
-            if now.since(flight.first_sent) < horizon && !flight.doubtful {
+            if now.since(flight.first_sent) < horizon {
                 flight.attempt += 1;
                 flight.resend_at = None;
                 let (rows, attempt, first_sent) = (flight.rows.clone(), flight.attempt, flight.first_sent);
                 return Some(Action::Send { batch, rows, attempt, first_sent });
             }
-            let (rows, doubtful) = (flight.rows.clone(), flight.doubtful);
-            self.flights.remove(&batch);
-            for row in rows {
-                let reason = if doubtful {
-                    "it was sent and never answered, and the clock is not set since the machine started, so that \
-                     nobody knows how long ago: look in the target whether it was posted"
-                } else {
-                    "it was sent and never answered, and the target may have forgotten its key by now: look in the \
-                     target whether it was posted"
-                };
-                self.reject(row, Outcome::new(Class::Unresolvable, reason), true, actions);
-            }
-            actions.push(Action::Close { batch });
+            let reason = "it was sent and never answered, and the target may have forgotten its key by now: look in the \
+                          target whether it was posted";
+            self.give_up(batch, reason, actions);
         }
+    }
+
+    fn clock_unknown(&mut self, actions: &mut Vec<Action>) {
+        let doubtful: Vec<u64> = self.flights.iter().filter(|(_, f)| f.doubtful).map(|(batch, _)| *batch).collect();
+        for batch in doubtful {
+            let reason = "it was sent and never answered, and the clock is not set since the machine started, so that \
+                          nobody knows how long ago: look in the target whether it was posted";
+            self.give_up(batch, reason, actions);
+        }
+    }
+
+    /// An unknown batch that may not be sent again: a person looks.
+    fn give_up(&mut self, batch: u64, reason: &str, actions: &mut Vec<Action>) {
+        for row in self.flights.remove(&batch).map(|flight| flight.rows).unwrap_or_default() {
+            self.reject(row, Outcome::new(Class::Unresolvable, reason), true, actions);
+        }
+        actions.push(Action::Close { batch });
     }
 
     fn next_batch(&mut self, now: Millis) -> Option<Action> {
@@ -498,6 +509,56 @@ mod tests {
             .filter_map(|action| if let Action::Send { batch, .. } = action { Some(batch) } else { None })
             .collect();
         assert_eq!(sent, [7]);
+    }
+
+    /// The time daemon steps the clock over the days that the machine was off, and it takes a minute to hear of it.
+    #[test]
+    fn a_clock_that_jumps_before_it_is_told_decides_nothing() {
+        let (sent, booted) = (Millis(1_763_906_709_412), Millis(1_763_906_800_000));
+        let row = Row { key: RowKey { seq: 1, tx: 1 }, order: 1, size: 10, held: false };
+        let restored = || {
+            let mut lane = Lane::new(config(), 1);
+            let saved = SavedBatch { batch: 1, rows: vec![row], attempt: 1, first_sent: sent };
+            lane.restore(vec![saved], vec![], 2, Some(booted), booted);
+            lane.step(Input::Loaded { rows: vec![], more: false }, booted);
+            assert_eq!(lane.step(Input::Tick, booted.plus(20 * 60_000)), [], "nothing before somebody says so");
+            assert_eq!(lane.wake_at(), None);
+            lane
+        };
+        let set = restored().step(Input::ClockSet, booted.plus(21 * 60_000));
+        assert!(matches!(set[..], [Action::Send { batch: 1, attempt: 2, .. }]), "{set:?}");
+        let unknown = restored().step(Input::ClockUnknown, booted.plus(21 * 60_000));
+        assert!(matches!(unknown[..], [Action::Reject { maybe: true, .. }, Action::Close { batch: 1 }]), "{unknown:?}");
+    }
+
+    /// Behind a request in flight rows linger; what has waited so long for the commit before goes with its own.
+    #[test]
+    fn what_a_slow_disk_made_wait_leaves_with_its_commit() {
+        let sent_with = |since: u64| {
+            let mut lane = Lane::new(Config { linger_ms: 5, ..config() }, 1);
+            let row = |seq| vec![Row { key: RowKey { seq, tx: 1 }, order: seq, size: 10, held: false }];
+            lane.step(Input::Loaded { rows: row(1), more: false }, Millis(0));
+            let actions = lane.step(Input::Captured { rows: row(2), since: Millis(100).minus(since) }, Millis(100));
+            actions.iter().filter(|action| matches!(action, Action::Send { batch: 2, .. })).count()
+        };
+        assert_eq!((sent_with(4), sent_with(5)), (0, 1));
+    }
+
+    /// A row that a target in order did not try because of a rejected one before it goes by itself where nothing parks.
+    #[test]
+    fn what_stands_behind_a_rejected_row_of_a_visibility_lane_goes_again() {
+        let config = Config { worth: Worth::Visibility, ordered_batch: true, ..config() };
+        let mut lane = Lane::new(config, 1);
+        let rows = [1, 2].map(|seq| Row { key: RowKey { seq, tx: 1 }, order: 1, size: 10, held: false });
+        let sent = lane.step(Input::Loaded { rows: rows.to_vec(), more: false }, Millis(0));
+        assert!(matches!(&sent[..], [Action::Send { rows, .. }] if rows.len() == 2), "{sent:?}");
+        let outcomes = vec![Outcome::new(Class::Validation, ""), Outcome::new(Class::NotAttempted, "")];
+        let answer = Answer { status: None, excerpt: String::new(), outcomes, whole: false, retry_after_ms: None };
+        let then = lane.step(Input::Answered { batch: 1, answer }, Millis(10));
+        let again = then
+            .iter()
+            .any(|a| matches!(a, Action::Send { batch: 2, rows, .. } if rows[..] == [RowKey { seq: 2, tx: 1 }]));
+        assert!(again, "{then:?}");
     }
 
     /// The first subject's head is put off again and again, with more rows behind it than the memory holds.

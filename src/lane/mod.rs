@@ -10,6 +10,6 @@ mod render;
 
 pub use answer::{AnswerShape, Reply, classify};
 pub use config::{Config, Worth};
-pub use machine::{Action, Exception, HOLD_UNSYNCED_MS, Input, Lane, Row, RowKey, SavedBatch, WINDOW};
+pub use machine::{Action, Exception, Input, Lane, Row, RowKey, SavedBatch, WINDOW};
 pub use outcome::{Answer, Class, Outcome, Outgoing};
 pub use render::{Format, Posting, RENDERER, render, size};

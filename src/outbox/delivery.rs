@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::event::{Id, Millis, batch_id, order_key, posting_id};
 use crate::lane::{
-    Action, Answer, Class, Exception, Outcome, Outgoing, Posting, RENDERER, Row, RowKey, SavedBatch, render,
+    Action, Answer, Class, Exception, Outcome, Outgoing, Posting, RENDERER, Row, RowKey, SavedBatch, Worth, render,
 };
 use crate::outbox::capture::{Checked, Route};
 
@@ -286,11 +286,13 @@ pub(super) fn saved(db: &Connection, route: &Route) -> Sql<Saved> {
             first_sent: Millis(r.get(2)?),
         });
     }
+    // A rejected row of a visibility lane parks nothing: nobody asks for it again.
+    let most = if route.config.worth == Worth::Visibility { 1 } else { 3 };
     let mut statement = db.prepare(
         "SELECT seq, tx, order8, size, state, not_before, tries, since FROM pending
-         WHERE lane = ? AND state <> 0 ORDER BY state, seq",
+         WHERE lane = ? AND state <> 0 AND state <= ? ORDER BY state, seq",
     )?;
-    let exceptions = statement.query_map([route.id], |r| {
+    let exceptions = statement.query_map([route.id, most], |r| {
         let waiting = Exception::Waiting {
             until: Millis(r.get::<_, Option<i64>>(5)?.unwrap_or(0)),
             tries: r.get::<_, Option<u32>>(6)?.unwrap_or(0),

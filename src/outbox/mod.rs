@@ -9,6 +9,7 @@ mod clock;
 mod delivery;
 mod open;
 pub mod read;
+mod tap;
 #[cfg(test)]
 mod tests;
 mod trim;
@@ -18,6 +19,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError};
+use std::time::Instant;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -26,6 +28,7 @@ use crate::lane::{self, Answer, Outgoing};
 use crate::outbox::writer::Writer;
 
 pub use open::StorageError;
+pub use tap::{Tap, Tapped};
 
 /// Commands that may wait for the writer: each source and each request in flight has one at most.
 const QUEUE: usize = 4_096;
@@ -105,7 +108,7 @@ pub struct Pulse {
 type CaptureReply = oneshot::Sender<Result<Vec<Placed>, CaptureError>>;
 
 enum Command {
-    Capture { samples: Vec<Sample>, refused: Arc<AtomicBool>, reply: CaptureReply },
+    Capture { at: Instant, samples: Vec<Sample>, refused: Arc<AtomicBool>, reply: CaptureReply },
     LastSeen { device: Arc<str>, reply: oneshot::Sender<Option<LastSeen>> },
     Proven { link: Arc<str>, packets: Vec<u16> },
     Memory { name: Arc<str>, reply: oneshot::Sender<Option<Vec<u8>>> },
@@ -120,6 +123,7 @@ enum Command {
 pub struct Outbox {
     commands: SyncSender<Command>,
     room: watch::Receiver<bool>,
+    tap: Tap,
 }
 
 /// The writer thread's end, for whoever supervises it.
@@ -149,7 +153,9 @@ impl Outbox {
         let (room_tx, room) = watch::channel(true);
         let (ended_tx, ended) = oneshot::channel();
         let dir = config.dir.clone();
-        let mut writer = Writer::open(config, lanes, out, inbox, room_tx).map_err(|e| e.of_start(&dir))?;
+        let tap = Tap::default();
+        let mut writer =
+            Writer::open(config, lanes, out, inbox, (room_tx, tap.clone())).map_err(|e| e.of_start(&dir))?;
         let thread = std::thread::Builder::new().name("outbox".to_owned()).spawn(move || {
             let result = writer.run();
             drop(writer); // whoever hears of the end may open the directory again
@@ -158,7 +164,7 @@ impl Outbox {
             }
         });
         thread.map_err(|e| StorageError::Directory("a thread".to_owned(), e))?;
-        Ok((Self { commands, room }, Ended(ended)))
+        Ok((Self { commands, room, tap }, Ended(ended)))
     }
 
     /// A way in for a source that hands in more before it has heard of the last.
@@ -226,6 +232,11 @@ impl Outbox {
         self.room.clone()
     }
 
+    /// Where what is committed can be watched.
+    pub fn tap(&self) -> Tap {
+        self.tap.clone()
+    }
+
     fn hand_in(&self, command: Command) -> Result<(), CaptureError> {
         self.commands.try_send(command).map_err(|e| match e {
             TrySendError::Full(_) => CaptureError::Full,
@@ -250,7 +261,8 @@ impl Intake {
     ) -> impl Future<Output = Result<Vec<Placed>, CaptureError>> + Send + use<> {
         let (reply, committed) = oneshot::channel();
         let refused = self.refused.clone();
-        let handed_in = self.outbox.hand_in(Command::Capture { samples, refused: refused.clone(), reply });
+        let handed_in =
+            self.outbox.hand_in(Command::Capture { at: clock::instant(), samples, refused: refused.clone(), reply });
         if handed_in.is_err() {
             refused.store(true, Ordering::SeqCst);
         }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::lane::{self, Class, Worth};
 use crate::outbox::StorageError;
-use crate::outbox::capture::PENDING_BYTES;
+use crate::outbox::capture::{LAST_SEQ, PENDING_BYTES};
 use crate::outbox::open::{DATABASE, disk_bytes, open_read_only};
 use crate::outbox::trim::used_bytes;
 
@@ -222,7 +222,7 @@ pub fn status(dir: &Path, now: i64) -> Result<Status, StorageError> {
         file_bytes: file("") + file("-wal") + file("-shm"),
         used_bytes: used_bytes(&db)?,
         disk_free_bytes: disk_bytes(dir).map(|(free, _)| free),
-        events: db.query_row("SELECT count(*) FROM event", [], |r| r.get(0))?,
+        events: db.query_row(&format!("SELECT ({LAST_SEQ}) - v FROM meta WHERE k = 'trimmed'"), [], |r| r.get(0))?,
         newest_at: newest.map(|(_, at)| at),
         rate_per_second,
         bytes_per_event,
@@ -255,7 +255,8 @@ fn lanes(db: &Connection) -> Result<Vec<LaneStatus>, rusqlite::Error> {
             db.query_row(sql, params![id, state], |r| r.get::<_, i64>(0))
         };
         (lane.waiting, lane.rejected, lane.held) = (of_state(1)?, of_state(2)?, of_state(3)?);
-        let sql = "SELECT count(DISTINCT order8) FROM pending WHERE lane = ? AND state IN (2, 3) AND state <> 0";
+        let sql = "SELECT count(DISTINCT order8) FROM pending INDEXED BY pending_exception
+                   WHERE lane = ? AND state IN (2, 3) AND state <> 0";
         lane.parked = db.query_row(sql, [id], |r| r.get(0))?;
         let mut statement = db.prepare("SELECT rows, unknown IS NOT NULL FROM batch WHERE lane = ?")?;
         let mut batches = statement.query([id])?;

@@ -256,6 +256,21 @@ async fn a_true_second_scan_is_two_and_a_redelivery_one() {
     stop(outbox, ended).await;
 }
 
+/// What was handed in before the broker's new session belongs to the old one, committed yet or not.
+#[tokio::test]
+async fn a_new_session_does_not_overtake_what_was_handed_in_before_it() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (outbox, ended, _work) = open(Config { preset: Preset::Gentle, ..config(dir.path()) });
+    let message =
+        |dup| Some(Redelivery { link: "broker".into(), session_present: true, packet: 1, dup, backlog: false });
+    outbox.capture(vec![counted("1", 1, "a commit just now")]).await.expect("there is room");
+    let before = outbox.capture(vec![plain("x", message(false))]);
+    outbox.session_lost("broker".into()).await.expect("the writer runs");
+    assert_eq!(before.await, Ok(vec![Placed::New]));
+    assert_eq!(outbox.capture(vec![plain("x", message(true))]).await, Ok(vec![Placed::New]), "another scan");
+    stop(outbox, ended).await;
+}
+
 #[tokio::test]
 async fn a_device_may_number_some_of_its_scans_and_not_others() {
     let dir = tempfile::tempdir().expect("a temporary directory");
@@ -507,7 +522,7 @@ async fn a_database_of_an_earlier_version_is_taken_over() {
     db.pragma_update(None, "user_version", 1).expect("it writes");
     db.execute("ATTACH ? AS now", [dir.path().join(open::DATABASE).to_string_lossy()]).expect("it attaches");
     db.execute_batch(
-        "INSERT INTO meta SELECT k, v FROM now.meta;
+        "INSERT INTO meta SELECT k, v FROM now.meta WHERE k <> 'trimmed';
          INSERT INTO name SELECT * FROM now.name;
          INSERT INTO source SELECT * FROM now.source;
          INSERT INTO epoch(id, source, text, last, rows_in, bytes_in)
@@ -541,6 +556,48 @@ async fn a_database_of_an_earlier_version_is_taken_over() {
         Ok((r.get::<_, i64>(0)?, r.get::<_, i64>(1)?, r.get::<_, i64>(2)?, r.get::<_, String>(3)?))
     });
     assert_eq!(done.expect("one row"), (1_000, 4, 1, "GI-1".to_owned()));
+}
+
+/// Two lanes of one event each keep their own count; an epoch of which nothing is left keeps its last position; what was
+/// delivered without a trace of its attempt stays delivered.
+#[test]
+fn a_migration_loses_nothing_that_was_counted_elsewhere() -> Result<(), rusqlite::Error> {
+    let db = rusqlite::Connection::open_in_memory()?;
+    db.execute_batch(open::MIGRATIONS[0])?;
+    db.execute_batch(
+        "INSERT INTO meta VALUES ('last_seq', 8);
+         INSERT INTO epoch(id, source, text, last, floor) VALUES (1, 1, 'd:1', 40, 12), (2, 1, 'd:2', 2, -1);
+         INSERT INTO event SELECT n, 2, n - 8, 0, randomblob(16), 1, NULL, 's', 0, 'synced', NULL, 1, 0, 0, 1, NULL, '{}', 0
+             FROM (SELECT 9 AS n UNION SELECT 10);
+         INSERT INTO lane(id, name, system, rows_out, bytes_out) VALUES (1, 'erp', 'erp', 5, 500), (2, 'wms', 'wms', 0, 0);
+         INSERT INTO pending(lane, seq, tx, order8, posting, size) VALUES
+             (1, 10, 1, 0, x'00', 100), (2, 9, 1, 0, x'00', 70), (2, 10, 1, 0, x'00', 80);
+         INSERT INTO attempt VALUES (7, 2, 7, 1, 1000, 503, 1, 9, 9, 'transient', 'later');
+         INSERT INTO done VALUES (9, 1, 1, 3, 'delivered', 'GI-1');",
+    )?;
+    db.execute_batch(open::MIGRATIONS[1])?;
+    let text = |sql: &str| {
+        let mut statement = db.prepare(sql)?;
+        let columns = statement.column_count();
+        let rows = statement.query_map([], |r| {
+            (0..columns).map(|i| r.get::<_, rusqlite::types::Value>(i)).collect::<Result<Vec<_>, _>>()
+        })?;
+        rows.map(|row| row.map(|values| format!("{values:?}"))).collect::<Result<Vec<_>, _>>()
+    };
+    assert_eq!(
+        text("SELECT rows_in, rows_out, bytes_in, bytes_out, batches, good_at FROM lane ORDER BY id")?,
+        [
+            "[Integer(6), Integer(5), Integer(600), Integer(500), Integer(7), Null]",
+            "[Integer(2), Integer(0), Integer(150), Integer(0), Integer(7), Null]"
+        ]
+    );
+    assert_eq!(text("SELECT floor FROM epoch ORDER BY id")?, ["[Integer(40)]", "[Integer(-1)]"]);
+    assert_eq!(
+        text("SELECT at, batch, attempt, how FROM done")?,
+        ["[Integer(0), Integer(0), Integer(1), Text(\"delivered\")]"]
+    );
+    assert_eq!(text("SELECT v FROM meta WHERE k = 'trimmed'")?, ["[Integer(8)]"]);
+    Ok(())
 }
 
 /// A database of a later version is left alone.

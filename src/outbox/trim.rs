@@ -16,49 +16,141 @@ const OLD_EPOCHS: &str = "DELETE FROM epoch WHERE id IN (
 /// Positions that aren't numbers are remembered this long.
 const SEEN_MS: i64 = 90 * 86_400_000;
 
+/// An event of which no lane has a row to deliver. The lanes are few, so each row is looked up under its key.
+const CLOSED: &str = "seq > ?1 AND seq <= ?2 AND NOT EXISTS
+    (SELECT 1 FROM lane CROSS JOIN pending ON pending.lane = lane.id WHERE pending.seq = event.seq)";
+
+/// What was said of events that are gone.
+const DONE: &str =
+    "DELETE FROM done WHERE seq > ?1 AND seq <= ?2 AND NOT EXISTS (SELECT 1 FROM event WHERE event.seq = done.seq)";
+
+/// How far the oldest end was looked at.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Trimmed {
+    /// Up to here.
+    to: i64,
+    /// Open events that were passed over.
+    passed: i64,
+    /// Deliveries that had reached their end when this began at the oldest event.
+    settled: i64,
+}
+
+impl Trimmed {
+    /// Begins at the oldest event again, once many of those that were passed over may have been delivered.
+    fn at_rest(&mut self, settled: i64) {
+        if self.passed > 0 && settled - self.settled >= (self.passed / 2).max(1) {
+            *self = Self { to: 0, passed: 0, settled };
+        }
+    }
+}
+
 /// Takes one bite off the oldest end, if it is old or too much; returns the events looked at. What is open stays, and is
-/// passed over from `trimmed_to` on.
+/// passed over. `settled`: deliveries that have reached their end.
 pub(super) fn bite(
     db: &Connection,
     config: &Config,
-    pending_bytes: i64,
-    trimmed_to: &mut i64,
+    (pending_bytes, settled): (i64, i64),
+    trimmed: &mut Trimmed,
     now: Millis,
 ) -> Result<i64, rusqlite::Error> {
     let bite = "SELECT count(*), max(seq), max(recorded_at) FROM
                 (SELECT seq, recorded_at FROM event WHERE seq > ? ORDER BY seq LIMIT ?)";
     let (n, last, recorded_at): (i64, Option<i64>, Option<i64>) =
-        db.query_row(bite, [*trimmed_to, BITE], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)))?;
-    let (Some(last), Some(recorded_at)) = (last, recorded_at) else { return Ok(0) };
+        db.query_row(bite, [trimmed.to, BITE], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)))?;
     let max_age = i64::try_from(config.history_age.as_millis()).unwrap_or(i64::MAX);
-    let too_old = now.0.saturating_sub(recorded_at) > max_age;
     let allowed = i64::try_from(config.history_size).unwrap_or(i64::MAX).saturating_add(2 * pending_bytes.max(0));
-    if !too_old && used_bytes(db)? <= allowed {
+    let too_old = recorded_at.is_some_and(|at| now.0.saturating_sub(at) > max_age);
+    let (Some(last), true) = (last, too_old || used_bytes(db)? > allowed) else {
+        trimmed.at_rest(settled);
         return Ok(0);
+    };
+    let closed: i64 =
+        db.query_row(&format!("SELECT count(*) FROM event WHERE {CLOSED}"), [trimmed.to, last], |r| r.get(0))?;
+    if closed > 0 {
+        take_off(db, trimmed.to, last, closed, now)?;
     }
-    let closed =
-        "seq > ?1 AND seq <= ?2 AND NOT EXISTS (SELECT 1 FROM lane CROSS JOIN pending ON pending.lane = lane.id
-                  WHERE pending.seq = event.seq)";
+    trimmed.to = last;
+    trimmed.passed += n - closed;
+    Ok(n)
+}
+
+fn take_off(db: &Connection, after: i64, last: i64, closed: i64, now: Millis) -> Result<(), rusqlite::Error> {
     let floors = format!(
         "UPDATE epoch SET floor = max(floor, gone.pos) FROM
-         (SELECT epoch, max(pos) AS pos FROM event WHERE {closed} GROUP BY epoch) AS gone WHERE gone.epoch = epoch.id"
+         (SELECT epoch, max(pos) AS pos FROM event WHERE {CLOSED} GROUP BY epoch) AS gone WHERE gone.epoch = epoch.id"
     );
-    db.execute(&floors, [*trimmed_to, last])?;
+    db.execute(&floors, [after, last])?;
     db.execute("INSERT OR REPLACE INTO meta(k, v) SELECT 'last_seq', max(seq) FROM event", [])?;
-    db.execute(&format!("DELETE FROM event WHERE {closed}"), [*trimmed_to, last])?;
-    db.execute("DELETE FROM done WHERE seq <= ?", [last])?;
+    db.execute("UPDATE meta SET v = v + ? WHERE k = 'trimmed'", [closed])?;
+    db.execute(&format!("DELETE FROM event WHERE {CLOSED}"), [after, last])?;
+    db.execute(DONE, [after, last])?;
     db.execute(
         "DELETE FROM attempt WHERE last_seq <= ?1 AND id IN (SELECT id FROM attempt ORDER BY id LIMIT ?2)",
         params![last, BITE],
     )?;
     db.execute("DELETE FROM seen WHERE at < ?", [now.0.saturating_sub(SEEN_MS)])?;
     db.execute(OLD_EPOCHS, [EPOCHS, BITE])?;
-    *trimmed_to = last;
-    Ok(n)
+    Ok(())
 }
 
 /// Bytes of the database that hold something.
 pub(super) fn used_bytes(db: &Connection) -> Result<i64, rusqlite::Error> {
     let pragma = |name: &str| db.query_row(&format!("PRAGMA {name}"), [], |r| r.get::<_, i64>(0));
     Ok((pragma("page_count")? - pragma("freelist_count")?) * pragma("page_size")?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// While a backlog waits, the history beside it is taken off; when it has been delivered, it is history itself.
+    #[test]
+    fn what_was_passed_over_is_taken_off_once_it_is_delivered() -> Result<(), rusqlite::Error> {
+        let db = Connection::open_in_memory()?;
+        for sql in crate::outbox::open::MIGRATIONS {
+            db.execute_batch(sql)?;
+        }
+        db.execute_batch(
+            "INSERT INTO lane(id, name, system) VALUES (1, 'erp', 'erp');
+             INSERT INTO event SELECT n, 1, n, 0, x'00', 1, NULL, 's', 0, 'synced', NULL, 1, 0, 0, 1, NULL, '{}', 0
+                 FROM (SELECT 1 AS n UNION SELECT 2 UNION SELECT 3);
+             INSERT INTO pending(lane, seq, tx, order8, posting, size) VALUES (1, 1, 1, 0, x'00', 10), (1, 2, 1, 0, x'00', 10);
+             INSERT INTO done SELECT seq, 2, 1, 0, 1, 1, 'delivered', NULL FROM event;",
+        )?;
+        let config = Config {
+            dir: std::path::PathBuf::new(),
+            site: "dc1".to_owned(),
+            preset: crate::outbox::Preset::Fast,
+            max_size: 1 << 30,
+            history_age: std::time::Duration::ZERO,
+            history_size: 1 << 30,
+            synchronous_normal: false,
+        };
+        let left = || {
+            let events = db.query_row("SELECT count(*) FROM event", [], |r| r.get::<_, i64>(0))?;
+            let done = db.query_row("SELECT count(*) FROM done", [], |r| r.get::<_, i64>(0))?;
+            Ok::<_, rusqlite::Error>((events, done))
+        };
+        let mut trimmed = Trimmed::default();
+        let mut bite = |settled| bite(&db, &config, (0, settled), &mut trimmed, Millis(1));
+        assert_eq!((bite(0)?, left()?), (3, (2, 2)), "what is open stays, with what was said of it");
+        assert_eq!((bite(0)?, bite(0)?), (0, 0), "nobody looks at the open ones again");
+        db.execute("DELETE FROM pending", [])?;
+        assert_eq!((bite(2)?, bite(2)?, left()?), (0, 2, (0, 0)));
+        assert_eq!(db.query_row("SELECT v FROM meta WHERE k = 'trimmed'", [], |r| r.get::<_, i64>(0))?, 3);
+        Ok(())
+    }
+
+    #[test]
+    fn a_bite_does_not_walk_the_backlog() -> Result<(), rusqlite::Error> {
+        let db = Connection::open_in_memory()?;
+        for sql in crate::outbox::open::MIGRATIONS {
+            db.execute_batch(sql)?;
+        }
+        let sql = format!("EXPLAIN QUERY PLAN DELETE FROM event WHERE {CLOSED}");
+        let plan: Vec<String> = db.prepare(&sql)?.query_map([1, 2], |r| r.get(3))?.collect::<Result<_, _>>()?;
+        assert!(plan.iter().any(|step| step.starts_with("SEARCH pending")), "{plan:?}");
+        assert!(!plan.iter().any(|step| step.starts_with("SCAN pending")), "{plan:?}");
+        Ok(())
+    }
 }

@@ -21,12 +21,14 @@ use crate::outbox::capture::Capture;
 use crate::outbox::clock::{Clock, instant};
 use crate::outbox::delivery::{Cause, Flight, Frozen, apply, attempt, freeze, load, saved};
 use crate::outbox::open::{self, StorageError};
-use crate::outbox::{CaptureError, CaptureReply, Command, Config, Placed, Preset, Pulse, trim};
+use crate::outbox::{CaptureError, CaptureReply, Command, Config, Placed, Preset, Pulse, Tap, trim};
 
 /// `gentle`: at most one commit in this time.
 const PACE: Duration = Duration::from_millis(20);
 /// A settled batch waits this long for a commit to ride on.
 const LAZY: Duration = Duration::from_millis(40);
+/// Without a clock to trust, what was sent before the machine started waits so long for one.
+const HOLD_UNSYNCED: Duration = Duration::from_mins(15);
 /// Samples that one commit takes.
 const GROUP: usize = 2_048;
 /// How often history is trimmed and the disk looked at, when nothing else happens.
@@ -35,6 +37,8 @@ const HOUSEKEEPING: Duration = Duration::from_secs(2);
 const RELIEVED: (i64, i64) = (9, 10);
 
 struct Waiting {
+    /// When it was handed in.
+    at: Instant,
     samples: Vec<Sample>,
     refused: Arc<AtomicBool>,
     reply: CaptureReply,
@@ -68,13 +72,14 @@ pub(super) struct Writer {
     dir: PathBuf,
     config: Config,
     clock: Clock,
-    /// The lanes were told that the clock can't be trusted.
-    doubtful: bool,
+    /// Since when lanes have batches that wait for a clock to trust.
+    doubtful: Option<Instant>,
     capture: Capture,
     lanes: Vec<Lane>,
     out: Vec<mpsc::Sender<Outgoing>>,
     inbox: Receiver<Command>,
     room: watch::Sender<bool>,
+    tap: Tap,
 
     waiting: Vec<Waiting>,
     waiting_samples: usize,
@@ -95,8 +100,8 @@ pub(super) struct Writer {
     troubles: HashMap<usize, (Option<u16>, lane::Class)>,
     /// Lanes that were told to have stopped.
     told_stopped: BTreeSet<usize>,
-    /// History up to here has been looked at for trimming.
-    trimmed_to: i64,
+    /// History that has been looked at for trimming.
+    trimmed: trim::Trimmed,
 }
 
 impl Writer {
@@ -105,7 +110,7 @@ impl Writer {
         lanes: Vec<lane::Config>,
         out: Vec<mpsc::Sender<Outgoing>>,
         inbox: Receiver<Command>,
-        room: watch::Sender<bool>,
+        (room, tap): (watch::Sender<bool>, Tap),
     ) -> Result<Self, StorageError> {
         let opened = open::open(&config.dir, &config.site, config.synchronous_normal)?;
         let db = opened.db;
@@ -147,12 +152,13 @@ impl Writer {
             dir: config.dir.clone(),
             config,
             clock,
-            doubtful: doubtful.is_some(),
+            doubtful: doubtful.map(|_| at),
             capture,
             lanes: states,
             out,
             inbox,
             room,
+            tap,
             waiting: Vec::new(),
             waiting_samples: 0,
             asked: Vec::new(),
@@ -167,7 +173,7 @@ impl Writer {
             stopping: false,
             troubles: HashMap::new(),
             told_stopped: BTreeSet::new(),
-            trimmed_to: 0,
+            trimmed: trim::Trimmed::default(),
         })
     }
 
@@ -207,8 +213,8 @@ impl Writer {
     fn take(&mut self, command: Command) -> Result<(), StorageError> {
         match command {
             Command::Capture { reply, .. } if self.stopping => answer(reply, Err(CaptureError::Closed)),
-            Command::Capture { samples, refused, reply } => {
-                let waiting = Waiting { samples, refused, reply };
+            Command::Capture { at, samples, refused, reply } => {
+                let waiting = Waiting { at, samples, refused, reply };
                 if self.is_full() || waiting.refused.load(Ordering::SeqCst) {
                     waiting.refuse();
                 } else {
@@ -226,6 +232,10 @@ impl Writer {
                 drop(reply.send(found)); // the source may have stopped meanwhile
             }
             Command::SessionLost { link, reply } => {
+                // What came before it is remembered first, to be forgotten with the rest.
+                if !self.waiting.is_empty() {
+                    self.commit()?;
+                }
                 self.db.execute("DELETE FROM unacked WHERE link = ?", [&*link])?;
                 if reply.send(()).is_err() {
                     tracing::debug!(link = &*link, "the source stopped meanwhile");
@@ -322,11 +332,15 @@ impl Writer {
         if self.last_housekeeping.elapsed() >= HOUSEKEEPING {
             self.housekeeping()?;
         }
-        if self.doubtful && !self.clock.is_doubtful() {
-            self.doubtful = false;
-            tracing::info!("the clock is set");
-            for lane in 0..self.lanes.len() {
-                self.step(lane, Input::ClockSet, &Cause::default())?;
+        if let Some(since) = self.doubtful {
+            let set = !self.clock.is_doubtful();
+            if set || since.elapsed() >= HOLD_UNSYNCED {
+                self.doubtful = None;
+                tracing::info!(set, "batches of before the machine's start no longer wait for the clock");
+                for lane in 0..self.lanes.len() {
+                    let input = if set { Input::ClockSet } else { Input::ClockUnknown };
+                    self.step(lane, input, &Cause::default())?;
+                }
             }
         }
         let now = self.clock.now().wall;
@@ -402,6 +416,7 @@ impl Writer {
         match self.transaction(&waiting) {
             Ok((placed, outgoing)) => {
                 for (waiting, placed) in waiting.into_iter().zip(placed) {
+                    self.tap.tell(waiting.samples, &placed);
                     answer(waiting.reply, Ok(placed));
                 }
                 self.send(outgoing);
@@ -424,18 +439,20 @@ impl Writer {
         let now = self.clock.now();
         let quality = self.clock.quality();
         self.db.execute_batch("BEGIN IMMEDIATE")?;
-        let counters = self.capture.counters();
+        let before = self.capture.mark();
         let captured = self.capture_all(waiting, now, quality);
         let (placed, rows) = match captured {
             Ok(captured) => captured,
             Err(e) => {
                 self.db.execute_batch("ROLLBACK").ok(); // SQLite may have rolled back by itself
-                self.capture.undo(&counters);
+                self.capture.undo(&before);
                 return Err(StorageError::of_capture(e));
             }
         };
+        let waited = waiting.first().map_or(Duration::ZERO, |waiting| waiting.at.elapsed());
+        let since = now.wall.minus(u64::try_from(waited.as_millis()).unwrap_or(0));
         for (lane, rows) in rows.into_iter().enumerate().filter(|(_, rows)| !rows.is_empty()) {
-            self.step(lane, Input::Captured(rows), &Cause::default())?;
+            self.step(lane, Input::Captured { rows, since }, &Cause::default())?;
         }
         let outgoing = self.apply_all(now)?;
         self.capture.flush(&self.db)?;
@@ -603,7 +620,8 @@ impl Writer {
         }
         let now = self.clock.now().wall;
         let tx = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let trimmed = trim::bite(&tx, &self.config, self.capture.pending_bytes(), &mut self.trimmed_to, now)?;
+        let load = (self.capture.pending_bytes(), self.capture.settled());
+        let trimmed = trim::bite(&tx, &self.config, load, &mut self.trimmed, now)?;
         if trimmed > 0 {
             tx.commit()?;
             self.capture.forget();

@@ -39,8 +39,8 @@ pub struct Request {
     pub function: u8,
     /// The table.
     pub area: &'static str,
-    /// First register or bit, as the map writes it …
-    pub address: u32,
+    /// First register or bit, as the map writes it (`None`: it has no number for it) …
+    pub address: Option<i64>,
     /// … and as it goes on the wire, from 0.
     pub at: u16,
     /// Registers or bits.

@@ -12,6 +12,7 @@ pub mod gs1;
 mod number;
 mod params;
 pub mod points;
+pub mod probe;
 pub mod proof;
 pub mod registers;
 mod topic;
@@ -25,7 +26,7 @@ use crate::form::{Document, Fault, Shape, Table};
 
 pub use fifo::{Accepted, Defaults, Fifo, FifoPlan, Handshake, Missing, Queue, Registers, Ring, Span, Style, Taken};
 pub use frame::{Frame, Framer, Piece};
-pub use topic::Topic;
+pub use topic::{Topic, propose};
 
 /// The schema version that maps declare.
 const SCHEMA: u8 = 1;

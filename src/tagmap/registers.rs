@@ -41,6 +41,16 @@ impl Order {
         }
     }
 
+    /// As maps write it for a number of `words` registers (1, 2 or 4).
+    pub fn letters(self, words: u16) -> &'static str {
+        let known: &[(&str, Self)] = match words {
+            1 => &LETTERS_2,
+            4 => &LETTERS_8,
+            _ => &LETTERS_4,
+        };
+        known.iter().find(|(_, order)| *order == self).map_or("", |(letters, _)| letters)
+    }
+
     const fn low_word_first(self) -> bool {
         matches!(self, Self::Cdab | Self::Dcba)
     }

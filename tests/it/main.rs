@@ -9,6 +9,7 @@
 mod bad_input;
 mod brokers;
 mod buses;
+mod commissioning;
 mod demo;
 mod erp_faults;
 mod erp_page;

@@ -18,6 +18,8 @@ const TIMEOUT: u64 = 30 * SECOND;
 /// A request whose client gave up may still take effect this long after it was sent.
 const LATE: u64 = 25 * SECOND;
 const HORIZON: u64 = 40 * MINUTE;
+/// How long a gateway waits for a clock to trust.
+const HOLD_UNSYNCED: u64 = 15 * MINUTE;
 
 /// The rule that is broken on purpose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,8 +73,16 @@ struct Request {
 enum Event {
     Arrive,
     Effect(Request),
-    Answer { run: u32, batch: u64, answer: Answer },
-    ClockSet,
+    Answer {
+        run: u32,
+        batch: u64,
+        answer: Answer,
+    },
+    /// The time daemon has set the clock, and nobody has noticed yet.
+    ClockJumps,
+    ClockLookedAt {
+        run: u32,
+    },
 }
 
 /// The ERP: applies each key once, as long as it remembers it.
@@ -120,17 +130,18 @@ struct World {
     lag: u64,
     booted: Option<Millis>,
     sends: u64,
+    visibility: bool,
     /// The first thing seen that may never be.
     wrong: Option<String>,
 }
 
-fn config(broken: Broken, ordered_batch: bool) -> Config {
+fn config(broken: Broken, ordered_batch: bool, visibility: bool) -> Config {
     Config {
         id: "outbound".to_owned(),
         target: 0,
         system: "erp".to_owned(),
         business_unit: "main".to_owned(),
-        worth: if broken == Broken::NoParking { Worth::Visibility } else { Worth::Document },
+        worth: if visibility || broken == Broken::NoParking { Worth::Visibility } else { Worth::Document },
         take: vec!["*".to_owned()],
         format: Format::Ndjson,
         ordered_batch: ordered_batch || broken == Broken::OrderDeclaredFalsely,
@@ -150,11 +161,12 @@ impl World {
     fn new(seed: u64, broken: Broken) -> Self {
         let mut rng = fastrand::Rng::with_seed(seed);
         let ordered_batch = broken == Broken::Nothing && rng.bool();
+        let visibility = broken == Broken::Nothing && rng.u8(0..4) == 0;
         // Most days overflow the memory of the lane; some have subjects with most of the rows.
         let window = *rng.choice([16, 24, 48, WINDOW].iter()).expect("four windows");
         let subjects = *rng.choice([1_i64, 3, 6, 40].iter()).expect("four numbers");
         let mut world = Self {
-            lane: Lane::new(config(broken, ordered_batch), rng.u64(..)).with_window(window),
+            lane: Lane::new(config(broken, ordered_batch, visibility), rng.u64(..)).with_window(window),
             window,
             broken,
             now: 0,
@@ -171,6 +183,7 @@ impl World {
             lag: 0,
             booted: None,
             sends: 0,
+            visibility,
             wrong: None,
             rng,
         };
@@ -327,12 +340,16 @@ impl World {
         let off = matches!(self.broken, Broken::Nothing | Broken::ClockBelieved) && self.rng.u8(0..6) == 0;
         if off {
             self.lag += self.now - self.down_at;
-            let at = self.now + self.rng.u64(0..40 * MINUTE);
-            self.schedule(at, Event::ClockSet);
+            let set = self.now + self.rng.u64(0..40 * MINUTE);
+            self.schedule(set, Event::ClockJumps);
             self.booted = Some(self.wall());
         }
         let booted = self.booted.filter(|_| self.lag > 0 && self.broken != Broken::ClockBelieved);
         self.lane.restore(batches, exceptions, self.disk.next_batch, booted, self.wall());
+        if booted.is_some() {
+            let patience = self.now + HOLD_UNSYNCED;
+            self.schedule(patience, Event::ClockLookedAt { run: self.run });
+        }
         self.feed(Input::Tick, &[]);
     }
 
@@ -434,19 +451,22 @@ impl World {
                 Event::Arrive if self.now < self.down_until => self.schedule(self.down_until + 1, Event::Arrive),
                 Event::Arrive => {
                     let rows = self.floor.pop_front().expect("an arrival for each group that the floor holds");
-                    self.feed(Input::Captured(rows.clone()), &rows);
+                    let since = self.wall().minus(self.rng.u64(0..50));
+                    self.feed(Input::Captured { rows: rows.clone(), since }, &rows);
                 }
                 Event::Effect(request) => drop(self.apply(&request, false)),
                 Event::Answer { run, batch, answer } if run == self.run && self.now >= self.down_until => {
                     self.feed(Input::Answered { batch, answer }, &[]);
                 }
-                Event::Answer { .. } => {} // whoever asked is gone
-                Event::ClockSet => {
+                Event::ClockJumps => {
                     self.lag = 0;
-                    if self.now >= self.down_until {
-                        self.feed(Input::ClockSet, &[]);
-                    }
+                    let noticed = self.now + self.rng.u64(0..MINUTE);
+                    self.schedule(noticed, Event::ClockLookedAt { run: self.run });
                 }
+                Event::ClockLookedAt { run } if run == self.run && self.now >= self.down_until => {
+                    self.feed(if self.lag == 0 { Input::ClockSet } else { Input::ClockUnknown }, &[]);
+                }
+                Event::Answer { .. } | Event::ClockLookedAt { .. } => {} // whoever asked is gone
             }
         }
         panic!("the day never came to rest");
@@ -458,6 +478,9 @@ impl World {
         }
         let (mut parked, mut wrong) = (BTreeSet::new(), BTreeSet::new());
         for (key, (row, stored)) in &self.disk.rows {
+            if self.visibility {
+                (parked, wrong) = (BTreeSet::new(), BTreeSet::new()); // nothing of a visibility lane keeps others waiting
+            }
             let n = self.erp.documents.get(key).copied().unwrap_or(0);
             let bad = self.bad.contains(key);
             match *stored {

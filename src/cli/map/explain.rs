@@ -168,7 +168,7 @@ fn requests_of(text: &mut String, requests: &[Request]) {
         let [asked, answered] = request.bytes;
         [
             format!("  function {}", request.function),
-            format!("{} {} ({})", request.area, request.address, request.at),
+            format!("{} {} ({})", request.area, request.address.unwrap_or(request.at.into()), request.at),
             format!("{} {}", request.count, if request.count == 1 { &unit[..unit.len() - 1] } else { unit }),
             format!("{asked} + {answered} bytes"),
             request.what.join(", "),

@@ -37,7 +37,7 @@ impl Lane {
             }
             // What was rejected now had no effect before, so that what is behind it was not tried before either.
             if self.config.ordered_batch && rejected.contains(&order) && !class.has_effect() {
-                self.remove(row);
+                self.again(row, Class::NotAttempted, now, now, actions);
                 continue;
             }
             if matches!(class, Class::Validation | Class::KeyClash) && !refused_whole {

@@ -33,7 +33,7 @@ impl Lane {
         })
     }
 
-    pub(super) fn captured(&mut self, rows: Vec<Row>, now: Millis) {
+    pub(super) fn captured(&mut self, rows: Vec<Row>, ready_at: Millis) {
         for row in rows {
             if row.held {
                 self.park(row);
@@ -45,8 +45,16 @@ impl Lane {
             }
             if row.key > self.cursor {
                 self.cursor = row.key;
-                self.insert(Slot { row, state: State::Queued, ready_at: now, tries: 0, since: now });
+                self.insert(Slot { row, state: State::Queued, ready_at, tries: 0, since: ready_at });
             }
+        }
+        self.forget_ended();
+    }
+
+    /// What the cursor has passed is not read ahead again.
+    fn forget_ended(&mut self) {
+        if !self.ended.is_empty() {
+            self.ended = self.ended.split_off(&self.cursor);
         }
     }
 
@@ -65,8 +73,8 @@ impl Lane {
             {
                 self.insert(slot(row));
             }
-            self.ended = self.ended.split_off(&self.cursor);
         }
+        self.forget_ended();
     }
 
     /// The row has come to its end, or to a person.
@@ -87,7 +95,8 @@ impl Lane {
         let cursor = self.cursor;
         let reached = slots.last().map(|slot| slot.row.key).filter(|last| more && *last < cursor).unwrap_or(cursor);
         for slot in slots.into_iter().take_while(|slot| slot.row.key <= cursor) {
-            if back.get(&slot.row.order).is_some_and(|first| slot.row.key >= *first) {
+            let wanted = back.get(&slot.row.order).is_some_and(|first| slot.row.key >= *first);
+            if wanted && !self.rows.contains_key(&slot.row.key) {
                 self.insert(slot);
             }
         }
@@ -107,7 +116,7 @@ impl Lane {
 
     /// The memory is full, hardly anything in it may go, and others wait on the disk: long queues make room.
     pub(super) fn make_room(&mut self) {
-        let full = self.more && self.rows.len() >= self.window / 2 && self.ready.len() < self.config.max_events;
+        let full = self.more && self.rows.len() >= self.window / 2 && !self.could_fill_a_batch();
         if !full || self.stopped || self.rows.len() <= self.subjects.len() * 2 {
             return;
         }
@@ -116,7 +125,7 @@ impl Lane {
         for order in long {
             let known = self.aside.contains_key(&order);
             if !known && self.aside.len() >= MAX_ASIDE {
-                return;
+                continue;
             }
             let queue = self.subjects[&order].iter().rev();
             let idle = queue.take_while(|key| self.rows[*key].state == State::Queued);
@@ -128,6 +137,19 @@ impl Lane {
             }
             self.set_aside(order, first);
         }
+    }
+
+    fn could_fill_a_batch(&self) -> bool {
+        let most = self.config.max_events;
+        if !self.config.ordered_batch {
+            return self.ready.len() >= most;
+        }
+        let queue = |head| self.subjects[&self.rows[head].row.order].len();
+        let mut rows = 0;
+        self.ready.iter().any(|head| {
+            rows += queue(head);
+            rows >= most
+        })
     }
 
     /// Adds a row, unless its subject is parked or set aside: then it stays on disk.

@@ -87,6 +87,16 @@ enum Judged {
     Bad(String),
 }
 
+/// The sequence of the last event, taken off or not.
+pub(super) const LAST_SEQ: &str =
+    "SELECT max(coalesce((SELECT max(seq) FROM event), 0), coalesce((SELECT v FROM meta WHERE k = 'last_seq'), 0))";
+
+/// What an undone write had moved.
+pub(super) struct Mark {
+    next_seq: i64,
+    counters: Vec<Counters>,
+}
+
 /// The capturing half of the writer: everything between a sample and its rows.
 pub(super) struct Capture {
     pub(super) site: String,
@@ -147,10 +157,7 @@ impl Capture {
             run,
             last_wall,
             routes,
-            next_seq: 1
-                + count(
-                    "SELECT max(coalesce((SELECT max(seq) FROM event), 0), coalesce((SELECT v FROM meta WHERE k = 'last_seq'), 0))",
-                )?,
+            next_seq: 1 + count(LAST_SEQ)?,
             names: HashMap::new(),
             sources: HashMap::new(),
             taken: HashMap::new(),
@@ -202,7 +209,7 @@ impl Capture {
         quality: &str,
         rows: &mut Vec<(usize, Row)>,
     ) -> Sql<Result<Vec<Placed>, String>> {
-        let (before, counters) = (rows.len(), self.counters());
+        let (known, before) = (rows.len(), self.mark());
         db.prepare_cached("SAVEPOINT command")?.execute([])?;
         let place = |sample| self.place_sample(db, sample, now, quality, rows);
         let placed = catch_unwind(AssertUnwindSafe(|| samples.iter().map(place).collect::<Sql<Vec<_>>>()));
@@ -216,8 +223,8 @@ impl Capture {
             Err(panic) => format!("its interpretation panicked: {}", panic_text(panic.as_ref())),
         };
         db.execute_batch("ROLLBACK TO command; RELEASE command")?;
-        rows.truncate(before);
-        self.undo(&counters);
+        rows.truncate(known);
+        self.undo(&before);
         Ok(Err(reason))
     }
 
@@ -227,14 +234,20 @@ impl Capture {
         self.names.clear();
     }
 
-    /// Each lane's counters, for [`Capture::undo`].
-    pub(super) fn counters(&self) -> Vec<Counters> {
-        self.routes.iter().map(|route| route.counters).collect()
+    /// Deliveries that have reached their end.
+    pub(super) fn settled(&self) -> i64 {
+        self.routes.iter().map(|route| route.counters.rows_out).sum()
+    }
+
+    /// What [`Capture::undo`] goes back to.
+    pub(super) fn mark(&self) -> Mark {
+        Mark { next_seq: self.next_seq, counters: self.routes.iter().map(|route| route.counters).collect() }
     }
 
     /// Takes back what was counted, and drops what is cached, of writes that were undone.
-    pub(super) fn undo(&mut self, counters: &[Counters]) {
-        for (route, counters) in self.routes.iter_mut().zip(counters) {
+    pub(super) fn undo(&mut self, before: &Mark) {
+        self.next_seq = before.next_seq;
+        for (route, counters) in self.routes.iter_mut().zip(&before.counters) {
             route.counters = *counters;
         }
         self.forget();

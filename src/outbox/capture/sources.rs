@@ -117,7 +117,7 @@ fn new_epoch(db: &Connection, source: i64, text: &str) -> Sql<Epoch> {
     Ok(Epoch { id: db.last_insert_rowid(), text: text.into(), last: None, floor: -1 })
 }
 
-/// `d`, `g`, `m` or `c`: what an epoch's text begins with.
+/// `d`, `g`, `m`, `o` or `c`: what an epoch's text begins with.
 fn kind_of(text: &str) -> char {
     text.chars().next().unwrap_or('c')
 }

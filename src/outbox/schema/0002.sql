@@ -34,3 +34,7 @@ ALTER TABLE ended RENAME TO done;
 
 -- `proven`: the broker has our PUBACK, so that it can't mean this message any more.
 ALTER TABLE unacked ADD COLUMN proven INTEGER NOT NULL DEFAULT 0;
+
+-- Events that were taken off. Sequences have no holes, so that nobody has to count what is left.
+INSERT INTO meta(k, v) SELECT 'trimmed', max(coalesce((SELECT max(seq) FROM event), 0),
+    coalesce((SELECT v FROM meta WHERE k = 'last_seq'), 0)) - (SELECT count(*) FROM event);

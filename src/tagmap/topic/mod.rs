@@ -12,6 +12,7 @@ mod decode;
 mod filter;
 mod path;
 mod payload;
+pub mod propose;
 mod schema;
 mod template;
 

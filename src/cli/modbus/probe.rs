@@ -1,0 +1,288 @@
+//! `floorgate modbus probe`: how does the device hold a number that is known?
+
+use std::process::ExitCode;
+
+use rust_decimal::Decimal;
+use serde::Serialize;
+
+use super::{Base, Bus, PAUSE, address, block_on, failed, open};
+use crate::app::Exit;
+use crate::cli::print::{self, line};
+use crate::source::health::Cause;
+use crate::source::modbus::wire::{Place, Trouble, Wire};
+use crate::tagmap::Addresses;
+use crate::tagmap::points::{Area, Got, Read};
+use crate::tagmap::probe::{Known, Match, Piece, search, second_values};
+
+/// Find out how a device holds a number, from a value that is known.
+///
+/// Put a weight of 5 kg on the scale, and say so: reads up to four registers from there, from one before and from one
+/// behind, and tries every type, every byte order and the scales 1, 0.1, 0.01, 0.001 and 10. Prints what fits, the
+/// likeliest first, each as a line for `tag = [ … ]` of a map. Where several fit it says which second value would tell
+/// them apart. Reads only. Ends with 69 when nothing answers, with 1 when nothing fits.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Args {
+    #[command(flatten)]
+    bus: Bus,
+    /// Unit id
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    unit: u8,
+    #[command(flatten)]
+    place: Registers,
+    /// How AT is written, here and in the lines for the map
+    #[arg(long, value_enum, default_value = "zero")]
+    base: Base,
+    /// What the device shows
+    #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
+    expect: Decimal,
+    /// How far it may be off [default: half of the last decimal of NUMBER; nothing for a whole number]
+    #[arg(long, value_name = "NUMBER")]
+    within: Option<Decimal>,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// Bits hold no numbers.
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = false)]
+struct Registers {
+    /// Holding register
+    #[arg(long, value_name = "AT")]
+    holding: Option<i64>,
+    /// Input register
+    #[arg(long, value_name = "AT")]
+    input: Option<i64>,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  floorgate modbus probe 10.20.0.21 --unit 3 --holding 10 --expect 5.000
+  floorgate modbus probe 10.20.0.21 --unit 3 --holding 40011 --base modicon --expect 5.000 --within 0.01
+  floorgate modbus probe /dev/serial/by-path/… --rtu --baud 9600 --unit 7 --input 0 --expect -12.5";
+
+/// Matches that are shown to people.
+const SHOWN: usize = 10;
+/// Matches that are told apart by second values.
+const COMPARED: usize = 16;
+
+/// What was found.
+#[derive(Debug, Serialize)]
+struct Report {
+    /// The registers, as far as they could be read: each first register counted from 0, with its words.
+    read: Vec<(u16, Vec<u16>)>,
+    matches: Vec<Fit>,
+    /// Values that would tell the matches apart.
+    second_values: Vec<Decimal>,
+}
+
+#[derive(Debug, Serialize)]
+struct Fit {
+    value: Decimal,
+    /// Counted from 0, as it goes over the wire.
+    at: u16,
+    line: String,
+}
+
+pub(super) fn run(args: &Args) -> ExitCode {
+    let (area, at, known, place) = match asked(args) {
+        Ok(asked) => asked,
+        Err(why) => return print::refuse(args.json, &why, Exit::Usage),
+    };
+    let pieces = block_on(pieces(args, &place, area, at));
+    let pieces = match pieces {
+        Err(why) => return print::refuse(args.json, &why, Exit::Internal),
+        Ok(Err(trouble)) => return failed(args.json, &trouble),
+        Ok(Ok(pieces)) => pieces,
+    };
+    let found = search(&pieces, at, known);
+    let second_values = second_values(&found[..found.len().min(COMPARED)], &pieces, known);
+    let report = Report::of(&pieces, &found, second_values, area, args.base.into());
+    print::out(&if args.json { print::json(&report) } else { report.text(at, known) });
+    if found.is_empty() { NOTHING_FITS.into() } else { Exit::Clean.into() }
+}
+
+const NOTHING_FITS: u8 = 1;
+
+fn asked(args: &Args) -> Result<(Area, u16, Known, Place), String> {
+    let (area, written) = match (args.place.holding, args.place.input) {
+        (Some(at), _) => (Area::Holding, at),
+        (None, Some(at)) => (Area::Input, at),
+        (None, None) => return Err("name a table: --holding or --input".to_owned()),
+    };
+    let (area, at) = address(area, written, args.base)?;
+    if args.expect.is_zero() {
+        return Err("0 is in every empty register: have the device show another value".to_owned());
+    }
+    let scale = args.expect.scale();
+    let half = if scale == 0 { Decimal::ZERO } else { Decimal::new(5, (scale + 1).min(28)) };
+    let known = Known { value: args.expect.normalize(), within: args.within.unwrap_or(half).abs() };
+    Ok((area, at, known, args.bus.place()?))
+}
+
+/// Up to four registers from each of the three addresses; none where the device has none.
+async fn pieces(args: &Args, place: &Place, area: Area, at: u16) -> Result<Vec<Piece>, Trouble> {
+    let mut wire = open(place, args.bus.timing(PAUSE)).await?;
+    let (mut pieces, mut refusal) = (Vec::new(), None);
+    let starts = [Some(at), at.checked_sub(1), at.checked_add(1)];
+    for start in starts.into_iter().flatten() {
+        match piece(&mut wire, args.unit, area, start).await {
+            Ok(piece) => pieces.push(piece),
+            Err(trouble) if matches!(trouble.cause, Cause::Exception(_)) => {
+                refusal.get_or_insert(trouble);
+            }
+            Err(trouble) => return Err(trouble),
+        }
+    }
+    match refusal {
+        Some(trouble) if pieces.is_empty() => Err(trouble),
+        _ => Ok(pieces),
+    }
+}
+
+/// As many as the device gives in one request.
+async fn piece(wire: &mut Wire, unit: u8, area: Area, at: u16) -> Result<Piece, Trouble> {
+    let most = u32::from(u16::MAX) - u32::from(at) + 1;
+    let mut refusal = None;
+    for count in [4_u16, 2, 1].into_iter().filter(|count| u32::from(*count) <= most) {
+        match wire.get(unit, &Read { area, at, count, alone: true }).await {
+            Ok(Got::Words(words)) => return Ok(Piece { at, words }),
+            Ok(Got::Bits(_)) => {}
+            Err(trouble) if matches!(trouble.cause, Cause::Exception(2 | 3)) => refusal = Some(trouble),
+            Err(trouble) => return Err(trouble),
+        }
+    }
+    Err(refusal.unwrap_or_else(|| Trouble {
+        cause: Cause::Short,
+        words: "no register could be read".to_owned(),
+        usable: true,
+    }))
+}
+
+impl Report {
+    fn of(pieces: &[Piece], found: &[Match], second_values: Vec<Decimal>, area: Area, base: Addresses) -> Self {
+        let fit = |found: &Match| Some(Fit { value: found.value, at: found.at, line: found.line(area, base)? });
+        Self {
+            read: pieces.iter().map(|piece| (piece.at, piece.words.clone())).collect(),
+            matches: found.iter().filter_map(fit).collect(),
+            second_values,
+        }
+    }
+
+    fn text(&self, asked: u16, known: Known) -> String {
+        let mut text = String::new();
+        for (at, words) in &self.read {
+            let words: Vec<String> = words.iter().map(|word| format!("{word:04X}")).collect();
+            let place = match i32::from(*at) - i32::from(asked) {
+                0 => "where you look",
+                1.. => "one behind",
+                _ => "one before",
+            };
+            line(&mut text, &format!("read {place}: {}", words.join(" ")));
+        }
+        let within = known.within.normalize();
+        let within = if within.is_zero() { String::new() } else { format!(" +- {within}") };
+        let count = self.matches.len();
+        match count {
+            0 => {
+                let advice = "look at the address, the table and the unit id, and that the device shows this value now";
+                line(&mut text, &format!("nothing is {}{within} there: {advice}", known.value));
+                return text;
+            }
+            1 => line(&mut text, &format!("one way to be {}{within}:", known.value)),
+            _ => line(&mut text, &format!("{count} ways to be {}{within}, the likeliest first:", known.value)),
+        }
+        for Fit { value, at, line: of_map } in self.matches.iter().take(SHOWN) {
+            let other = match i32::from(*at) - i32::from(asked) {
+                0 => "",
+                1.. => "   # one behind: is the base right?",
+                _ => "   # one before: is the base right?",
+            };
+            let off = if *value == known.value { String::new() } else { format!("   # is {value}") };
+            line(&mut text, &format!("  {of_map}{off}{other}"));
+        }
+        if count > SHOWN {
+            line(&mut text, &format!("  … and {} more (--json has all)", count - SHOWN));
+        }
+        if count > 1 {
+            let values: Vec<String> = self.second_values.iter().map(ToString::to_string).collect();
+            line(
+                &mut text,
+                &match values.as_slice() {
+                    [] => "no other value tells them apart: take the first".to_owned(),
+                    [one] => format!("to tell them apart, probe again while it shows another value: {one}, say"),
+                    more => format!(
+                        "to tell them apart, probe again while it shows other values: {}, say",
+                        more.join(", then ")
+                    ),
+                },
+            );
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(words: &[u16], expect: &str, within: &str) -> String {
+        let decimal = |text: &str| text.parse::<Decimal>().expect("the test writes numbers");
+        let known = Known { value: decimal(expect), within: decimal(within) };
+        let pieces: Vec<Piece> = [1, 0, 2]
+            .into_iter()
+            .map(|from: u16| {
+                let words = words[usize::from(from)..].iter().take(4).copied().collect();
+                Piece { at: 9 + from, words }
+            })
+            .collect();
+        let found = search(&pieces, 10, known);
+        let second_values = second_values(&found, &pieces, known);
+        Report::of(&pieces, &found, second_values, Area::Holding, Addresses::Modicon).text(10, known)
+    }
+
+    #[test]
+    fn what_people_read() {
+        insta::assert_snapshot!(said(&[0, 0x0000, 0x40a0, 7, 7, 7], "5.000", "0.0005"), @r#"
+        read where you look: 0000 40A0 0007 0007
+        read one before: 0000 0000 40A0 0007
+        read one behind: 40A0 0007 0007 0007
+        2 ways to be 5.000 +- 0.0005, the likeliest first:
+          { name = "value", area = "holding", at = 40011, type = "f32", order = "CDAB" }
+          { name = "value", area = "holding", at = 40012, type = "f32", order = "ABCD" }   # is 5.0000033   # one behind: is the base right?
+        to tell them apart, probe again while it shows another value: 6.15, say
+        "#);
+        insta::assert_snapshot!(said(&[0, 0, 5, 9, 9, 9], "5", "0"), @r#"
+        read where you look: 0000 0005 0009 0009
+        read one before: 0000 0000 0005 0009
+        read one behind: 0005 0009 0009 0009
+        7 ways to be 5, the likeliest first:
+          { name = "value", area = "holding", at = 40011, type = "u32", order = "ABCD" }
+          { name = "value", area = "holding", at = 40011, type = "i32", order = "ABCD" }
+          { name = "value", area = "holding", at = 40011, type = "bcd32", order = "ABCD" }
+          { name = "value", area = "holding", at = 40011, type = "bcd32", order = "BADC", scale = 0.01 }
+          { name = "value", area = "holding", at = 40012, type = "u16" }   # one behind: is the base right?
+          { name = "value", area = "holding", at = 40012, type = "i16" }   # one behind: is the base right?
+          { name = "value", area = "holding", at = 40012, type = "bcd16" }   # one behind: is the base right?
+        to tell them apart, probe again while it shows other values: 40000, then -5, then 30000000, say
+        "#);
+        insta::assert_snapshot!(said(&[0, 4_998, 0x1111, 9, 9, 9], "5.000", "0.01"), @r#"
+        read where you look: 1386 1111 0009 0009
+        read one before: 0000 1386 1111 0009
+        read one behind: 1111 0009 0009 0009
+        4 ways to be 5.000 +- 0.01, the likeliest first:
+          { name = "value", area = "holding", at = 40011, type = "u16", scale = 0.001 }   # is 4.998
+          { name = "value", area = "holding", at = 40011, type = "i16", scale = 0.001 }   # is 4.998
+          { name = "value", area = "holding", at = 40010, type = "u32", order = "ABCD", scale = 0.001 }   # is 4.998   # one before: is the base right?
+          { name = "value", area = "holding", at = 40010, type = "i32", order = "ABCD", scale = 0.001 }   # is 4.998   # one before: is the base right?
+        to tell them apart, probe again while it shows other values: -5, then 70, say
+        "#);
+        insta::assert_snapshot!(said(&[1, 2, 3, 4, 5, 6], "77", "0"), @r"
+        read where you look: 0002 0003 0004 0005
+        read one before: 0001 0002 0003 0004
+        read one behind: 0003 0004 0005 0006
+        nothing is 77 there: look at the address, the table and the unit id, and that the device shows this value now
+        ");
+    }
+}

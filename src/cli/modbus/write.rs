@@ -1,0 +1,186 @@
+//! `floorgate modbus write`: what a map allows, and nothing else.
+
+use std::io::{BufRead as _, IsTerminal as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use super::{block_on, failed, open};
+use crate::app::Exit;
+use crate::cli::print;
+use crate::config::{self, Config};
+use crate::control::{self, Request};
+use crate::event::Value;
+use crate::source::modbus::Identity;
+use crate::source::modbus::wire::{Place, Timing, Trouble};
+use crate::tagmap::points::{Put, WriteRequest};
+
+/// Write a value that a map allows.
+///
+/// Only by a [[write]] of the device's map, within its range, and read back where the map says so: there is no way to
+/// write a bare address. Tells what will be sent and asks first, unless --yes. A device whose identity is configured is
+/// asked for it before. Ends with 64 when the map does not allow it, or it was not agreed to; with 69 when the device
+/// does not answer, refuses, or does not hold the value afterwards.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Args {
+    /// The configuration that has the device
+    #[arg(long, value_name = "FILE", default_value = "/etc/floorgate/gateway.toml")]
+    config: PathBuf,
+    /// Id of the device
+    device: String,
+    /// Name of the [[write]]
+    name: String,
+    /// A number, true or false, or a word of its enum
+    #[arg(allow_negative_numbers = true)]
+    value: String,
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  floorgate modbus write lane-17 enable true
+  floorgate modbus write --config config/gateway.toml scale-1 setpoint 12.5
+  floorgate modbus write scale-1 mode manual --yes";
+
+/// A write that is allowed, and where it goes.
+struct Order {
+    place: Place,
+    timing: Timing,
+    unit: u8,
+    identity: Option<Identity>,
+    request: WriteRequest,
+    allowed: Vec<String>,
+}
+
+pub(super) fn run(args: &Args) -> ExitCode {
+    let config = match config::load(&args.config) {
+        Ok(config) => config,
+        Err(faults) => {
+            let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
+            return print::refuse(false, &faults.join("\n"), Exit::Config);
+        }
+    };
+    let order = match order(&config, &args.device, &args.name, &args.value) {
+        Ok(order) => order,
+        Err(why) => return print::refuse(false, &why, Exit::Usage),
+    };
+    let runs = control::ask::<control::Status>(&config.outbox.dir, Request::Status).is_ok();
+    if runs && matches!(order.place, Place::Serial(_)) {
+        let why = format!(
+            "a gateway has {} open: stop it first, two on one serial line destroy each other's frames",
+            order.place
+        );
+        return print::refuse(false, &why, Exit::Usage);
+    }
+    print::err(&format!("{}\n", order.words(&args.device, &args.name, &args.value)));
+    if !args.yes && !agreed() {
+        return print::refuse(false, "nothing was written", Exit::Usage);
+    }
+    match block_on(order.carry_out()) {
+        Err(why) => print::refuse(false, &why, Exit::Internal),
+        Ok(Err(trouble)) => failed(false, &trouble),
+        Ok(Ok(Done::OtherDevice(says))) => {
+            let why = format!("nothing was written: the device says it is \"{says}\", which is not the configured one");
+            print::refuse(false, &why, Exit::Unavailable)
+        }
+        Ok(Ok(Done::NotHeld)) => {
+            let why = "the device took the request and does not hold the value: is it in a mode that allows it?";
+            print::refuse(false, why, Exit::Unavailable)
+        }
+        Ok(Ok(Done::Written)) => {
+            let how = if order.request.verify {
+                "written and read back"
+            } else {
+                "written; the map asks for no reading back"
+            };
+            print::out(&format!("{how}\n"));
+            Exit::Clean.into()
+        }
+    }
+}
+
+/// Asks the person at the terminal; where there is none, nobody agrees.
+fn agreed() -> bool {
+    if !std::io::stdin().is_terminal() {
+        print::err("there is no terminal to ask at: write --yes to agree beforehand\n");
+        return false;
+    }
+    print::err("write it? [y/N] ");
+    let mut answer = String::new();
+    let read = std::io::stdin().lock().read_line(&mut answer);
+    read.is_ok() && ["y", "yes"].contains(&answer.trim().to_lowercase().as_str())
+}
+
+fn order(config: &Config, device: &str, name: &str, value: &str) -> Result<Order, String> {
+    let all = || config.modbus.iter().flat_map(|link| link.devices.iter().map(move |device| (link, device)));
+    let Some((link, found)) = all().find(|(_, found)| *found.id == *device) else {
+        let known: Vec<&str> = all().map(|(_, device)| &*device.id).collect();
+        let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+        return Err(format!("there is no Modbus device \"{device}\" in the configuration; it has: {known}"));
+    };
+    let points = found.map.points.as_ref();
+    let points = points.ok_or_else(|| format!("the map {} of {device} has no [[write]]", found.map.name))?;
+    let request = points.write(name, &value_of(value))?;
+    Ok(Order {
+        place: link.place.clone(),
+        timing: link.timing,
+        unit: found.unit,
+        identity: found.identity.clone(),
+        request,
+        allowed: points.allowed(name).to_vec(),
+    })
+}
+
+fn value_of(text: &str) -> Value {
+    match (text, text.parse::<i64>()) {
+        ("true", _) => Value::Bool(true),
+        ("false", _) => Value::Bool(false),
+        (_, Ok(number)) => Value::Int(number),
+        _ => Value::Text(text.to_owned()),
+    }
+}
+
+/// What became of it.
+enum Done {
+    Written,
+    NotHeld,
+    OtherDevice(String),
+}
+
+impl Order {
+    fn words(&self, device: &str, name: &str, value: &str) -> String {
+        let WriteRequest { put, area, at, verify, .. } = &self.request;
+        let what = match put {
+            Put::Coil(on) => format!("{on}"),
+            Put::Coils(on) => format!("{on:?}"),
+            Put::Register(word) => format!("{word:04X}"),
+            Put::Registers(words) => words.iter().map(|word| format!("{word:04X}")).collect::<Vec<_>>().join(" "),
+            Put::Mask { and, or } => format!("and {and:04X}, or {or:04X}"),
+        };
+        let verify = if *verify { ", then read back" } else { "" };
+        format!(
+            "{device}: {name} = {value}\n  to unit {} at {}: function {}, {} {at} (from 0): {what}{verify}\n  the map allows it to: {}",
+            self.unit,
+            self.place,
+            put.function(),
+            area.word(),
+            self.allowed.join(", "),
+        )
+    }
+
+    async fn carry_out(&self) -> Result<Done, Trouble> {
+        let mut wire = open(&self.place, self.timing).await?;
+        if let Some(identity) = &self.identity {
+            let says = wire.identity(self.unit, identity.object).await?.unwrap_or_default();
+            if says != identity.equals {
+                return Ok(Done::OtherDevice(says));
+            }
+        }
+        let WriteRequest { put, at, verify, .. } = &self.request;
+        let held =
+            if *verify { wire.put_verified(self.unit, *at, put).await? } else { wire.put(self.unit, *at, put).await? };
+        Ok(if held { Done::Written } else { Done::NotHeld })
+    }
+}
