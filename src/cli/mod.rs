@@ -6,6 +6,7 @@
 mod check;
 mod completions;
 mod logging;
+mod map;
 mod modbus;
 mod mqtt;
 mod outbox;
@@ -13,6 +14,7 @@ mod place;
 mod print;
 mod run;
 mod scan;
+mod schema;
 mod status;
 mod tap;
 
@@ -41,8 +43,8 @@ struct Cli {
 
 const AFTER: &str = "\
 Exit codes:
-  0   done            64  wrong usage      65  invalid data     69  nobody answers
-  70  internal error  74  storage error    78  wrong configuration";
+  0   done               1   a test failed    64  wrong usage      65  invalid data
+  69  nobody answers     70  internal error   74  storage error    78  wrong configuration";
 
 #[derive(Debug, Subcommand)]
 enum Verb {
@@ -52,6 +54,8 @@ enum Verb {
     Tap(tap::Args),
     Outbox(outbox::Args),
     Scan(scan::Args),
+    Map(map::Args),
+    Schema(schema::Args),
     Modbus(modbus::Args),
     Mqtt(mqtt::Args),
     Completions(completions::Args),
@@ -93,6 +97,8 @@ fn run_from(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             Verb::Tap(args) => tap::run(&args),
             Verb::Outbox(args) => outbox::run(&args),
             Verb::Scan(args) => scan::run(&args),
+            Verb::Map(args) => map::run(&args),
+            Verb::Schema(args) => schema::run(&args),
             Verb::Modbus(args) => modbus::run(&args),
             Verb::Mqtt(args) => mqtt::run(&args),
             Verb::Completions(args) => completions::run(&args, Cli::command()),
@@ -122,7 +128,7 @@ mod tests {
 
     #[test]
     fn wrong_usage_ends_with_64_and_help_with_0() {
-        let cases: [(&[&str], Exit); 8] = [
+        let cases: [(&[&str], Exit); 12] = [
             (&["chekc"], Exit::Usage),
             (&["check", "--rate", "0"], Exit::Usage),
             (&["completions"], Exit::Usage),
@@ -131,6 +137,10 @@ mod tests {
             (&["check", "--config", "no/such.toml"], Exit::Config),
             (&["scan", "decode", "00395212345000000125"], Exit::Clean),
             (&["scan", "decode", "00395212345000000126"], Exit::Data),
+            (&["map", "test", "no/such/folder"], Exit::Config),
+            (&["map", "explain", "sorter@1"], Exit::Clean),
+            (&["map", "explain", "hand-scanner@1", "--json"], Exit::Config),
+            (&["schema", "map"], Exit::Clean),
         ];
         for (arguments, expected) in cases {
             assert_eq!(exit(arguments), expected.into(), "{arguments:?}");

@@ -11,7 +11,7 @@ use crate::config::link::{Declared, Link};
 use crate::config::modbus::identity;
 use crate::form::{Document, Entry, Plain, Table, nearest};
 use crate::source::modbus::{self, Identity};
-use crate::tagmap::{Binding, DeviceLimits, Map, Protocol, text_of};
+use crate::tagmap::{Binding, DeviceLimits, Map, Protocol, expects_text_or_number, text_of};
 
 /// A device as `check` shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -153,6 +153,7 @@ fn params(table: &Table<'_>, map: Option<&Document>) -> Option<BTreeMap<String, 
             let help = nearest(entry.key(), &declared.keys().cloned().collect());
             entry.refuse("is no parameter of the map", &help);
         }
+        expects_text_or_number(&entry);
         match entry.read::<Plain>() {
             Some(Plain(text)) => drop(given.insert(entry.key().to_owned(), text)),
             None => fine = false,

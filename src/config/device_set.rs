@@ -48,7 +48,7 @@ pub(super) fn read<'d>(root: &Table<'d>) -> Vec<Set<'d>> {
     let set = |table: Table<'d>| {
         let members = members(&table).unwrap_or_default();
         if members.is_empty() {
-            table.all(); // its fault is told: the rest can't be judged
+            table.quiet(); // its fault is told: the rest can't be judged
         }
         Set { table, members }
     };
@@ -59,7 +59,7 @@ fn members<'d>(table: &Table<'d>) -> Option<Vec<Made<'d>>> {
     let (name, values) = values(table)?;
     let except = numbers(table, "except", &values)?;
     let overrides = overrides(table, &name, &values)?;
-    table.all();
+    table.quiet(); // its members are read
     let members = values.iter().filter(|value| !except.contains(value)).map(|value| {
         let mut entries = without(table.entries(), |key| OWN.contains(&key));
         if let Some(instead) = overrides.get(value) {
@@ -132,13 +132,17 @@ fn numbers(table: &Table<'_>, key: &str, values: &[i64]) -> Option<Vec<i64>> {
 fn overrides<'d>(set: &Table<'d>, name: &str, values: &[i64]) -> Option<BTreeMap<i64, Table<'d>>> {
     let mut overrides = BTreeMap::new();
     for table in set.tables("override") {
-        let value: i64 = table.required(name)?;
-        table.all();
+        let all = table.all();
+        let Some(entry) = all.iter().find(|entry| entry.key() == name) else {
+            table.refuse_key(name, "is missing", &format!("write {name} = …: which member it is about"));
+            return None;
+        };
+        let value: i64 = entry.read()?;
         if !values.contains(&value) {
             table.refuse_key(name, &format!("{value} is none of the set's values"), "name one that `for` has");
             return None;
         }
-        if let Some(own) = OWN.into_iter().find(|own| table.entry(own).is_some()) {
+        if let Some(own) = OWN.into_iter().find(|own| all.iter().any(|entry| entry.key() == *own)) {
             table.refuse_key(own, "is the whole set's", "write it at the set");
             return None;
         }

@@ -121,7 +121,7 @@ fn idle_lanes(seen: &[Seen<'_>], devices: &[Device], reading: &Reading) {
 
 fn unposted(root: &Table<'_>, seen: &[Seen<'_>], devices: &[Device], reading: &Reading) {
     for table in root.tables("device") {
-        table.all();
+        table.quiet();
         let id: Option<String> = table.optional("id");
         let Some(device) = devices.iter().find(|d| Some(&d.id) == id.as_ref()) else { continue };
         let taken = |kind: &String| seen.iter().flat_map(|lane| &lane.take).any(|glob| meet(glob, kind));

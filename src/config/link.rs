@@ -73,9 +73,9 @@ pub(super) fn read_all<'d>(root: &Table<'d>, reading: &Reading, gateway: Option<
             Some(Kind::Serial) => {
                 stream::read_serial(&table, reading, name, &mut ports).map(Box::new).map(Link::Socket)
             }
-            // The rest of its keys can't be judged: they are asked for, so that they are no unknown keys.
+            // The rest of its keys can't be judged.
             Some(Kind::Later) | None => {
-                table.all();
+                table.quiet();
                 None
             }
         };

@@ -16,6 +16,7 @@ mod link;
 mod maps;
 mod modbus;
 mod port;
+pub mod schema;
 mod site;
 mod stream;
 mod target;
@@ -30,6 +31,7 @@ use crate::form::{Document, Fault, Table};
 use crate::{outbox, source};
 
 pub use device::Device;
+pub(crate) use files::text;
 pub use link::broker_address;
 pub use modbus::modbus_address;
 
@@ -94,9 +96,9 @@ pub fn load(path: &Path) -> Result<Config, Vec<Fault>> {
 /// Reads and validates the configuration at `path`; keeps the warnings and what is needed to show it.
 pub fn check(path: &Path) -> Checked {
     let name = path.display().to_string();
-    let document = match files::text(path) {
+    let document = match text(path) {
         Ok(text) => Document { name, text },
-        Err(why) => return unread(name, &why),
+        Err(why) => return unread(&name, &why),
     };
     let base = path.parent().map(Path::to_owned).unwrap_or_default();
     let (library, warnings) = maps::Library::load(&base);
@@ -112,16 +114,32 @@ pub fn check(path: &Path) -> Checked {
     Checked { config, warnings, devices, documents }
 }
 
-fn unread(name: String, why: &str) -> Checked {
-    let fault = Fault {
-        file: name,
+/// The map of that `id@version` which a configuration in `base` would use.
+///
+/// # Errors
+/// There is none; which there are.
+pub(crate) fn map(base: &Path, name: &str) -> Result<Document, String> {
+    let (library, _) = maps::Library::load(base);
+    let known = || library.names().collect::<Vec<_>>().join(", ");
+    let found = library.find(name).map(|(_, document)| document.clone());
+    found.map_err(|_| format!("there is no one map {name}; there are {}", known()))
+}
+
+/// The fault of a file that can't be read.
+pub(crate) fn unreadable(name: &str, why: &str) -> Fault {
+    Fault {
+        file: name.to_owned(),
         span: 0..0,
         line: 1,
         column: 1,
         key: String::new(),
         message: format!("can't be read: {why}"),
-        help: "name the configuration with --config FILE".to_owned(),
-    };
+        help: String::new(),
+    }
+}
+
+fn unread(name: &str, why: &str) -> Checked {
+    let fault = Fault { help: "name the configuration with --config FILE".to_owned(), ..unreadable(name, why) };
     Checked { config: Err(vec![fault]), warnings: Vec::new(), devices: Vec::new(), documents: Vec::new() }
 }
 

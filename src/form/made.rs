@@ -7,16 +7,18 @@ use std::ops::Range;
 
 use toml::de::DeTable;
 
-use super::{Document, Fault, Table};
+use super::{Document, Fault, Shape, Table};
 
 /// A table made from parts of a file. Its faults are its own, until somebody tells them.
 pub struct Made<'d> {
     document: &'d Document,
     path: String,
+    pattern: String,
     span: Range<usize>,
     entries: DeTable<'d>,
     names: BTreeMap<String, String>,
     faults: RefCell<Vec<Fault>>,
+    shape: Option<&'d RefCell<Shape>>,
 }
 
 impl Made<'_> {
@@ -25,11 +27,13 @@ impl Made<'_> {
         Table {
             document: self.document,
             path: self.path.clone(),
+            pattern: self.pattern.clone(),
             span: self.span.clone(),
             entries: &self.entries,
             asked: RefCell::default(),
             faults: &self.faults,
             names: Some(&self.names),
+            shape: self.shape,
         }
     }
 
@@ -48,8 +52,8 @@ impl<'d> Table<'d> {
     /// A table of these entries, whose texts may have `names` in braces. Faults that concern it as a whole are told at the
     /// head of this one.
     pub fn make(&self, path: String, entries: DeTable<'d>, names: BTreeMap<String, String>) -> Made<'d> {
-        let (document, span) = (self.document, self.span.clone());
-        Made { document, path, span, entries, names, faults: RefCell::default() }
+        let (document, span, shape) = (self.document, self.span.clone(), self.shape);
+        Made { document, path, pattern: self.pattern.clone(), span, entries, names, faults: RefCell::default(), shape }
     }
 
     /// The entries as they stand in the file; asks for none.

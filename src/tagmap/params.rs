@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Binding, Context, text_of};
-use crate::form::{Duration, Entry, FromValue as _, Table, evaluate};
+use crate::form::{self, Duration, Entry, FromValue as _, Table, evaluate};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
@@ -42,6 +42,7 @@ fn one(param: &Table<'_>, name: &str, binding: &Binding) -> String {
     }
     let default = param.entry("default").and_then(|entry| {
         let text = text_of(entry.value());
+        expects_text_or_number(&entry);
         if text.is_none() {
             entry.refuse("is neither a text nor a whole number", "write a text in quotes or a whole number");
         }
@@ -74,6 +75,12 @@ fn one(param: &Table<'_>, name: &str, binding: &Binding) -> String {
     given.clone()
 }
 
+/// What a parameter is given.
+pub fn expects_text_or_number(entry: &Entry<'_>) {
+    entry.expects(String::kind);
+    entry.expects(i64::kind);
+}
+
 /// What is wrong with a value of that kind, and what to write.
 fn wrong(kind: Kind, text: &str, min: Option<i64>, max: Option<i64>) -> Option<(String, String)> {
     match kind {
@@ -94,6 +101,8 @@ fn wrong(kind: Kind, text: &str, min: Option<i64>, max: Option<i64>) -> Option<(
 impl Context<'_> {
     /// A whole number, or a text `"{expression}"` of parameters.
     pub fn integer(&self, entry: &Entry<'_>) -> Option<i64> {
+        entry.expects(i64::kind);
+        entry.expects(|| form::Kind::Form(r"^\{.*\}$"));
         let Some(text) = entry.value().as_str() else { return entry.read() };
         let inner = text.strip_prefix('{').and_then(|t| t.strip_suffix('}'));
         let Some(inner) = inner else {
@@ -111,6 +120,8 @@ impl Context<'_> {
 
     /// A duration; `"{name}"` of a parameter is one, too.
     pub fn duration(&self, entry: &Entry<'_>) -> Option<std::time::Duration> {
+        entry.expects(Duration::kind);
+        entry.expects(|| form::Kind::Form(r"^\{.*\}$"));
         let filled = entry.value().as_str().filter(|text| text.starts_with('{')).map(|text| self.fill(text));
         match filled {
             None => entry.read::<Duration>().map(|d| d.0),
