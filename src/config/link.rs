@@ -179,6 +179,11 @@ fn mqtt_address(table: &Table<'_>) -> Option<Address> {
         "mqtts" | "ssl" | "tls" => Some(true),
         _ => None,
     };
+    if rest.contains('@') {
+        let help = "write username = \"…\", and password_file = \"…\" with a file that only the service may read";
+        entry.refuse("carries a user or a password", help);
+        return None;
+    }
     let port = if secure == Some(true) { MQTTS_PORT } else { MQTT_PORT };
     let parsed = secure.and_then(|secure| host_port(rest, port).map(|(host, port)| Address { host, port, secure }));
     if parsed.is_none() {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::config::Reading;
 use crate::config::bounds::{DAY, HOUR, SECOND, duration, number, span_text};
+use crate::config::budget;
 use crate::config::link::{MS, backoff, host_port};
 use crate::config::port;
 use crate::form::{self, Entry, Table};
@@ -65,6 +66,7 @@ pub(super) fn read(
         pause_between: pause_between(table, place.as_ref()),
     };
     let retries = number(table, "retries", 0, 0..=5);
+    budget::answer_time(table);
     let idle_close = table.entry("idle_close").is_some();
     let idle_close = idle_close.then(|| duration(table, "idle_close", SECOND, MS * 100..=HOUR));
     fixed_answers(table, kind);
