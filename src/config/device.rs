@@ -159,6 +159,12 @@ fn params(table: &Table<'_>, map: Option<&Document>) -> Option<BTreeMap<String, 
             None => fine = false,
         }
     }
+    // The loop's own name is a parameter without being given.
+    for (name, value) in table.names().into_iter().flatten() {
+        if declared.as_ref().is_some_and(|declared| declared.contains_key(name)) {
+            given.entry(name.clone()).or_insert_with(|| value.clone());
+        }
+    }
     for (name, default) in declared.iter().flatten() {
         if let (Some(default), false) = (default, given.contains_key(name)) {
             given.insert(name.clone(), default.clone());
