@@ -7,7 +7,8 @@ use std::process::ExitCode;
 use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteDiagnostic, NamedSource, Report, Severity};
 
 use crate::app::Exit;
-use crate::cli::{ConfigFile, print};
+use crate::cli::print::{self, span};
+use crate::cli::ConfigFile;
 use crate::config::{self, Checked, Config};
 use crate::form::{Document, Fault};
 use crate::milestone::sequence_gap;
@@ -133,7 +134,6 @@ const GENTLE_COMMITS: f64 = 50.0;
 const FAST_COMMITS_PER_EVENT: f64 = 1.2;
 /// An 8 GB eMMC of 3,000 cycles takes this many bytes in its life.
 const EMMC_BYTES: f64 = 8e9 * 3_000.0;
-const SECONDS_A_YEAR: f64 = 365.25 * 86_400.0;
 
 fn summary(config: &Config, checked: &Checked, rate: u32) -> String {
     let mut text = String::new();
@@ -199,13 +199,6 @@ fn destinations(config: &Config, kind: &str) -> String {
     let lanes = config.lanes.iter().filter(|lane| lane.takes(kind));
     let names: Vec<String> = lanes.map(|lane| format!("{} ({})", lane.id, lane.system)).collect();
     if names.is_empty() { "kept, not posted".to_owned() } else { names.join(", ") }
-}
-
-/// Seconds in the unit that people would say them in.
-fn span(seconds: f64) -> String {
-    let units = [(SECONDS_A_YEAR, "years"), (86_400.0, "days"), (3_600.0, "hours"), (60.0, "minutes")];
-    let unit = units.iter().find(|(length, _)| seconds >= *length).unwrap_or(&(1.0, "seconds"));
-    format!("{:.1} {}", seconds / unit.0, unit.1)
 }
 
 #[cfg(test)]
