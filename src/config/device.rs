@@ -14,7 +14,7 @@ use crate::source::modbus::{self, Identity};
 use crate::tagmap::{Binding, DeviceLimits, Map, Protocol, text_of};
 
 /// A device as `check` shows it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Device {
     /// Device id.
     pub id: String,
