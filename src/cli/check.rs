@@ -7,8 +7,8 @@ use std::process::ExitCode;
 use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteDiagnostic, NamedSource, Report, Severity};
 
 use crate::app::Exit;
-use crate::cli::print::{self, span};
 use crate::cli::ConfigFile;
+use crate::cli::print::{self, span};
 use crate::config::{self, Checked, Config};
 use crate::form::{Document, Fault};
 use crate::milestone::sequence_gap;

@@ -72,7 +72,14 @@ pub(super) fn read_all(
             params.iter().flat_map(|params| emits.filters.iter().map(|filter| fill(filter, params))).collect();
         if let (Some(link), Some(((name, _), _))) = (link, &map) {
             let (kinds, filters) = (emits.kinds.clone(), filters.clone());
-            devices.push(Device { id: id.clone(), link: links[link].id.clone(), map: name.clone(), kinds, filters, set });
+            devices.push(Device {
+                id: id.clone(),
+                link: links[link].id.clone(),
+                map: name.clone(),
+                kinds,
+                filters,
+                set,
+            });
         }
         let limits = device_limits(&table);
         let binding = params.map(|params| Binding { device: id.as_str().into(), params, accept_epoch_risk, limits });

@@ -131,7 +131,7 @@ fn unposted(root: &Table<'_>, seen: &[Seen<'_>], devices: &[Device], reading: &R
             reading.warn(table.fault_at(
                 "map",
                 &message,
-                "they are kept and shown, not posted: add a lane if they should be",
+                "they are kept and shown, not posted: add a lane if they should be, which posts what comes from then on",
             ));
         }
     }

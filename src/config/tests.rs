@@ -388,7 +388,7 @@ fn a_transaction_type_has_one_lane_of_a_target() {
 #[test]
 fn what_no_lane_takes_and_a_lane_that_takes_nothing_are_doubtful() {
     insta::assert_snapshot!(told(&[("[\"scan.item\"]", "[\"scan.pallet\"]")]), @r#"
-    warning: gateway.toml:43:7: device[1].map: no lane takes scan.item of "hand" (they are kept and shown, not posted: add a lane if they should be)
+    warning: gateway.toml:43:7: device[1].map: no lane takes scan.item of "hand" (they are kept and shown, not posted: add a lane if they should be, which posts what comes from then on)
     warning: gateway.toml:78:8: lane[2].take: takes nothing that the gateway emits with these maps (there are: divert.confirmed, divert.missed, divert.recirculated, divert.unknown, scan.carton, scan.item, sequence_gap)
     "#);
 }

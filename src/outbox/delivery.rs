@@ -204,12 +204,14 @@ pub(super) fn apply(
 /// What people and the target call a row that is not at its end: its subject, and the key of its posting.
 pub(super) fn named(db: &Connection, route: &Route, row: RowKey) -> Sql<(String, String)> {
     let sql = "SELECT e.subject, p.posting FROM pending p JOIN event e ON e.seq = p.seq WHERE p.lane = ? AND p.seq = ? AND p.tx = ?";
-    let named = db.prepare_cached(sql)?.query_row(params![route.id, row.seq, row.tx], |r| {
-        Ok((r.get(0)?, Id(r.get(1)?).to_string()))
-    });
+    let named = db
+        .prepare_cached(sql)?
+        .query_row(params![route.id, row.seq, row.tx], |r| Ok((r.get(0)?, Id(r.get(1)?).to_string())));
     match named.optional() {
         // A damaged row is told without its name: that it is damaged is what counts.
-        Err(rusqlite::Error::FromSqlConversionFailure(..) | rusqlite::Error::InvalidColumnType(..)) => Ok(Default::default()),
+        Err(rusqlite::Error::FromSqlConversionFailure(..) | rusqlite::Error::InvalidColumnType(..)) => {
+            Ok(Default::default())
+        }
         named => named.map(Option::unwrap_or_default),
     }
 }

@@ -25,7 +25,8 @@ const RATE_WINDOW: i64 = 10_000;
 /// Dead letters, held rows and waiting rows listed, unless more are asked for.
 pub const LISTED: u32 = 10;
 /// What orders the parked subjects of lane ?1.
-const PARKED: &str = "SELECT order8 FROM pending INDEXED BY pending_exception WHERE lane = ?1 AND state IN (2, 3) AND state <> 0";
+const PARKED: &str =
+    "SELECT order8 FROM pending INDEXED BY pending_exception WHERE lane = ?1 AND state IN (2, 3) AND state <> 0";
 /// Why a row is held, where the row itself does not say.
 const HELD: &str = "a repeat of the same content that can't be told from a second scan";
 

@@ -132,7 +132,10 @@ pub fn run(args: &DemoArgs) -> ExitCode {
 fn possible(args: &DemoArgs) -> Result<(), String> {
     let in_outages = matches!(args.sabotage, Some(Sabotage::ErpForgetsKeys));
     if in_outages && args.outage.0.is_none() {
-        return Err("an ERP that forgets its keys shows where requests come again, in an outage: leave out --outage none".into());
+        return Err(
+            "an ERP that forgets its keys shows where requests come again, in an outage: leave out --outage none"
+                .into(),
+        );
     }
     match &args.gateway {
         // A bare name is looked for in PATH.

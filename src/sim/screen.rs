@@ -241,7 +241,9 @@ impl Verdict {
         let told = faults.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{} {what}", grouped(*n)));
         let nothing = (self.produced == 0).then(|| "nothing happened".to_owned());
         let tame = self.sabotage.as_ref().filter(|_| self.sabotaged == 0);
-        let tame = tame.map(|kind| format!("{kind} broke nothing, so that nothing is shown: let it run longer, or at a higher rate"));
+        let tame = tame.map(|kind| {
+            format!("{kind} broke nothing, so that nothing is shown: let it run longer, or at a higher rate")
+        });
         told.chain(nothing).chain(tame).collect::<Vec<String>>().join(", ")
     }
 }

@@ -228,9 +228,14 @@ mod tests {
     #[test]
     fn nothing_found_is_told_with_how_much_was_looked_at() {
         let found = Found { events: Vec::new(), looked_at: 2_593, more: false };
-        assert!(text(&found, "X\x1b[2J", NOW).starts_with("nothing of X\u{fffd}[2J is kept: 2593 events were looked at\n"));
+        assert!(
+            text(&found, "X\x1b[2J", NOW).starts_with("nothing of X\u{fffd}[2J is kept: 2593 events were looked at\n")
+        );
         let no_lane = Found { events: vec![Event { length: None, ..event(Vec::new()) }], looked_at: 1, more: false };
-        assert!(text(&no_lane, "X", NOW).ends_with("  made by the gateway itself\n  kept and not posted: no lane took it when it was stored\n"));
+        assert!(
+            text(&no_lane, "X", NOW)
+                .ends_with("  made by the gateway itself\n  kept and not posted: no lane took it when it was stored\n")
+        );
     }
 
     #[test]

@@ -285,10 +285,16 @@ fn waiting(text: &mut String, status: &Status, now: Millis) {
     if shown == 0 {
         return;
     }
-    line(text, &format!("waiting, and the later ones of their subjects behind them: {}, the longest {shown}:", status.waiting));
+    line(
+        text,
+        &format!("waiting, and the later ones of their subjects behind them: {}, the longest {shown}:", status.waiting),
+    );
     for WaitingRow { lane, seq, kind, subject, key, reason, tries, since, next_at } in &status.waiting_rows {
         let (subject, reason, next) = (clean(subject), clean(reason), next(*next_at, now));
-        line(text, &format!("  {lane} #{seq} {kind} {subject}, for {}, {tries} tries{next}: {reason}", age(*since, now)));
+        line(
+            text,
+            &format!("  {lane} #{seq} {kind} {subject}, for {}, {tries} tries{next}: {reason}", age(*since, now)),
+        );
         line(text, &format!("    key {key}"));
     }
     more(text, status.waiting, shown);

@@ -166,9 +166,8 @@ fn search(db: &Connection, text: &str, limit: usize) -> Result<(Vec<i64>, i64), 
     let of_id = id.map(|id| id.0.to_vec());
     let mut seqs = Vec::new();
     let (mut below, mut looked_at) = (i64::MAX, 0);
-    let mut bite = db.prepare(
-        "SELECT seq, subject = ?1 OR id = ?2 IS TRUE FROM event WHERE seq < ?3 ORDER BY seq DESC LIMIT ?4",
-    )?;
+    let mut bite =
+        db.prepare("SELECT seq, subject = ?1 OR id = ?2 IS TRUE FROM event WHERE seq < ?3 ORDER BY seq DESC LIMIT ?4")?;
     let mut waiting = db.prepare("SELECT seq FROM pending WHERE posting = ?1 AND seq >= ?2 AND seq < ?3")?;
     while seqs.len() < limit {
         let (highest, known) = (below, seqs.len());

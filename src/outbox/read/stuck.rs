@@ -100,7 +100,10 @@ pub(super) fn letters(db: &Connection, most: u32) -> Result<Vec<Letter>, rusqlit
 }
 
 pub(super) fn held_rows(db: &Connection, most: u32) -> Result<Vec<HeldRow>, rusqlite::Error> {
-    let sql = format!("{} WHERE p.state = 3 AND p.state <> 0 ORDER BY p.seq LIMIT {most}", of_pending("e.recorded_at, p.why"));
+    let sql = format!(
+        "{} WHERE p.state = 3 AND p.state <> 0 ORDER BY p.seq LIMIT {most}",
+        of_pending("e.recorded_at, p.why")
+    );
     all(db, &sql, |r| {
         let why: Option<String> = r.get(6)?;
         Ok(HeldRow {

@@ -17,7 +17,9 @@ async fn an_event_is_found_and_what_keeps_it_is_told() {
     let (outbox, ended) = Outbox::open(config(dir.path()), vec![lane], vec![out]).expect("a fresh directory opens");
     let answer = |batch: &Outgoing, class, reason: &str, reference: Option<&str>| {
         let outcome = Outcome { reference: reference.map(str::to_owned), ..Outcome::new(class, reason) };
-        outbox.answered(0, batch.batch, Answer { outcomes: vec![outcome], ..all(batch, class) }).expect("the writer runs");
+        outbox
+            .answered(0, batch.batch, Answer { outcomes: vec![outcome], ..all(batch, class) })
+            .expect("the writer runs");
     };
     outbox.capture(vec![counted("1", 1, "a")]).await.expect("there is room");
     let a = next(&mut work).await;
