@@ -322,9 +322,12 @@ impl Look<'_> {
             "ready" => told.behind = self.behind(open)?,
             _ => {}
         }
-        if matches!(told.state, "ready" | "waiting" | "unknown" | "sending") {
-            let lane = self.lanes.iter().find(|lane| lane.lane == told.lane);
+        let lane = self.lanes.iter().find(|lane| lane.lane == told.lane);
+        if matches!(told.state, "ready" | "waiting") {
             told.lane_stopped = lane.zip(self.bounds).is_some_and(|(lane, bounds)| bounds.stop(lane));
+        }
+        // What waits or is behind another has a reason of its own.
+        if matches!(told.state, "ready" | "unknown" | "sending") && told.behind.is_none() {
             told.trouble = lane.filter(|lane| lane.meets_trouble()).and_then(|lane| lane.last_answer.clone());
         }
         Ok(told)
