@@ -83,7 +83,7 @@ pub(super) fn ago(at: i64, now: Millis) -> String {
 
 /// When a row that waits goes again.
 pub(super) fn next(at: i64, now: Millis) -> String {
-    if at > now.0 { format!(", again in {}", age(now.0, Millis(at))) } else { ", on its way again".to_owned() }
+    if at > now.0 { format!(", again in {}", age(now.0, Millis(at))) } else { ", due now".to_owned() }
 }
 
 /// Seconds in the unit that people would say them in.

@@ -326,9 +326,11 @@ impl Look<'_> {
         if matches!(told.state, "ready" | "waiting") {
             told.lane_stopped = lane.zip(self.bounds).is_some_and(|(lane, bounds)| bounds.stop(lane));
         }
-        // What waits or is behind another has a reason of its own.
-        if matches!(told.state, "ready" | "unknown" | "sending") && told.behind.is_none() {
-            told.trouble = lane.filter(|lane| lane.meets_trouble()).and_then(|lane| lane.last_answer.clone());
+        if matches!(told.state, "ready" | "waiting" | "unknown" | "sending") {
+            // An answer that speaks of each item is told with the row it speaks of.
+            let spoke = |last: &LastAnswer| last.status.is_none_or(|status| status >= 300);
+            let last = lane.filter(|lane| lane.meets_trouble()).and_then(|lane| lane.last_answer.clone());
+            told.trouble = last.filter(spoke);
         }
         Ok(told)
     }
