@@ -176,7 +176,7 @@ mod tests {
 
     fn delivery(state: &'static str) -> Delivery {
         let (lane, system, key) = ("outbound".to_owned(), "erp".to_owned(), "5d5f5c7d".to_owned());
-        Delivery { lane, system, key, state, ..Delivery::default() }
+        Delivery { lane, system, state, key, ..Delivery::default() }
     }
 
     #[test]
