@@ -119,7 +119,7 @@ impl App {
             sources.spawn(source::modbus::run(link, outbox.clone(), health.clone(), stop_sources.clone()));
         }
         for link in config.sockets {
-            sources.spawn(source::socket::run(link, outbox.clone(), stop_sources.clone()));
+            sources.spawn(source::socket::run(link, outbox.clone(), health.clone(), stop_sources.clone()));
         }
         let (links, targets) = (sources.len(), lanes.len());
         tracing::info!(site = config.site, gateway = config.gateway, links, targets, "running");

@@ -179,14 +179,12 @@ fn mqtt_address(table: &Table<'_>) -> Option<Address> {
         "mqtts" | "ssl" | "tls" => Some(true),
         _ => None,
     };
-    if rest.contains('@') {
-        let help = "write username = \"…\", and password_file = \"…\" with a file that only the service may read";
-        entry.refuse("carries a user or a password", help);
-        return None;
-    }
     let port = if secure == Some(true) { MQTTS_PORT } else { MQTT_PORT };
     let parsed = secure.and_then(|secure| host_port(rest, port).map(|(host, port)| Address { host, port, secure }));
-    if parsed.is_none() {
+    if parsed.is_none() && text.contains('@') {
+        let help = "write the address alone, the user as `username`, and the file of the password as `password_file`";
+        entry.refuse("holds a user, and perhaps a password", help);
+    } else if parsed.is_none() {
         entry.refuse(&format!("\"{text}\" is not the address of a broker"), help);
     }
     parsed

@@ -34,6 +34,7 @@ use crate::{outbox, source};
 pub use device::Device;
 pub(crate) use files::text;
 pub use link::broker_address;
+pub use maps::map_files_of;
 pub use modbus::modbus_address;
 pub use site::hold;
 
@@ -168,7 +169,8 @@ fn each_once(mut warnings: Vec<Fault>) -> Vec<Fault> {
     warnings.sort_by_key(|w| w.span.start);
     let mut once: Vec<Fault> = Vec::new();
     for warning in warnings {
-        let same = |told: &Fault| (&told.file, &told.span, &told.message) == (&warning.file, &warning.span, &warning.message);
+        let same =
+            |told: &Fault| (&told.file, &told.span, &told.message) == (&warning.file, &warning.span, &warning.message);
         if !once.iter().any(same) {
             once.push(warning);
         }

@@ -225,10 +225,10 @@ mod tests {
         gateway.toml:36:11: link[2].address: is for links over TCP (remove it: a serial line is named by `serial`)
         "#);
         let twice = format!("{good}\n[[link]]\nid = \"second\"\n{good}");
-        insta::assert_snapshot!(link(&twice), @r#"
-        gateway.toml:40:19: link[3].serial.port: /dev/serial/by-path/x is also the port of link[2].serial (one port has one link: two would each get a part of what comes; units of a Modbus line share a link)
-        warning: gateway.toml:38:6: link[3].id: no device uses this link (remove it, or add its devices)
-        "#);
+        insta::assert_snapshot!(link(&twice), @r"
+    gateway.toml:40:19: link[3].serial.port: /dev/serial/by-path/x is also the port of link[2].serial (two readers would each get a part; one link carries all units of a Modbus line)
+    warning: gateway.toml:38:6: link[3].id: no device uses this link (remove it, or add its devices)
+    ");
     }
 
     #[test]

@@ -22,7 +22,7 @@ pub(super) fn read(table: &Table<'_>, reading: &Reading, ports: &mut BTreeMap<St
     // Two names may lead to one port.
     let real = std::fs::canonicalize(&path).unwrap_or_else(|_| path.clone()).display().to_string();
     if let Some(first) = ports.get(&real) {
-        let help = "one port has one link: two would each get a part of what comes; units of a Modbus line share a link";
+        let help = "two readers would each get a part; one link carries all units of a Modbus line";
         entry.refuse(&format!("{text} is also the port of {first}"), help);
     } else {
         ports.insert(real, table.path().to_owned());

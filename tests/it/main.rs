@@ -31,4 +31,5 @@ mod status;
 mod styles;
 mod tags;
 mod tls;
+mod upgrades;
 mod world;

@@ -12,8 +12,8 @@ use crate::config::{self, Config};
 use crate::control::{self, Request};
 use crate::event::Value;
 use crate::source::modbus::Identity;
-use crate::source::now;
 use crate::source::modbus::wire::{Place, Timing, Trouble};
+use crate::source::now;
 use crate::tagmap::points::{Put, WriteRequest};
 
 /// Write a value that a map allows.

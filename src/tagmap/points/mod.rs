@@ -214,12 +214,12 @@ impl Points {
     /// Takes one answer for each read of that poll, in order; `None`: no value this time. Returns the samples to capture,
     /// all in one call; often none. A sample may have no event: then it is captured for its memory alone.
     ///
-    /// Then call [`Points::committed`] or [`Points::undo`].
+    /// Then, perhaps after other polls of the same commit, call [`Points::committed`] or [`Points::undo`].
     pub fn observe(&mut self, poll: usize, answers: &[Option<Got>], at: Now) -> Vec<Sample> {
         look::observe(self, poll, answers, at)
     }
 
-    /// The samples of the last [`Points::observe`] are durable.
+    /// The samples of each [`Points::observe`] since the last call are durable.
     pub fn committed(&mut self) {
         self.before = None;
     }

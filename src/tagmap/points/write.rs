@@ -36,9 +36,11 @@ impl WriteRequest {
             return Err(format!("was asked for {} ms ago and expires after {}", age.as_millis(), expires.as_millis()));
         }
         match (self.rate, since) {
-            (Some(rate), Some(since)) if since < rate => {
-                Err(format!("the last one left {} ms ago, and {} must lie between", since.as_millis(), rate.as_millis()))
-            }
+            (Some(rate), Some(since)) if since < rate => Err(format!(
+                "the last one left {} ms ago, and {} must lie between",
+                since.as_millis(),
+                rate.as_millis()
+            )),
             _ => Ok(()),
         }
     }
