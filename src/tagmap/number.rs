@@ -213,3 +213,19 @@ mod tests {
         }
     }
 }
+
+#[cfg(test)]
+mod review {
+    #[test]
+    fn r_json_number_is_exact() {
+        let json: serde_json::Value = serde_json::from_str("123456789.123456789").unwrap();
+        assert_eq!(json.as_number().unwrap().to_string(), "123456789.123456789");
+    }
+    #[test]
+    fn r_parse() {
+        for t in ["1_0", "++5", "1e-30", "1e400", "0x1", "1e28", "1e29", "--1", ".5", "5.", "", "-"] {
+            println!("{t} {:?}", super::parse(t));
+        }
+        assert_eq!(super::parse("1_0"), None);
+    }
+}

@@ -265,3 +265,30 @@ mod tests {
         }
     }
 }
+
+#[cfg(test)]
+mod review {
+    use super::*;
+    #[test]
+    fn r_end_cut_by_the_limit() {
+        let mut f = Framer::new(Framing::Until(b"\r\n".to_vec()), 8);
+        let mut got = f.push(b"xxxxxxxxx\r");
+        got.extend(f.push(b"\nGOOD\r\n"));
+        println!("{got:?}");
+        assert!(got.contains(&Piece::Frame(b"GOOD".to_vec())), "{got:?}");
+    }
+    #[test]
+    fn r_start_cut_by_the_limit() {
+        let mut f = Framer::new(Framing::Between { start: b"<<".to_vec(), end: b">>".to_vec() }, 8);
+        let got = f.push(b"xxxxxxxxx<<GOOD>>");
+        println!("{got:?}");
+        assert!(got.contains(&Piece::Frame(b"GOOD".to_vec())), "{got:?}");
+    }
+    #[test]
+    fn r_start_after_too_long() {
+        let mut f = Framer::new(Framing::Between { start: vec![2], end: vec![3] }, 8);
+        let got = f.push(b"\x02xxxxxxxxxxxxxx\x02GOOD\x03");
+        println!("{got:?}");
+        assert!(got.contains(&Piece::Frame(b"GOOD".to_vec())), "{got:?}");
+    }
+}

@@ -315,3 +315,4 @@ fn without_line_end(code: &str) -> &str {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)] mod review;

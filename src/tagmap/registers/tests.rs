@@ -151,3 +151,15 @@ fn what_does_not_fit_is_not_written() {
         assert_eq!(kind.encode(number(text)), Err(format!("{text} does not fit its type")), "{kind:?}");
     }
 }
+
+#[test]
+fn review_tiny_floats() {
+    for x in [1e-40_f32, f32::MIN_POSITIVE, 1e-29, 7.9e28, 8e28, -0.0, 16777217.0, 0.1] {
+        let b = x.to_bits();
+        println!("{x:e} {:?}", Type::F32(Order::Abcd).raw(&[(b >> 16) as u16, b as u16]));
+    }
+    for x in [5e-324_f64, 1e-29, 0.1 + 0.2, 123456789012345680.0, 1.2345678901234567e-15, 1.2345678901234567e-20] {
+        let b = x.to_bits();
+        println!("{x:e} {:?}", Type::F64(Order::Abcd).raw(&[(b >> 48) as u16, (b >> 32) as u16, (b >> 16) as u16, b as u16]));
+    }
+}
