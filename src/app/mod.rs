@@ -90,6 +90,8 @@ impl App {
             bounds: Bounds::of(&config.outbox, &config.lanes),
             room: outbox.room(),
             health: health.clone(),
+            devices: config.devices_and_links(),
+            tap: outbox.tap(),
         };
         let control = control::Server::start(&config.outbox.dir, view)
             .map_err(|e| (Exit::Internal, format!("no thread for the control socket: {e}")))?;
@@ -117,7 +119,7 @@ impl App {
             sources.spawn(source::modbus::run(link, outbox.clone(), health.clone(), stop_sources.clone()));
         }
         for link in config.sockets {
-            sources.spawn(source::socket::run(link, outbox.clone(), stop_sources.clone()));
+            sources.spawn(source::socket::run(link, outbox.clone(), health.clone(), stop_sources.clone()));
         }
         let (links, targets) = (sources.len(), lanes.len());
         tracing::info!(site = config.site, gateway = config.gateway, links, targets, "running");

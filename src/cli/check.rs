@@ -157,8 +157,15 @@ fn summary(config: &Config, checked: &Checked, rate: u32) -> String {
             if acknowledges { "acknowledged after the commit" } else { "not acknowledged: lost while we are down" };
         line(format!("link {}: scanner, {}; frames are {worth}", link.link, link.place));
     }
-    for device in &checked.devices {
-        line(format!("device {}: {} on {}", device.id, device.map, device.link));
+    for members in
+        checked.devices.chunk_by(|a, b| a.set.is_some() && (a.set, &a.map, &a.link) == (b.set, &b.map, &b.link))
+    {
+        let [device, ..] = members else { continue };
+        let (of, n) = (format!("{} on {}", device.map, device.link), members.len());
+        match members.last().filter(|_| n > 1) {
+            Some(last) => line(format!("devices {} to {}, {n} of one set: {of}", device.id, last.id)),
+            None => line(format!("device {}: {of}", device.id)),
+        }
         for kind in &device.kinds {
             line(format!("  {kind} -> {}", destinations(config, kind)));
         }

@@ -6,21 +6,27 @@
 mod check;
 mod completions;
 mod logging;
+mod map;
 mod modbus;
+mod mqtt;
 mod outbox;
 mod place;
 mod print;
 mod run;
 mod scan;
+mod schema;
 mod status;
+mod tap;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::app::Exit;
+use crate::form;
 #[cfg(feature = "sim")]
 use crate::sim::demo::{self, DemoArgs};
 
@@ -37,17 +43,21 @@ struct Cli {
 
 const AFTER: &str = "\
 Exit codes:
-  0   done            64  wrong usage      65  invalid data     69  no gateway runs (status)
-  70  internal error  74  storage error    78  wrong configuration";
+  0   done               1   a test failed    64  wrong usage      65  invalid data
+  69  nobody answers     70  internal error   74  storage error    78  wrong configuration";
 
 #[derive(Debug, Subcommand)]
 enum Verb {
     Run(run::Args),
     Check(check::Args),
     Status(status::Args),
+    Tap(tap::Args),
     Outbox(outbox::Args),
     Scan(scan::Args),
+    Map(map::Args),
+    Schema(schema::Args),
     Modbus(modbus::Args),
+    Mqtt(mqtt::Args),
     Completions(completions::Args),
     #[cfg(feature = "sim")]
     Demo(DemoArgs),
@@ -61,6 +71,18 @@ struct ConfigFile {
     path: PathBuf,
 }
 
+/// `500ms`, `20s`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let read = form::Duration::parse(text).filter(|time| !time.0.is_zero());
+    read.map(|time| time.0).ok_or_else(|| "write a time with its unit: 500ms, 20s, 5m".to_owned())
+}
+
+/// Runs what a verb has to wait for, on this thread.
+fn block_on<T>(work: impl Future<Output = T>) -> Result<T, String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    Ok(runtime.map_err(|e| e.to_string())?.block_on(work))
+}
+
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
     run_from(std::env::args_os())
@@ -72,9 +94,13 @@ fn run_from(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             Verb::Run(args) => run::run(&args),
             Verb::Check(args) => check::run(&args),
             Verb::Status(args) => status::run(&args),
+            Verb::Tap(args) => tap::run(&args),
             Verb::Outbox(args) => outbox::run(&args),
             Verb::Scan(args) => scan::run(&args),
+            Verb::Map(args) => map::run(&args),
+            Verb::Schema(args) => schema::run(&args),
             Verb::Modbus(args) => modbus::run(&args),
+            Verb::Mqtt(args) => mqtt::run(&args),
             Verb::Completions(args) => completions::run(&args, Cli::command()),
             #[cfg(feature = "sim")]
             Verb::Demo(args) => demo::run(&args),
@@ -102,7 +128,7 @@ mod tests {
 
     #[test]
     fn wrong_usage_ends_with_64_and_help_with_0() {
-        let cases: [(&[&str], Exit); 8] = [
+        let cases: [(&[&str], Exit); 12] = [
             (&["chekc"], Exit::Usage),
             (&["check", "--rate", "0"], Exit::Usage),
             (&["completions"], Exit::Usage),
@@ -111,6 +137,10 @@ mod tests {
             (&["check", "--config", "no/such.toml"], Exit::Config),
             (&["scan", "decode", "00395212345000000125"], Exit::Clean),
             (&["scan", "decode", "00395212345000000126"], Exit::Data),
+            (&["map", "test", "no/such/folder"], Exit::Config),
+            (&["map", "explain", "sorter@1"], Exit::Clean),
+            (&["map", "explain", "hand-scanner@1", "--json"], Exit::Config),
+            (&["schema", "map"], Exit::Clean),
         ];
         for (arguments, expected) in cases {
             assert_eq!(exit(arguments), expected.into(), "{arguments:?}");

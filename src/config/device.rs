@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use crate::config::Reading;
 use crate::config::bounds::Ids;
+use crate::config::device_set::{self, Set};
 use crate::config::emits::{Emits, emits, topics_meet};
 use crate::config::link::{Declared, Link};
 use crate::config::modbus::identity;
-use crate::form::{Document, Entry, Table, nearest};
+use crate::form::{Document, Entry, Plain, Table, nearest};
 use crate::source::modbus::{self, Identity};
-use crate::tagmap::{Binding, DeviceLimits, Map, Protocol, text_of};
+use crate::tagmap::{Binding, DeviceLimits, Map, Protocol, expects_text_or_number, text_of};
 
 /// A device as `check` shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +24,8 @@ pub struct Device {
     pub map: String,
     /// Kinds of events that the map may emit; `*` stands where a field's text is not known beforehand.
     pub kinds: Vec<String>,
+    /// Of which `[[device_set]]` it is a member, counted from 1.
+    pub set: Option<usize>,
 }
 
 /// What the checks between devices look at.
@@ -41,13 +44,16 @@ pub(super) fn read_all(
     links: &mut [Declared<'_>],
     business_unit: Option<&str>,
 ) -> Vec<Device> {
+    let sets = device_set::read(root);
     let mut ids = Ids::default();
     let mut devices = Vec::new();
     let mut seen = Vec::new();
     let mut units = BTreeMap::new();
     let mut used = BTreeSet::new();
     let mut all_found = true;
-    for table in root.tables("device") {
+    let member = |(i, set)| Set::members(set).iter().map(move |member| (member.table(), Some(i + 1)));
+    let single = root.tables("device").into_iter().map(|table| (table, None));
+    for (table, set) in single.chain(sets.iter().enumerate().flat_map(member)) {
         let id = ids.read(&table);
         same_business_unit(&table, business_unit);
         let link = link(&table, links);
@@ -62,7 +68,7 @@ pub(super) fn read_all(
         let emits = map.as_ref().map(|((_, document), _)| emits(document)).unwrap_or_default();
         if let (Some(link), Some(((name, _), _))) = (link, &map) {
             let kinds = emits.kinds.clone();
-            devices.push(Device { id: id.clone(), link: links[link].id.clone(), map: name.clone(), kinds });
+            devices.push(Device { id: id.clone(), link: links[link].id.clone(), map: name.clone(), kinds, set });
         }
         let filters =
             params.iter().flat_map(|params| emits.filters.iter().map(|filter| fill(filter, params))).collect();
@@ -84,6 +90,8 @@ pub(super) fn read_all(
     }
     instances_apart(&seen);
     topics_apart(&seen);
+    drop(seen);
+    sets.into_iter().for_each(Set::tell);
     for (_, link) in links.iter().enumerate().filter(|(i, _)| all_found && !used.contains(i)) {
         reading.warn(link.table.fault_at("id", "no device uses this link", "remove it, or add its devices"));
     }
@@ -114,15 +122,23 @@ fn link(table: &Table<'_>, links: &[Declared<'_>]) -> Option<usize> {
 
 fn named_map<'r>(entry: &Entry<'_>, reading: &'r Reading) -> Option<(String, &'r Document)> {
     let name: String = entry.read()?;
-    let found = reading.library.find(&name);
-    if found.is_none() {
-        let known: BTreeSet<String> = reading.library.names().map(str::to_owned).collect();
-        let place = reading.base.join("devices").display().to_string();
-        let hint = if known.is_empty() { String::new() } else { format!("{} ", nearest(&name, &known)) };
-        let help = format!("{hint}Your own maps stand in {place}/<vendor>-<model>/map.toml");
-        entry.refuse(&format!("there is no map \"{name}\""), &help);
+    match reading.library.find(&name) {
+        Ok((full, document)) => Some((full.to_owned(), document)),
+        Err(versions) if !versions.is_empty() => {
+            let versions: Vec<&str> = versions.into_iter().collect();
+            let message = format!("\"{name}\" has several versions");
+            entry.refuse(&message, &format!("write one of {}", versions.join(", ")));
+            None
+        }
+        Err(_) => {
+            let known: BTreeSet<String> = reading.library.names().map(str::to_owned).collect();
+            let place = reading.base.join("devices").display().to_string();
+            let hint = if known.is_empty() { String::new() } else { format!("{} ", nearest(&name, &known)) };
+            let help = format!("{hint}Your own maps stand in {place}/<vendor>-<model>/map.toml");
+            entry.refuse(&format!("there is no map \"{name}\""), &help);
+            None
+        }
     }
-    found.map(|document| (name, document))
 }
 
 /// The device's parameters; `None` when they don't suit the map's, which is told here, at the device.
@@ -137,11 +153,16 @@ fn params(table: &Table<'_>, map: Option<&Document>) -> Option<BTreeMap<String, 
             let help = nearest(entry.key(), &declared.keys().cloned().collect());
             entry.refuse("is no parameter of the map", &help);
         }
-        if let Some(text) = text_of(entry.value()) {
-            given.insert(entry.key().to_owned(), text);
-        } else {
-            fine = false;
-            entry.refuse("is neither a text nor a whole number", "write a text in quotes or a whole number");
+        expects_text_or_number(&entry);
+        match entry.read::<Plain>() {
+            Some(Plain(text)) => drop(given.insert(entry.key().to_owned(), text)),
+            None => fine = false,
+        }
+    }
+    // The loop's own name is a parameter without being given.
+    for (name, value) in table.names().into_iter().flatten() {
+        if declared.as_ref().is_some_and(|declared| declared.contains_key(name)) {
+            given.entry(name.clone()).or_insert_with(|| value.clone());
         }
     }
     for (name, default) in declared.iter().flatten() {

@@ -12,7 +12,7 @@ const MAX_SECRET: u64 = 64 << 10;
 const OTHERS_READ: u32 = 0o004;
 
 /// The text of a file.
-pub(super) fn text(path: &Path) -> Result<String, String> {
+pub(crate) fn text(path: &Path) -> Result<String, String> {
     let bytes = bounded(path, MAX_TEXT)?;
     String::from_utf8(bytes).map_err(|e| format!("not UTF-8 at byte {}", e.utf8_error().valid_up_to()))
 }

@@ -120,19 +120,23 @@ fn idle_lanes(seen: &[Seen<'_>], devices: &[Device], reading: &Reading) {
 }
 
 fn unposted(root: &Table<'_>, seen: &[Seen<'_>], devices: &[Device], reading: &Reading) {
-    for table in root.tables("device") {
-        table.all();
+    let single = root.tables("device").into_iter().map(|table| {
+        table.quiet();
         let id: Option<String> = table.optional("id");
-        let Some(device) = devices.iter().find(|d| Some(&d.id) == id.as_ref()) else { continue };
+        (table, devices.iter().find(|device| Some(&device.id) == id.as_ref()))
+    });
+    let sets = root.tables("device_set").into_iter().enumerate().map(|(i, table)| {
+        table.quiet();
+        (table, devices.iter().find(|device| device.set == Some(i + 1)))
+    });
+    for (table, device) in single.chain(sets) {
+        let Some(device) = device else { continue };
         let taken = |kind: &String| seen.iter().flat_map(|lane| &lane.take).any(|glob| meet(glob, kind));
         let left: Vec<&str> = device.kinds.iter().filter(|kind| !taken(kind)).map(String::as_str).collect();
         if !left.is_empty() {
             let message = format!("no lane takes {} of \"{}\"", left.join(", "), device.id);
-            reading.warn(table.fault_at(
-                "map",
-                &message,
-                "they are kept and shown, not posted: add a lane if they should be",
-            ));
+            let help = "they are kept and not posted; a lane that is added later takes those that come from then on";
+            reading.warn(table.fault_at("map", &message, help));
         }
     }
 }

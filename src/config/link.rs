@@ -73,9 +73,9 @@ pub(super) fn read_all<'d>(root: &Table<'d>, reading: &Reading, gateway: Option<
             Some(Kind::Serial) => {
                 stream::read_serial(&table, reading, name, &mut ports).map(Box::new).map(Link::Socket)
             }
-            // The rest of its keys can't be judged: they are asked for, so that they are no unknown keys.
+            // The rest of its keys can't be judged.
             Some(Kind::Later) | None => {
-                table.all();
+                table.quiet();
                 None
             }
         };
@@ -181,7 +181,10 @@ fn mqtt_address(table: &Table<'_>) -> Option<Address> {
     };
     let port = if secure == Some(true) { MQTTS_PORT } else { MQTT_PORT };
     let parsed = secure.and_then(|secure| host_port(rest, port).map(|(host, port)| Address { host, port, secure }));
-    if parsed.is_none() {
+    if parsed.is_none() && text.contains('@') {
+        let help = "write the address alone, the user as `username`, and the file of the password as `password_file`";
+        entry.refuse("holds a user, and perhaps a password", help);
+    } else if parsed.is_none() {
         entry.refuse(&format!("\"{text}\" is not the address of a broker"), help);
     }
     parsed
@@ -206,6 +209,11 @@ fn share(table: &Table<'_>, reading: &Reading) -> Option<Option<String>> {
         "leave it out where order or gaps matter; docs/mqtt.md tells what is left of them",
     ));
     Some(Some(group))
+}
+
+/// `host` or `host:port` of a broker; without a port the usual one, of TLS if it is `secure`.
+pub fn broker_address(text: &str, secure: bool) -> Option<(String, u16)> {
+    host_port(text, if secure { MQTTS_PORT } else { MQTT_PORT })
 }
 
 /// `host:port`, `host`, `[::1]:port`; no path, no user.

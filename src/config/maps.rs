@@ -1,8 +1,10 @@
 //! Where device maps are found: beside the configuration, then in `/usr/share/floorgate/devices`, then built in.
 //!
 //! A map is named `id@version` by what stands in the file; the folder's name says nothing. What is found first wins, so
-//! that a site can replace a map of the package by its own.
+//! that a site can replace a map of the package by its own. A folder holds the versions of its map side by side:
+//! `map.toml`, and beside it any `map-….toml`.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use crate::config::files;
@@ -67,9 +69,16 @@ impl Library {
         (library, warnings)
     }
 
-    /// The map of that `id@version`.
-    pub(super) fn find(&self, name: &str) -> Option<&Document> {
-        self.maps.iter().find(|(n, _)| n == name).map(|(_, document)| document)
+    /// The map of that `id@version`; of that `id`, if there is one version of it alone.
+    ///
+    /// # Errors
+    /// The versions that there are of that `id`; none, if there is no such map.
+    pub(super) fn find(&self, name: &str) -> Result<(&str, &Document), BTreeSet<&str>> {
+        let is = |full: &str| full == name || full.split_once('@').is_some_and(|(id, _)| id == name);
+        let versions: BTreeSet<&str> = self.names().filter(|full| is(full)).collect();
+        let one = versions.first().filter(|_| versions.len() == 1);
+        let found = one.and_then(|one| self.maps.iter().find(|(full, _)| full == one));
+        found.map(|(full, document)| (full.as_str(), document)).ok_or(versions)
     }
 
     /// The names of all maps.
@@ -83,12 +92,13 @@ impl Library {
 }
 
 fn map_files(place: &Path) -> Vec<PathBuf> {
-    let Ok(folders) = std::fs::read_dir(place) else { return Vec::new() };
-    let mut files: Vec<PathBuf> = folders
-        .take(MAX_FOLDERS)
-        .filter_map(|folder| Some(folder.ok()?.path().join("map.toml")))
-        .filter(|path| path.exists())
-        .collect();
+    let within = |folder: &Path| std::fs::read_dir(folder).into_iter().flatten().take(MAX_FOLDERS);
+    let is_map = |path: &PathBuf| {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        name == "map.toml" || name.starts_with("map-") && path.extension().is_some_and(|end| end == "toml")
+    };
+    let paths = within(place).flatten().flat_map(|folder| within(&folder.path()).flatten().map(|file| file.path()));
+    let mut files: Vec<PathBuf> = paths.filter(is_map).collect();
     files.sort();
     files
 }

@@ -8,12 +8,14 @@
 
 mod bounds;
 mod device;
+mod device_set;
 mod emits;
 mod files;
 mod lane;
 mod link;
 mod maps;
 mod modbus;
+pub mod schema;
 mod site;
 mod stream;
 mod target;
@@ -28,6 +30,8 @@ use crate::form::{Document, Fault, Table};
 use crate::{outbox, source};
 
 pub use device::Device;
+pub(crate) use files::text;
+pub use link::broker_address;
 pub use modbus::modbus_address;
 
 /// A whole configuration, validated.
@@ -55,6 +59,18 @@ pub struct Config {
     pub lanes: Vec<crate::lane::Config>,
 }
 
+impl Config {
+    /// Ids of the devices, then of the links.
+    pub fn devices_and_links(&self) -> Vec<String> {
+        let mqtt = self.mqtt.iter().flat_map(|link| link.devices.iter().map(|(id, _)| id));
+        let modbus = self.modbus.iter().flat_map(|link| link.devices.iter().map(|device| &device.id));
+        let sockets = self.sockets.iter().filter_map(|link| link.device.as_ref().map(|(id, _)| id));
+        let links = self.mqtt.iter().map(|link| &link.link).chain(self.modbus.iter().map(|link| &link.link));
+        let links = links.chain(self.sockets.iter().map(|link| &link.link));
+        mqtt.chain(modbus).chain(sockets).chain(links).map(ToString::to_string).collect()
+    }
+}
+
 /// What checking a configuration found.
 #[derive(Debug)]
 pub struct Checked {
@@ -79,9 +95,9 @@ pub fn load(path: &Path) -> Result<Config, Vec<Fault>> {
 /// Reads and validates the configuration at `path`; keeps the warnings and what is needed to show it.
 pub fn check(path: &Path) -> Checked {
     let name = path.display().to_string();
-    let document = match files::text(path) {
+    let document = match text(path) {
         Ok(text) => Document { name, text },
-        Err(why) => return unread(name, &why),
+        Err(why) => return unread(&name, &why),
     };
     let base = path.parent().map(Path::to_owned).unwrap_or_default();
     let (library, warnings) = maps::Library::load(&base);
@@ -97,16 +113,32 @@ pub fn check(path: &Path) -> Checked {
     Checked { config, warnings, devices, documents }
 }
 
-fn unread(name: String, why: &str) -> Checked {
-    let fault = Fault {
-        file: name,
+/// The map of that `id@version` which a configuration in `base` would use.
+///
+/// # Errors
+/// There is none; which there are.
+pub(crate) fn map(base: &Path, name: &str) -> Result<Document, String> {
+    let (library, _) = maps::Library::load(base);
+    let known = || library.names().collect::<Vec<_>>().join(", ");
+    let found = library.find(name).map(|(_, document)| document.clone());
+    found.map_err(|_| format!("there is no one map {name}; there are {}", known()))
+}
+
+/// The fault of a file that can't be read.
+pub(crate) fn unreadable(name: &str, why: &str) -> Fault {
+    Fault {
+        file: name.to_owned(),
         span: 0..0,
         line: 1,
         column: 1,
         key: String::new(),
         message: format!("can't be read: {why}"),
-        help: "name the configuration with --config FILE".to_owned(),
-    };
+        help: String::new(),
+    }
+}
+
+fn unread(name: &str, why: &str) -> Checked {
+    let fault = Fault { help: "name the configuration with --config FILE".to_owned(), ..unreadable(name, why) };
     Checked { config: Err(vec![fault]), warnings: Vec::new(), devices: Vec::new(), documents: Vec::new() }
 }
 
@@ -151,10 +183,9 @@ impl Reading {
 
 /// Reads every section before it gives up on any: a key that nobody asked for would be told as unknown.
 fn root_table(root: &Table<'_>, reading: &Reading, devices: &mut Vec<Device>) -> Option<Config> {
-    for (key, help) in [
-        ("control", "remove it: there is no HTTP API yet, and the control socket in data_dir needs no key"),
-        ("device_set", "write each device as its own [[device]]"),
-    ] {
+    for (key, help) in
+        [("control", "remove it: there is no HTTP API yet, and the control socket in data_dir needs no key")]
+    {
         if root.entry(key).is_some() {
             root.refuse_key(key, "is not in this version", help);
         }

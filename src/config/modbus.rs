@@ -150,7 +150,7 @@ fn serial(table: &Table<'_>, reading: &Reading, ports: &mut BTreeMap<String, Str
 }
 
 /// A port that no other link has, by a name that stays.
-fn port(
+pub(super) fn port(
     table: &Table<'_>,
     entry: &Entry<'_>,
     reading: &Reading,
@@ -165,7 +165,7 @@ fn port(
     // Two names may lead to one port.
     let real = std::fs::canonicalize(&path).unwrap_or_else(|_| path.clone()).display().to_string();
     if let Some(first) = ports.get(&real) {
-        let help = "one link carries all units of a line: put the devices behind it";
+        let help = "two readers would each get a part; one link carries all units of a Modbus line";
         entry.refuse(&format!("{text} is also the port of {first}"), help);
     } else {
         ports.insert(real, table.path().to_owned());
@@ -251,10 +251,10 @@ mod tests {
         gateway.toml:36:11: link[2].address: is for links over TCP (remove it: a serial line is named by `serial`)
         "#);
         let twice = format!("{good}\n[[link]]\nid = \"second\"\n{good}");
-        insta::assert_snapshot!(link(&twice), @r#"
-        gateway.toml:40:19: link[3].serial.port: /dev/serial/by-path/x is also the port of link[2].serial (one link carries all units of a line: put the devices behind it)
-        warning: gateway.toml:38:6: link[3].id: no device uses this link (remove it, or add its devices)
-        "#);
+        insta::assert_snapshot!(link(&twice), @r"
+    gateway.toml:40:19: link[3].serial.port: /dev/serial/by-path/x is also the port of link[2].serial (two readers would each get a part; one link carries all units of a Modbus line)
+    warning: gateway.toml:38:6: link[3].id: no device uses this link (remove it, or add its devices)
+    ");
     }
 
     #[test]

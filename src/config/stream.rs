@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::config::Reading;
 use crate::config::bounds::{SECOND, duration, number};
 use crate::config::link::{backoff, host_port};
+use crate::config::modbus::port as serial_port;
 use crate::form::Table;
 use crate::source::serial::{CharSize, Parity, Serial, StopBits};
 use crate::source::socket::{Config, Place};
@@ -45,18 +46,7 @@ pub(super) fn read_serial(
 
 /// `{ port, baud, data_bits, parity, stop_bits }`; `ports`: those that other links have.
 fn read_port(table: &Table<'_>, reading: &Reading, ports: &mut BTreeMap<String, String>) -> Option<Serial> {
-    let port: Option<String> = table.required("port");
-    if let Some(port) = &port {
-        if let Some(first) = ports.get(port) {
-            let message = format!("\"{port}\" is also the port of {first}");
-            table.refuse_key("port", &message, "give each line its own port: two readers would each get a part");
-        }
-        ports.insert(port.clone(), table.path().to_owned());
-        if ["/dev/ttyUSB", "/dev/ttyACM"].iter().any(|name| port.starts_with(name)) {
-            let message = format!("{port} may be another device after the next start");
-            reading.warn(table.fault_at("port", &message, "name it by its place: ls -l /dev/serial/by-path"));
-        }
-    }
+    let port = table.required_entry("port").and_then(|entry| serial_port(table, &entry, reading, ports));
     let baud = number(table, "baud", 9_600, 50..=4_000_000);
     let data_bits = match table.or("data_bits", 8_u8) {
         7 => Some(CharSize::Bits7),

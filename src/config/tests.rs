@@ -388,7 +388,7 @@ fn a_transaction_type_has_one_lane_of_a_target() {
 #[test]
 fn what_no_lane_takes_and_a_lane_that_takes_nothing_are_doubtful() {
     insta::assert_snapshot!(told(&[("[\"scan.item\"]", "[\"scan.pallet\"]")]), @r#"
-    warning: gateway.toml:43:7: device[1].map: no lane takes scan.item of "hand" (they are kept and shown, not posted: add a lane if they should be)
+    warning: gateway.toml:43:7: device[1].map: no lane takes scan.item of "hand" (they are kept and not posted; a lane that is added later takes those that come from then on)
     warning: gateway.toml:78:8: lane[2].take: takes nothing that the gateway emits with these maps (there are: divert.confirmed, divert.missed, divert.recirculated, divert.unknown, scan.carton, scan.item, sequence_gap)
     "#);
 }
@@ -476,28 +476,109 @@ fn mutations(line: &str) -> Vec<Option<String>> {
     made
 }
 
-/// An unknown key lists the known ones: each of them is in the reference.
+const LANES: &str = r#"
+[[link]]
+id = "lanes-net"
+kind = "modbus-tcp"
+address = "10.20.0.31"
+[[device_set]]
+for = { lane = { from = 1, to = 40 } }
+except = [17]
+id = "lane-{lane:02}"
+link = "lanes-net"
+unit = "= (lane - 1) / 8 + 1"
+map = "divert-lane"
+params = { lane = "= lane", coil_base = "= 100 + (lane - 1) % 8 * 4", reg_base = "= 1000 + (lane - 1) % 8 * 2" }
+[[device_set.override]]
+lane = 33
+params = { full_delay = "8s", coil_base = 900 }
+"#;
+
+/// What the members of a set are.
+fn members(checked: &Checked) -> Vec<(&str, u8)> {
+    let config = checked.config.as_ref().unwrap_or_else(|faults| panic!("{faults:?}"));
+    let link = config.modbus.iter().find(|link| &*link.link == "lanes-net").expect("the link of the set");
+    link.devices.iter().map(|device| (&*device.id, device.unit)).collect()
+}
+
 #[test]
-fn every_key_is_in_the_reference() {
-    let reference = include_str!("../../docs/configuration.md");
-    let mut keys = 0;
-    for (i, line) in SHIPPED.lines().enumerate().filter(|(_, line)| line.starts_with('[') || line.contains("= {")) {
-        let strange = "zzzzzzzzzzzzzzzzzzzzzzzz = 1";
-        let line = if line.starts_with('[') {
-            format!("{line}\n{strange}")
-        } else {
-            line.replace("= {", &format!("= {{ {strange},"))
-        };
-        let text: Vec<&str> = SHIPPED.lines().enumerate().map(|(j, l)| if i == j { &line } else { l }).collect();
-        let told = Site::new(&text.join("\n")).told();
-        let ours = told.lines().find(|line| line.contains("zzzz: unknown key")).unwrap_or_default();
-        let Some((_, known)) = ours.split_once("known here: ") else { continue };
-        for key in known.split_once(')').map_or(known, |(known, _)| known).split(", ") {
-            let key = key.trim_matches('`');
-            keys += 1;
-            let written = [format!("`{key}`"), format!(".{key}`"), format!("`{key}.")];
-            assert!(written.iter().any(|form| reference.contains(form)), "{key}");
-        }
-    }
-    assert!(keys > 50, "{keys} keys were looked up");
+fn a_set_makes_a_device_of_each_value() {
+    let site = Site::new(&format!("{SHIPPED}{LANES}"));
+    let checked = site.check();
+    let made = members(&checked);
+    assert_eq!((made.len(), made[0], made[7], made[8]), (39, ("lane-01", 1), ("lane-08", 1), ("lane-09", 2)));
+    assert!(made.iter().all(|(id, _)| *id != "lane-17"));
+    assert_eq!(checked.devices.iter().filter(|device| device.set == Some(1)).count(), 39);
+    let reads = |id: &str| {
+        let link = checked.config.as_ref().ok()?.modbus.iter().find(|link| &*link.link == "lanes-net")?;
+        let device = link.devices.iter().find(|device| &*device.id == id)?;
+        let points = device.map.points.as_ref()?;
+        points.polls().first()?.reads.iter().map(|read| read.at).min()
+    };
+    assert_eq!((reads("lane-02"), reads("lane-33")), (Some(104), Some(900)), "the template, and what it has instead");
+}
+
+#[test]
+fn what_is_wrong_with_a_set_is_told_once_and_names_a_member() {
+    let told = |edits: &[(&str, &str)]| {
+        let text = edits.iter().fold(LANES.to_owned(), |text, (from, to)| {
+            assert!(text.contains(from), "{from:?}");
+            text.replace(from, to)
+        });
+        told_with(&text)
+    };
+    let cases: [&[(&str, &str)]; 12] = [
+        &[("lanes-net\"\nunit", "lane-net\"\nunit")],
+        &[("unit = \"= (lane", "unit = \"= (lain")],
+        &[("lane-{lane:02}", "lane")],
+        &[("(lane - 1) % 8 * 4", "lane / (lane - 5)")],
+        &[("unit = ", "units = ")],
+        &[("from = 1, to = 40", "from = 40, to = 1")],
+        &[("{ from = 1, to = 40 }", "[1, 2, 2]")],
+        &[("except = [17]", "except = [41]")],
+        &[("lane = 33", "lane = 41")],
+        &[("full_delay = \"8s\"", "full_delay = \"8\"")],
+        &[("map = \"divert-lane\"", "map = \"divert-lne\"")],
+        &[("for = { lane = { from = 1, to = 40 } }\n", "")],
+    ];
+    let lines: Vec<String> = cases.iter().map(|edits| told(edits)).collect();
+    insta::assert_snapshot!(lines.join("\n"), @r#"
+    gateway.toml:88:8: device_set[1](lane = 1).link: there is no link "lane-net", and so it is with 38 other members (did you mean `lanes-net`?)
+    gateway.toml:89:12: device_set[1](lane = 1).unit: there is no `lain`, and so it is with 38 other members (did you mean `lane`?)
+    warning: gateway.toml:90:7: device_set[1].map: no lane takes lane.blocked, lane.cleared, lane.entered, lane.full of "lane-01" (they are kept and not posted; a lane that is added later takes those that come from then on)
+    gateway.toml:87:6: device_set[1](lane = 2).id: "lane" is taken by device_set[1](lane = 1).id, and so it is with 37 other members (choose another: ids differ also when case is ignored)
+    warning: gateway.toml:90:7: device_set[1].map: no lane takes lane.blocked, lane.cleared, lane.entered, lane.full of "lane" (they are kept and not posted; a lane that is added later takes those that come from then on)
+    gateway.toml:91:10: device_set[1](lane = 5).params: the map needs the parameter `coil_base` (write params = { coil_base = … })
+    gateway.toml:91:55: device_set[1](lane = 5).params.coil_base: divides 5 by 0 (divide by another number)
+    warning: gateway.toml:90:7: device_set[1].map: no lane takes lane.blocked, lane.cleared, lane.entered, lane.full of "lane-01" (they are kept and not posted; a lane that is added later takes those that come from then on)
+    gateway.toml:84:1: device_set[1](lane = 1).unit: is missing, and so it is with 38 other members (add the Modbus unit id: `unit = 1`)
+    gateway.toml:89:1: device_set[1](lane = 1).units: unknown key, and so it is with 38 other members (did you mean `unit`?)
+    warning: gateway.toml:90:7: device_set[1].map: no lane takes lane.blocked, lane.cleared, lane.entered, lane.full of "lane-01" (they are kept and not posted; a lane that is added later takes those that come from then on)
+    gateway.toml:85:16: device_set[1].for.lane: goes from 40 to 1 (write the lower one first; at most 1000 members)
+    warning: gateway.toml:81:6: link[3].id: no device uses this link (remove it, or add its devices)
+    gateway.toml:85:16: device_set[1].for.lane: has 3 values, 2 of them different (write for = { lane = { from = 1, to = 40 } }, or for = { lane = [1, 2, 5] })
+    warning: gateway.toml:81:6: link[3].id: no device uses this link (remove it, or add its devices)
+    gateway.toml:86:10: device_set[1].except: 41 is none of the set's values (remove it, or widen `for`)
+    warning: gateway.toml:81:6: link[3].id: no device uses this link (remove it, or add its devices)
+    gateway.toml:93:8: device_set[1].override[1].lane: 41 is none of the set's values (name one that `for` has)
+    warning: gateway.toml:81:6: link[3].id: no device uses this link (remove it, or add its devices)
+    built-in:devices/acme-photo-eyes/map.toml:17:14: param.full_delay: device lane-33: it is "8" (write a duration with its unit, such as "500ms", "20s", "5m", "24h" or "30d")
+    warning: gateway.toml:90:7: device_set[1].map: no lane takes lane.blocked, lane.cleared, lane.entered, lane.full of "lane-01" (they are kept and not posted; a lane that is added later takes those that come from then on)
+    gateway.toml:90:7: device_set[1](lane = 1).map: there is no map "divert-lne", and so it is with 38 other members (did you mean `divert-lane@1`? Your own maps stand in devices/<vendor>-<model>/map.toml)
+    gateway.toml:84:1: device_set[1].for: is missing (add `for = …` here)
+    warning: gateway.toml:81:6: link[3].id: no device uses this link (remove it, or add its devices)
+    "#);
+}
+
+/// Versions stand side by side; without one the only one is meant.
+#[test]
+fn maps_of_several_versions_are_told_apart() {
+    let site = Site::new(&edited(&[("map = \"sorter@1\"", "map = \"sorter\"")]));
+    let map = include_str!("../../devices/acme-sorter/map.toml");
+    assert!(site.check().config.is_ok(), "one version: {}", site.told());
+    site.file("devices/acme-sorter/map-2.toml", &map.replacen("version = 1", "version = 2", 1), 0o644);
+    insta::assert_snapshot!(site.told(), @r#"gateway.toml:50:7: device[2].map: "sorter" has several versions (write one of sorter@1, sorter@2)"#);
+    site.file("gateway.toml", &edited(&[("map = \"sorter@1\"", "map = \"sorter@2\"")]), 0o644);
+    let checked = site.check();
+    assert!(checked.devices.iter().any(|device| device.map == "sorter@2"), "{:?}", checked.devices);
 }

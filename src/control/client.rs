@@ -1,15 +1,16 @@
 //! The other end: asking a gateway from another process.
 
 use std::io;
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
-use crate::control::{Address, Answer, Request, SOCKET};
+use crate::control::{Address, Answer, Request, SOCKET, TapLine};
 
 /// A gateway that lives answers within this time.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -48,11 +49,7 @@ pub fn ask<T: DeserializeOwned>(dir: &Path, request: Request) -> Result<T, Unans
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|e| failed(e.to_string()))?;
     runtime.block_on(async {
-        let stream = connect(dir).await.map_err(|e| match e.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => Unanswered::NotRunning(shown.clone()),
-            io::ErrorKind::PermissionDenied => Unanswered::Denied(shown.clone()),
-            _ => failed(e.to_string()),
-        })?;
+        let stream = connect(dir).await?;
         let pid = stream.peer_cred().ok().and_then(|peer| peer.pid()).unwrap_or_default();
         let Ok(answer) = timeout(PATIENCE, exchange(stream, request)).await else {
             return Err(Unanswered::Silent { dir: shown.clone(), pid });
@@ -66,8 +63,49 @@ pub fn ask<T: DeserializeOwned>(dir: &Path, request: Request) -> Result<T, Unans
     })
 }
 
-async fn connect(dir: &Path) -> io::Result<UnixStream> {
-    UnixStream::connect(&Address::of(dir, SOCKET)?.path).await
+/// Watches a device of the gateway that runs on `dir`: hands each line to `take`, until it breaks off.
+///
+/// # Errors
+/// When none runs, it refuses, or it ends.
+pub async fn watch(
+    dir: &Path,
+    device: &str,
+    mut take: impl FnMut(TapLine) -> ControlFlow<()>,
+) -> Result<(), Unanswered> {
+    let shown = dir.display().to_string();
+    let failed = |why: String| Unanswered::Failed(shown.clone(), why);
+    let mut stream = BufReader::new(connect(dir).await?);
+    let request =
+        serde_json::to_string(&Request::Tap { device: device.to_owned() }).map_err(|e| failed(e.to_string()))?;
+    stream.write_all((request + "\n").as_bytes()).await.map_err(|e| failed(e.to_string()))?;
+    let mut line = String::new();
+    loop {
+        line.clear();
+        match stream.read_line(&mut line).await {
+            Ok(0) => return Err(failed("it has ended".to_owned())),
+            Ok(_) => {}
+            Err(e) => return Err(failed(e.to_string())),
+        }
+        match serde_json::from_str(&line) {
+            Ok(Answer::Ok(next)) => {
+                if take(next).is_break() {
+                    return Ok(());
+                }
+            }
+            Ok(Answer::Error(why)) => return Err(failed(why)),
+            Err(e) => return Err(failed(format!("its answer is not understood: {e}; is it another version?"))),
+        }
+    }
+}
+
+async fn connect(dir: &Path) -> Result<UnixStream, Unanswered> {
+    let shown = || dir.display().to_string();
+    let connected = async { UnixStream::connect(&Address::of(dir, SOCKET)?.path).await };
+    connected.await.map_err(|e: io::Error| match e.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => Unanswered::NotRunning(shown()),
+        io::ErrorKind::PermissionDenied => Unanswered::Denied(shown()),
+        _ => Unanswered::Failed(shown(), e.to_string()),
+    })
 }
 
 async fn exchange(mut stream: UnixStream, request: Request) -> io::Result<Vec<u8>> {

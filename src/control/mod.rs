@@ -7,12 +7,13 @@
 //!
 //! A gateway whose socket can't be made runs without it, tries again, and says so: capture does not depend on it.
 //!
-//! A new question is one more variant of [`Request`] and one arm in `View::answer`; one with many answers, such as a
-//! live view, takes its arm in `server::converse`, which has the connection in hand.
+//! A new question is one more variant of [`Request`] and one arm in `View::answer`; one with many answers, such as
+//! [`Request::Tap`], takes its arm in `server::converse`, which has the connection in hand.
 
 mod client;
 mod server;
 mod status;
+mod tap;
 
 use std::fs::File;
 use std::io;
@@ -21,19 +22,25 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-pub use client::{Unanswered, ask};
+pub use client::{Unanswered, ask, watch};
 pub use server::Server;
 pub use status::{Status, View};
+pub use tap::{Event, Shown, TapLine};
 
 /// The socket's name in the data directory.
 const SOCKET: &str = "control.sock";
 
 /// What can be asked: `{"request":"status"}`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "request", rename_all = "kebab-case")]
 pub enum Request {
     /// How the gateway, its links and its devices are doing: a [`Status`].
     Status,
+    /// What a device sends, live: [`TapLine`]s until the asking side ends.
+    Tap {
+        /// The device's id.
+        device: String,
+    },
 }
 
 /// What comes back.

@@ -13,7 +13,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::control::status::refusal;
-use crate::control::{Address, SOCKET, View};
+use crate::control::{Address, SOCKET, View, tap};
 
 /// Connections at a time; who comes then is told so.
 const CONNECTIONS: usize = 16;
@@ -140,6 +140,9 @@ async fn converse(mut stream: UnixStream, view: View) {
         line.clear();
         let got = timeout(READ, (&mut read).take(LINE).read_until(b'\n', &mut line)).await;
         let whole = line.ends_with(b"\n") || (line.len() as u64) < LINE;
+        if let Some(device) = view.watched(&line).filter(|_| matches!(got, Ok(Ok(1..)))) {
+            return tap::pour(&device, view.tap.listen(), read, write).await;
+        }
         let answer = match got {
             Ok(Ok(1..)) if whole => view.answer(&line),
             Ok(Ok(1..)) => refusal(&format!("a request has at most {LINE} bytes")),

@@ -5,6 +5,7 @@ use tokio::sync::watch;
 
 use crate::control::{Answer, Request};
 use crate::event::Millis;
+use crate::outbox::Tap;
 use crate::outbox::read::Bounds;
 use crate::source::health::{Health, Snapshot};
 
@@ -45,6 +46,10 @@ pub struct View {
     pub room: watch::Receiver<bool>,
     /// What the sources note.
     pub health: Health,
+    /// Ids of the devices and links.
+    pub devices: Vec<String>,
+    /// Where what is committed can be watched.
+    pub tap: Tap,
 }
 
 impl View {
@@ -52,8 +57,21 @@ impl View {
     pub(super) fn answer(&self, line: &[u8]) -> String {
         match serde_json::from_slice(line) {
             Ok(Request::Status) => written(&Answer::Ok(self.status())),
+            Ok(Request::Tap { device }) => refusal(&self.unknown(&device)),
             Err(e) => refusal(&format!("this version does not know the request: {e}; ask {{\"request\":\"status\"}}")),
         }
+    }
+
+    /// The device of a line that asks to watch one that there is, or an instance of one (`hand-p07` of `hand`).
+    pub(super) fn watched(&self, line: &[u8]) -> Option<String> {
+        let Ok(Request::Tap { device }) = serde_json::from_slice(line) else { return None };
+        let is =
+            |known: &String| device.strip_prefix(known).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'));
+        self.devices.iter().any(is).then_some(device)
+    }
+
+    fn unknown(&self, device: &str) -> String {
+        format!("the configuration has no device or link \"{device}\", but: {}", self.devices.join(", "))
     }
 
     fn status(&self) -> Status {
@@ -75,7 +93,7 @@ pub(super) fn refusal(why: &str) -> String {
     written(&Answer::<()>::Error(why.to_owned()))
 }
 
-fn written<T: Serialize>(answer: &Answer<T>) -> String {
+pub(super) fn written<T: Serialize>(answer: &Answer<T>) -> String {
     let mut line = serde_json::to_string(answer).expect("texts, numbers and maps by text always make JSON");
     line.push('\n');
     line

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 
 use super::*;
 use crate::event::Millis;
+use crate::outbox::Tap;
 use crate::outbox::read::Bounds;
 use crate::source::health::{Health, State as Doing};
 
@@ -19,7 +20,19 @@ fn view() -> (View, watch::Sender<bool>) {
     let health = Health::default();
     health.link(&"broker".into()).is(Doing::Down, None);
     let (site, gateway) = ("dc1".to_owned(), "gw-7".to_owned());
-    (View { site, gateway, since: Millis(1_000), bounds, room, health }, room_tx)
+    (
+        View {
+            site,
+            gateway,
+            since: Millis(1_000),
+            bounds,
+            room,
+            health,
+            devices: vec!["hand".to_owned()],
+            tap: Tap::default(),
+        },
+        room_tx,
+    )
 }
 
 /// A server that listens already, and whoever tells whether there is room.
@@ -114,4 +127,42 @@ fn too_many_at_a_time_are_told_so_and_silent_ones_do_not_stay() {
     assert_eq!(line(&mut answers)["error"], "16 others are asking: try again");
     let (_, reader) = silent.first_mut().expect("there are sixteen");
     assert_eq!(reader.read(&mut [0]).expect("closed in time, not left open"), 0);
+}
+
+/// Who looks and does not read is told what went by; whoever commits never waits.
+#[test]
+fn a_slow_watcher_is_told_what_it_missed() {
+    let dir = tempfile::tempdir().expect("a temp directory");
+    let (mut view, _room) = view();
+    let tap = Tap::default();
+    view.tap = tap.clone();
+    let _server = Server::start(dir.path(), view).expect("a thread starts");
+    while !dir.path().join(SOCKET).exists() {
+        std::thread::yield_now();
+    }
+    let (mut stream, mut reader) = connected(dir.path());
+    stream.write_all(b"{\"request\":\"tap\",\"device\":\"hand\"}\n").expect("it takes a request");
+    assert_eq!(line(&mut reader), serde_json::json!({"ok": {"watching": "hand"}}));
+    let sample = |n: usize| crate::event::Sample {
+        source: "hand".into(),
+        at: crate::event::Now { wall: Millis(1), mono: 1 },
+        origin: "t".into(),
+        raw: vec![b'x'; 4_000],
+        content: Err(crate::event::Undecodable { reason: n.to_string(), panicked: false }),
+        redelivery: None,
+        memory: None,
+    };
+    let sent = 20_000;
+    for n in 0..sent {
+        tap.tell(vec![sample(n)], &[crate::outbox::Placed::Bad]);
+    }
+    let (mut shown, mut missed) = (0, 0);
+    while shown + missed < sent as u64 {
+        let line = line(&mut reader);
+        match line["ok"]["missed"].as_u64() {
+            Some(n) => missed += n,
+            None => shown += 1,
+        }
+    }
+    assert!(missed > 0 && shown > 256, "{shown} shown, {missed} missed");
 }

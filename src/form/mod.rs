@@ -5,14 +5,23 @@
 //! dropped, with the nearest known key. So a reader is one straight run through its keys, and never stops at the first
 //! fault.
 
+mod expression;
+mod fill;
+mod made;
+mod shape;
 mod units;
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
+
+pub use expression::{Wrong, evaluate};
+use fill::Filled;
+pub use made::Made;
+pub use units::{Bytes, Duration, Plain};
 
 /// One thing wrong in a file.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -72,6 +81,15 @@ impl Document {
 
     /// Parses the file and hands its root table to `reader`; returns what the reader made, or every fault.
     pub fn read<T>(&self, reader: impl FnOnce(&Table<'_>) -> Option<T>) -> Result<T, Vec<Fault>> {
+        self.read_into(None, reader)
+    }
+
+    /// The same; what the reader asks for is added to `shape`.
+    pub fn read_into<T>(
+        &self,
+        shape: Option<&RefCell<Shape>>,
+        reader: impl FnOnce(&Table<'_>) -> Option<T>,
+    ) -> Result<T, Vec<Fault>> {
         let root = match DeTable::parse(&self.text) {
             Ok(root) => root,
             Err(e) => {
@@ -89,10 +107,13 @@ impl Document {
             let table = Table {
                 document: self,
                 path: String::new(),
+                pattern: String::new(),
                 span: root.span(),
                 entries: root.get_ref(),
                 asked: RefCell::default(),
                 faults: &faults,
+                names: None,
+                shape,
             };
             reader(&table)
         };
@@ -109,26 +130,49 @@ impl Document {
 pub struct Table<'d> {
     document: &'d Document,
     path: String,
+    /// Its path in a [`Shape`].
+    pattern: String,
     span: Range<usize>,
     entries: &'d DeTable<'d>,
-    asked: RefCell<BTreeSet<String>>,
+    asked: RefCell<Asked>,
     faults: &'d RefCell<Vec<Fault>>,
+    /// Values of names that its texts may have in braces, if it is made for them.
+    names: Option<&'d BTreeMap<String, String>>,
+    shape: Option<&'d RefCell<Shape>>,
+}
+
+/// What a reader asked of a table.
+#[derive(Default)]
+struct Asked {
+    keys: BTreeSet<String>,
+    /// Those that have to be there.
+    demanded: BTreeSet<String>,
+    /// All keys, whatever their names.
+    all: bool,
+    /// Nothing is said with it: it was read elsewhere, or is not looked at any more.
+    quiet: bool,
 }
 
 /// A value with its place, to be refused later if need be.
 pub struct Entry<'d> {
     table_path: String,
+    /// Path of the table in a [`Shape`], and the key in it.
+    pattern: (String, String),
     document: &'d Document,
     faults: &'d RefCell<Vec<Fault>>,
+    shape: Option<&'d RefCell<Shape>>,
     key: String,
     span: Range<usize>,
     value: &'d DeValue<'d>,
+    names: Option<&'d BTreeMap<String, String>>,
 }
 
 /// A type that a TOML value can be read as.
 pub trait FromValue: Sized {
     /// What a fault says was expected, with an example: `a duration such as "500ms"`.
     const EXPECTED: &'static str;
+    /// What an editor is told of it.
+    fn kind() -> Kind;
     /// The value, or `None` when it is not one.
     fn from_value(value: &DeValue<'_>) -> Option<Self>;
 }
@@ -136,11 +180,13 @@ pub trait FromValue: Sized {
 impl<'d> Table<'d> {
     /// The key's value; a fault when it is missing or of another type.
     pub fn required<T: FromValue>(&self, key: &str) -> Option<T> {
+        self.expects(key, T::kind);
         self.required_entry(key)?.read()
     }
 
     /// The key's value if it is there; a fault only when it is of another type.
     pub fn optional<T: FromValue>(&self, key: &str) -> Option<T> {
+        self.expects(key, T::kind);
         self.entry(key)?.read()
     }
 
@@ -151,13 +197,14 @@ impl<'d> Table<'d> {
 
     /// The value with its place, if the key is there.
     pub fn entry(&self, key: &str) -> Option<Entry<'d>> {
-        self.asked.borrow_mut().insert(key.to_owned());
+        self.asked.borrow_mut().keys.insert(key.to_owned());
         let (_, value) = self.entries.iter().find(|(k, _)| k.get_ref().as_ref() == key)?;
         Some(self.entry_of(key, value))
     }
 
     /// The value with its place; a fault when the key is missing.
     pub fn required_entry(&self, key: &str) -> Option<Entry<'d>> {
+        self.asked.borrow_mut().demanded.insert(key.to_owned());
         let entry = self.entry(key);
         if entry.is_none() {
             self.refuse_key(key, "is missing", &format!("add `{key} = …` here"));
@@ -165,24 +212,36 @@ impl<'d> Table<'d> {
         entry
     }
 
+    fn expects(&self, key: &str, kind: impl Fn() -> Kind) {
+        if let Some(shape) = self.shape {
+            shape.borrow_mut().kind(&self.pattern, key, kind());
+        }
+    }
+
     fn entry_of(&self, key: &str, value: &'d Spanned<DeValue<'d>>) -> Entry<'d> {
         Entry {
             table_path: self.path.clone(),
+            pattern: (self.pattern.clone(), key.to_owned()),
+            shape: self.shape,
             document: self.document,
             faults: self.faults,
             key: key.to_owned(),
             span: value.span(),
             value: value.get_ref(),
+            names: self.names,
         }
     }
 
     /// The sub-table of that key, if it is there.
     pub fn table(&self, key: &str) -> Option<Table<'d>> {
+        self.expects(key, || Kind::Table);
         self.entry(key)?.table()
     }
 
     /// The sub-table of that key; a fault when it is missing.
     pub fn required_table(&self, key: &str) -> Option<Table<'d>> {
+        self.asked.borrow_mut().demanded.insert(key.to_owned());
+        self.expects(key, || Kind::Table);
         let entry = self.entry(key);
         if entry.is_none() {
             self.refuse_key(key, "is missing", &format!("add a table: `[{}]`", join(&self.path, key)));
@@ -192,6 +251,7 @@ impl<'d> Table<'d> {
 
     /// The tables of `[[key]]`; none when it is absent.
     pub fn tables(&self, key: &str) -> Vec<Table<'d>> {
+        self.expects(key, || Kind::Tables);
         let Some(entry) = self.entry(key) else { return Vec::new() };
         let Some(array) = entry.value.as_array() else {
             entry.refuse("is not a list of tables", &format!("write `[[{key}]]` above each"));
@@ -199,16 +259,28 @@ impl<'d> Table<'d> {
         };
         let mut tables = Vec::new();
         for (i, value) in array.iter().enumerate() {
-            tables.extend(self.entry_of(&format!("{key}[{}]", i + 1), value).table());
+            let mut entry = self.entry_of(&format!("{key}[{}]", i + 1), value);
+            entry.pattern.1 = format!("{key}[]");
+            tables.extend(entry.open());
         }
         tables
     }
 
     /// All keys with their values, in the order of the file; asks for all of them.
     pub fn all(&self) -> Vec<Entry<'d>> {
-        let entries = self.entries.iter().map(|(k, v)| self.entry_of(k.get_ref(), v));
-        self.asked.borrow_mut().extend(self.entries.iter().map(|(k, _)| k.get_ref().to_string()));
-        entries.collect()
+        let entry = |(key, value): (&'d Spanned<_>, &'d Spanned<DeValue<'d>>)| {
+            let key: &std::borrow::Cow<'d, str> = key.get_ref();
+            let mut entry = self.entry_of(key, value);
+            "*".clone_into(&mut entry.pattern.1);
+            entry
+        };
+        self.asked.borrow_mut().all = true;
+        self.entries.iter().map(entry).collect()
+    }
+
+    /// None of its keys is unknown: the table is read elsewhere, or what is wrong with it was told already.
+    pub fn quiet(&self) {
+        self.asked.borrow_mut().quiet = true;
     }
 
     /// All texts in it, at any depth; asks for no key.
@@ -242,6 +314,11 @@ impl<'d> Table<'d> {
         self.document.fault(span, &join(&self.path, key), message.to_owned(), help.to_owned())
     }
 
+    /// Names that its texts may have in braces, with their values.
+    pub fn names(&self) -> Option<&'d BTreeMap<String, String>> {
+        self.names
+    }
+
     /// Path of the table: `link[2]`.
     pub fn path(&self) -> &str {
         &self.path
@@ -255,14 +332,20 @@ impl<'d> Table<'d> {
 impl Drop for Table<'_> {
     fn drop(&mut self) {
         let asked = self.asked.borrow();
-        for (key, _) in self.entries {
+        if asked.quiet {
+            return;
+        }
+        if let Some(shape) = self.shape {
+            shape.borrow_mut().table(&self.pattern, &asked.keys, &asked.demanded, asked.all);
+        }
+        for (key, _) in self.entries.iter().filter(|_| !asked.all) {
             let name = key.get_ref().as_ref();
-            if !asked.contains(name) {
+            if !asked.keys.contains(name) {
                 let fault = self.document.fault(
                     key.span(),
                     &join(&self.path, name),
                     "unknown key".to_owned(),
-                    nearest(name, &asked),
+                    nearest(name, &asked.keys),
                 );
                 self.faults.borrow_mut().push(fault);
             }
@@ -273,14 +356,42 @@ impl Drop for Table<'_> {
 impl<'d> Entry<'d> {
     /// The value as a `T`; a fault when it is not one.
     pub fn read<T: FromValue>(&self) -> Option<T> {
-        let read = T::from_value(self.value);
+        self.expects(T::kind);
+        self.value_as()
+    }
+
+    fn value_as<T: FromValue>(&self) -> Option<T> {
+        match self.filled()? {
+            Filled::AsItStands => self.read_as(self.value),
+            Filled::Text(text) => self.read_as(&DeValue::String(text.into())),
+            Filled::Number(number) => {
+                let text = number.to_string();
+                self.read_as(DeValue::parse(&text).expect("digits are a TOML integer").get_ref())
+            }
+        }
+    }
+
+    fn read_as<T: FromValue>(&self, value: &DeValue<'_>) -> Option<T> {
+        let read = T::from_value(value);
         if read.is_none() {
-            self.refuse(&format!("is {}", describe(self.value)), &format!("write {}", T::EXPECTED));
+            self.refuse(&format!("is {}", describe(value)), &format!("write {}", T::EXPECTED));
         }
         read
     }
 
-    /// The raw value.
+    /// What the value means where names have values.
+    fn filled(&self) -> Option<Filled> {
+        let (Some(names), Some(text)) = (self.names, self.value.as_str()) else { return Some(Filled::AsItStands) };
+        match fill::fill(text, names) {
+            Ok(filled) => Some(filled),
+            Err(wrong) => {
+                self.refuse_within(wrong.at, &wrong.message, &wrong.help);
+                None
+            }
+        }
+    }
+
+    /// The value as it stands in the file.
     pub fn value(&self) -> &'d DeValue<'d> {
         self.value
     }
@@ -292,6 +403,21 @@ impl<'d> Entry<'d> {
 
     /// The value as a table (inline or with its own header); a fault when it is not one.
     pub fn table(&self) -> Option<Table<'d>> {
+        self.expects(|| Kind::Table);
+        self.open()
+    }
+
+    /// Tells what the value may be, where it is looked at without one of the ways of reading.
+    pub fn expects(&self, kind: impl Fn() -> Kind) {
+        if let Some(shape) = self.shape {
+            shape.borrow_mut().kind(&self.pattern.0, &self.pattern.1, kind());
+            if self.names.is_some() && !matches!(kind(), Kind::Table | Kind::Tables) {
+                shape.borrow_mut().kind(&self.pattern.0, &self.pattern.1, Kind::Text); // an expression
+            }
+        }
+    }
+
+    fn open(&self) -> Option<Table<'d>> {
         let Some(entries) = self.value.as_table() else {
             self.refuse(&format!("is {}", describe(self.value)), "write a table: { key = value, … }");
             return None;
@@ -299,10 +425,13 @@ impl<'d> Entry<'d> {
         Some(Table {
             document: self.document,
             path: join(&self.table_path, &self.key),
+            pattern: join(&self.pattern.0, &self.pattern.1),
             span: self.span.clone(),
             entries,
             asked: RefCell::default(),
             faults: self.faults,
+            names: self.names,
+            shape: self.shape,
         })
     }
 
@@ -339,7 +468,10 @@ impl<'d> Entry<'d> {
 
     /// One of the `(word, meaning)` pairs; a fault that lists them (and the nearest) when it is none.
     pub fn choice<T: Clone>(&self, words: &[(&str, T)]) -> Option<T> {
-        let text: String = self.read()?;
+        for (word, _) in words {
+            self.expects(|| Kind::Word((*word).to_owned()));
+        }
+        let text: String = self.value_as()?;
         if let Some((_, meaning)) = words.iter().find(|(word, _)| *word == text) {
             return Some(meaning.clone());
         }
@@ -380,6 +512,9 @@ fn describe(value: &DeValue<'_>) -> String {
 
 impl FromValue for String {
     const EXPECTED: &'static str = "a text in quotes";
+    fn kind() -> Kind {
+        Kind::Text
+    }
     fn from_value(value: &DeValue<'_>) -> Option<Self> {
         value.as_str().map(str::to_owned)
     }
@@ -387,6 +522,9 @@ impl FromValue for String {
 
 impl FromValue for bool {
     const EXPECTED: &'static str = "true or false";
+    fn kind() -> Kind {
+        Kind::Bool
+    }
     fn from_value(value: &DeValue<'_>) -> Option<Self> {
         value.as_bool()
     }
@@ -394,6 +532,9 @@ impl FromValue for bool {
 
 impl FromValue for i64 {
     const EXPECTED: &'static str = "a whole number";
+    fn kind() -> Kind {
+        Kind::Integer(Self::MIN, Self::MAX)
+    }
     fn from_value(value: &DeValue<'_>) -> Option<Self> {
         let integer = value.as_integer()?;
         Self::from_str_radix(&integer.as_str().replace('_', ""), integer.radix()).ok()
@@ -404,6 +545,9 @@ macro_rules! unsigned {
     ($($type:ty, $expected:literal;)*) => {$(
         impl FromValue for $type {
             const EXPECTED: &'static str = $expected;
+            fn kind() -> Kind {
+                Kind::Integer(0, i64::try_from(<$type>::MAX).unwrap_or(i64::MAX))
+            }
             fn from_value(value: &DeValue<'_>) -> Option<Self> {
                 i64::from_value(value)?.try_into().ok()
             }
@@ -419,12 +563,15 @@ unsigned! {
 
 impl<T: FromValue> FromValue for Vec<T> {
     const EXPECTED: &'static str = "a list: [\"…\", \"…\"]";
+    fn kind() -> Kind {
+        Kind::List(Box::new(T::kind()))
+    }
     fn from_value(value: &DeValue<'_>) -> Option<Self> {
         value.as_array()?.iter().map(|v| T::from_value(v.get_ref())).collect()
     }
 }
 
-pub use units::{Bytes, Duration};
+pub use shape::{Kind, Shape};
 
 #[cfg(test)]
 mod tests {

@@ -3,7 +3,7 @@
 use rust_decimal::Decimal;
 use toml::de::DeValue;
 
-use super::FromValue;
+use super::{FromValue, Kind};
 
 /// A duration, written with its unit: `500ms`, `20s`, `5m`, `24h`, `30d`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -12,6 +12,10 @@ pub struct Duration(pub std::time::Duration);
 /// A size in bytes, written with its unit: `512 KiB`, `2 GiB`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Bytes(pub u64);
+
+/// A text or a number, as text: what a parameter may be given as.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plain(pub String);
 
 impl Duration {
     /// Reads `20s` and the like; also what the command line takes.
@@ -41,6 +45,9 @@ fn split(text: &str) -> Option<(u64, &str)> {
 
 impl FromValue for Duration {
     const EXPECTED: &'static str = "a duration with its unit, such as \"500ms\", \"20s\", \"5m\", \"24h\" or \"30d\"";
+    fn kind() -> Kind {
+        Kind::Form(r"^\s*[0-9]+\s*(ms|s|m|h|d)$")
+    }
     fn from_value(value: &DeValue<'_>) -> Option<Self> {
         Self::parse(value.as_str()?)
     }
@@ -48,13 +55,30 @@ impl FromValue for Duration {
 
 impl FromValue for Bytes {
     const EXPECTED: &'static str = "a size with its unit, such as \"512 KiB\" or \"2 GiB\"";
+    fn kind() -> Kind {
+        Kind::Form(r"^\s*[0-9]+\s*(B|KiB|MiB|GiB|TiB)$")
+    }
     fn from_value(value: &DeValue<'_>) -> Option<Self> {
         Self::parse(value.as_str()?)
     }
 }
 
+impl FromValue for Plain {
+    const EXPECTED: &'static str = "a text in quotes or a number";
+    fn kind() -> Kind {
+        Kind::Any
+    }
+    fn from_value(value: &DeValue<'_>) -> Option<Self> {
+        let text = value.as_str().map(str::to_owned);
+        text.or_else(|| Decimal::from_value(value).map(|number| number.to_string())).map(Self)
+    }
+}
+
 impl FromValue for Decimal {
     const EXPECTED: &'static str = "a number such as 5, 0.001 or -9999.0";
+    fn kind() -> Kind {
+        Kind::Number
+    }
     fn from_value(value: &DeValue<'_>) -> Option<Self> {
         if let Some(integer) = i64::from_value(value) {
             return Some(integer.into());

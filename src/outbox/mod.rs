@@ -9,6 +9,7 @@ mod clock;
 mod delivery;
 mod open;
 pub mod read;
+mod tap;
 #[cfg(test)]
 mod tests;
 mod trim;
@@ -27,6 +28,7 @@ use crate::lane::{self, Answer, Outgoing};
 use crate::outbox::writer::Writer;
 
 pub use open::StorageError;
+pub use tap::{Tap, Tapped};
 
 /// Commands that may wait for the writer: each source and each request in flight has one at most.
 const QUEUE: usize = 4_096;
@@ -121,6 +123,7 @@ enum Command {
 pub struct Outbox {
     commands: SyncSender<Command>,
     room: watch::Receiver<bool>,
+    tap: Tap,
 }
 
 /// The writer thread's end, for whoever supervises it.
@@ -150,7 +153,9 @@ impl Outbox {
         let (room_tx, room) = watch::channel(true);
         let (ended_tx, ended) = oneshot::channel();
         let dir = config.dir.clone();
-        let mut writer = Writer::open(config, lanes, out, inbox, room_tx).map_err(|e| e.of_start(&dir))?;
+        let tap = Tap::default();
+        let mut writer =
+            Writer::open(config, lanes, out, inbox, (room_tx, tap.clone())).map_err(|e| e.of_start(&dir))?;
         let thread = std::thread::Builder::new().name("outbox".to_owned()).spawn(move || {
             let result = writer.run();
             drop(writer); // whoever hears of the end may open the directory again
@@ -159,7 +164,7 @@ impl Outbox {
             }
         });
         thread.map_err(|e| StorageError::Directory("a thread".to_owned(), e))?;
-        Ok((Self { commands, room }, Ended(ended)))
+        Ok((Self { commands, room, tap }, Ended(ended)))
     }
 
     /// A way in for a source that hands in more before it has heard of the last.
@@ -225,6 +230,11 @@ impl Outbox {
     /// `true` while there is room.
     pub fn room(&self) -> watch::Receiver<bool> {
         self.room.clone()
+    }
+
+    /// Where what is committed can be watched.
+    pub fn tap(&self) -> Tap {
+        self.tap.clone()
     }
 
     fn hand_in(&self, command: Command) -> Result<(), CaptureError> {

@@ -21,7 +21,7 @@ use crate::outbox::capture::Capture;
 use crate::outbox::clock::{Clock, instant};
 use crate::outbox::delivery::{Cause, Flight, Frozen, apply, attempt, freeze, load, saved};
 use crate::outbox::open::{self, StorageError};
-use crate::outbox::{CaptureError, CaptureReply, Command, Config, Placed, Preset, Pulse, trim};
+use crate::outbox::{CaptureError, CaptureReply, Command, Config, Placed, Preset, Pulse, Tap, trim};
 
 /// `gentle`: at most one commit in this time.
 const PACE: Duration = Duration::from_millis(20);
@@ -79,6 +79,7 @@ pub(super) struct Writer {
     out: Vec<mpsc::Sender<Outgoing>>,
     inbox: Receiver<Command>,
     room: watch::Sender<bool>,
+    tap: Tap,
 
     waiting: Vec<Waiting>,
     waiting_samples: usize,
@@ -109,7 +110,7 @@ impl Writer {
         lanes: Vec<lane::Config>,
         out: Vec<mpsc::Sender<Outgoing>>,
         inbox: Receiver<Command>,
-        room: watch::Sender<bool>,
+        (room, tap): (watch::Sender<bool>, Tap),
     ) -> Result<Self, StorageError> {
         let opened = open::open(&config.dir, &config.site, config.synchronous_normal)?;
         let db = opened.db;
@@ -157,6 +158,7 @@ impl Writer {
             out,
             inbox,
             room,
+            tap,
             waiting: Vec::new(),
             waiting_samples: 0,
             asked: Vec::new(),
@@ -414,6 +416,7 @@ impl Writer {
         match self.transaction(&waiting) {
             Ok((placed, outgoing)) => {
                 for (waiting, placed) in waiting.into_iter().zip(placed) {
+                    self.tap.tell(waiting.samples, &placed);
                     answer(waiting.reply, Ok(placed));
                 }
                 self.send(outgoing);

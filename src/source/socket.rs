@@ -21,16 +21,25 @@ use tokio_util::sync::CancellationToken;
 
 use crate::event::{Redelivery, Sample, Undecodable};
 use crate::outbox::{CaptureError, Outbox};
+use crate::source::health::{Cause, Gauge, Health, State};
 use crate::source::serial::Serial;
 use crate::source::{Backoff, Reconnect, now};
-use crate::tagmap::{Frame, Piece, guarded};
+use crate::tagmap::{Frame, Framer, Piece, guarded};
 
 /// Bytes read at once.
 const READ: usize = 4 << 10;
 /// An acknowledgement that can't be sent for so long: the device is gone.
 const WRITE: Duration = Duration::from_secs(5);
-/// A connection that stood for so long behind an acknowledgement has carried it to the device.
+/// A connection that the device itself closes so long behind an acknowledgement has carried it there.
 const HEARD: Duration = Duration::from_secs(5);
+/// One that ends in another way may have been dead since then: see [`UNHEARD_MS`].
+const UNHEARD: Duration = Duration::from_mins(1);
+/// A device that waited so long for its acknowledgement may have sent the frame again meanwhile.
+const IMPATIENT: Duration = Duration::from_secs(1);
+/// What an older connection has sent is read until it has been silent for so long …
+const REST: Duration = Duration::from_millis(200);
+/// … and so often at most.
+const REST_READS: usize = 64;
 /// A silent connection is asked after so long whether its device is still there …
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 /// … so often, with this between.
@@ -101,8 +110,9 @@ enum End<S> {
 }
 
 /// Runs the link until `stop`, or until the outbox is closed.
-pub async fn run(config: Config, outbox: Outbox, stop: CancellationToken) {
+pub async fn run(config: Config, outbox: Outbox, health: Health, stop: CancellationToken) {
     let Some((device, frame)) = config.device else { return stop.cancelled().await };
+    let gauges = [health.link(&config.link), health.device(&config.link, &device)];
     let acknowledges = frame.ack().is_some();
     let mut link = Link {
         outbox,
@@ -111,14 +121,15 @@ pub async fn run(config: Config, outbox: Outbox, stop: CancellationToken) {
         doubt: if acknowledges { Doubt::MayRepeat } else { Doubt::None },
         frame,
         acknowledged: None,
+        gauges: gauges.clone(),
     };
-    let mut away = Away { link: Arc::clone(&link.id), place: config.place.to_string(), told: None };
+    let mut away = Away { link: Arc::clone(&link.id), place: config.place.to_string(), told: None, gauges };
     let mut reconnect = Reconnect::new(config.reconnect);
     loop {
         let begun = Instant::now();
         let session = link.session(&config.place, config.connect_timeout, &mut away, &stop).await;
         let Some((stood, why)) = session else { return };
-        away.tell(&why);
+        away.tell(&why, if stood { Cause::Closed } else { Cause::Refused });
         let up = if stood { begun.elapsed() } else { Duration::ZERO };
         tokio::select! {
             () = stop.cancelled() => return,
@@ -132,15 +143,20 @@ struct Away {
     link: Arc<str>,
     place: String,
     told: Option<(Instant, String)>,
+    /// The link's and the device's.
+    gauges: [Gauge; 2],
 }
 
 impl Away {
     fn back(&mut self) {
+        self.gauges.iter().for_each(|gauge| gauge.is(State::Up, Some(&self.place)));
         tracing::info!(link = &*self.link, place = self.place, "connected to the scanner");
         self.told = None;
     }
 
-    fn tell(&mut self, why: &str) {
+    fn tell(&mut self, why: &str, cause: Cause) {
+        self.gauges[0].failed(cause, why, now().wall);
+        self.gauges.iter().for_each(|gauge| gauge.is(State::Down, Some(why)));
         if self.told.as_ref().is_none_or(|(told, before)| told.elapsed() >= REMIND || before != why) {
             tracing::warn!(link = &*self.link, place = self.place, why, "no connection to the scanner: trying again");
             self.told = Some((Instant::now(), why.to_owned()));
@@ -157,6 +173,8 @@ struct Link {
     doubt: Doubt,
     /// When the last acknowledgement left.
     acknowledged: Option<Instant>,
+    /// The link's and the device's.
+    gauges: [Gauge; 2],
 }
 
 impl Link {
@@ -218,7 +236,7 @@ impl Link {
                     away.back();
                     match self.serve(stream, accept(&listener), stop).await {
                         End::Stop => return None,
-                        End::Lost(why) => away.tell(&why),
+                        End::Lost(why) => away.tell(&why, Cause::Closed),
                         End::Newer(stream) => {
                             tracing::info!(link = &*self.id, "the scanner connected again: the older connection ends");
                             next = Some(stream);
@@ -256,11 +274,11 @@ impl Link {
                 biased;
                 () = stop.cancelled() => return End::Stop,
                 newer = &mut newer => {
-                    self.ended();
-                    return match self.take(framer.cut().into_iter().collect(), &mut stream, stop).await {
-                        Err(End::Stop) => End::Stop,
-                        _ => End::Newer(newer),
-                    };
+                    let mut pieces = rest(&mut stream, &mut framer).await;
+                    pieces.extend(framer.cut());
+                    let taken = self.take(pieces, &mut stream, stop).await;
+                    self.ended(UNHEARD);
+                    return if matches!(taken, Err(End::Stop)) { End::Stop } else { End::Newer(newer) };
                 }
                 read = stream.read(&mut bytes) => Some(read),
                 () = tokio::time::sleep(self.frame.silence()), if silent => None,
@@ -268,14 +286,15 @@ impl Link {
             let (pieces, ended) = match read {
                 None => (framer.cut().into_iter().collect(), None),
                 Some(Ok(0)) => {
+                    self.ended(HEARD);
                     (framer.cut().into_iter().collect(), Some("the device closed the connection".to_owned()))
                 }
                 Some(Ok(n)) => (framer.push(&bytes[..n]), None),
-                Some(Err(e)) => (framer.cut().into_iter().collect(), Some(e.to_string())),
+                Some(Err(e)) => {
+                    self.ended(UNHEARD);
+                    (framer.cut().into_iter().collect(), Some(e.to_string()))
+                }
             };
-            if ended.is_some() {
-                self.ended();
-            }
             if let Err(end) = self.take(pieces, &mut stream, stop).await {
                 return end;
             }
@@ -307,9 +326,16 @@ impl Link {
                 self.sample(piece)
             })
             .collect();
+        let begun = Instant::now();
         self.commit(samples, stop).await?;
         if holds_frame && self.frame.ack().is_some() {
             self.doubt = Doubt::Repeats; // until the answer has left
+            if begun.elapsed() >= IMPATIENT {
+                // Its repeats wait behind this one; answering each would acknowledge what it sends next.
+                return Err(End::Lost(
+                    "the commit took too long to acknowledge it: the device sends it again".to_owned(),
+                ));
+            }
         }
         if answers.is_empty() {
             return Ok(());
@@ -357,9 +383,9 @@ impl Link {
         }
     }
 
-    /// The connection is at its end: an acknowledgement that left just before may not have been heard.
-    fn ended(&mut self) {
-        let is_fresh = self.acknowledged.take().is_some_and(|at| at.elapsed() < HEARD);
+    /// The connection is at its end: an acknowledgement that left within this time before may not have been heard.
+    fn ended(&mut self, within: Duration) {
+        let is_fresh = self.acknowledged.take().is_some_and(|at| at.elapsed() < within);
         if is_fresh && self.doubt == Doubt::None {
             self.doubt = Doubt::MayRepeat;
         }
@@ -382,9 +408,22 @@ impl Link {
             }
             Piece::Junk(raw, why) => (raw, Err(Undecodable { reason: why.to_owned(), panicked: false }), None),
         };
-        let source = Arc::clone(&self.device);
-        Sample { source, at: now(), origin: Arc::clone(&self.id), raw, content, redelivery, memory: None }
+        let (source, at) = (Arc::clone(&self.device), now());
+        self.gauges.iter().for_each(|gauge| gauge.message(content.is_err(), at.wall));
+        Sample { source, at, origin: Arc::clone(&self.id), raw, content, redelivery, memory: None }
     }
+}
+
+/// What the stream still holds, of a device that has made a newer connection.
+async fn rest<S: AsyncRead + Unpin>(stream: &mut S, framer: &mut Framer) -> Vec<Piece> {
+    let (mut pieces, mut bytes) = (Vec::new(), vec![0; READ]);
+    for _ in 0..REST_READS {
+        match timeout(REST, stream.read(&mut bytes)).await {
+            Ok(Ok(n @ 1..)) => pieces.extend(framer.push(&bytes[..n])),
+            _ => break,
+        }
+    }
+    pieces
 }
 
 async fn accept(listener: &TcpListener) -> TcpStream {

@@ -5,15 +5,15 @@
 //! [`guarded`].
 
 mod address;
+pub mod explain;
 mod fifo;
 mod frame;
-#[cfg(test)]
-mod golden;
 pub mod gs1;
 mod number;
 mod params;
 pub mod points;
 pub mod probe;
+pub mod proof;
 pub mod registers;
 mod topic;
 
@@ -22,7 +22,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::event::{Decoded, Undecodable, is_valid_id};
-use crate::form::{Document, Fault, Table};
+use crate::form::{Document, Fault, Shape, Table};
 
 pub use fifo::{Accepted, Defaults, Fifo, FifoPlan, Handshake, Missing, Queue, Registers, Ring, Span, Style, Taken};
 pub use frame::{Frame, Framer, Piece};
@@ -40,6 +40,8 @@ pub struct Map {
     pub title: String,
     /// What it is read with.
     pub protocol: Protocol,
+    /// How its numbers are written; `None`: it is not for Modbus.
+    pub addresses: Option<Addresses>,
     /// MQTT topics.
     pub topics: Vec<Topic>,
     /// Modbus event FIFOs.
@@ -152,7 +154,16 @@ impl Map {
     /// # Errors
     /// Every fault of the file, and of the parameters against it.
     pub fn read(document: &Document, binding: &Binding) -> Result<Self, Vec<Fault>> {
-        document.read(|root| {
+        Self::read_into(None, document, binding)
+    }
+
+    /// The same; what is asked for is added to `shape`.
+    pub fn read_into(
+        shape: Option<&RefCell<Shape>>,
+        document: &Document,
+        binding: &Binding,
+    ) -> Result<Self, Vec<Fault>> {
+        document.read_into(shape, |root| {
             if root.required::<u8>("schema").is_some_and(|schema| schema != SCHEMA) {
                 root.refuse_key("schema", "is of a later floorgate", &format!("write schema = {SCHEMA}"));
             }
@@ -198,10 +209,12 @@ impl Map {
             }
             let frame = frame.and_then(|table| Frame::read(&table, &context));
             let points = points::read(root, &context);
+            drop(proof::read(root)); // their faults are told here; `floorgate map test` runs them
             Some(Self {
                 name: context.map,
                 title,
                 protocol: protocol?,
+                addresses,
                 topics,
                 fifos,
                 frame,
@@ -224,6 +237,8 @@ fn topics(root: &Table<'_>, context: &Context<'_>) -> Vec<Topic> {
     }
     topics
 }
+
+pub use params::expects_text_or_number;
 
 /// A parameter's value as text, if it is a text or a number.
 pub fn text_of(value: &toml::de::DeValue<'_>) -> Option<String> {

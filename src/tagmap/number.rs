@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use rust_decimal::{Decimal, RoundingStrategy};
 use toml::de::DeValue;
 
-use crate::form::{FromValue, Table};
+use crate::form::{FromValue, Kind, Table};
 
 /// Most decimals that a value can have.
 const MAX_DIGITS: u32 = 12;
@@ -40,6 +40,9 @@ struct Exact(Decimal);
 
 impl FromValue for Exact {
     const EXPECTED: &'static str = "a number";
+    fn kind() -> Kind {
+        Kind::Number
+    }
     fn from_value(value: &DeValue<'_>) -> Option<Self> {
         let text = match value {
             DeValue::Integer(_) => i64::from_value(value)?.to_string(),

@@ -20,16 +20,15 @@ import sys
 from pymodbus.server import ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
+from plc import counted
+
 BITS, WORDS = 256, 1200
 
 
-def device(unit, requests):
-    async def note(function, _start, address, count, _registers, _values):
-        requests[f"{unit}/{function}/{address}/{count}"] += 1
-
+def device(unit):
     bits = lambda: [SimData(0, values=False, count=BITS, datatype=DataType.BITS)]
     words = lambda: [SimData(0, values=0, count=WORDS, datatype=DataType.REGISTERS)]
-    return SimDevice(unit, (bits(), bits(), words(), words()), action=note)
+    return SimDevice(unit, (bits(), bits(), words(), words()))
 
 
 class Lanes:
@@ -42,7 +41,6 @@ class Lanes:
             self.requests.clear()
             return told
         name, (unit, at, value) = words[0], [int(word) for word in words[1:]]
-        before = dict(self.requests)
         if name == "count":
             self.counts[unit, at] += value
             count = self.counts[unit, at]
@@ -53,8 +51,6 @@ class Lanes:
             await self.context.async_setValues(unit, 3, at, [value])
         else:
             return {"error": f"no command {name}"}
-        self.requests.clear()  # what we set ourselves is no request
-        self.requests.update(before)
         return {"ok": name}
 
 
@@ -63,8 +59,8 @@ async def main():
     parser.add_argument("--units", type=int, default=1)
     args = parser.parse_args()
     requests = collections.Counter()
-    devices = [device(unit, requests) for unit in range(1, args.units + 1)]
-    server = ModbusTcpServer(devices, address=("127.0.0.1", 0))
+    devices = [device(unit) for unit in range(1, args.units + 1)]
+    server = ModbusTcpServer(devices, address=("127.0.0.1", 0), trace_pdu=counted(requests))
     await server.serve_forever(background=True)
     lanes = Lanes(server, requests)
     print(f"port {server.transport.sockets[0].getsockname()[1]}", flush=True)

@@ -12,6 +12,7 @@ each line on stdin is a command, answered by one line on stdout:
     resend           the ack register goes back as far as the ring reaches
     ignore-ack N     the next N writes of the ack register are answered and forgotten
     refuse N         the next N requests are answered with an exception
+    requests         JSON: requests since the last asking, as {"unit/function/address/count": how often}
     stall MS [N]     the next N requests (1) are answered MS milliseconds late
     state            JSON: counters, and the ids that were produced, queued, acknowledged, overwritten
     quit             the end; so is the end of stdin
@@ -75,6 +76,7 @@ class Plc:
         self.tear_reads = 0  # for the next slot
         self.torn = {}  # slot index -> [reads left, right words]
         self.ignore_acks = self.refusals = self.stalls = 0
+        self.requests = collections.Counter()
         self.stall = 0.0
         self.started = time.monotonic()
         self.publish()
@@ -253,6 +255,20 @@ class Queue(Plc):
         return words
 
 
+def counted(requests):
+    """For pymodbus's trace: counts requests as they come off the wire, as "unit/function/address/count"; functions 6 and 5
+    have a count of 1, 24 has none."""
+
+    def note(sending, pdu):
+        if not sending:
+            function = pdu.function_code
+            count = "" if function == 24 else f"/{1 if function in (5, 6) else pdu.count}"
+            requests[f"{pdu.dev_id}/{function}/{pdu.address}{count}"] += 1
+        return pdu
+
+    return note
+
+
 STYLES = {"ring": Plc, "mailbox": Mailbox, "fc24": Queue}
 
 
@@ -305,6 +321,10 @@ def command(plc, words, tasks):
         plc.stall, plc.stalls = numbers[0] / 1000, int(numbers[1]) if len(numbers) > 1 else 1
     elif name == "state":
         return plc.state()
+    elif name == "requests":
+        told = dict(plc.requests)
+        plc.requests.clear()
+        return told
     else:
         return {"error": f"no command {name}"}
     return {"ok": name}
@@ -330,7 +350,7 @@ async def main():
         print("port 0", flush=True)
     else:
         framer = FramerType.RTU if args.rtu else FramerType.SOCKET
-        server = ModbusTcpServer(device, address=("127.0.0.1", args.port), framer=framer, custom_pdu=[read_queue_of(plc)])
+        server = ModbusTcpServer(device, address=("127.0.0.1", args.port), framer=framer, custom_pdu=[read_queue_of(plc)], trace_pdu=counted(plc.requests))
         await server.serve_forever(background=True)
         print(f"port {server.transport.sockets[0].getsockname()[1]}", flush=True)
     tasks = []

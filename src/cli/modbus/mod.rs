@@ -11,9 +11,8 @@ use std::time::Duration;
 use clap::Subcommand;
 
 use crate::app::Exit;
-use crate::cli::print;
+use crate::cli::{block_on, duration, print};
 use crate::config;
-use crate::form;
 use crate::source::health::{Cause, Gauge};
 use crate::source::modbus::wire::{CharSize, Framing, Parity, Place, Serial, StopBits, Timing, Trouble, Wire};
 use crate::tagmap::Addresses;
@@ -67,12 +66,6 @@ struct Bus {
     /// How long an answer is waited for
     #[arg(long, value_name = "TIME", default_value = "500ms", value_parser = duration)]
     timeout: Duration,
-}
-
-/// `500ms`, `20s`.
-fn duration(text: &str) -> Result<Duration, String> {
-    let read = form::Duration::parse(text).filter(|time| !time.0.is_zero());
-    read.map(|time| time.0).ok_or_else(|| "write a time with its unit: 500ms, 20s, 5m".to_owned())
 }
 
 impl Bus {
@@ -180,12 +173,6 @@ impl From<Base> for Addresses {
 /// Opens the bus.
 async fn open(place: &Place, timing: Timing) -> Result<Wire, Trouble> {
     Wire::open(place, timing, Gauge::default()).await
-}
-
-/// Runs a verb's requests to their end, on this thread.
-fn block_on<T>(work: impl Future<Output = T>) -> Result<T, String> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    Ok(runtime.map_err(|e| e.to_string())?.block_on(work))
 }
 
 /// What a person can do about it.

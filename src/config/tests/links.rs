@@ -111,7 +111,7 @@ fn scanners_on_sockets_and_serial_lines() {
     );
     let site = Site::new(&format!("{SHIPPED}{more}"));
     insta::assert_snapshot!(site.told(), @r#"
-    warning: gateway.toml:86:7: device[3].map: no lane takes scan.no_read of "s-1" (they are kept and shown, not posted: add a lane if they should be)
+    warning: gateway.toml:86:7: device[3].map: no lane takes scan.no_read of "s-1" (they are kept and not posted; a lane that is added later takes those that come from then on)
     "#);
     let config = site.check().config.expect("no fault");
     let places: Vec<String> = config.sockets.iter().map(|link| link.place.to_string()).collect();
@@ -124,32 +124,32 @@ fn what_is_wrong_with_a_scanners_link_is_told() {
     let two = format!("{DEVICE}[[device]]\nid = \"s-2\"\nlink = \"line\"\nmap = \"serial-scanner@1\"\n");
     insta::assert_snapshot!(scanner("kind = \"tcp\"\naddress = \"10.20.0.9\"", DEVICE), @r#"
     gateway.toml:82:11: link[3].address: "10.20.0.9" is no address with a port (write "host:port")
-    warning: gateway.toml:86:7: device[3].map: no lane takes scan.no_read of "s-1" (they are kept and shown, not posted: add a lane if they should be)
+    warning: gateway.toml:86:7: device[3].map: no lane takes scan.no_read of "s-1" (they are kept and not posted; a lane that is added later takes those that come from then on)
     "#);
     insta::assert_snapshot!(scanner("kind = \"tcp\"\naddress = \"h:1\"\nlisten = \"h:1\"", DEVICE), @r#"
     gateway.toml:83:10: link[3].listen: stands beside `address` (one of the two: who of both connects?)
-    warning: gateway.toml:87:7: device[3].map: no lane takes scan.no_read of "s-1" (they are kept and shown, not posted: add a lane if they should be)
+    warning: gateway.toml:87:7: device[3].map: no lane takes scan.no_read of "s-1" (they are kept and not posted; a lane that is added later takes those that come from then on)
     "#);
     insta::assert_snapshot!(scanner("kind = \"tcp\"\nlisten = \"0.0.0.0:9004\"", &two), @r#"
     gateway.toml:89:8: device[4].link: the link "line" is that of device "s-1" (give each device its own link)
-    warning: gateway.toml:86:7: device[3].map: no lane takes scan.no_read of "s-1" (they are kept and shown, not posted: add a lane if they should be)
+    warning: gateway.toml:86:7: device[3].map: no lane takes scan.no_read of "s-1" (they are kept and not posted; a lane that is added later takes those that come from then on)
     "#);
     insta::assert_snapshot!(scanner("kind = \"tcp\"\naddress = \"h:1\"", &DEVICE.replace("fixed-scanner@1", "sorter@1")), @r#"
     gateway.toml:86:7: device[3].map: sorter@1 is for Modbus, the link "line" is for sockets and serial lines (name a map for that link, or a link for that map)
     "#);
     insta::assert_snapshot!(scanner("kind = \"tcp\"\naddress = \"h:1\"", &DEVICE.replace("map", "unit = 1\nmap")), @r#"
     gateway.toml:86:8: device[3].unit: means nothing with sockets and serial lines (remove it)
-    warning: gateway.toml:87:7: device[3].map: no lane takes scan.no_read of "s-1" (they are kept and shown, not posted: add a lane if they should be)
+    warning: gateway.toml:87:7: device[3].map: no lane takes scan.no_read of "s-1" (they are kept and not posted; a lane that is added later takes those that come from then on)
     "#);
     insta::assert_snapshot!(scanner("kind = \"serial\"", DEVICE), @r#"
     gateway.toml:79:1: link[3].serial: is missing (add a table: `[link[3].serial]`)
-    warning: gateway.toml:85:7: device[3].map: no lane takes scan.no_read of "s-1" (they are kept and shown, not posted: add a lane if they should be)
+    warning: gateway.toml:85:7: device[3].map: no lane takes scan.no_read of "s-1" (they are kept and not posted; a lane that is added later takes those that come from then on)
     "#);
     insta::assert_snapshot!(scanner("kind = \"serial\"\nserial = { port = \"/dev/ttyUSB0\", data_bits = 9, parity = \"evn\" }", DEVICE), @r#"
     gateway.toml:82:47: link[3].serial.data_bits: is 9 (write 7 or 8)
     gateway.toml:82:59: link[3].serial.parity: "evn" is not known here (did you mean `even`? One of "none", "even", "odd")
-    warning: gateway.toml:82:19: link[3].serial.port: /dev/ttyUSB0 may be another device after the next start (name it by its place: ls -l /dev/serial/by-path)
-    warning: gateway.toml:86:7: device[3].map: no lane takes scan.no_read of "s-1" (they are kept and shown, not posted: add a lane if they should be)
+    warning: gateway.toml:82:19: link[3].serial.port: /dev/ttyUSB0 may be another adapter after the next start (write the name below /dev/serial/by-path that `ls -l /dev/serial/by-path` shows for it)
+    warning: gateway.toml:86:7: device[3].map: no lane takes scan.no_read of "s-1" (they are kept and not posted; a lane that is added later takes those that come from then on)
     "#);
 }
 
@@ -160,8 +160,35 @@ fn a_serial_port_has_one_reader() {
     };
     let device = DEVICE.replace("s-1", "s-2").replace("line", "line-2");
     insta::assert_snapshot!(told_with(&format!("{}{DEVICE}{}{device}", line("line"), line("line-2"))), @r#"
-    gateway.toml:90:19: link[4].serial.port: "/dev/serial/by-path/p" is also the port of link[3].serial (give each line its own port: two readers would each get a part)
-    warning: gateway.toml:86:7: device[3].map: no lane takes scan.no_read of "s-1" (they are kept and shown, not posted: add a lane if they should be)
-    warning: gateway.toml:94:7: device[4].map: no lane takes scan.no_read of "s-2" (they are kept and shown, not posted: add a lane if they should be)
+    gateway.toml:90:19: link[4].serial.port: /dev/serial/by-path/p is also the port of link[3].serial (two readers would each get a part; one link carries all units of a Modbus line)
+    warning: gateway.toml:86:7: device[3].map: no lane takes scan.no_read of "s-1" (they are kept and not posted; a lane that is added later takes those that come from then on)
+    warning: gateway.toml:94:7: device[4].map: no lane takes scan.no_read of "s-2" (they are kept and not posted; a lane that is added later takes those that come from then on)
     "#);
+}
+
+#[test]
+fn a_serial_port_has_one_reader_under_two_names() {
+    let site = Site::new("");
+    let dir = site.0.path();
+    std::fs::write(dir.join("tty"), "").expect("a file");
+    std::os::unix::fs::symlink(dir.join("tty"), dir.join("by-path")).expect("a link");
+    let (a, b) = (dir.join("tty").display().to_string(), dir.join("by-path").display().to_string());
+    let scanner = format!("[[link]]\nid = \"line\"\nkind = \"serial\"\nserial = {{ port = \"{b}\" }}\n{DEVICE}");
+    let other = format!("[[link]]\nid = \"line-2\"\nkind = \"serial\"\nserial = {{ port = \"{a}\" }}\n");
+    let bus = format!(
+        "[[link]]\nid = \"bus\"\nkind = \"modbus-rtu\"\nserial = {{ port = \"{b}\", baud = 9600, parity = \"none\" }}\n"
+    );
+    for more in [other, bus] {
+        let told = told_with(&format!("{scanner}{more}"));
+        assert!(told.contains("is also the port of"), "not told: {told}");
+    }
+}
+#[test]
+fn a_password_in_an_address_is_not_printed() {
+    for address in ["mqtt://gw:s3cret@127.0.0.1:1883", "mqtt://gw:s3cret@127.0.0.1", "mqtts://gw:s3cret@b"] {
+        let told = with_tls(address, "tls = { ca_file = \"ca.pem\" }");
+        assert!(!told.contains("s3cret"), "{told}");
+    }
+    let told = with_tls("mqtt://user@broker.dc1", "");
+    assert!(told.contains("holds a user") && told.contains("password_file"), "{told}");
 }

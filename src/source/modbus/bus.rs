@@ -29,6 +29,10 @@ pub(super) struct Bus {
     /// What the schedule's jobs are.
     work: Vec<Work>,
     idle_close: Option<Duration>,
+    /// When what was refused was tried again last …
+    released: Instant,
+    /// … and after how long it is tried once more.
+    release_after: Duration,
 }
 
 /// One job of the schedule.
@@ -72,6 +76,7 @@ pub(super) enum End {
 
 impl Bus {
     pub(super) fn new(config: &Config, health: &Health) -> Self {
+        let start = Instant::now();
         let mut bus = Self {
             devices: Vec::new(),
             units: BTreeMap::new(),
@@ -80,8 +85,9 @@ impl Bus {
             schedule: Schedule::default(),
             work: Vec::new(),
             idle_close: config.idle_close,
+            released: start,
+            release_after: config.quarantine.max,
         };
-        let start = Instant::now();
         for device in &config.devices {
             bus.units.entry(device.unit).or_insert_with(|| Unit::new(config.quarantine, config.retries));
             let gauge = health.device(&config.link, &device.id);
@@ -131,30 +137,30 @@ impl Bus {
         self.tags.tags.push(Tags::new(Arc::clone(&device.id), gauge.clone(), points.clone()));
     }
 
-    /// A new connection: asks the outbox where each device stood at its last commit. After a link that was down, what
-    /// the devices refused is tried again.
-    pub(super) async fn resume<L>(
-        &mut self,
-        was_down: bool,
-        last_seen: impl Fn(Arc<str>) -> L,
-    ) -> Result<(), CaptureError>
+    /// A new connection: asks the outbox where each device stood at its last commit, and tries again what the devices
+    /// refused.
+    pub(super) async fn resume<L>(&mut self, last_seen: impl Fn(Arc<str>) -> L) -> Result<(), CaptureError>
     where
         L: Future<Output = Result<Option<LastSeen>, CaptureError>>,
     {
         self.devices.iter_mut().for_each(|device| device.known = device.identity.is_none());
-        if was_down {
-            self.tags.tags.iter_mut().for_each(Tags::release);
-            self.work.iter_mut().for_each(|work| match &mut work.part {
-                Part::Tags(group) => group.release(),
-                Part::Fifo(_) => {}
-            });
-        }
+        self.release();
         for station in &mut self.fifos {
             if let Some(last) = until_taken(|| last_seen(Arc::clone(&station.device))).await? {
                 station.resume(&last.epoch, last.position);
             }
         }
         Ok(())
+    }
+
+    /// A device that refused an address may have been given it meanwhile: a program is loaded, a module put in.
+    fn release(&mut self) {
+        self.released = Instant::now();
+        self.tags.tags.iter_mut().for_each(Tags::release);
+        self.work.iter_mut().for_each(|work| match &mut work.part {
+            Part::Tags(group) => group.release(),
+            Part::Fifo(_) => {}
+        });
     }
 
     /// Nothing can be said of the devices.
@@ -179,6 +185,9 @@ impl Bus {
             }
             if leave.is_cancelled() {
                 return End::Home;
+            }
+            if self.released.elapsed() >= self.release_after {
+                self.release();
             }
             match self.schedule.next(Instant::now()) {
                 schedule::Next::Run(job) => {

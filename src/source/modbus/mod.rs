@@ -169,7 +169,7 @@ async fn link<C, L>(
                 let address = places.words();
                 tracing::info!(link = %config.link, address, "connected");
                 gauge.is(State::Up, Some(&address));
-                if bus.resume(down, &last_seen).await.is_err() {
+                if bus.resume(&last_seen).await.is_err() {
                     return;
                 }
                 let home = (places.now > 0).then(|| &places.all[0]);

@@ -3,10 +3,11 @@
 //! Devices behind one unit with the same period are polled together: their reads share requests. The bus does not wait for
 //! a commit: it is waited for before the same points are observed again.
 
+use std::collections::BTreeSet;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use super::station::Next;
+use super::station::{Next, is_refusal};
 use super::wire::{Trouble, Wire};
 use crate::event::Sample;
 use crate::outbox::{CaptureError, Placed};
@@ -16,6 +17,8 @@ use crate::tagmap::points::{Got, Joint, Limits, Points, Read, join};
 
 /// "Illegal data address".
 const NO_SUCH_ADDRESS: Cause = Cause::Exception(2);
+const NOTHING_LEFT: &str = "the device refuses all addresses of this poll (exception 2): compare the map with the device's list; \
+                            they are tried again now and then";
 
 /// The points of one device.
 pub(super) struct Tags {
@@ -24,6 +27,8 @@ pub(super) struct Tags {
     points: Points,
     /// It was told that the outbox is full.
     full: bool,
+    /// Tags that were told to be refused: once, though they are tried again.
+    refusals: BTreeSet<String>,
 }
 
 /// The points of all devices, and what of them is being committed.
@@ -80,8 +85,8 @@ struct Asked {
 }
 
 impl Tags {
-    pub(super) const fn new(device: Arc<str>, gauge: Gauge, points: Points) -> Self {
-        Self { device, gauge, points, full: false }
+    pub(super) fn new(device: Arc<str>, gauge: Gauge, points: Points) -> Self {
+        Self { device, gauge, points, full: false, refusals: BTreeSet::new() }
     }
 
     /// What the device refused is tried again.
@@ -98,6 +103,9 @@ impl Tags {
         let before = self.points.quarantined().count();
         self.points.refused(poll, read);
         for tag in self.points.quarantined().skip(before) {
+            if !self.refusals.insert(tag.tag.to_owned()) {
+                continue;
+            }
             tracing::error!(device = %self.device, tag = tag.tag, address = tag.at,
                 "the device has no such address: the tag is not read; compare the map with the device's list");
         }
@@ -149,14 +157,17 @@ impl Group {
             match wire.get(self.unit, &joint.read).await {
                 Ok(got) => joint.parts.iter().for_each(|part| answers[*part] = got.part(&joint.read, &reads[*part])),
                 Err(trouble) if trouble.cause == NO_SUCH_ADDRESS => refused.push(joint),
-                Err(trouble) if matches!(trouble.cause, Cause::Exception(_)) => failed = failed.or(Some(trouble)),
+                Err(trouble) if is_refusal(&trouble) => failed = failed.or(Some(trouble)),
                 Err(trouble) => {
                     failed = Some(trouble);
                     break;
                 }
             }
         }
-        if failed.is_none() && !refused.is_empty() {
+        if reads.is_empty() {
+            return Err(Trouble { cause: NO_SUCH_ADDRESS, words: NOTHING_LEFT.to_owned(), usable: true });
+        }
+        if failed.as_ref().is_none_or(is_refusal) && !refused.is_empty() {
             self.split(&mut all.tags, &asked, &refused);
             return Ok(Next::Again);
         }

@@ -274,3 +274,186 @@ async fn the_link_can_run_on_any_thread() {
     }
     let _: fn(Config, Outbox) = check;
 }
+
+/// Register 5 does not exist (exception 2), function 2 is not known (exception 1): all else is answered with zeros, from
+/// the 20th request on with ones.
+async fn serve_tags(listener: TcpListener) -> std::io::Result<()> {
+    let mut asked = 0_u32;
+    loop {
+        let (mut stream, _) = listener.accept().await?;
+        loop {
+            let mut header = [0; 7];
+            if stream.read_exact(&mut header).await.is_err() {
+                break;
+            }
+            let mut request = vec![0; usize::from(u16::from_be_bytes([header[4], header[5]])) - 1];
+            stream.read_exact(&mut request).await?;
+            asked += 1;
+            let (at, count) = (request[2], request[4]);
+            let value = u16::from(asked > 20);
+            let answer = match request[0] {
+                2 => vec![0x82, 1],
+                3 if (at..at + count).contains(&5) => vec![0x83, 2],
+                3 => [vec![3, count * 2], value.to_be_bytes().repeat(usize::from(count))].concat(),
+                other => panic!("function {other}"),
+            };
+            let length = (answer.len() + 1) as u16;
+            let frame = [&header[..2], &[0, 0], &length.to_be_bytes(), &[header[6]], &answer].concat();
+            stream.write_all(&frame).await?;
+        }
+    }
+}
+
+fn tags_config(port: u16, text: &str) -> Config {
+    let head = "schema = 1\n[map]\nid = \"m\"\nversion = 1\nprotocol = \"modbus\"\naddresses = \"zero\"\n";
+    let binding = Binding {
+        device: "plc-1".into(),
+        params: BTreeMap::new(),
+        accept_epoch_risk: false,
+        limits: DeviceLimits::default(),
+    };
+    let map = Map::read(&Document { name: "map.toml".to_owned(), text: format!("{head}{text}") }, &binding);
+    let map = map.unwrap_or_else(|faults| panic!("{}", faults.iter().map(ToString::to_string).collect::<String>()));
+    Config { devices: vec![Device { id: "plc-1".into(), unit: 1, identity: None, map }], ..config(port) }
+}
+
+/// Events captured in `run`, by kind; `full`: so many captures are refused first.
+async fn tag_events(text: &str, mut full: usize, run: Duration) -> Vec<String> {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let port = listener.local_addr().expect("it is bound").port();
+    let told = std::sync::Mutex::new(Vec::new());
+    let full_left = std::sync::Mutex::new(std::mem::take(&mut full));
+    let capture = |samples: Vec<Sample>| {
+        let mut left = full_left.lock().expect("no panic");
+        let answer = if *left > 0 {
+            *left -= 1;
+            Err(CaptureError::Full)
+        } else {
+            for event in samples.iter().filter_map(|s| s.content.as_ref().ok()).flat_map(|d| &d.events) {
+                told.lock().expect("no panic").push(event.kind.clone());
+            }
+            Ok(vec![Placed::New; samples.len()])
+        };
+        async move { answer }
+    };
+    let last_seen = |_| async { Ok(None) };
+    let stop = CancellationToken::new();
+    tokio::select! {
+        () = link(tags_config(port, text), Health::default(), &capture, &last_seen, stop.clone()) => {}
+        served = serve_tags(listener) => panic!("{served:?}"),
+        () = sleep(run) => {}
+    }
+    told.into_inner().expect("no panic")
+}
+
+const TWO: &str = "[[tag]]\nname = \"good\"\npoll = \"a\"\narea = \"holding\"\nat = 2\ntype = \"u16\"\n\
+                   [[event]]\nname = \"good.changed\"\non = { change = \"good\" }\n\
+                   [[tag]]\nname = \"gone\"\npoll = \"a\"\narea = \"holding\"\nat = 5\ntype = \"u16\"\n";
+
+#[tokio::test]
+async fn control_a_refused_address_does_not_cost_its_neighbours() {
+    let events = tag_events(&format!("[poll.a]\nevery = \"10ms\"\n{TWO}"), 0, Duration::from_secs(2)).await;
+    assert_eq!(events, ["good.changed"]);
+}
+
+#[tokio::test]
+async fn another_exception_does_not_keep_a_refused_request_whole() {
+    let bit = "[[tag]]\nname = \"bit\"\npoll = \"a\"\narea = \"discrete\"\nat = 0\ntype = \"bool\"\n";
+    let events = tag_events(&format!("[poll.a]\nevery = \"10ms\"\n{TWO}{bit}"), 0, Duration::from_secs(2)).await;
+    assert_eq!(events, ["good.changed"], "the tag at 2 is never read, though its address is good");
+}
+
+/// Two polls of one device with the same period are one group; the outbox is full when both have news.
+#[tokio::test]
+async fn two_polls_of_one_period_lose_nothing_to_a_full_outbox() {
+    let text = "[poll.a]\nevery = \"10ms\"\n[poll.b]\nevery = \"10ms\"\n\
+                [[tag]]\nname = \"first\"\npoll = \"a\"\narea = \"holding\"\nat = 2\ntype = \"u16\"\n\
+                [[event]]\nname = \"first.changed\"\non = { change = \"first\" }\n\
+                [[tag]]\nname = \"second\"\npoll = \"b\"\narea = \"holding\"\nat = 30\ntype = \"u16\"\n\
+                [[event]]\nname = \"second.changed\"\non = { change = \"second\" }\n";
+    for full in [0, 1, 2, 3] {
+        let mut events = tag_events(text, full, Duration::from_secs(1)).await;
+        events.sort();
+        assert_eq!(events, ["first.changed", "second.changed"], "{full} captures refused");
+    }
+}
+
+/// A PLC whose program is loaded anew: exception 2 to all, then it closes the connection, then all is as before.
+#[tokio::test]
+async fn a_refusal_does_not_outlive_the_connection() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let port = listener.local_addr().expect("it is bound").port();
+    let reads = Rc::new(RefCell::new([0_u32; 2]));
+    let seen = Rc::clone(&reads);
+    let plc = async move {
+        for connection in 0.. {
+            let (mut stream, _) = listener.accept().await?;
+            for n in 0.. {
+                let mut frame = [0; 12];
+                if stream.read_exact(&mut frame).await.is_err() || (connection == 0 && n == 6) {
+                    break;
+                }
+                seen.borrow_mut()[connection.min(1)] += 1;
+                let answer = if connection == 0 && n > 3 {
+                    vec![0x83, 2]
+                } else {
+                    [vec![3, frame[11] * 2], vec![0; usize::from(frame[11]) * 2]].concat()
+                };
+                let answer = [&frame[..2], &[0, 0, 0, answer.len() as u8 + 1, frame[6]], &answer].concat();
+                stream.write_all(&answer).await?;
+            }
+        }
+        std::io::Result::Ok(())
+    };
+    // A second tag keeps the connection busy.
+    let text = "[poll.a]\nevery = \"10ms\"\n[[tag]]\nname = \"x\"\npoll = \"a\"\narea = \"holding\"\nat = 2\ntype = \"u16\"\n\
+                [[event]]\nname = \"x.changed\"\non = { change = \"x\" }\n[[tag]]\nname = \"y\"\npoll = \"a\"\narea = \"holding\"\nat = 90\ntype = \"u16\"\n";
+    let capture = |samples: Vec<Sample>| async move { Ok(vec![Placed::New; samples.len()]) };
+    let last_seen = |_| async { Ok(None) };
+    let stop = CancellationToken::new();
+    tokio::select! {
+        () = link(tags_config(port, text), Health::default(), &capture, &last_seen, stop.clone()) => {}
+        served = plc => panic!("{served:?}"),
+        () = sleep(Duration::from_secs(2)) => {}
+    }
+    let [first, second] = *reads.borrow();
+    assert!(second > 50, "{first} reads on the first connection, {second} on the second in 2 s of polls each 10 ms");
+}
+
+/// A gateway that says "the device behind me does not answer" (exception 11) after its own timeout: one such answer is
+/// enough for a poll, others wait behind it.
+#[tokio::test]
+async fn a_unit_that_is_not_there_is_asked_once_a_poll() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let port = listener.local_addr().expect("it is bound").port();
+    let asked = Rc::new(RefCell::new(0_u32));
+    let seen = Rc::clone(&asked);
+    let plc = async move {
+        loop {
+            let (mut stream, _) = listener.accept().await?;
+            loop {
+                let mut frame = [0; 12];
+                if stream.read_exact(&mut frame).await.is_err() {
+                    break;
+                }
+                *seen.borrow_mut() += 1;
+                stream.write_all(&[frame[0], frame[1], 0, 0, 0, 3, frame[6], 0x83, 11]).await?;
+            }
+        }
+        #[expect(unreachable_code, reason = "names the type")]
+        std::io::Result::Ok(())
+    };
+    let tag =
+        |n: u32| format!("[[tag]]\nname = \"t{n}\"\npoll = \"a\"\narea = \"holding\"\nat = 1{n}0\ntype = \"u16\"\n");
+    let tags = (0..8).map(tag).collect::<Vec<_>>().concat();
+    let text = format!("[poll.a]\nevery = \"1s\"\n{tags}[[event]]\nname = \"x.changed\"\non = {{ change = \"t0\" }}\n");
+    let capture = |samples: Vec<Sample>| async move { Ok(vec![Placed::New; samples.len()]) };
+    let last_seen = |_| async { Ok(None) };
+    let stop = CancellationToken::new();
+    tokio::select! {
+        () = link(tags_config(port, &text), Health::default(), &capture, &last_seen, stop.clone()) => {}
+        served = plc => panic!("{served:?}"),
+        () = sleep(Duration::from_millis(500)) => {}
+    }
+    assert_eq!(*asked.borrow(), 1, "one poll");
+}

@@ -157,10 +157,11 @@ impl Connection {
 impl Client {
     fn new(config: &Config, transport: Transport) -> Self {
         let capacity = ACKS + REQUESTS;
+        let clean = config.session_expiry.is_zero();
         match config.version {
             Version::V311 => {
                 let mut options = rumqttc::MqttOptions::new(&config.client_id, &config.host, config.port);
-                options.set_clean_session(false).set_manual_acks(true).set_keep_alive(config.keep_alive);
+                options.set_clean_session(clean).set_manual_acks(true).set_keep_alive(config.keep_alive);
                 options.set_inflight(PUBLISHES);
                 options.set_max_packet_size(MAX_PACKET as usize, MAX_PACKET as usize);
                 options.set_transport(transport);
@@ -175,7 +176,7 @@ impl Client {
             }
             Version::V5 => {
                 let mut options = mqtt5::MqttOptions::new(&config.client_id, &config.host, config.port);
-                options.set_clean_start(false).set_manual_acks(true);
+                options.set_clean_start(clean).set_manual_acks(true);
                 options.set_keep_alive(config.keep_alive.max(KEEP_ALIVE_V5));
                 options.set_outgoing_inflight_upper_limit(PUBLISHES);
                 let expiry = u32::try_from(config.session_expiry.as_secs()).unwrap_or(u32::MAX);

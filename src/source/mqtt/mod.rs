@@ -6,6 +6,7 @@
 
 mod connection;
 mod gauges;
+mod listen;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::panic::AssertUnwindSafe;
@@ -24,6 +25,8 @@ use crate::source::{Backoff, Reconnect, now, today};
 use crate::tagmap::{Map, guarded};
 use connection::{ACKS, Ack, Connection, Incoming, Message};
 use gauges::Gauges;
+
+pub use listen::listen;
 
 /// A broker's backlog has been read when nothing came for this long, with nothing left to acknowledge: a broker whose
 /// window is used up is silent too.
@@ -71,7 +74,7 @@ pub struct Config {
     pub login: Option<(String, String)>,
     /// Messages received and not yet acknowledged.
     pub max_in_flight: u16,
-    /// How long the broker keeps the session (MQTT 5).
+    /// How long the broker keeps the session (MQTT 5); with both versions zero is a session that ends with its connection.
     pub session_expiry: Duration,
     /// Keep alive.
     pub keep_alive: Duration,

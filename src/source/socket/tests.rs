@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use tokio::io::duplex;
+use tokio::io::{DuplexStream, duplex};
 use tokio::sync::mpsc;
 
 use super::*;
@@ -33,7 +33,7 @@ fn frame(ack: bool) -> Frame {
 struct World {
     dir: tempfile::TempDir,
     link: Link,
-    _work: mpsc::Receiver<Outgoing>,
+    work: mpsc::Receiver<Outgoing>,
 }
 
 impl World {
@@ -77,7 +77,11 @@ impl World {
         let frame = frame(ack);
         let doubt = if ack { Doubt::MayRepeat } else { Doubt::None };
         let (id, device) = ("line".into(), "s-1".into());
-        Self { dir, link: Link { outbox, id, device, frame, doubt, acknowledged: None }, _work: work }
+        Self {
+            dir,
+            link: Link { outbox, id, device, frame, doubt, acknowledged: None, gauges: Default::default() },
+            work,
+        }
     }
 
     /// One connection on which the device sends `bytes`, hears what it hears (or nothing) and hangs up.
@@ -157,10 +161,17 @@ async fn only_a_fresh_acknowledgement_is_in_doubt() {
     let mut world = World::new(true);
     world.connection(&line("ITEM"), true).await;
     assert_eq!(world.link.doubt, Doubt::MayRepeat, "it left just before the end");
-    world.link.doubt = Doubt::None;
-    world.link.acknowledged = Instant::now().checked_sub(HEARD);
-    world.link.ended();
-    assert_eq!(world.link.doubt, Doubt::None);
+    // A connection that the device closes itself stood till then; one that broke, or was followed by another, may have been
+    // dead since, as long as the system needs to notice.
+    for (ago, within, doubt) in
+        [(HEARD, HEARD, Doubt::None), (HEARD, UNHEARD, Doubt::MayRepeat), (UNHEARD, UNHEARD, Doubt::None)]
+    {
+        world.link.doubt = Doubt::None;
+        world.link.acknowledged = Instant::now().checked_sub(ago);
+        world.link.ended(within);
+        assert_eq!(world.link.doubt, doubt, "{ago:?} within {within:?}");
+    }
+    assert!(UNHEARD > Duration::from_millis(u64::from(UNHEARD_MS)), "the system has noticed before");
 }
 
 #[tokio::test]
@@ -184,4 +195,98 @@ async fn a_full_outbox_acknowledges_nothing_until_there_is_room() {
     assert!(matches!(end, End::Stop));
     assert_eq!((answer, silent), ([6], true), "A is acknowledged, B is not");
     assert_eq!(world.stored().0, 1);
+}
+
+/// A scanner without `ack` that connects for each scan: its next connection is there before the last one was read.
+#[tokio::test]
+async fn a_newer_connection_does_not_throw_away_what_the_older_has_sent() {
+    let mut world = World::new(false);
+    let (ours, mut theirs) = duplex(64);
+    theirs.write_all(&line("A")).await.expect("room");
+    theirs.shutdown().await.expect("hung up");
+    let (newer, _) = duplex(64);
+    let stop = CancellationToken::new();
+    let end = timeout(DEADLINE, world.link.serve(ours, std::future::ready(newer), &stop)).await.expect("it ends");
+    assert!(matches!(end, End::Newer(_)));
+    assert_eq!(world.stored().0, 1, "A was received by this machine before the newer connection was taken");
+}
+
+/// The same over real sockets, through `session`: connect, send, close; 100 scans in a row.
+#[tokio::test]
+async fn a_connection_for_each_scan_loses_none() {
+    let mut world = World::new(false);
+    let port = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound").port();
+    let address = format!("127.0.0.1:{port}");
+    let dir = world.dir.path().to_owned();
+    let stop = CancellationToken::new();
+    let scans = async {
+        for n in 0..100 {
+            let mut stream = loop {
+                match TcpStream::connect(&address).await {
+                    Ok(stream) => break stream,
+                    Err(_) => tokio::time::sleep(Duration::from_millis(5)).await,
+                }
+            };
+            stream.write_all(&line(&format!("SCAN{n:03}"))).await.expect("it is taken");
+            stream.shutdown().await.expect("closed");
+        }
+        let stored = || outbox::read::status(&dir, 0).map_or(0, |status| status.events);
+        let all = async {
+            while stored() < 100 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        drop(timeout(DEADLINE, all).await); // how many there are is looked at below
+        stop.cancel();
+    };
+    let mut away = Away { link: "line".into(), place: "x".to_owned(), told: None, gauges: Default::default() };
+    let place = Place::Listen(address.clone());
+    tokio::join!(world.link.session(&place, Duration::from_secs(1), &mut away, &stop), scans);
+    assert_eq!(world.stored().0, 100);
+}
+
+/// Stop and wait, one connection. While the outbox is full the scanner repeats its frame each second; then there is room.
+#[tokio::test]
+async fn repeats_while_the_outbox_is_full_are_one_scan_and_one_acknowledgement() {
+    use crate::lane::{Answer, Class, Outcome};
+    let mut world = World::with(true, 4_000);
+    world.link.doubt = Doubt::None;
+    let outbox = world.link.outbox.clone();
+    let (_unused, closed) = mpsc::channel(1);
+    let mut work = std::mem::replace(&mut world.work, closed);
+    let (ours, mut theirs) = duplex(64);
+    let stop = CancellationToken::new();
+    let room = world.link.outbox.room();
+    let mut filled = 0;
+    let device = async {
+        let mut answer = [0];
+        while *room.borrow() {
+            theirs.write_all(&line(&format!("A{filled}"))).await.expect("we listen");
+            theirs.read_exact(&mut answer).await.expect("we answer");
+            filled += 1;
+            assert!(filled < 500, "it fills up");
+        }
+        theirs.write_all(&line("B")).await.expect("we listen");
+        tokio::time::sleep(IMPATIENT).await; // its patience
+        theirs.write_all(&line("B")).await.expect("we listen");
+        let drain = async {
+            while let Some(batch) = work.recv().await {
+                let outcomes = batch.keys.iter().map(|_| Outcome::new(Class::Delivered, "test")).collect();
+                let answered =
+                    Answer { status: Some(200), excerpt: "t".to_owned(), outcomes, whole: false, retry_after_ms: None };
+                outbox.answered(0, batch.batch, answered).expect("the writer runs");
+            }
+            pending::<usize>().await
+        };
+        let hears = async { theirs.read(&mut answer).await.unwrap_or_default() };
+        tokio::select! { heard = drain => heard, heard = hears => heard }
+    };
+    let served = async {
+        let end = world.link.serve(ours, pending::<DuplexStream>(), &stop).await;
+        assert!(matches!(end, End::Lost(_)), "it is to connect again");
+    };
+    let ((), heard) = timeout(DEADLINE, async { tokio::join!(served, device) }).await.expect("room ends it");
+    assert_eq!(heard, 0, "no acknowledgement on that connection: it would be taken for the next frame's");
+    assert_eq!(world.connection(&line("B"), true).await, [6], "its repeat is acknowledged");
+    assert_eq!(world.stored().0 - filled, 1, "and is the same scan");
 }

@@ -24,7 +24,7 @@ pub use queue::Queue;
 pub use schema::Defaults;
 pub(super) use schema::{text, words_for};
 use slot::Slot;
-pub(super) use slot::Words;
+pub(super) use slot::{Words, crc_of};
 
 use crate::tagmap::registers::{Order, wide};
 
@@ -72,6 +72,14 @@ impl Fifo {
         }
     }
 
+    /// Most events that one poll takes.
+    pub const fn most_events(&self) -> u16 {
+        match &self.style {
+            Style::Ring(ring) => ring.max_batch,
+            Style::Queue(queue) => queue.slots(),
+        }
+    }
+
     /// The register that is acknowledged in, and whether it is read back.
     pub const fn ack(&self) -> (u16, bool) {
         match &self.style {
@@ -91,8 +99,8 @@ impl Fifo {
     /// What is decided between polls.
     pub fn handshake(&self) -> Handshake {
         match &self.style {
-            Style::Ring(ring) => Handshake::new(ring.slots, ring.max_batch, self.has_crc()),
-            Style::Queue(queue) => Handshake::new(queue.slots(), queue.slots(), self.has_crc()),
+            Style::Ring(ring) => Handshake::new(ring.slots, self.most_events(), self.has_crc()),
+            Style::Queue(queue) => Handshake::new(queue.slots(), self.most_events(), self.has_crc()),
         }
     }
 

@@ -12,6 +12,11 @@ use crate::tagmap::registers::{Type, bytes_of};
 
 const CRC: Crc<u16> = Crc::<u16>::new(&CRC_16_MODBUS);
 
+/// CRC-16/MODBUS of registers, each high byte first.
+pub(in crate::tagmap) fn crc_of(words: &[u16]) -> u16 {
+    CRC.checksum(&bytes_of(words))
+}
+
 /// What a slot's registers mean.
 #[derive(Debug, Clone)]
 pub(super) struct Slot {
@@ -54,6 +59,22 @@ pub(in crate::tagmap) struct Words {
 }
 
 impl Fifo {
+    /// Kinds of the events that it may emit: the event's name with each word of the fields in it.
+    pub fn kinds(&self) -> Vec<String> {
+        let words = |field: &Field| {
+            let of = field.words_for.as_ref().map(|words| words.of.clone()).unwrap_or_default();
+            of.into_iter().map(|(_, word)| word).collect::<Vec<_>>()
+        };
+        self.slot.fields.iter().fold(vec![self.slot.event.clone()], |kinds, field| {
+            let place = format!("{{{}}}", field.name);
+            let with = |kind: String| -> Vec<String> {
+                let words = if kind.contains(&place) { words(field) } else { Vec::new() };
+                if words.is_empty() { vec![kind] } else { words.iter().map(|w| kind.replace(&place, w)).collect() }
+            };
+            kinds.into_iter().flat_map(with).collect()
+        })
+    }
+
     /// Whether a slot is complete: it carries the number it is read for, and its CRC fits.
     ///
     /// # Errors
@@ -67,7 +88,7 @@ impl Fifo {
             return Err(format!("carries number {own} where {seq} is due"));
         }
         let Some(at) = self.slot.crc.map(usize::from) else { return Ok(()) };
-        let (said, right) = (words[at], CRC.checksum(&bytes_of(&words[..at])));
+        let (said, right) = (words[at], crc_of(&words[..at]));
         if said == right { Ok(()) } else { Err(format!("has CRC 0x{said:04X} where 0x{right:04X} fits")) }
     }
 
@@ -191,7 +212,7 @@ pub(crate) mod tests {
         text.resize(20, 0);
         let mut words = vec![seq, 0x2710, 0, lane, result];
         words.extend(text.chunks(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]])));
-        words.push(CRC.checksum(&bytes_of(&words)));
+        words.push(crc_of(&words));
         words
     }
 

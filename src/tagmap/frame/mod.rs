@@ -68,6 +68,11 @@ impl Frame {
         Framer::new(self.framing.clone(), self.message.max_bytes())
     }
 
+    /// Kinds of the events that it may emit, in the order of the map.
+    pub fn kinds(&self) -> impl Iterator<Item = &str> {
+        self.message.kinds()
+    }
+
     /// A frame that has begun and of which nothing comes for so long is none.
     pub fn silence(&self) -> Duration {
         self.silence

@@ -44,7 +44,7 @@ pub(super) fn observe(points: &mut Points, poll: usize, answers: &[Option<Got>],
         let reason = format!("reading the tags panicked: {}", panic_text(panic.as_ref()));
         vec![sample(points, poll, raw(answers, |_| true), at, Err(Undecodable { reason, panicked: true }))]
     });
-    points.before = Some(before);
+    points.before.get_or_insert(before); // of the first look since the last commit
     samples
 }
 

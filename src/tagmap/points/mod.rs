@@ -48,6 +48,16 @@ impl Area {
     pub const fn is_bits(self) -> bool {
         matches!(self, Self::Coil | Self::Discrete)
     }
+
+    /// The function that reads it.
+    pub const fn function(self) -> u8 {
+        match self {
+            Self::Coil => 1,
+            Self::Discrete => 2,
+            Self::Holding => 3,
+            Self::Input => 4,
+        }
+    }
 }
 
 /// One read request.
@@ -206,12 +216,12 @@ impl Points {
     /// Takes one answer for each read of that poll, in order; `None`: no value this time. Returns the samples to capture,
     /// all in one call; often none. A sample may have no event: then it is captured for its memory alone.
     ///
-    /// Then call [`Points::committed`] or [`Points::undo`].
+    /// Then, perhaps after other polls of the same commit, call [`Points::committed`] or [`Points::undo`].
     pub fn observe(&mut self, poll: usize, answers: &[Option<Got>], at: Now) -> Vec<Sample> {
         look::observe(self, poll, answers, at)
     }
 
-    /// The samples of the last [`Points::observe`] are durable.
+    /// The samples of each [`Points::observe`] since the last call are durable.
     pub fn committed(&mut self) {
         self.before = None;
     }
@@ -288,6 +298,33 @@ impl Points {
     /// Who may write: `role:…` and `command:…`; empty for a name that is not there.
     pub fn allowed(&self, name: &str) -> &[String] {
         self.writes.iter().find(|write| write.name == name).map_or(&[], |write| &write.allow)
+    }
+
+    /// The tags that a read of a poll brings.
+    pub fn tags_of(&self, poll: usize, read: usize) -> impl Iterator<Item = &str> {
+        let plan = self.plans.get(poll);
+        plan.into_iter().flat_map(move |plan| plan.tags(read)).map(|tag| self.tags[tag].name.as_str())
+    }
+
+    /// Kinds of the events that it may tell; some more than once.
+    pub fn kinds(&self) -> impl Iterator<Item = String> {
+        self.rules.iter().flat_map(|rule| rule.what.kinds())
+    }
+
+    /// Names of its alarms.
+    pub fn alarms(&self) -> impl Iterator<Item = &str> {
+        self.rules.iter().filter_map(|rule| match &rule.what {
+            What::Alarm(alarm) => Some(alarm.name.as_str()),
+            _ => None,
+        })
+    }
+
+    /// Alarms that stand.
+    pub fn standing(&self) -> impl Iterator<Item = &str> {
+        self.rules.iter().zip(&self.states).filter_map(|(rule, state)| match (&rule.what, &state.kept) {
+            (What::Alarm(alarm), Kept::Alarm { raised: true, .. }) => Some(alarm.name.as_str()),
+            _ => None,
+        })
     }
 
     /// A person has seen this latched alarm: it clears once its condition is gone. `false`: it does not stand.

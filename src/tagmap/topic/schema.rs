@@ -98,7 +98,7 @@ impl Topic {
 
 /// Asks for all keys, so that none is told as unknown.
 fn quiet(table: &Table<'_>) {
-    drop(table.all());
+    table.quiet();
 }
 
 /// The one word that this version knows.
@@ -333,6 +333,9 @@ fn when(table: &Table<'_>, slots: &Slots) -> Option<When> {
 }
 
 fn value(entry: &Entry<'_>) -> Option<Value> {
+    for kind in [String::kind, i64::kind, bool::kind] {
+        entry.expects(kind);
+    }
     let value = entry.value();
     let read = String::from_value(value)
         .map(Value::Text)

@@ -139,10 +139,13 @@ impl Site {
         if has("mailbox-plc@") {
             takes.push("\"weigh.*\"");
         }
+        if has("checkweigher@") {
+            takes.push("\"weight.*\"");
+        }
         if has("fc24-plc@") {
             takes.push("\"wrap.*\"");
         }
-        if has("test-lane@") {
+        if has("lane@") {
             takes.push("\"lane.*\"");
         }
         if has("scanner@") {

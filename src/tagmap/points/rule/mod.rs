@@ -35,6 +35,18 @@ pub(super) enum What {
     Watchdog(Watchdog),
 }
 
+impl What {
+    /// Kinds of the events that it may tell.
+    pub(super) fn kinds(&self) -> Vec<String> {
+        match self {
+            Self::Report(_) => vec!["tag.value".to_owned()],
+            Self::Event(event) => vec![event.kind.clone()],
+            Self::Alarm(alarm) => vec![alarm.event.clone(), alarm.clear_event.clone()],
+            Self::Watchdog(_) => ["device.stale", "device.live"].map(str::to_owned).into(),
+        }
+    }
+}
+
 /// Where a rule stands.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct State {

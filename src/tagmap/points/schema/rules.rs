@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use rust_decimal::Decimal;
 
 use super::{Placed, condition, kind, millis, refuse};
-use crate::form::{Entry, Table, nearest};
+use crate::form::{Entry, FromValue, Table, nearest};
 use crate::tagmap::Context;
 use crate::tagmap::points::condition::{Names, Operand, parse_operand};
 use crate::tagmap::points::rule::{
@@ -174,6 +174,7 @@ fn seq(entry: &Entry<'_>, table: &Table<'_>, names: &Names<'_>, tags: &[Placed])
     };
     let own = number(entry);
     let epoch = table.required_entry("epoch").and_then(|epoch| {
+        epoch.expects(<String as FromValue>::kind);
         if epoch.value().as_str() == Some("gateway") {
             return Some(Epoch::Gateway);
         }

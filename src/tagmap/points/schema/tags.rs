@@ -3,7 +3,7 @@
 use rust_decimal::Decimal;
 
 use super::{Placed, millis};
-use crate::form::{Table, nearest};
+use crate::form::{Kind, Table, nearest};
 use crate::tagmap::points::condition::is_name;
 use crate::tagmap::points::tag::{Bits, Counter, Debounce, Form, Scale, Tag, Valid};
 use crate::tagmap::points::value::Ref;
@@ -291,6 +291,7 @@ fn valid(table: &Table<'_>) -> Valid {
     valid.reject =
         table.entry("else").and_then(|e| e.choice(&[("bad-quality", false), ("reject", true)])).unwrap_or(false);
     if let Some(entry) = table.entry("invalid") {
+        entry.expects(|| Kind::List(Box::new(Kind::Any)));
         let list = entry.value().as_array().map(|list| list.iter().map(toml::Spanned::get_ref).collect::<Vec<_>>());
         let known = |value: &toml::de::DeValue<'_>| {
             let number = <Decimal as crate::form::FromValue>::from_value(value);
@@ -342,9 +343,12 @@ fn debounce(table: &Table<'_>, context: &Context<'_>) -> Option<Debounce> {
 
 fn counter(table: &Table<'_>, form: Option<Form>) -> Option<Counter> {
     let may_reset = table.entry("reset").and_then(|e| e.choice(&[("detect", true), ("never", false)])).unwrap_or(true);
+    let wraps_at = table.entry("wraps_at");
     let Some(Form::Registers(kind)) = form else {
-        table.refuse("counts no single bits", "give the register of the count");
-        return None;
+        if form.is_some() {
+            table.refuse("counts no single bits", "give the register of the count");
+        }
+        return None; // of a type that is not known, the type is the fault
     };
     let full = match (kind, kind.bits()) {
         (Type::Bcd16, _) => Some(10_000),
@@ -359,7 +363,7 @@ fn counter(table: &Table<'_>, form: Option<Form>) -> Option<Counter> {
         );
         return None;
     };
-    let wraps_at = match table.entry("wraps_at") {
+    let wraps_at = match wraps_at {
         None => full,
         Some(entry) => u64::try_from(entry.read::<i64>()?).unwrap_or(0),
     };

@@ -245,20 +245,3 @@ fn what_the_device_refuses_is_split_until_it_stands_alone() {
     bench.points.refused(7, 0);
     bench.points.refused(0, 99);
 }
-
-/// Every key of the map that has them all stands in the reference.
-#[test]
-fn every_key_is_in_the_reference() {
-    let reference = include_str!("../../../../docs/tag-maps.md");
-    let (mut section, mut keys) = ("", 0);
-    for line in include_str!("everything.toml").lines() {
-        section = if line.starts_with('[') { line } else { section };
-        let Some((key, _)) = line.split_once(" = ").filter(|_| section != "[param]" && !line.starts_with('#')) else {
-            continue;
-        };
-        let written = [format!("`{key}`"), format!("`{key}.")];
-        assert!(written.iter().any(|form| reference.contains(form)), "{section} {key}");
-        keys += 1;
-    }
-    assert!(keys > 100, "{keys} keys were looked up");
-}

@@ -1,0 +1,305 @@
+//! `floorgate map explain`: the requests of a cycle, what they take, and what comes of them.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use crate::app::Exit;
+use crate::cli::{ConfigFile, print};
+use crate::config;
+use crate::form::{Document, Duration};
+use crate::tagmap::explain::{Explained, Poll, Queue, Request, Takes, Wire, explain};
+use crate::tagmap::{Binding, DeviceLimits, Map};
+
+/// Tell what a map makes the gateway ask for, how long that takes, and which events may come of it.
+///
+/// Nothing is connected to. Shows the requests of each period with their addresses as the map writes them and, in
+/// parentheses, from 0 as they go on the wire; of an event FIFO those of its handshake; of a scanner its topics. Devices
+/// behind one unit with the same period may share requests: then there are fewer than shown for each. Ends with 78 if the
+/// map has faults.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Args {
+    /// A map, the folder of a device, or `id@version`
+    map: String,
+    #[command(flatten)]
+    config: ConfigFile,
+    /// A parameter of the map; may be given several times
+    #[arg(long, value_name = "NAME=VALUE", value_parser = parameter)]
+    param: Vec<(String, String)>,
+    /// The unit id that is shown
+    #[arg(long, value_name = "N")]
+    unit: Option<u8>,
+    /// The link is a serial line of that speed, not Modbus TCP
+    #[arg(long, value_name = "BITS A SECOND", value_parser = clap::value_parser!(u32).range(300..))]
+    baud: Option<u32>,
+    /// How long the device takes to answer: measure it with a few reads
+    #[arg(long, value_name = "TIME", default_value = "10ms", value_parser = time)]
+    answer: Duration,
+    /// `request_timeout` of the link
+    #[arg(long, value_name = "TIME", default_value = "500ms", value_parser = time)]
+    timeout: Duration,
+    /// `pause_between_requests` of the link
+    #[arg(long, value_name = "TIME", default_value = "0ms", value_parser = time)]
+    pause: Duration,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  floorgate map explain sorter@1
+  floorgate map explain devices/acme-photo-eyes --param lane=7 --param coil_base=124 --param reg_base=1060
+  floorgate map explain checkweigher@2 --baud 9600 --unit 12 --answer 25ms
+  floorgate map explain sorter@1 --json | jq '.fifos[].idle'";
+
+fn parameter(text: &str) -> Result<(String, String), String> {
+    let parts = text.split_once('=').ok_or("write NAME=VALUE")?;
+    Ok((parts.0.to_owned(), parts.1.to_owned()))
+}
+
+fn time(text: &str) -> Result<Duration, String> {
+    Duration::parse(text).ok_or_else(|| "write a duration with its unit, such as 20ms or 1s".to_owned())
+}
+
+pub(super) fn run(args: &Args) -> ExitCode {
+    let document = match document(&args.map, &args.config.path) {
+        Ok(document) => document,
+        Err(why) => return print::refuse(args.json, &why, Exit::Config),
+    };
+    let binding = Binding {
+        device: "device".into(),
+        params: args.param.iter().cloned().collect::<BTreeMap<_, _>>(),
+        accept_epoch_risk: true,
+        limits: DeviceLimits::default(),
+    };
+    let map = match Map::read(&document, &binding) {
+        Ok(map) => map,
+        Err(faults) => {
+            let mut faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
+            if args.param.is_empty() {
+                faults.push("parameters are given with --param NAME=VALUE".to_owned());
+            }
+            return print::refuse(args.json, &faults.join("\n"), Exit::Config);
+        }
+    };
+    let wire = Wire { baud: args.baud, timeout: args.timeout.0, answer: args.answer.0, pause: args.pause.0 };
+    let explained = explain(&map, &wire);
+    if args.json {
+        let mut json = serde_json::to_value(&explained).expect("texts, numbers and lists always make JSON");
+        json["unit"] = args.unit.into();
+        print::out(&print::json(&json));
+    } else {
+        print::out(&shown(&explained, args));
+    }
+    Exit::Clean.into()
+}
+
+/// A file, the map of a folder, or one that the configuration would find.
+fn document(map: &str, config: &Path) -> Result<Document, String> {
+    let path = PathBuf::from(map);
+    let path = if path.is_dir() { path.join("map.toml") } else { path };
+    if !path.exists() && map.contains('@') {
+        let base = config.parent().unwrap_or(Path::new(""));
+        return config::map(base, map);
+    }
+    let text = config::text(&path).map_err(|why| format!("{}: {why}", path.display()))?;
+    Ok(Document { name: path.display().to_string(), text })
+}
+
+fn shown(explained: &Explained, args: &Args) -> String {
+    let mut text = String::new();
+    let unit = args.unit.map(|unit| format!(", unit {unit}")).unwrap_or_default();
+    let wire = args.baud.map_or("Modbus TCP".to_owned(), |baud| format!("a serial line at {baud} baud"));
+    print::line(&mut text, &format!("{}: {}{unit}", explained.map, explained.title));
+    if !explained.polls.is_empty() || !explained.fifos.is_empty() {
+        let [answer, timeout, pause] = [args.answer, args.timeout, args.pause].map(|time| time.0.as_millis());
+        print::line(&mut text, &format!("over {wire}; answers in {answer} ms, timeout {timeout} ms, pause {pause} ms"));
+    }
+    explained.polls.iter().for_each(|poll| of_poll(&mut text, poll));
+    explained.fifos.iter().for_each(|fifo| of_fifo(&mut text, fifo));
+    if explained.busy_percent > 0.0 {
+        let busy = format!("\nthe link is busy for {} % of the time while no event waits", explained.busy_percent);
+        print::line(&mut text, &busy);
+    }
+    for topic in &explained.topics {
+        print::line(&mut text, &format!("\nsubscribes to {} with QoS {}", topic.filter, topic.qos));
+        emits(&mut text, "emits", &topic.emits);
+    }
+    if let Some(kinds) = &explained.frame {
+        print::line(&mut text, "\ntakes frames of a socket or a serial line");
+        emits(&mut text, "emits", kinds);
+    }
+    if !explained.polls.is_empty() {
+        print::line(&mut text, "");
+        emits(&mut text, "events", &explained.events);
+        emits(&mut text, "alarms", &explained.alarms);
+    }
+    text
+}
+
+fn of_poll(text: &mut String, poll: &Poll) {
+    let count = poll.requests.len();
+    let requests = if count == 1 { "request" } else { "requests" };
+    let period = span(poll.takes.every_ms);
+    let head = format!("\npoll {}: {count} {requests} each {period}, priority {}", poll.poll, poll.priority);
+    print::line(text, &head);
+    requests_of(text, &poll.requests);
+    takes(text, &poll.takes);
+}
+
+fn of_fifo(text: &mut String, fifo: &Queue) {
+    let period = span(fifo.takes.every_ms);
+    print::line(text, &format!("\nfifo {}: each {period}, priority {}", fifo.fifo, fifo.priority));
+    print::line(text, "  nothing waits:");
+    requests_of(text, &fifo.idle);
+    print::line(text, "  one event waits (here in the first slot):");
+    requests_of(text, &fifo.with_an_event);
+    takes(text, &fifo.takes);
+    let most = format!("  at most {} events and {} requests a cycle", fifo.most_events, fifo.most_requests);
+    print::line(text, &most);
+    emits(text, "emits", &fifo.emits);
+}
+
+fn requests_of(text: &mut String, requests: &[Request]) {
+    let row = |request: &Request| {
+        let unit = if ["coil", "discrete"].contains(&request.area) { "bits" } else { "registers" };
+        let [asked, answered] = request.bytes;
+        [
+            format!("  function {}", request.function),
+            format!("{} {} ({})", request.area, request.address.unwrap_or(request.at.into()), request.at),
+            format!("{} {}", request.count, if request.count == 1 { &unit[..unit.len() - 1] } else { unit }),
+            format!("{asked} + {answered} bytes"),
+            request.what.join(", "),
+        ]
+    };
+    print::table(text, &requests.iter().map(row).collect::<Vec<_>>(), 5);
+}
+
+fn takes(text: &mut String, takes: &Takes) {
+    let verdict = match (takes.keeps, takes.keeps_at_worst) {
+        (true, true) => "the period is kept even when nothing answers",
+        (true, false) => "the period is kept while the device answers",
+        (false, _) => "the period can NOT be kept: poll less often, or read less",
+    };
+    let [answered, worst] = [takes.answered_ms, takes.worst_ms].map(span);
+    print::line(text, &format!("  takes {answered}, at worst {worst}: {verdict}"));
+}
+
+fn emits(text: &mut String, word: &str, kinds: &[String]) {
+    if !kinds.is_empty() {
+        print::line(text, &format!("  {word} {}", kinds.join(", ")));
+    }
+}
+
+/// Milliseconds, or seconds where there are many.
+fn span(ms: f64) -> String {
+    if ms < 10_000.0 { format!("{ms} ms") } else { format!("{} s", ms / 1_000.0) }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[derive(Debug, clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn text(arguments: &str) -> String {
+        let args = Line::parse_from(["explain"].into_iter().chain(arguments.split(' '))).args;
+        let document = document(&args.map, &args.config.path).expect("the map is built in");
+        let binding = Binding {
+            device: "device".into(),
+            params: args.param.iter().cloned().collect(),
+            accept_epoch_risk: true,
+            limits: DeviceLimits::default(),
+        };
+        let map = Map::read(&document, &binding).expect("the map has no fault");
+        let wire = Wire { baud: args.baud, timeout: args.timeout.0, answer: args.answer.0, pause: args.pause.0 };
+        shown(&explain(&map, &wire), &args)
+    }
+
+    #[test]
+    fn a_ring_is_explained() {
+        insta::assert_snapshot!(text("sorter@1"), @r"
+        sorter@1: Shoe sorter PLC, event mailbox with acknowledge
+        over Modbus TCP; answers in 10 ms, timeout 500 ms, pause 0 ms
+
+        fifo divert: each 50 ms, priority 0
+          nothing waits:
+            function 3  holding 40101 (100)  3 registers  12 + 15 bytes  counters
+          one event waits (here in the first slot):
+            function 3  holding 40101 (100)  3 registers   12 + 15 bytes  counters
+            function 3  holding 40201 (200)  16 registers  12 + 41 bytes  slots
+            function 3  holding 40101 (100)  3 registers   12 + 15 bytes  counters
+            function 6  holding 40102 (101)  1 register    12 + 12 bytes  acknowledge
+            function 3  holding 40101 (100)  3 registers   12 + 15 bytes  counters
+          takes 50 ms, at worst 2500 ms: the period is kept while the device answers
+          at most 32 events and 11 requests a cycle
+          emits divert.confirmed, divert.missed, divert.recirculated, divert.unknown
+
+        the link is busy for 20 % of the time while no event waits
+        ");
+    }
+
+    #[test]
+    fn a_queue_of_function_24_is_explained() {
+        insta::assert_snapshot!(text("fc24-plc@1 --answer 60ms"), @r"
+        fc24-plc@1: Stretch wrapper, event queue of function 24 with acknowledge
+        over Modbus TCP; answers in 60 ms, timeout 500 ms, pause 0 ms
+
+        fifo wrap: each 100 ms, priority 0
+          nothing waits:
+            function 3   holding 40102 (101)  2 registers  12 + 13 bytes  counters
+            function 24  holding 40301 (300)  0 registers  10 + 12 bytes  queue
+          one event waits (here in the first slot):
+            function 3   holding 40102 (101)  2 registers   12 + 13 bytes  counters
+            function 24  holding 40301 (300)  13 registers  10 + 38 bytes  queue
+            function 3   holding 40102 (101)  2 registers   12 + 13 bytes  counters
+            function 6   holding 40102 (101)  1 register    12 + 12 bytes  acknowledge
+            function 3   holding 40102 (101)  2 registers   12 + 13 bytes  counters
+          takes 300 ms, at worst 2500 ms: the period can NOT be kept: poll less often, or read less
+          at most 2 events and 5 requests a cycle
+          emits wrap.done, wrap.film-torn, wrap.unknown
+
+        the link is busy for 120 % of the time while no event waits
+        ");
+    }
+
+    #[test]
+    fn tags_on_a_serial_line_are_explained() {
+        insta::assert_snapshot!(text("divert-lane@1 --param lane=7 --param coil_base=124 --param reg_base=1060 --baud 9600 --unit 12"), @r"
+        divert-lane@1: Divert lane: photo-eyes, lane full, carton count, unit 12
+        over a serial line at 9600 baud; answers in 10 ms, timeout 500 ms, pause 0 ms
+
+        poll io: 2 requests each 20 ms, priority 0
+            function 1  coil 126 (126)      1 bit   8 + 6 bytes  lane_full
+            function 2  discrete 124 (124)  2 bits  8 + 6 bytes  eye_entry, eye_full
+          takes 60.1 ms, at worst 1008.02 ms: the period can NOT be kept: poll less often, or read less
+
+        poll counters: 1 request each 500 ms, priority 5
+            function 4  input 1060 (1060)  2 registers  8 + 9 bytes  entry_count
+          takes 33.49 ms, at worst 504.01 ms: the period is kept while the device answers
+
+        the link is busy for 307.2 % of the time while no event waits
+
+          events lane.entered, lane.blocked, lane.full, lane.cleared
+          alarms lane_full
+        ");
+    }
+
+    #[test]
+    fn topics_are_explained() {
+        insta::assert_snapshot!(text("hand-scanner@1 --param topic_root=dc1/scan"), @r"
+        hand-scanner@1: Hand scanner, one at each station, numbers its scans
+
+        subscribes to dc1/scan/+/read with QoS 1
+          emits scan.carton, scan.item
+        ");
+    }
+}
