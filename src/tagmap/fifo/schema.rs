@@ -202,7 +202,12 @@ fn ring(table: &Table<'_>, context: &Context<'_>) -> Option<Ring> {
     if let Some(table) = table.required_table("slots") {
         slots = count(&table);
         words = slot_words(&table, context.defaults.max_words);
-        slots_at = address(&table, context, u32::from(slots.unwrap_or(1)) * u32::from(words.unwrap_or(1)));
+        let all = u32::from(slots.unwrap_or(1)) * u32::from(words.unwrap_or(1));
+        slots_at = address(&table, context, all);
+        if all > u32::from(u16::MAX) {
+            table.refuse_key("count", &format!("makes {all} registers of slots"), "leave some for head and ack");
+            return None;
+        }
     }
     let max_batch = table.or("max_batch", slots.unwrap_or(1));
     if slots.is_some_and(|slots| max_batch == 0 || max_batch > slots) {
@@ -575,6 +580,14 @@ mod tests {
             "at = 41103",
             "fifo[1]: head, ack and epoch span 1003 registers (they are read together: at most 100 (max_words))",
         );
+    }
+
+    #[test]
+    fn slots_leave_registers_for_the_counters() {
+        let all = SORTER.replace("at = 40201", "at = 400001").replace("count = 32", "count = 4096");
+        let told = read(&all, false).err().unwrap_or_default().join("\n");
+        let fault = "slots.count: makes 65536 registers of slots (leave some for head and ack)";
+        assert!(told.contains(fault), "{told}");
     }
 
     #[test]

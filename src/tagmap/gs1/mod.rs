@@ -315,4 +315,3 @@ fn without_line_end(code: &str) -> &str {
 
 #[cfg(test)]
 mod tests;
-#[cfg(test)] mod review;

@@ -10,7 +10,6 @@ use crate::tagmap::{Binding, DeviceLimits, Map};
 mod counters;
 mod events;
 mod faults;
-mod review;
 mod values;
 
 /// A map with two polls, and what else `text` says; or its faults.

@@ -297,9 +297,3 @@ proptest! {
         }
     }
 }
-
-#[test]
-fn review_json_decimals() {
-    let json: serde_json::Value = serde_json::from_str("[1234567890.123456789, 18446744073709551616, 12345678901234567.5]").unwrap();
-    for n in json.as_array().unwrap() { println!("{n} -> {:?}", crate::tagmap::number::parse(&n.to_string())); }
-}
