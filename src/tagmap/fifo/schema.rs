@@ -8,7 +8,7 @@ use super::queue::MOST_WORDS;
 use super::slot::{Field, Slot, Words};
 use super::{Fifo, Queue, Ring, Span, Style};
 use crate::form::{self, Table};
-use crate::tagmap::registers::{Order, Trim, Type};
+use crate::tagmap::registers::{Chars, Order, Trim, Type};
 use crate::tagmap::{Addresses, Context, DeviceLimits, Period};
 
 /// `[defaults]` of a map: what its points inherit.
@@ -491,7 +491,9 @@ fn kind(table: &Table<'_>, context: &Context<'_>) -> Option<Type> {
 pub(in crate::tagmap) fn text(table: &Table<'_>) -> Option<Type> {
     let words: Option<u16> = table.required("words");
     table.entry("encoding").and_then(|e| e.choice(&[("ascii", ())]));
-    let low_first = table.required_entry("bytes").and_then(|e| e.choice(&[("high-first", false), ("low-first", true)]));
+    let layouts =
+        [("high-first", Chars::HighFirst), ("low-first", Chars::LowFirst), ("high", Chars::High), ("low", Chars::Low)];
+    let chars = table.required_entry("bytes").and_then(|e| e.choice(&layouts));
     let trims = [
         ("nul+space", Trim { nul: true, space: true }),
         ("nul", Trim { nul: true, space: false }),
@@ -500,9 +502,9 @@ pub(in crate::tagmap) fn text(table: &Table<'_>) -> Option<Type> {
     ];
     let trim = table.entry("trim").map_or(Some(trims[0].1), |e| e.choice(&trims));
     if words == Some(0) {
-        table.refuse_key("words", "is 0", "two characters fit in a word");
+        table.refuse_key("words", "is 0", "a word has two characters, or one");
     }
-    Some(Type::Text { words: words?, low_first: low_first?, trim: trim? })
+    Some(Type::Text { words: words?, chars: chars?, trim: trim? })
 }
 
 pub(in crate::tagmap) fn words_for(table: &Table<'_>) -> Option<Words> {

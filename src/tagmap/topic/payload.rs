@@ -353,3 +353,37 @@ fn hexadecimal(bytes: &[u8]) -> String {
     let digit = |nibble: u8| char::from(b"0123456789ABCDEF"[usize::from(nibble)]);
     bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 0x0f)]).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The digits at `$.n`.
+    fn digits(payload: &str) -> Result<Option<String>, String> {
+        let body = Payload::Json { each: None }.open(payload.as_bytes())?;
+        let place = Place::Path { path: Path::parse("$.n").expect("a path"), of_message: true, first: false };
+        Ok(place.find(&body, None)?.and_then(|raw| raw.digits().map(Cow::into_owned)))
+    }
+
+    #[test]
+    fn a_number_of_json_is_what_was_written() {
+        for (payload, expected) in [
+            (r#"{"n":1234567890.123456789}"#, "1234567890.123456789"),
+            (r#"{"s":"\\\"9.1","n": -12345678901234567.5 }"#, "-12345678901234567.5"),
+            (r#"{"n":18446744073709551616}"#, "18446744073709551616"),
+            (r#"{"n":18446744073709551615}"#, "18446744073709551615"),
+            (r#"{"n":12.30,"m":0.1234567890123456789}"#, "12.30"),
+            (r#"{"n":12.30}"#, "12.3"),
+            (r#"{"n":0.30000000000000004}"#, "0.30000000000000004"),
+            (r#"{"n":7}"#, "7"),
+        ] {
+            assert_eq!(digits(payload), Ok(Some(expected.to_owned())), "{payload}");
+        }
+        let same = r#"{"n":0.1234567890123456789,"m":0.1234567890123456788}"#;
+        assert_eq!(
+            digits(same),
+            Err("`$.n` is 0.12345678901234568 and some digits more, as is another number of the message".to_owned())
+        );
+        assert_eq!(digits(r#"{"n":"1.5"}"#), Ok(None), "a text is no number");
+    }
+}
