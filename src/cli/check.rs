@@ -7,7 +7,8 @@ use std::process::ExitCode;
 use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteDiagnostic, NamedSource, Report, Severity};
 
 use crate::app::Exit;
-use crate::cli::{ConfigFile, print};
+use crate::cli::ConfigFile;
+use crate::cli::print::{self, span};
 use crate::config::{self, Checked, Config};
 use crate::form::{Document, Fault};
 use crate::milestone::sequence_gap;
@@ -26,6 +27,9 @@ pub(super) struct Args {
     /// Print a JSON array of faults and warnings; empty when there are none
     #[arg(long)]
     json: bool,
+    /// With --json: print the devices instead, each with its link, map, kinds of events and topic filters
+    #[arg(long, requires = "json")]
+    devices: bool,
     /// Count warnings as faults
     #[arg(long)]
     strict: bool,
@@ -38,13 +42,16 @@ const EXAMPLES: &str = "\
 Examples:
   floorgate check
   floorgate check --config config/gateway.toml --rate 50
+  floorgate check --json --devices | jq -r '.[] | [.id, .filters[]] | @tsv'
   floorgate check --json | jq -r '.[] | \"\\(.line): \\(.key): \\(.message)\"'";
 
 pub(super) fn run(args: &Args) -> ExitCode {
     let checked = config::check(&args.config.path);
     let faults = checked.config.as_ref().err().map(Vec::as_slice).unwrap_or_default();
     let passed = faults.is_empty() && (!args.strict || checked.warnings.is_empty());
-    let text = if args.json {
+    let text = if args.devices {
+        print::json(&checked.devices)
+    } else if args.json {
         json(faults, &checked.warnings)
     } else if std::io::stdout().is_terminal() {
         graphical(faults, &checked, std::env::var_os("NO_COLOR").is_none())
@@ -133,7 +140,6 @@ const GENTLE_COMMITS: f64 = 50.0;
 const FAST_COMMITS_PER_EVENT: f64 = 1.2;
 /// An 8 GB eMMC of 3,000 cycles takes this many bytes in its life.
 const EMMC_BYTES: f64 = 8e9 * 3_000.0;
-const SECONDS_A_YEAR: f64 = 365.25 * 86_400.0;
 
 fn summary(config: &Config, checked: &Checked, rate: u32) -> String {
     let mut text = String::new();
@@ -165,6 +171,9 @@ fn summary(config: &Config, checked: &Checked, rate: u32) -> String {
         match members.last().filter(|_| n > 1) {
             Some(last) => line(format!("devices {} to {}, {n} of one set: {of}", device.id, last.id)),
             None => line(format!("device {}: {of}", device.id)),
+        }
+        for filter in members.iter().flat_map(|member| &member.filters) {
+            line(format!("  topic {filter}"));
         }
         for kind in &device.kinds {
             line(format!("  {kind} -> {}", destinations(config, kind)));
@@ -199,13 +208,6 @@ fn destinations(config: &Config, kind: &str) -> String {
     let lanes = config.lanes.iter().filter(|lane| lane.takes(kind));
     let names: Vec<String> = lanes.map(|lane| format!("{} ({})", lane.id, lane.system)).collect();
     if names.is_empty() { "kept, not posted".to_owned() } else { names.join(", ") }
-}
-
-/// Seconds in the unit that people would say them in.
-fn span(seconds: f64) -> String {
-    let units = [(SECONDS_A_YEAR, "years"), (86_400.0, "days"), (3_600.0, "hours"), (60.0, "minutes")];
-    let unit = units.iter().find(|(length, _)| seconds >= *length).unwrap_or(&(1.0, "seconds"));
-    format!("{:.1} {}", seconds / unit.0, unit.1)
 }
 
 #[cfg(test)]
@@ -314,10 +316,12 @@ mod tests {
         for (strict, json, expected) in
             [(false, false, Exit::Clean), (true, false, Exit::Config), (true, true, Exit::Config)]
         {
-            let args = Args { config: ConfigFile { path: path.clone() }, json, strict, rate: 300 };
+            let args = Args { config: ConfigFile { path: path.clone() }, json, devices: false, strict, rate: 300 };
             assert_eq!(run(&args), expected.into(), "strict {strict}, json {json}");
         }
         assert_eq!(config::check(&path).warnings.len(), 1);
+        let args = Args { config: ConfigFile { path }, json: true, devices: true, strict: false, rate: 300 };
+        assert_eq!(run(&args), Exit::Clean.into());
     }
 
     #[test]
@@ -330,6 +334,7 @@ mod tests {
     link broker: mqtt 127.0.0.1:1883 as floorgate-gw-7
     link sorter-net: modbus-tcp 10.20.0.21:502
     device hand: hand-scanner@1 on broker
+      topic dc1/scan/+station/read
       scan.carton -> outbound (erp)
       scan.item -> inbound (erp)
     device sorter-1: sorter@1 on sorter-net

@@ -14,7 +14,7 @@ use crate::source::modbus::{self, Identity};
 use crate::tagmap::{Binding, DeviceLimits, Map, Protocol, expects_text_or_number, text_of};
 
 /// A device as `check` shows it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Device {
     /// Device id.
     pub id: String,
@@ -24,6 +24,8 @@ pub struct Device {
     pub map: String,
     /// Kinds of events that the map may emit; `*` stands where a field's text is not known beforehand.
     pub kinds: Vec<String>,
+    /// Topic filters of an MQTT device, parameters filled in.
+    pub filters: Vec<String>,
     /// Of which `[[device_set]]` it is a member, counted from 1.
     pub set: Option<usize>,
 }
@@ -66,12 +68,19 @@ pub(super) fn read_all(
         all_found &= link.is_some();
         let Some(id) = id else { continue };
         let emits = map.as_ref().map(|((_, document), _)| emits(document)).unwrap_or_default();
-        if let (Some(link), Some(((name, _), _))) = (link, &map) {
-            let kinds = emits.kinds.clone();
-            devices.push(Device { id: id.clone(), link: links[link].id.clone(), map: name.clone(), kinds, set });
-        }
-        let filters =
+        let filters: Vec<String> =
             params.iter().flat_map(|params| emits.filters.iter().map(|filter| fill(filter, params))).collect();
+        if let (Some(link), Some(((name, _), _))) = (link, &map) {
+            let (kinds, filters) = (emits.kinds.clone(), filters.clone());
+            devices.push(Device {
+                id: id.clone(),
+                link: links[link].id.clone(),
+                map: name.clone(),
+                kinds,
+                filters,
+                set,
+            });
+        }
         let limits = device_limits(&table);
         let binding = params.map(|params| Binding { device: id.as_str().into(), params, accept_epoch_risk, limits });
         let bound = map.as_ref().zip(binding).and_then(|(((_, document), _), b)| bind(document, &b, reading));

@@ -91,14 +91,21 @@ impl Library {
     }
 }
 
-fn map_files(place: &Path) -> Vec<PathBuf> {
-    let within = |folder: &Path| std::fs::read_dir(folder).into_iter().flatten().take(MAX_FOLDERS);
+/// The versions of its map that a device's folder holds: `map.toml`, and beside it any `map-….toml`.
+pub fn map_files_of(folder: &Path) -> Vec<PathBuf> {
     let is_map = |path: &PathBuf| {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         name == "map.toml" || name.starts_with("map-") && path.extension().is_some_and(|end| end == "toml")
     };
-    let paths = within(place).flatten().flat_map(|folder| within(&folder.path()).flatten().map(|file| file.path()));
-    let mut files: Vec<PathBuf> = paths.filter(is_map).collect();
+    let files = std::fs::read_dir(folder).into_iter().flatten().take(MAX_FOLDERS).flatten();
+    let mut files: Vec<PathBuf> = files.map(|file| file.path()).filter(is_map).collect();
+    files.sort();
+    files
+}
+
+fn map_files(place: &Path) -> Vec<PathBuf> {
+    let folders = std::fs::read_dir(place).into_iter().flatten().take(MAX_FOLDERS).flatten();
+    let mut files: Vec<PathBuf> = folders.flat_map(|folder| map_files_of(&folder.path())).collect();
     files.sort();
     files
 }

@@ -32,6 +32,7 @@ use crate::{outbox, source};
 pub use device::Device;
 pub(crate) use files::text;
 pub use link::broker_address;
+pub use maps::map_files_of;
 pub use modbus::modbus_address;
 
 /// A whole configuration, validated.

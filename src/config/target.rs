@@ -44,7 +44,7 @@ fn read(table: &Table<'_>, reading: &Reading, id: &str) -> Option<Made> {
     let answers = answers(table);
     if answers.items.is_none() {
         let help = "add `answers = { items = \"/results\" }` to read one result for each key";
-        reading.warn(table.fault_at("answers", "is missing: any 2xx counts the whole batch as posted", help));
+        reading.warn(table.fault_at("answers", "is missing: a 200, 201 or 204 counts the whole batch as posted", help));
     }
     idempotency(table);
     let timeout = duration(table, "timeout", SECOND * 60, MS * 100..=SECOND * 600);

@@ -103,7 +103,7 @@ fn the_shortest_configuration_is_what_has_no_default() {
         take = ["*"]
     "#;
     let site = Site::new(text);
-    let doubt = "warning: gateway.toml:17:9: target[1].answers: is missing: any 2xx counts the whole batch as posted \
+    let doubt = "warning: gateway.toml:17:9: target[1].answers: is missing: a 200, 201 or 204 counts the whole batch as posted \
                  (add `answers = { items = \"/results\" }` to read one result for each key)";
     assert_eq!(site.told(), doubt);
     let config = site.check().config.expect("no fault");

@@ -30,4 +30,5 @@ mod status;
 mod styles;
 mod tags;
 mod tls;
+mod upgrades;
 mod world;

@@ -21,7 +21,7 @@ use crate::tagmap::{Binding, DeviceLimits, Map};
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
-    /// A map, the folder of a device, or a folder of such folders (default: `devices` beside the configuration, or here)
+    /// A map, the folder of a device with all its versions, or a folder of such folders (default: `devices` beside the configuration, or here)
     #[arg(value_name = "PATH")]
     map: Option<PathBuf>,
     #[command(flatten)]
@@ -110,16 +110,13 @@ fn maps(place: &Path) -> Result<Vec<PathBuf>, String> {
     if place.is_file() {
         return Ok(vec![place.to_owned()]);
     }
-    let own = place.join("map.toml");
-    if own.is_file() {
-        return Ok(vec![own]);
+    let own = config::map_files_of(place);
+    if !own.is_empty() {
+        return Ok(own);
     }
     let folders = std::fs::read_dir(place).map_err(|e| format!("{} can't be read: {e}", place.display()))?;
-    let mut maps: Vec<PathBuf> = folders
-        .take(MAX_FOLDERS)
-        .filter_map(|folder| Some(folder.ok()?.path().join("map.toml")))
-        .filter(|map| map.is_file())
-        .collect();
+    let folders = folders.take(MAX_FOLDERS).flatten();
+    let mut maps: Vec<PathBuf> = folders.flat_map(|folder| config::map_files_of(&folder.path())).collect();
     maps.sort();
     if maps.is_empty() {
         return Err(format!("there is no map.toml in {} or in a folder of it", place.display()));
@@ -193,10 +190,15 @@ fn tell(cases: &mut Vec<Case>, faults: &mut Vec<Fault>, name: String, compared: 
     });
 }
 
+/// The folder of a map's samples: that of `map-2.toml` is `samples-2`.
+fn beside(map: &Path, name: &str) -> PathBuf {
+    let stem = map.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+    map.with_file_name(format!("{name}{}", stem.strip_prefix("map").unwrap_or_default()))
+}
+
 /// Names of samples and of what is expected.
 fn names(map: &Path) -> BTreeSet<String> {
-    let files =
-        ["samples", "expected"].into_iter().filter_map(|folder| std::fs::read_dir(map.with_file_name(folder)).ok());
+    let files = ["samples", "expected"].into_iter().filter_map(|name| std::fs::read_dir(beside(map, name)).ok());
     let json = |path: PathBuf| {
         path.extension().is_some_and(|e| e == "json").then(|| path.file_name()?.to_str().map(str::to_owned))
     };
@@ -205,7 +207,7 @@ fn names(map: &Path) -> BTreeSet<String> {
 
 /// One sample against what is expected of it.
 fn sample(map: &Path, document: &Document, name: &str, accept: bool) -> Result<Compared, Wrong> {
-    let file = |folder: &str| map.with_file_name(folder).join(name);
+    let file = |folder: &str| beside(map, folder).join(name);
     let read = |path: &Path| -> Result<Json, Wrong> {
         let text = config::text(path).map_err(|why| Wrong::Sample(format!("{}: {why}", path.display())))?;
         serde_json::from_str(&text).map_err(|e| Wrong::Sample(format!("{} is not JSON: {e}", path.display())))
@@ -223,7 +225,7 @@ fn sample(map: &Path, document: &Document, name: &str, accept: bool) -> Result<C
     };
     let accepted = accept && !difference.is_empty();
     if accepted {
-        let folder = map.with_file_name("expected");
+        let folder = beside(map, "expected");
         std::fs::create_dir_all(&folder)
             .and_then(|()| std::fs::write(&expected, print::json(&came)))
             .map_err(|e| Wrong::Sample(format!("{} can't be written: {e}", expected.display())))?;
@@ -408,5 +410,26 @@ mod tests {
           map.toml:44:1: test[1].expct: unknown key (did you mean `expect`?)
         1 map: 0 passed, 0 failed
         "#);
+    }
+
+    /// Each version of a map has its own samples.
+    #[test]
+    fn versions_of_a_map_are_tested_side_by_side() {
+        let shipped = shipped().join("acme-serial-scanner");
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let map = std::fs::read_to_string(shipped.join("map.toml")).expect("the map is there");
+        let second = map.replacen("version = 1", "version = 2", 1);
+        assert_ne!(second, map);
+        for (name, text) in [("map.toml", &map), ("map-2.toml", &second)] {
+            std::fs::write(dir.path().join(name), text).expect("a file can be written");
+        }
+        std::fs::create_dir(dir.path().join("samples-2")).expect("a folder can be made");
+        let sample =
+            std::fs::read_dir(shipped.join("samples")).expect("samples").next().expect("one").expect("it is there");
+        std::fs::copy(sample.path(), dir.path().join("samples-2").join(sample.file_name())).expect("it can be copied");
+        let found = maps(dir.path()).expect("both");
+        let files: Vec<_> = found.iter().filter_map(|map| map.file_name()?.to_str()).collect();
+        assert_eq!(files, ["map-2.toml", "map.toml"]);
+        assert_eq!((names(&found[0]).len(), names(&found[1]).len()), (1, 0));
     }
 }

@@ -1,4 +1,4 @@
-//! The handshake: which slots to read, which to take, what the ack register ought to be (semantics 1.2).
+//! The handshake: which slots to read, which to take, what the ack register ought to be (devices/acme-sorter/README.md).
 //!
 //! All arithmetic is modulo 2^16. Within a known run of the PLC, reading goes on from what was committed, whatever the
 //! ack register says: after an ack write that failed nothing is read twice, and nothing that was not committed is ever

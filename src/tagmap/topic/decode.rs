@@ -15,7 +15,7 @@ use crate::tagmap::number::parse;
 
 /// A boot id or message id is part of the key: longer ones are no ids.
 const MAX_ID: usize = 128;
-/// Slots of a counted topic that may come late: further behind is a restart (semantics 1.2).
+/// Slots of a counted topic that may come late: further behind is a restart (docs/adr/0008).
 const RING: u32 = 1_024;
 
 impl Topic {

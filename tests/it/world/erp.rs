@@ -210,8 +210,7 @@ impl Erp {
             self.log().streams.push(clone);
         }
         let mut reader = BufReader::new(stream);
-        while let Some(body) = read_request(&mut reader) {
-            let request = self.take(body);
+        while let Some(request) = read_request(&mut reader).and_then(|body| self.take(body)) {
             let behaviour = self.shared.policy.lock().expect("policies do not panic")(&request);
             if !self.treat(stream, &request, behaviour) {
                 break;
@@ -220,17 +219,20 @@ impl Erp {
         drop(stream.shutdown(Shutdown::Both));
     }
 
-    /// Writes the request down.
-    fn take(&self, body: Vec<u8>) -> Request {
+    /// Writes the request down; `None`: the endpoint has gone away meanwhile.
+    fn take(&self, body: Vec<u8>) -> Option<Request> {
         let keys: Vec<String> = items(&body).iter().map(key_of).collect();
         let mut log = self.log();
+        if self.shared.away.load(Ordering::SeqCst) {
+            return None;
+        }
         // A resend keeps its rows together; a batch that begins with a known key and is another one was made anew,
         // which is right only when the target has spoken of the first: those differ in length or keys.
         let changed = log.requests.iter().any(|r| r.keys == keys && r.body != body);
         log.changed_resends += usize::from(changed);
         let request = Request { number: log.requests.len() + 1, body, keys, at: Instant::now(), answered: false };
         log.requests.push(request.clone());
-        request
+        Some(request)
     }
 
     /// `false`: the connection ends.

@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use serial2_tokio::{SerialPort, Settings};
+use serial2_tokio::SerialPort;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_modbus::client::{Client as _, Context, rtu, tcp};
@@ -34,8 +34,8 @@ use crate::tagmap::points::{Area, Got, Put, Read};
 use judge::{Ended, judge};
 use line::{Line, Stream};
 
+pub use crate::source::serial::{CharSize, Parity, Serial, StopBits};
 pub use judge::Framing;
-pub use serial2_tokio::{CharSize, Parity, StopBits};
 
 /// A line that is not quiet after so many response timeouts is given up.
 const NOISE: u32 = 10;
@@ -65,21 +65,6 @@ pub enum Place {
     Tcp(String, Framing),
     /// A serial port.
     Serial(Serial),
-}
-
-/// A serial port and how it is set.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Serial {
-    /// Its device file.
-    pub port: String,
-    /// Bits a second.
-    pub baud: u32,
-    /// 7 or 8.
-    pub data_bits: CharSize,
-    /// Parity bit.
-    pub parity: Parity,
-    /// Stop bits.
-    pub stop_bits: StopBits,
 }
 
 impl Place {
@@ -427,19 +412,8 @@ async fn connect(address: &str, within: Duration) -> Result<TcpStream, Trouble> 
 }
 
 fn open_serial(serial: &Serial) -> Result<SerialPort, Trouble> {
-    let set = |mut settings: Settings| {
-        settings.set_raw();
-        settings.set_baud_rate(serial.baud)?;
-        settings.set_char_size(serial.data_bits);
-        settings.set_parity(serial.parity);
-        settings.set_stop_bits(serial.stop_bits);
-        Ok(settings)
-    };
-    SerialPort::open(&serial.port, set).map_err(|e| Trouble {
-        cause: Cause::Refused,
-        words: format!("{}: {e}", serial.port),
-        usable: false,
-    })
+    let words = |e: std::io::Error| format!("{}: {e}", serial.port);
+    serial.open().map_err(|e| Trouble { cause: Cause::Refused, words: words(e), usable: false })
 }
 
 #[cfg(test)]
