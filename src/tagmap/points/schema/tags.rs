@@ -27,28 +27,34 @@ pub(super) fn read(tables: &[Table<'_>], context: &Context<'_>, polls: &[Poll]) 
 
 /// `scale = { tag = … }` can be looked up once all tags are known.
 fn scales(tables: &[Table<'_>], tags: &mut [Placed]) {
+    let by_tag = |tables: &[Table<'_>], index: usize| {
+        tables[index].entry("scale").is_some_and(|entry| entry.value().as_table().is_some())
+    };
     for at in 0..tags.len() {
         let table = &tables[tags[at].1];
-        let Some(scale) = table.entry("scale").filter(|e| e.value().as_table().is_some()).and_then(|e| e.table())
-        else {
+        let Some(scale) = table.entry("scale").filter(|_| by_tag(tables, tags[at].1)).and_then(|e| e.table()) else {
             continue;
         };
         let pow10 = scale.or("pow10", false);
         let Some(name) = scale.required::<String>("tag") else { continue };
         let found = tags.iter().position(|(tag, _)| tag.name == name);
         let numbers = |tag: &Tag| matches!(tag.form, Form::Registers(kind) if kind.is_number()) && tag.words.is_none();
-        match found.map(|found| (found, &tags[found].0)) {
-            Some((found, tag)) if found != at && numbers(tag) && matches!(tag.scale, Scale::Fixed(_)) => {
-                tags[at].0.scale = Scale::By { tag: Ref { tag: found, bit: None }, pow10 };
-            }
-            Some(_) => {
-                scale.refuse_key("tag", "is no number of its own", "name a number that is not scaled by another tag");
-            }
-            None => {
-                let help = nearest(&name, &tags.iter().map(|(tag, _)| tag.name.clone()).collect());
-                scale.refuse_key("tag", &format!("there is no tag `{name}`"), &help);
-            }
-        }
+        let Some(found) = found else {
+            let help = nearest(&name, &tags.iter().map(|(tag, _)| tag.name.clone()).collect());
+            scale.refuse_key("tag", &format!("there is no tag `{name}`"), &help);
+            continue;
+        };
+        let wrong = if found == at {
+            "is the tag itself".to_owned()
+        } else if !numbers(&tags[found].0) {
+            format!("`{name}` is no number")
+        } else if by_tag(tables, tags[found].1) {
+            format!("`{name}` is scaled by a tag itself")
+        } else {
+            tags[at].0.scale = Scale::By { tag: Ref { tag: found, bit: None }, pow10 };
+            continue;
+        };
+        scale.refuse_key("tag", &wrong, "name a number that is not scaled by another tag");
     }
 }
 
