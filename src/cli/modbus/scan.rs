@@ -180,8 +180,18 @@ fn text(found: &[Answering], Units(from, to): Units) -> String {
         line(&mut text, &said);
     }
     let asked = usize::from(to - from) + 1;
-    if asked > 4 && found.len() == asked {
+    let with: Vec<String> =
+        found.iter().filter(|unit| !unit.areas.is_empty()).map(|unit| unit.unit.to_string()).collect();
+    if asked > 4 && with.len() == asked {
         line(&mut text, "every unit id answers: most likely one device that does not look at the unit id");
+    } else if !with.is_empty() && with.len() < found.len() {
+        let units = with.join(", ");
+        line(
+            &mut text,
+            &format!(
+                "registers or bits behind {units} alone: for the others something refuses that stands before them"
+            ),
+        );
     }
     text
 }
@@ -219,6 +229,14 @@ mod tests {
         unit 2: does not say what it is; at address 0: nothing (holding: exception 2)
         ");
         insta::assert_snapshot!(text(&[], Units(1, 32)), @"no unit from 1 to 32 answers: try other --units, a longer --timeout, --rtu-over-tcp");
+        let before: Vec<Answering> = (1..=5)
+            .map(|id| unit(id, None, if id == 3 { &["holding"] } else { &[] }, &["coil: exception 4"]))
+            .collect();
+        let last = text(&before, Units(1, 5)).lines().last().map(str::to_owned);
+        assert_eq!(
+            last.as_deref(),
+            Some("registers or bits behind 3 alone: for the others something refuses that stands before them")
+        );
         let all: Vec<Answering> = (1..=5).map(|id| unit(id, None, &["holding"], &[])).collect();
         insta::assert_snapshot!(text(&all, Units(1, 5)), @r"
         unit 1: does not say what it is; at address 0: holding

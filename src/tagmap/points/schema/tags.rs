@@ -74,7 +74,7 @@ fn tag(table: &Table<'_>, context: &Context<'_>, polls: &[Poll]) -> Option<Tag> 
     let offset: Option<Decimal> = table.optional("offset");
     let digits: Option<u32> = table.optional("digits");
     let unit: Option<String> = table.optional("unit");
-    let valid = table.table("valid").map(|valid| self::valid(&valid)).unwrap_or_default();
+    let valid = table.table("valid").map(|valid| self::valid(&valid, form)).unwrap_or_default();
     let words = fifo::words_for(table);
     let bits = table.table("bits").map(|bits| self::bits(&bits)).unwrap_or_default();
     let debounce = table.table("debounce").and_then(|t| debounce(&t, context));
@@ -289,7 +289,7 @@ fn poll(table: &Table<'_>, context: &Context<'_>, polls: &[Poll]) -> Option<usiz
     found
 }
 
-fn valid(table: &Table<'_>) -> Valid {
+fn valid(table: &Table<'_>, form: Option<Form>) -> Valid {
     let mut valid = Valid { min: table.optional("min"), max: table.optional("max"), ..Valid::default() };
     if valid.min.zip(valid.max).is_some_and(|(min, max)| min > max) {
         table.refuse_key("min", "is above max", "exchange them");
@@ -305,11 +305,23 @@ fn valid(table: &Table<'_>) -> Valid {
             number.map(Some).or_else(|| value.as_str().filter(|word| ["nan", "inf"].contains(word)).map(|_| None))
         };
         match list.and_then(|list| list.into_iter().map(known).collect::<Option<Vec<_>>>()) {
-            Some(numbers) => valid.numbers = numbers.into_iter().flatten().collect(),
+            Some(numbers) => valid.numbers = numbers.into_iter().flatten().map(|n| as_held(n, form)).collect(),
             None => entry.refuse("is not a list of numbers, \"nan\" and \"inf\"", "write invalid = [\"nan\", -9999.0]"),
         }
     }
     valid
+}
+
+/// Lists write what stands for no value as the registers hold it: 0x80000000 of an i32 is its least number.
+fn as_held(number: Decimal, form: Option<Form>) -> Decimal {
+    let bits = match form {
+        Some(Form::Registers(Type::I16 | Type::Swapped { signed: true })) => 16,
+        Some(Form::Registers(Type::I32(_))) => 32,
+        Some(Form::Registers(Type::I64(_))) => 64,
+        _ => return number,
+    };
+    let all = Decimal::from(1_i128 << bits);
+    if number >= all / Decimal::TWO && number < all { number - all } else { number }
 }
 
 /// `bits = { jam = 3, speed_step = { from = 8, to = 11 } }`
