@@ -33,9 +33,9 @@ pub(super) struct Args {
     /// Count warnings as faults
     #[arg(long)]
     strict: bool,
-    /// Events a second of the whole site, for saying how long the outbox and its flash last
-    #[arg(long, value_name = "N", default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    rate: u32,
+    /// Events a second of the whole site, for saying how long the outbox and its flash last [default: outbox.expected_rate]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    rate: Option<u32>,
 }
 
 const EXAMPLES: &str = "\
@@ -60,7 +60,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
     };
     print::out(&text);
     if let (false, Ok(config)) = (args.json, &checked.config) {
-        print::out(&summary(config, &checked, args.rate));
+        print::out(&summary(config, &checked, args.rate.unwrap_or(config.expected_rate)));
     }
     if passed { Exit::Clean.into() } else { Exit::Config.into() }
 }
@@ -128,8 +128,6 @@ fn count(n: usize, what: &str) -> String {
     format!("{n} {what}{}", if n == 1 { "" } else { "s" })
 }
 
-/// Bytes of `outbox.max_size` that one pending event takes, for a 320-byte sample: its data, raw bytes and rows.
-const PENDING_BYTES_PER_EVENT: f64 = 640.0;
 /// Bytes written to the disk for one event over its whole life, without the share of its commits …
 const WRITTEN_PER_EVENT: f64 = 1_470.0;
 /// … and for one commit: WAL pages and the checkpoint (docs/performance.md, at 300 and 1,000 events a second).
@@ -185,9 +183,9 @@ fn summary(config: &Config, checked: &Checked, rate: u32) -> String {
         let target = &config.targets[lane.target];
         line(format!("lane {}: {} -> {} ({})", lane.id, lane.take.join(", "), target.id, target.url));
     }
+    let hold = span(config::hold(config.outbox.max_size, rate).as_secs_f64());
+    line(format!("at {rate} events/s the outbox holds {hold}; then devices are not acknowledged"));
     let rate = f64::from(rate);
-    let hold = config.outbox.max_size as f64 / PENDING_BYTES_PER_EVENT / rate;
-    line(format!("at {rate} events/s the outbox holds {}; then devices are not acknowledged", span(hold)));
     for link in &config.mqtt {
         let expiry = span(link.session_expiry.as_secs_f64());
         line(format!(
@@ -316,11 +314,11 @@ mod tests {
         for (strict, json, expected) in
             [(false, false, Exit::Clean), (true, false, Exit::Config), (true, true, Exit::Config)]
         {
-            let args = Args { config: ConfigFile { path: path.clone() }, json, devices: false, strict, rate: 300 };
+            let args = Args { config: ConfigFile { path: path.clone() }, json, devices: false, strict, rate: None };
             assert_eq!(run(&args), expected.into(), "strict {strict}, json {json}");
         }
         assert_eq!(config::check(&path).warnings.len(), 1);
-        let args = Args { config: ConfigFile { path }, json: true, devices: true, strict: false, rate: 300 };
+        let args = Args { config: ConfigFile { path }, json: true, devices: true, strict: false, rate: None };
         assert_eq!(run(&args), Exit::Clean.into());
     }
 

@@ -11,7 +11,7 @@ use crate::config::link::{Declared, Link};
 use crate::config::modbus::identity;
 use crate::form::{Document, Entry, Plain, Table, nearest};
 use crate::source::modbus::{self, Identity};
-use crate::tagmap::{Binding, DeviceLimits, Map, Protocol, expects_text_or_number, text_of};
+use crate::tagmap::{Binding, DeviceLimits, Frame, Map, Protocol, Topic, expects_text_or_number, text_of};
 
 /// A device as `check` shows it.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -62,6 +62,7 @@ pub(super) fn read_all(
         let map = table.required_entry("map").and_then(|e| Some((named_map(&e, reading)?, e)));
         let params = params(&table, map.as_ref().map(|((_, document), _)| *document));
         let accept_epoch_risk = table.or("accept_epoch_risk", false);
+        let accept_weak_identity = table.or("accept_weak_identity", false);
         let unit = table.entry("unit");
         let identity = identity(&table);
         used.extend(link);
@@ -84,6 +85,9 @@ pub(super) fn read_all(
         let limits = device_limits(&table);
         let binding = params.map(|params| Binding { device: id.as_str().into(), params, accept_epoch_risk, limits });
         let bound = map.as_ref().zip(binding).and_then(|(((_, document), _), b)| bind(document, &b, reading));
+        if let (Some((_, entry)), Some(bound), false) = (&map, &bound, accept_weak_identity) {
+            strong(entry, bound, reading);
+        }
         if let (Some(link), Some((_, entry))) = (link, &map) {
             let unit = unit_id(&table, unit.as_ref(), links[link].protocol);
             let fits = bound.as_ref().is_none_or(|bound| fits(entry, bound, &links[link]));
@@ -213,6 +217,19 @@ fn bind(document: &Document, binding: &Binding, reading: &Reading) -> Option<Map
             None
         }
     }
+}
+
+/// What a device numbers is told apart for ever; what it does not, by its content and the time between two.
+fn strong(entry: &Entry<'_>, map: &Map, reading: &Reading) {
+    let weak = map.topics.iter().filter_map(Topic::is_weak).chain(map.frame.iter().filter_map(Frame::is_weak)).max();
+    let Some(window) = weak else { return };
+    let message = format!(
+        "{} has a weak identity: nothing is numbered, so the same content within {window} ms is one event, later it is a \
+         second one, and what is lost on the way leaves no gap",
+        map.name
+    );
+    let help = "have the device send a number and a boot id if it can; or accept_weak_identity = true here";
+    reading.warn(entry.fault(&message, help));
 }
 
 /// `limits = { max_words = 60 }`: less than what the map says, where a device answers less.

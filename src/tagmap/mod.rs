@@ -5,6 +5,7 @@
 //! [`guarded`].
 
 mod address;
+pub mod budget;
 pub mod explain;
 mod fifo;
 mod frame;
@@ -202,13 +203,13 @@ impl Map {
                 second
                     .refuse("is a second count of one device: their numbers would clash", "give it a map and a device");
             }
-            let fifos = fifos.iter().filter_map(|t| Fifo::read(t, &context)).collect();
+            let fifos: Vec<Fifo> = fifos.iter().filter_map(|t| Fifo::read(t, &context)).collect();
             let frame = root.table("frame");
             if protocol == Some(Protocol::Socket) && frame.is_none() {
                 root.refuse_key("frame", "is missing", "add [frame]: what the device sends, and how it ends");
             }
             let frame = frame.and_then(|table| Frame::read(&table, &context));
-            let points = points::read(root, &context);
+            let points = points::read(root, &context, &fifos);
             drop(proof::read(root)); // their faults are told here; `floorgate map test` runs them
             Some(Self {
                 name: context.map,

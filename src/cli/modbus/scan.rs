@@ -225,9 +225,10 @@ mod tests {
             unit(2, None, &[], &["holding: exception 2"]),
         ];
         insta::assert_snapshot!(text(&some, Units(1, 32)), @r"
-        unit 1: ACME, CW-4; at address 0: holding, input (coil: exception 1)
-        unit 2: does not say what it is; at address 0: nothing (holding: exception 2)
-        ");
+    unit 1: ACME, CW-4; at address 0: holding, input (coil: exception 1)
+    unit 2: does not say what it is; at address 0: nothing (holding: exception 2)
+    registers or bits behind 1 alone: for the others something refuses that stands before them
+    ");
         insta::assert_snapshot!(text(&[], Units(1, 32)), @"no unit from 1 to 32 answers: try other --units, a longer --timeout, --rtu-over-tcp");
         let before: Vec<Answering> = (1..=5)
             .map(|id| unit(id, None, if id == 3 { &["holding"] } else { &[] }, &["coil: exception 4"]))

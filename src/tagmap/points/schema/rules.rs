@@ -7,7 +7,7 @@ use rust_decimal::Decimal;
 use super::{Placed, condition, kind, millis, refuse};
 use crate::form::{Entry, FromValue, Table, nearest};
 use crate::tagmap::Context;
-use crate::tagmap::points::condition::{Names, Operand, parse_operand};
+use crate::tagmap::points::condition::{Condition, Names, Operand, parse_operand};
 use crate::tagmap::points::lints;
 use crate::tagmap::points::rule::{
     Alarm, Carried, Deadband, Epoch, Event, On, Part, Report, Rule, Seq, Watchdog, What,
@@ -280,13 +280,32 @@ pub(super) fn alarms(tables: &[Table<'_>], context: &Context<'_>, names: &Names<
     rules
 }
 
+/// `latch = true` with `ack = "…"`. `Some(None)`: it clears by itself. `None`: a fault was told.
+#[expect(clippy::option_option, reason = "no acknowledgement and no readable one differ")]
+fn acknowledged_by(table: &Table<'_>, names: &Names<'_>) -> Option<Option<Condition>> {
+    let latch = table.or("latch", false);
+    match (latch, table.entry("ack")) {
+        (false, None) => Some(None),
+        (true, Some(ack)) => condition(&ack, names).map(Some),
+        (true, None) => {
+            let help = "add ack = \"…\": the button or bit by which a person says that it was seen";
+            table.refuse_key("latch", "would never clear: nothing says that a person has seen it", help);
+            None
+        }
+        (false, Some(ack)) => {
+            ack.refuse("is for alarms that wait for it", "add latch = true, or remove it");
+            None
+        }
+    }
+}
+
 fn alarm(table: &Table<'_>, context: &Context<'_>, names: &Names<'_>) -> Option<Alarm> {
     let name: Option<String> = table.required("name");
     let when = table.required_entry("when").and_then(|e| condition(&e, names));
     let on_delay = millis(table, "on_delay", context).unwrap_or(0);
     let off_delay = millis(table, "off_delay", context).unwrap_or(0);
     let severity = table.required_entry("severity").and_then(|e| e.choice(&SEVERITIES));
-    let latch = table.or("latch", false);
+    let ack = acknowledged_by(table, names);
     let text = table.optional::<String>("text").map(|text| {
         let named = text.replace("{device}", &context.binding.device);
         context.fill(&named)
@@ -300,7 +319,7 @@ fn alarm(table: &Table<'_>, context: &Context<'_>, names: &Names<'_>) -> Option<
         on_delay,
         off_delay,
         severity: severity?,
-        latch,
+        ack: ack?,
         text,
         event: event?,
         clear_event: clear_event?,

@@ -154,33 +154,56 @@ fn an_alarm_is_raised_late_and_cleared_late() {
     assert_eq!(bench.run(3_000), [format!("2120 lane.cleared {rest}")]);
 }
 
+/// An alarm that waits for a button.
+fn latched() -> String {
+    format!(
+        "{MODE}[[tag]]\nname = \"button\"\npoll = \"fast\"\narea = \"discrete\"\nat = 9\ntype = \"bool\"\n\
+         [[alarm]]\nname = \"stop\"\nwhen = \"mode == 'stop'\"\nseverity = \"high\"\nlatch = true\nack = \"button\"\n"
+    )
+}
+
 #[test]
 fn a_latched_alarm_waits_for_a_person() {
-    let text =
-        format!("{MODE}[[alarm]]\nname = \"stop\"\nwhen = \"mode == 'stop'\"\nseverity = \"high\"\nlatch = true\n");
-    let mut bench = Bench::new(&text);
-    assert!(!bench.points.acknowledge("stop"), "it does not stand");
+    let mut bench = Bench::new(&latched());
+    let press = |bench: &mut Bench| {
+        bench.set(Area::Discrete, 9, &[1]);
+        let events = bench.run(20);
+        bench.set(Area::Discrete, 9, &[0]);
+        events
+    };
+    bench.hold(1, &word(1));
+    assert_eq!(press(&mut bench), [""; 0], "it does not stand");
+    bench.hold(1, &word(0));
     assert_eq!(bench.run(40), ["20 alarm.raised alarm=\"stop\" severity=\"high\""]);
     bench.hold(1, &word(1));
     assert_eq!(bench.run(60_000), [""; 0]);
-    assert!(bench.points.acknowledge("stop"));
-    assert!(!bench.points.acknowledge("step"));
-    assert_eq!(bench.run(40), ["20 alarm.cleared alarm=\"stop\" severity=\"high\""]);
+    assert_eq!(press(&mut bench), ["20 alarm.cleared alarm=\"stop\" severity=\"high\""]);
 }
 
 #[test]
 fn an_acknowledgement_outlives_a_restart() {
-    let text =
-        format!("{MODE}[[alarm]]\nname = \"stop\"\nwhen = \"mode == 'stop'\"\nseverity = \"high\"\nlatch = true\n");
+    let text = latched();
     let mut bench = Bench::new(&text);
     bench.run(40);
-    assert!(bench.points.acknowledge("stop"));
-    assert_eq!(bench.look(0, 20).len(), 1);
+    bench.set(Area::Discrete, 9, &[1]);
+    assert_eq!(bench.look(0, 20).len(), 1, "it is remembered with a sample of its own");
     bench.points.undo();
-    bench.run(20);
+    assert_eq!(bench.run(20), [""; 0], "the button is still pressed");
+    bench.set(Area::Discrete, 9, &[0]);
     bench.restart(&text);
     bench.hold(1, &word(1));
     assert_eq!(bench.run(40), ["20 alarm.cleared alarm=\"stop\" severity=\"high\""]);
+}
+
+#[test]
+fn a_latch_and_its_acknowledgement_go_together() {
+    let told = |keys: &str| {
+        let alarm = format!("[[alarm]]\nname = \"a\"\nwhen = \"eye\"\nseverity = \"low\"\n{keys}\n");
+        map(&format!("{EYE}{alarm}"), &[]).err().unwrap_or_default().join("\n")
+    };
+    insta::assert_snapshot!(told("latch = true"), @r#"map.toml:23:9: alarm[1].latch: would never clear: nothing says that a person has seen it (add ack = "…": the button or bit by which a person says that it was seen)"#);
+    insta::assert_snapshot!(told("ack = \"eye\""), @"map.toml:23:7: alarm[1].ack: is for alarms that wait for it (add latch = true, or remove it)");
+    assert_eq!(told("latch = true\nack = \"not eye\""), "");
 }
 
 #[test]
