@@ -32,7 +32,7 @@ enum Verb {
 
 /// Listen to a topic, and propose the section of a map that reads it.
 ///
-/// Shows each message as it comes, then every path of the payloads with what stands there, and a [[topic]] that this
+/// Shows each message as it comes, then every path of the payloads with what stands there, and a topic section that this
 /// version reads and that decodes all of them: a beginning, in which names and meaning are to be mended by someone who
 /// knows the device. Listens as a client of its own, whose session ends with it: a running gateway misses nothing.
 ///
@@ -127,7 +127,8 @@ type Refusal = (Exit, String);
 
 impl Sniff {
     fn listener(&self) -> Result<mqtt::Config, Refusal> {
-        let client_id = format!("floorgate-sniff-{}", std::process::id());
+        // As long as each broker must take it; two laptops must not take each other's place.
+        let client_id = format!("floorgate-sniff-{:07x}", fastrand::u32(..1 << 28));
         if let Some(id) = &self.link {
             let config = config::load(&self.config).map_err(|faults| {
                 let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
@@ -179,8 +180,11 @@ impl Seen {
         let text = clean(&String::from_utf8_lossy(&heard.payload));
         let kept = if retained { " (kept by the broker)" } else { "" };
         let shown = format!("{}{kept}  {text}\n", clean(&heard.topic));
-        let show = if args.json { print::err } else { print::out };
-        show(&shown);
+        if args.json {
+            print::err(&shown);
+        } else {
+            print::live(&shown)?;
+        }
         self.retained += usize::from(retained);
         if heard.payload.len() > LONGEST {
             self.too_long += 1;
@@ -200,9 +204,12 @@ struct Report {
     retained: usize,
     /// Not looked at.
     too_long: usize,
+    /// Different topics …
+    topic_count: usize,
+    /// … and the first of them.
     topics: Vec<String>,
     fields: Vec<Field>,
-    /// A [[topic]] for a map.
+    /// A `[[topic]]` for a map.
     section: Option<String>,
     /// Messages that it was made of.
     section_of: usize,
@@ -236,6 +243,7 @@ impl Report {
             messages: seen.heard.len(),
             retained: seen.retained,
             too_long: seen.too_long,
+            topic_count: topics.len(),
             topics: topics.into_iter().take(TOPICS).map(str::to_owned).collect(),
             fields: propose::leaves(&seen.heard).into_iter().map(field).collect(),
             section_of: section.as_ref().map_or(0, |section| section.of),
@@ -246,7 +254,7 @@ impl Report {
 
     fn text(&self) -> String {
         let mut text = String::new();
-        line(&mut text, &format!("\n{} messages on {} topics", self.messages, self.topics.len()));
+        line(&mut text, &format!("\n{} messages on {} topics", self.messages, self.topic_count));
         if self.retained > 0 {
             line(&mut text, &format!("{} of them kept by the broker: they say what was", self.retained));
         }
@@ -265,6 +273,11 @@ impl Report {
         match (&self.section, &self.no_section) {
             (Some(section), _) => {
                 line(&mut text, &format!("\n# proposed, from {} messages: mend names and meaning", self.section_of));
+                let others = self.messages - self.section_of;
+                if others > 0 {
+                    let help = "narrow the topic down for a section of theirs";
+                    line(&mut text, &format!("# {others} others have topics of another length: {help}"));
+                }
                 text.push_str(section);
             }
             (None, Some(why)) => line(&mut text, &format!("\nno section is proposed: {why}")),

@@ -3,6 +3,7 @@
 
 use std::fmt::Write as _;
 use std::io::Write;
+use std::ops::ControlFlow;
 use std::process::ExitCode;
 
 use crate::app::Exit;
@@ -16,6 +17,15 @@ pub(super) fn out(text: &str) {
     bytes(text.as_bytes());
 }
 
+/// Writes `text` to stdout, for verbs that go on and on: they may end once nobody reads it any more.
+pub(super) fn live(text: &str) -> ControlFlow<()> {
+    if write(&mut std::io::stdout().lock(), text.as_bytes()) {
+        ControlFlow::Continue(())
+    } else {
+        ControlFlow::Break(())
+    }
+}
+
 /// Writes `bytes` to stdout, as they are.
 pub(super) fn bytes(bytes: &[u8]) {
     write(&mut std::io::stdout().lock(), bytes);
@@ -26,9 +36,9 @@ pub(super) fn err(text: &str) {
     write(&mut std::io::stderr().lock(), text.as_bytes());
 }
 
-/// Where nobody listens, nobody can be told: what can't be written is dropped.
-fn write(to: &mut impl Write, bytes: &[u8]) {
-    drop(to.write_all(bytes).and_then(|()| to.flush()));
+/// Where nobody listens, nobody can be told: what can't be written is dropped, and `false`.
+fn write(to: &mut impl Write, bytes: &[u8]) -> bool {
+    to.write_all(bytes).and_then(|()| to.flush()).is_ok()
 }
 
 /// Says why there is no result: to scripts as an object on stdout, to people on stderr.

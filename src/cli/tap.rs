@@ -51,9 +51,13 @@ pub(super) fn run(args: &Args) -> ExitCode {
     let take = |next| {
         match next {
             TapLine::Watching(device) => print::err(&format!("watching {device}; Ctrl-C ends\n")),
-            TapLine::Missed(n) => print::err(&format!("{n} samples came too fast and are not shown\n")),
+            TapLine::Missed(n) => {
+                print::err(&format!(
+                    "{n} samples of all devices went by faster than this is read, and are not shown\n"
+                ));
+            }
             TapLine::Sample(shown) => {
-                print::out(&if args.json { row(&shown) } else { text(&shown) });
+                print::live(&if args.json { row(&shown) } else { text(&shown) })?;
                 left = left.map(|left| left.saturating_sub(1));
             }
         }

@@ -23,7 +23,7 @@ pub enum TapLine {
     Watching(String),
     /// A sample that was committed.
     Sample(Box<Shown>),
-    /// So many came faster than they were taken, and are not shown; none of them is lost to the outbox.
+    /// So many, of whichever device, came faster than they were taken, and are not shown; none is lost to the outbox.
     Missed(u64),
 }
 

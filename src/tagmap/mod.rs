@@ -23,7 +23,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::event::{Decoded, Undecodable, is_valid_id};
-use crate::form::{Document, Fault, Shape, Table};
+use crate::form::{Document, Fault, FromValue, Shape, Table};
 
 pub use fifo::{Accepted, Defaults, Fifo, FifoPlan, Handshake, Missing, Queue, Registers, Ring, Span, Style, Taken};
 pub use frame::{Frame, Framer, Piece};
@@ -243,7 +243,7 @@ pub use params::expects_text_or_number;
 
 /// A parameter's value as text, if it is a text or a number.
 pub fn text_of(value: &toml::de::DeValue<'_>) -> Option<String> {
-    value.as_str().map(str::to_owned).or_else(|| value.as_integer().map(|i| i.as_str().to_owned()))
+    value.as_str().map(str::to_owned).or_else(|| <i64 as FromValue>::from_value(value).map(|number| number.to_string()))
 }
 
 fn polls(root: &Table<'_>) -> BTreeMap<String, Period> {

@@ -1,14 +1,14 @@
 //! The first day with a laptop: what is on the bus, how a number is held, what passes at the broker; against pymodbus and
 //! mosquitto.
 
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpListener;
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 use serde_json::Value;
 
 use crate::world::{
-    Broker, Floor, Plc, Process, Pty, Scanner, Settings, Site, mosquitto, python, run_to_end, socat, wait_for,
+    Broker, Floor, PATIENCE, Plc, Process, Pty, Scanner, Settings, Site, mosquitto, python, run_to_end, socat, wait_for,
 };
 
 /// A verb, to its end: exit code, and stdout as JSON.
@@ -63,27 +63,89 @@ fn a_number_is_found_by_its_value_and_read_as_the_map_will() {
     assert!(nobody.2.contains("right address"), "{}", nobody.2);
 }
 
-/// On a serial line: one unit says nothing, one answers in garbage, and the others are found.
+/// One unit says nothing, one stammers, one is slow, one speaks for another: the others are found, and these are told.
+fn scanned_behind_troubled_units(bus: &mut Plc, place: &[&str]) {
+    for behaviour in ["2 never", "3 garbage", "4 late 250", "5 wrong-unit", "6 slow 1"] {
+        bus.tell(&format!("behave {behaviour}"));
+    }
+    let times = ["--units", "1..8", "--timeout", "150ms", "--json"];
+    let (code, units) = json(&[&["modbus", "scan"], place, &times].concat());
+    assert_eq!(code, Some(0), "{units}");
+    let units = units.as_array().cloned().unwrap_or_default();
+    let with = |field: &str| -> Vec<(u64, String)> {
+        let of = |unit: &Value| Some((unit["unit"].as_u64()?, unit[field].as_str()?.to_owned()));
+        units.iter().filter_map(of).collect()
+    };
+    let found = [1, 6, 7].map(|unit| (unit, format!("unit {unit}")));
+    assert_eq!(with("product"), found, "{units:?}");
+    let told = with("trouble");
+    let causes = [(3, "is no "), (4, "after its time was over"), (5, "unit 45 answers instead of 5")];
+    assert_eq!(told.len(), causes.len(), "{units:?}");
+    for ((unit, why), (expected, part)) in told.iter().zip(causes) {
+        assert!(*unit == expected && why.contains(part), "{units:?}");
+    }
+    assert_eq!(units.len(), found.len() + causes.len(), "nobody else is there: {units:?}");
+}
+
 #[test]
-fn a_scan_goes_on_behind_a_unit_that_is_silent_and_one_that_stammers() {
+fn a_scan_of_a_network_goes_on_behind_units_that_answer_wrongly() {
+    let Some(python) = python() else { return };
+    let mut bus = Plc::start_peer(&python, "bus.py", &["--units", "1,2,3,4,5,6,7"]);
+    let address = format!("127.0.0.1:{}", bus.port);
+    scanned_behind_troubled_units(&mut bus, &[&address]);
+}
+
+#[test]
+fn a_scan_of_a_serial_line_goes_on_behind_units_that_answer_wrongly() {
     let (Some(python), Some(socat)) = (python(), socat()) else { return };
     let dir = tempfile::tempdir().expect("a temp folder");
     let pty = Pty::start(&socat, dir.path());
     let theirs = pty.theirs.display().to_string();
-    let mut bus = Plc::start_peer(&python, "bus.py", &["--serial", &theirs, "--units", "1,2,3,4"]);
-    bus.tell("behave 2 never");
-    bus.tell("behave 3 garbage");
+    let mut bus = Plc::start_peer(&python, "bus.py", &["--serial", &theirs, "--units", "1,2,3,4,5,6,7"]);
     let port = pty.ours.display().to_string();
-    let line = ["--rtu", "--baud", "115200", "--parity", "none", "--units", "1..4", "--timeout", "150ms", "--json"];
-    let (code, units) = json(&[&["modbus", "scan", &port], &line[..]].concat());
-    assert_eq!(code, Some(0));
-    let found: Vec<(u64, &str)> = units
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(|unit| Some((unit["unit"].as_u64()?, unit["product"].as_str()?)))
-        .collect();
-    assert_eq!(found, [(1, "unit 1"), (4, "unit 4")], "{units}");
+    scanned_behind_troubled_units(&mut bus, &[&port, "--rtu", "--baud", "115200", "--parity", "none"]);
+}
+
+/// The device server is unplugged in the middle: what was found until then is not lost.
+#[test]
+fn a_scan_that_breaks_off_prints_what_it_has_found() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("it has an address").to_string();
+    let device = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("the scan connects");
+        let mut request = [0; 12];
+        for _ in 0..4 {
+            stream.read_exact(&mut request).expect("a request of each table");
+            let refusal = [&request[..4], &[0, 3, request[6], request[7] | 0x80, 1]].concat(); // no such function
+            stream.write_all(&refusal).expect("it listens");
+        }
+    });
+    let (code, out, why) = said(&["modbus", "scan", &address, "--units", "1..3", "--timeout", "150ms", "--json"]);
+    device.join().expect("it was asked");
+    assert_eq!(code, Some(69), "{why}");
+    let units: Value = serde_json::from_str(&out).expect("JSON all the same");
+    assert_eq!((&units[0]["unit"], units.as_array().map(Vec::len)), (&1.into(), Some(1)), "{units}");
+    assert!(why.contains("those behind it were not asked"), "{why}");
+}
+
+/// `floorgate modbus read --watch 1s | head -3` ends: nobody reads it any more.
+#[test]
+fn what_goes_on_for_ever_ends_with_its_reader() {
+    let Some(python) = python() else { return };
+    let plc = Plc::start_peer(&python, "lanes.py", &[]);
+    let address = format!("127.0.0.1:{}", plc.port);
+    let mut read = Command::new(env!("CARGO_BIN_EXE_floorgate"));
+    read.args(["modbus", "read", &address, "--holding", "0", "--watch", "20ms", "--json"]);
+    read.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut read = Process(read.spawn().expect("it starts"));
+    let mut lines = BufReader::new(read.0.stdout.take().expect("its output is ours"));
+    for _ in 0..3 {
+        let mut line = String::new();
+        lines.read_line(&mut line).expect("it writes text");
+        assert!(line.contains("\"words\":[0]"), "{line}");
+    }
+    drop(lines);
+    assert!(read.end(PATIENCE).success());
 }
 
 const MAP: &str = r#"
@@ -112,6 +174,38 @@ type = "u16"
 range = [10, 200]
 allow = ["role:fitter"]
 verify = "read-back"
+[[write]]
+name = "enable"
+area = "coil"
+at = 3
+type = "bool"
+allow = ["role:fitter"]
+verify = "read-back"
+[[write]]
+name = "lamp"
+area = "coil"
+at = 4
+type = "bool"
+function = 15
+allow = ["role:fitter"]
+verify = "read-back"
+[[write]]
+name = "setpoint"
+area = "holding"
+at = 30
+type = "f32"
+order = "CDAB"
+range = [0, 50.5]
+allow = ["role:fitter"]
+verify = "read-back"
+[[write]]
+name = "brake"
+area = "holding"
+at = 40
+type = "bit"
+bit = 3
+allow = ["role:fitter"]
+verify = "read-back"
 "#;
 
 #[test]
@@ -129,7 +223,7 @@ fn only_what_a_map_allows_is_written() {
     let write = |name: &str, value: &str, yes: &[&str]| {
         said(&[&["modbus", "write", "--config", &config, "lane-1", name, value], yes].concat())
     };
-    for (name, value) in [("speed", "9"), ("speed", "201"), ("speed", "fast"), ("brake", "1")] {
+    for (name, value) in [("speed", "9"), ("speed", "201"), ("speed", "fast"), ("siren", "1"), ("setpoint", "50.51")] {
         let (code, _, why) = write(name, value, &["--yes"]);
         assert_eq!(code, Some(64), "{name} {value}: {why}");
     }
@@ -142,59 +236,60 @@ fn only_what_a_map_allows_is_written() {
     assert_eq!(asked, ["1/6/20/1", "1/3/20/1"], "written, then read back");
 }
 
-/// What devices send is shown as it is committed: what it said, what the map made of it, what became of it.
-#[test]
-fn a_tap_shows_what_a_device_sends_and_what_became_of_it() {
-    let Some(mut floor) = Floor::start(5, Settings::Shipped, |site| site) else { return };
-    let config = floor.gateway.config();
-    let tap = |device: &str| {
-        let mut tap = Command::new(env!("CARGO_BIN_EXE_floorgate"));
-        tap.args(["tap", device, "--config", &config, "--count", "3", "--json"]);
-        tap.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut tap = Process(tap.spawn().expect("it starts"));
-        let mut said = BufReader::new(tap.0.stderr.take().expect("its output is ours"));
-        let mut line = String::new();
-        said.read_line(&mut line).expect("it says when it watches");
-        assert!(line.starts_with(&format!("watching {device}")), "{line}");
-        tap
-    };
-    let shown = |tap: &mut Process| -> Vec<Value> {
-        let mut text = String::new();
-        tap.0.stdout.take().expect("its output is ours").read_to_string(&mut text).expect("it wrote text");
-        assert!(tap.end(Duration::from_secs(20)).success(), "{text}");
-        text.lines().map(|line| serde_json::from_str(line).expect("each line is JSON")).collect()
-    };
-    let (mut hand, mut sorter) = (tap("hand"), tap("sorter-1"));
-    let mut scanner = Scanner::connect(floor.broker.port, "tapped");
-    let scan = br#"{"barcode":"IT-1","ts":"2026-03-03T10:00:00Z","boot":"b9","seq":7}"#;
-    for payload in [&scan[..], scan, b"\x02not JSON"] {
-        scanner.publish("dc1/scan/T/read", payload);
-    }
-    scanner.flush();
-    let seen = shown(&mut hand);
-    let of = |field: &str| -> Vec<&Value> { seen.iter().map(|sample| &sample[field]).collect() };
-    assert_eq!(of("placed"), ["new", "duplicate", "bad"], "{seen:?}");
-    assert_eq!(of("position"), [&Value::from("7 of boot b9"), &"7 of boot b9".into(), &Value::Null]);
-    assert_eq!(seen[0]["text"].as_str(), std::str::from_utf8(scan).ok());
-    assert_eq!(
-        (&seen[0]["events"][0]["kind"], &seen[0]["events"][0]["subject"]),
-        (&"scan.item".into(), &"IT-1".into())
+/// Functions 5, 6, 15, 16 and 22 on pymodbus, read back, and the device holds what was meant.
+fn written_with_each_function(plc: &mut Plc, link: &str, place: &[&str]) {
+    let links = format!(
+        "[[link]]\nid = \"net\"\n{link}\n[[device]]\nid = \"lane-1\"\nlink = \"net\"\nunit = 1\nmap = \"test-lane@1\"\n"
     );
-    assert_eq!((&seen[2]["hex"], &seen[2]["length"]), (&"026e6f74204a534f4e".into(), &9.into()));
-    assert!(seen[2]["reason"].as_str().is_some_and(|why| why.contains("JSON")), "{seen:?}");
+    let site = Site::new().erp("http://127.0.0.1:9/").links(&links);
+    site.map("test-lane", MAP);
+    let config = site.write().display().to_string();
+    plc.tell("word 1 40 61441"); // 0xF001: a neighbour of the bit is set
+    let cases = [
+        ("enable", "true", 5, "--coil", "3", serde_json::json!([true])),
+        ("speed", "120", 6, "--holding", "20", serde_json::json!([120])),
+        ("lamp", "true", 15, "--coil", "4", serde_json::json!([true])),
+        ("setpoint", "12.5", 16, "--holding", "30", serde_json::json!([0, 0x4148])),
+        ("brake", "true", 22, "--holding", "40", serde_json::json!([0xF009])),
+    ];
+    for (name, value, function, area, at, held) in cases {
+        plc.tell("requests");
+        let (code, how, why) = said(&["modbus", "write", "--config", &config, "lane-1", name, value, "--yes"]);
+        assert_eq!((code, how.as_str()), (Some(0), "written and read back\n"), "{name}: {why}");
+        let asked = plc.tell("requests");
+        let writes: Vec<&str> = asked
+            .as_object()
+            .into_iter()
+            .flat_map(|asked| asked.keys())
+            .filter_map(|request| request.split('/').nth(1))
+            .filter(|function| !["1", "3"].contains(function))
+            .collect();
+        assert_eq!(writes, [function.to_string()], "{name}: {asked}");
+        let count = held.as_array().map_or(0, Vec::len).to_string();
+        let (_, reading) = json(&[&["modbus", "read"], place, &[area, at, "--count", &count, "--json"]].concat());
+        let got = if reading["bits"].is_null() { &reading["words"] } else { &reading["bits"] };
+        assert_eq!(*got, held, "{name}: {reading}");
+    }
+}
 
-    floor.plc.tell("push 3");
-    let diverts = shown(&mut sorter);
-    assert!(diverts.iter().all(|sample| sample["placed"] == "new" && sample["hex"].is_string()), "{diverts:?}");
-    assert!(diverts[0]["events"][0]["kind"].as_str().is_some_and(|kind| kind.starts_with("divert.")), "{diverts:?}");
+#[test]
+fn each_function_writes_over_a_network() {
+    let Some(python) = python() else { return };
+    let mut plc = Plc::start_peer(&python, "lanes.py", &[]);
+    let address = format!("127.0.0.1:{}", plc.port);
+    let link = format!("kind = \"modbus-tcp\"\naddress = \"{address}\"");
+    written_with_each_function(&mut plc, &link, &[&address]);
+}
 
-    let (code, _, why) = said(&["tap", "hnad", "--config", &config]);
-    assert_eq!(code, Some(69));
-    assert!(why.contains("no device or link \"hnad\", but: hand, sorter-1"), "{why}");
-    floor.gateway.kill();
-    let (code, _, why) = said(&["tap", "hand", "--config", &config]);
-    assert_eq!(code, Some(69));
-    assert!(why.contains("no gateway runs on"), "{why}");
+#[test]
+fn each_function_writes_over_a_serial_line() {
+    let (Some(python), Some(socat)) = (python(), socat()) else { return };
+    let dir = tempfile::tempdir().expect("a temp folder");
+    let pty = Pty::start(&socat, dir.path());
+    let mut plc = Plc::start_peer(&python, "lanes.py", &["--serial", &pty.theirs.display().to_string()]);
+    let port = pty.ours.display().to_string();
+    let link = format!("kind = \"modbus-rtu\"\nserial = {{ port = \"{port}\", baud = 19200, parity = \"none\" }}");
+    written_with_each_function(&mut plc, &link, &[&port, "--rtu", "--parity", "none"]);
 }
 
 /// What is proposed is a map that the gateway reads.
@@ -247,4 +342,43 @@ fn what_passes_at_the_broker_becomes_the_section_of_a_map() {
     let (code, _, why) = said(&["mqtt", "sniff", "--broker", "127.0.0.1:9", "#", "--for", "20s"]);
     assert_eq!(code, Some(69));
     assert!(why.contains("127.0.0.1:9"), "{why}");
+}
+
+/// Beside a gateway whose session the broker keeps: it is the same session afterwards, and has all messages.
+#[test]
+fn who_listens_beside_a_gateway_takes_nothing_from_it() {
+    let Some(floor) = Floor::start(3, Settings::Stock, |site| site) else { return };
+    let config = floor.gateway.config();
+    let link = || {
+        let (code, text) = floor.gateway.say(&["status", "--json"]);
+        let status: Value = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{code:?} {e}: {text}"));
+        let links = status["gateway"]["links"].as_array().cloned().unwrap_or_default();
+        let found = links.into_iter().find(|link| link["id"] == "broker");
+        found.expect("the gateway has this link")
+    };
+    let before = link();
+    let listen = ["mqtt", "sniff", "--link", "broker", "--config", &config, "dc1/scan/+station/read"];
+    let mut sniff = Command::new(env!("CARGO_BIN_EXE_floorgate"));
+    sniff.args(listen).args(["--for", "50s", "--count", "3", "--json"]);
+    sniff.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut sniff = Process(sniff.spawn().expect("it starts"));
+    let mut scanner = Scanner::connect(floor.broker.port, "large");
+    let mut sent = 0;
+    wait_for("the listener to end", || {
+        sent += 1;
+        scanner.publish("dc1/scan/A/read", &vec![b'x'; (1 << 20) + 1]); // longer than is looked at
+        let scan = format!(r#"{{"barcode":"IT-1","ts":"2026-03-03T10:00:00Z","boot":"b9","seq":{sent}}}"#);
+        scanner.publish("dc1/scan/A/read", scan.as_bytes());
+        scanner.flush();
+        sniff.0.try_wait().expect("our own child").is_some()
+    });
+    let mut text = String::new();
+    sniff.0.stdout.take().expect("its output is ours").read_to_string(&mut text).expect("it wrote text");
+    let report: Value = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text}"));
+    assert_eq!((&report["messages"], &report["section_of"]), (&3.into(), &3.into()), "{report}");
+    assert!(report["too_long"].as_u64() >= Some(2), "{report}");
+    wait_for("all scans at the ERP", || floor.erp.count() >= sent);
+    let after = link();
+    assert_eq!((&before["since"], &before["state"]), (&after["since"], &after["state"]), "{before} {after}");
+    floor.gateway.kill();
 }

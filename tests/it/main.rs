@@ -30,6 +30,7 @@ mod sockets;
 mod status;
 mod styles;
 mod tags;
+mod tap;
 mod tls;
 mod upgrades;
 mod world;

@@ -2,7 +2,7 @@
 """Divert lanes behind one address, on pymodbus (3.16 or later): bits and counters that commands change.
 
 Each unit has 256 coils and discrete inputs and 1,200 holding and input registers, from address 0; beyond them it answers
-with exception 2. Prints `port N` first; then each line on stdin is a command, answered by one line on stdout:
+with exception 2. On TCP, or with --serial on a serial port. Prints `port N` first (0 for a serial port); then each line on stdin is a command, answered by one line on stdout:
 
     count UNIT AT N      adds N to the 32-bit count (low word first) in input registers AT and AT + 1
     coil|input UNIT AT 0|1    sets a coil or a discrete input
@@ -17,7 +17,8 @@ import collections
 import json
 import sys
 
-from pymodbus.server import ModbusTcpServer
+from pymodbus import FramerType
+from pymodbus.server import ModbusSerialServer, ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
 from plc import counted
@@ -57,13 +58,18 @@ class Lanes:
 async def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--units", type=int, default=1)
+    parser.add_argument("--serial", metavar="PORT")
     args = parser.parse_args()
     requests = collections.Counter()
     devices = [device(unit) for unit in range(1, args.units + 1)]
-    server = ModbusTcpServer(devices, address=("127.0.0.1", 0), trace_pdu=counted(requests))
+    if args.serial:
+        serial = {"port": args.serial, "baudrate": 19200, "framer": FramerType.RTU}
+        server = ModbusSerialServer(devices, trace_pdu=counted(requests), **serial)
+    else:
+        server = ModbusTcpServer(devices, address=("127.0.0.1", 0), trace_pdu=counted(requests))
     await server.serve_forever(background=True)
     lanes = Lanes(server, requests)
-    print(f"port {server.transport.sockets[0].getsockname()[1]}", flush=True)
+    print(f"port {0 if args.serial else server.transport.sockets[0].getsockname()[1]}", flush=True)
     loop = asyncio.get_running_loop()
     while line := await loop.run_in_executor(None, sys.stdin.readline):
         words = line.split()

@@ -193,6 +193,10 @@ fn advice(trouble: &Trouble) -> String {
         }
         Cause::Refused => "is it the right address and port, is the cable in, does another program have the port?",
         Cause::Closed => "the device closed the connection: has it too many already?",
+        Cause::Late => "the device is slow: a longer --timeout",
+        Cause::WrongUnit => {
+            "another device answers for this one: two with one unit id, or one that does not look at it?"
+        }
         Cause::Garbage | Cause::Short => {
             "what came is no Modbus answer of this kind: try --rtu-over-tcp, or another baud and parity"
         }

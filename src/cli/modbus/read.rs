@@ -99,8 +99,9 @@ pub(super) fn run(args: &Args) -> ExitCode {
                     Ok(got) => {
                         wire = Some(open);
                         let reading = Reading::of(args.unit, read, got, kind);
-                        print::out(&if args.json { json(&reading) } else { reading.text(args.base.into(), kind) });
-                        let Some(pause) = args.watch else { return Exit::Clean.into() };
+                        let text = if args.json { json(&reading) } else { reading.text(args.base.into(), kind) };
+                        let heard = print::live(&text).is_continue();
+                        let Some(pause) = args.watch.filter(|_| heard) else { return Exit::Clean.into() };
                         tokio::time::sleep(pause).await;
                         continue;
                     }

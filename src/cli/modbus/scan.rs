@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{Bus, PAUSE, block_on, failed, open};
+use super::{Bus, PAUSE, advice, block_on, failed, open};
 use crate::app::Exit;
 use crate::cli::print::{self, clean, line};
 use crate::source::health::Cause;
@@ -17,7 +17,8 @@ use crate::tagmap::points::{Area, Read};
 ///
 /// Asks each unit id for one register or bit at address 0 of each table, and those that answer for vendor, product and
 /// revision (function 43/14). A refusal is an answer, too. Never writes; one request at a time, with a pause between
-/// them. An absent unit costs one --timeout. Progress goes to stderr. Ends with 69 when no connection can be made.
+/// them. An absent unit costs one --timeout; of one whose answer comes late or can't be read, that is told. Progress
+/// goes to stderr. Ends with 69 when no connection can be made, or none any more: then what was found is printed first.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
@@ -29,7 +30,7 @@ pub(super) struct Args {
     /// Pause between two requests
     #[arg(long, value_name = "TIME", default_value = "20ms", value_parser = super::duration)]
     pause: Duration,
-    /// Print a JSON array of the units that answer
+    /// Print a JSON array of the units that answer, or disturb (`trouble`)
     #[arg(long)]
     json: bool,
 }
@@ -53,8 +54,8 @@ fn units(text: &str) -> Result<Units, String> {
     if from > to { Err(help()) } else { Ok(Units(from, to)) }
 }
 
-/// A unit that answers.
-#[derive(Debug, PartialEq, Eq, Serialize)]
+/// A unit that answers, or disturbs.
+#[derive(Debug, Default, PartialEq, Eq, Serialize)]
 struct Answering {
     unit: u8,
     vendor: Option<String>,
@@ -64,6 +65,8 @@ struct Answering {
     areas: Vec<&'static str>,
     /// What the others say.
     refused: Vec<String>,
+    /// Something came instead of an answer: why it is none.
+    trouble: Option<String>,
 }
 
 pub(super) fn run(args: &Args) -> ExitCode {
@@ -77,20 +80,22 @@ pub(super) fn run(args: &Args) -> ExitCode {
         let mut found = Vec::new();
         for unit in from..=to {
             print::err(&format!("\runit {unit} of {from} to {to}, {} found ", found.len()));
-            found.extend(line.unit(unit).await?);
+            match line.unit(unit).await {
+                Ok(answering) => found.extend(answering),
+                Err(trouble) => return (found, Some((unit, trouble))),
+            }
         }
-        print::err("\n");
-        Ok::<_, Trouble>(found)
+        (found, None)
     });
+    print::err("\n");
     match scanned {
         Err(why) => print::refuse(args.json, &why, Exit::Internal),
-        Ok(Err(trouble)) => {
-            print::err("\n");
-            failed(args.json, &trouble)
-        }
-        Ok(Ok(found)) => {
+        Ok((found, Some((_, trouble)))) if found.is_empty() => failed(args.json, &trouble),
+        Ok((found, broken)) => {
             print::out(&if args.json { print::json(&found) } else { text(&found, args.units) });
-            Exit::Clean.into()
+            let Some((unit, trouble)) = broken else { return Exit::Clean.into() };
+            print::err(&format!("unit {unit} and those behind it were not asked: {}\n", advice(&trouble)));
+            Exit::Unavailable.into()
         }
     }
 }
@@ -108,8 +113,7 @@ const AREAS: [Area; 4] = [Area::Holding, Area::Input, Area::Coil, Area::Discrete
 impl Line {
     /// `None`: nobody answers under that id.
     async fn unit(&mut self, unit: u8) -> Result<Option<Answering>, Trouble> {
-        let mut found =
-            Answering { unit, vendor: None, product: None, revision: None, areas: Vec::new(), refused: Vec::new() };
+        let mut found = Answering { unit, ..Answering::default() };
         for area in AREAS {
             let wire = self.open().await?;
             match wire.get(unit, &Read { area, at: 0, count: 1, alone: true }).await {
@@ -121,7 +125,11 @@ impl Line {
                             found.refused.push(format!("{}: exception {code}", area.word()));
                         }
                         // A device that knows a table answers for it; one that is silent for the first is not there.
-                        _ if area == AREAS[0] => return Ok(None),
+                        Cause::Timeout | Cause::Closed | Cause::Exception(_) if area == AREAS[0] => return Ok(None),
+                        _ if area == AREAS[0] => {
+                            found.trouble = Some(advice(&trouble));
+                            return Ok(Some(found));
+                        }
                         cause => found.refused.push(format!("{}: {cause}", area.word())),
                     }
                 }
@@ -169,6 +177,10 @@ fn text(found: &[Answering], Units(from, to): Units) -> String {
         );
     }
     for unit in found {
+        if let Some(trouble) = &unit.trouble {
+            line(&mut text, &format!("unit {}: something comes, but no answer: {trouble}", unit.unit));
+            continue;
+        }
         let identity: Vec<String> =
             [&unit.vendor, &unit.product, &unit.revision].into_iter().flatten().map(|text| clean(text)).collect();
         let identity = if identity.is_empty() { "does not say what it is".to_owned() } else { identity.join(", ") };
@@ -180,8 +192,18 @@ fn text(found: &[Answering], Units(from, to): Units) -> String {
         line(&mut text, &said);
     }
     let asked = usize::from(to - from) + 1;
-    if asked > 4 && found.len() == asked {
+    // 4, 10 and 11 are what a server says that has nobody to ask.
+    let is_front = |words: &String| ["exception 4", "exception 10", "exception 11"].iter().any(|e| words.ends_with(e));
+    let (front, there): (Vec<&Answering>, Vec<&Answering>) = found
+        .iter()
+        .filter(|unit| unit.trouble.is_none())
+        .partition(|unit| unit.areas.is_empty() && unit.refused.iter().all(is_front));
+    if asked > 4 && there.len() == asked {
         line(&mut text, "every unit id answers: most likely one device that does not look at the unit id");
+    } else if !front.is_empty() && !there.is_empty() {
+        let there: Vec<String> = there.iter().map(|unit| unit.unit.to_string()).collect();
+        let there = there.join(", ");
+        line(&mut text, &format!("most likely there: {there}; for the others a server in front of them answers"));
     }
     text
 }
@@ -209,16 +231,25 @@ mod tests {
             revision: None,
             areas: areas.to_vec(),
             refused: refused.iter().map(|text| (*text).to_owned()).collect(),
+            trouble: None,
         };
+        let late = Some("reading 1 holding register from 0 of unit 3: the answer came 40ms after its time was over");
         let some = [
             unit(1, Some("ACME"), &["holding", "input"], &["coil: exception 1"]),
             unit(2, None, &[], &["holding: exception 2"]),
+            Answering { unit: 3, trouble: late.map(str::to_owned), ..Answering::default() },
         ];
         insta::assert_snapshot!(text(&some, Units(1, 32)), @r"
         unit 1: ACME, CW-4; at address 0: holding, input (coil: exception 1)
         unit 2: does not say what it is; at address 0: nothing (holding: exception 2)
+        unit 3: something comes, but no answer: reading 1 holding register from 0 of unit 3: the answer came 40ms after its time was over
         ");
         insta::assert_snapshot!(text(&[], Units(1, 32)), @"no unit from 1 to 32 answers: try other --units, a longer --timeout, --rtu-over-tcp");
+        let before: Vec<Answering> = (1..=5)
+            .map(|id| unit(id, None, if id == 3 { &["holding"] } else { &[] }, &["coil: exception 4"]))
+            .collect();
+        let last = text(&before, Units(1, 5)).lines().last().map(str::to_owned);
+        assert_eq!(last.as_deref(), Some("most likely there: 3; for the others a server in front of them answers"));
         let all: Vec<Answering> = (1..=5).map(|id| unit(id, None, &["holding"], &[])).collect();
         insta::assert_snapshot!(text(&all, Units(1, 5)), @r"
         unit 1: does not say what it is; at address 0: holding

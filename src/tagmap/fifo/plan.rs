@@ -177,6 +177,11 @@ impl Handshake {
         let mut accepted = Accepted::default();
         let mut due = base.wrapping_add(1);
         for (seq, whole) in events.iter().filter(|(seq, _)| !is_behind(*seq, base.wrapping_add(1))) {
+            if is_behind(*seq, due) {
+                // It comes after a newer one: no number is between the two.
+                accepted.torn = Some((*seq, format!("carries number {seq} where {due} is due")));
+                break;
+            }
             let torn = whole.as_ref().err();
             if let Some(reason) = torn
                 && !self.stays_torn(epoch, *seq)

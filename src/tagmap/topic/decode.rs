@@ -269,6 +269,7 @@ fn describe(raw: &Raw<'_>) -> String {
         Raw::Json(Json::Null) => "null".to_owned(),
         Raw::Json(Json::Bool(b)) => b.to_string(),
         Raw::Json(Json::Number(number)) => format!("the number {}", short(&number.to_string())),
+        Raw::Number(number) => format!("the number {}", short(number)),
         Raw::Json(Json::String(text)) => format!("the text \"{}\"", short(text)),
         Raw::Json(Json::Array(_)) => "a list".to_owned(),
         Raw::Json(Json::Object(_)) => "an object".to_owned(),

@@ -174,6 +174,11 @@ pub fn propose(filter: &str, heard: &[Heard]) -> Result<Proposal, String> {
     Ok(Proposal { text: written(&filter, &captures, &fields, &left_out, &identity, &of), of: of.len() })
 }
 
+/// How many different topics these are.
+fn topics(of: &[Heard]) -> usize {
+    of.iter().map(|heard| heard.topic.as_str()).collect::<BTreeSet<_>>().len()
+}
+
 fn levels(topic: &str) -> usize {
     topic.split('/').count()
 }
@@ -190,8 +195,8 @@ fn usual_length(heard: &[Heard]) -> Option<usize> {
 /// A level of the topic that varies.
 struct Capture {
     name: String,
-    /// Every value of it could be part of a device's id.
-    is_id: bool,
+    /// Every value of it could be part of a device's id, and it alone tells the topics apart.
+    is_instance: bool,
 }
 
 /// The filter with a name at each level that varies, or that the subscription left open.
@@ -211,7 +216,7 @@ fn filter_of(asked: &str, of: &[Heard], length: usize) -> (String, Vec<Capture>)
         let name = name.map_or_else(|| format!("level{}", level + 1), str::to_owned);
         let is_id = values.iter().all(|value| is_valid_id(value) && value.len() <= LONGEST_INSTANCE);
         parts.push(format!("+{name}"));
-        captures.push(Capture { name, is_id });
+        captures.push(Capture { name, is_instance: is_id && values.len() == topics(of) });
     }
     (parts.join("/"), captures)
 }
@@ -389,10 +394,15 @@ fn written(
     }
     line(&format!("fields = [{}]", carried.join(", ")));
     line("\n[topic.identity]");
-    if let [capture] = captures
-        && capture.is_id
-    {
-        line(&format!("device = \"{{device}}-{{{}}}\"    # each counts for itself", capture.name));
+    match captures.iter().rfind(|capture| capture.is_instance) {
+        Some(instance) => {
+            line(&format!("device = \"{{device}}-{{{}}}\"    # each counts for itself", instance.name));
+        }
+        None if topics(of) > 1 => {
+            line(&format!("# {} topics are one device here: where each counts for itself, it needs a", topics(of)));
+            line("# [[device]] of its own, with the level of its topic as a parameter of the map");
+        }
+        None => {}
     }
     match identity {
         Identity::Counted { boot, seq } => {

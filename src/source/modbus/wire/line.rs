@@ -17,6 +17,9 @@ use tokio::time::{Instant, timeout};
 
 /// Bytes remembered for a request: two of the largest frames.
 const MOST: usize = 600;
+/// An answer is handed on from this many bytes on; no frame is shorter. tokio-modbus gives an RTU answer of function 43 up
+/// when it sees the first two bytes alone, as serial lines bring them.
+const HEAD: usize = 3;
 
 /// What carries the bytes.
 #[derive(Debug)]
@@ -33,6 +36,8 @@ pub(super) struct Line(Arc<Mutex<Inner>>);
 struct Inner {
     stream: Stream,
     traffic: Traffic,
+    /// The beginning of an answer, not handed on yet.
+    head: Vec<u8>,
 }
 
 /// What went over the line since the request began.
@@ -57,15 +62,16 @@ pub(super) struct Heard {
 
 impl Line {
     pub(super) fn new(stream: Stream) -> Self {
-        Self(Arc::new(Mutex::new(Inner { stream, traffic: Traffic::default() })))
+        Self(Arc::new(Mutex::new(Inner { stream, traffic: Traffic::default(), head: Vec::new() })))
     }
 
     /// A new request begins.
     pub(super) fn begin(&self) {
-        let traffic = &mut self.lock().traffic;
-        traffic.sent.clear();
-        traffic.got.clear();
-        traffic.stale = false;
+        let mut inner = self.lock();
+        inner.head.clear();
+        inner.traffic.sent.clear();
+        inner.traffic.got.clear();
+        inner.traffic.stale = false;
     }
 
     /// What went over the line since then.
@@ -136,11 +142,24 @@ fn remember(to: &mut Vec<u8>, bytes: &[u8]) {
 impl AsyncRead for Line {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let mut inner = self.lock();
-        let before = buf.filled().len();
-        ready!(inner.poll_read(cx, buf))?;
-        let came = &buf.filled()[before..];
-        inner.traffic.closed |= came.is_empty();
-        remember(&mut inner.traffic.got, came);
+        let start = buf.filled().len();
+        let held = inner.head.len().min(buf.remaining());
+        buf.put_slice(&inner.head[..held]);
+        inner.head.drain(..held);
+        while buf.remaining() > 0 {
+            let before = buf.filled().len();
+            if inner.poll_read(cx, buf)?.is_pending() {
+                inner.head.extend_from_slice(&buf.filled()[start..]);
+                buf.set_filled(start);
+                return Poll::Pending;
+            }
+            let came = &buf.filled()[before..];
+            inner.traffic.closed |= came.is_empty();
+            remember(&mut inner.traffic.got, came);
+            if came.is_empty() || inner.traffic.got.len() >= HEAD {
+                break;
+            }
+        }
         Poll::Ready(Ok(()))
     }
 }

@@ -69,3 +69,39 @@ async fn a_late_answer_is_never_taken_for_another_address() {
     };
     assert!(right > 20 && failed.contains_key(&Cause::Late), "{right} right, {failed:?}");
 }
+
+/// As serial lines bring them: byte by byte.
+#[tokio::test]
+async fn an_identity_may_come_in_pieces() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let place = Place::Tcp(listener.local_addr().expect("it is bound").to_string(), Framing::Rtu);
+    let timing = Timing {
+        connect: Duration::from_secs(5),
+        request: Duration::from_secs(5),
+        pause_after_connect: Duration::ZERO,
+        pause_between: Duration::ZERO,
+    };
+    let unit = async {
+        let (mut stream, _) = listener.accept().await.expect("a connection");
+        stream.set_nodelay(true).expect("a TCP option");
+        loop {
+            stream.read_exact(&mut [0; 7]).await.expect("a request");
+            for byte in with_crc(b"\x01\x2b\x0e\x01\x02\x00\x00\x01\x00\x04ACME") {
+                stream.write_all(&[byte]).await.expect("it listens");
+                sleep(Duration::from_millis(2)).await;
+            }
+        }
+    };
+    let asked = async {
+        // Opening listens for what is under way: as long as a request may take.
+        let short = Timing { request: TIMEOUT, ..timing };
+        let mut wire = Wire::open(&place, short, Gauge::default()).await.expect("the unit listens");
+        wire.timing = timing;
+        (wire.identity(1, 0).await, wire.identity(1, 0).await)
+    };
+    let (first, second) = tokio::select! {
+        asked = asked => asked,
+        () = unit => panic!("the unit ended"),
+    };
+    assert_eq!((first.ok().flatten().as_deref(), second.ok().flatten().as_deref()), (Some("ACME"), Some("ACME")));
+}

@@ -44,7 +44,7 @@ impl Alarm {
         }
         let since = *state.since.get_or_insert(view.mono);
         let delay = if raised { self.off_delay } else { self.on_delay };
-        if view.passed(since) < delay || (raised && self.ack.is_some() && !seen) {
+        if !view.lasted(&self.when, since, delay) || (raised && self.ack.is_some() && !seen) {
             return None;
         }
         (state.kept, state.since) = (Kept::Alarm { raised: !raised, seen: false }, None);

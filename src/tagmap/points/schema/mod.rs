@@ -46,7 +46,7 @@ pub(in crate::tagmap) fn read(root: &Table<'_>, context: &Context<'_>, fifos: &[
         max_bits: context.defaults.max_bits,
     };
     let atoms = atoms(&tags, &polls, limits);
-    lints::check(&tag_tables, &event_tables, &tags, &rules, &polls, context);
+    lints::check(&tag_tables, &tags, &rules, &polls, context);
     let plans: Vec<Plan> = atoms.iter().map(|atoms| Plan::new(atoms, limits)).collect();
     let polls = polls.into_iter().zip(&plans).map(|(poll, plan)| Poll { reads: plan.reads(), ..poll }).collect();
     Some(Points {

@@ -115,6 +115,55 @@ fn what_can_not_be_proposed_is_told() {
     assert!(refused(b"{\"weight\": 5}").starts_with("nothing in the payloads"));
 }
 
+/// A line and a station in the topic: only what tells the topics apart is a device of its own.
+#[test]
+fn several_levels_that_vary() {
+    let read = |topic: &str, seq: u32| heard(topic, &json!({"boot": "b1", "seq": seq, "code": "X1"}));
+    let part = |proposal: &Proposal| {
+        let identity = proposal.text.split_once("[topic.identity]\n").map(|(_, text)| text.to_owned());
+        identity.expect("there is an identity")
+    };
+    let by_station = [read("hall/L1/A", 1), read("hall/L1/B", 1), read("hall/L1/A", 2)];
+    let proposal = propose("hall/+line/+station", &by_station).expect("there is one");
+    assert!(part(&proposal).starts_with("device = \"{device}-{station}\""), "{}", proposal.text);
+    let ids = |of: &[Decoded]| of.iter().map(|decoded| decoded.device.to_string()).collect::<Vec<_>>();
+    assert_eq!(ids(&decoded(&proposal, &by_station)), ["device-1-A", "device-1-B", "device-1-A"]);
+    let by_both = [read("hall/L1/A", 1), read("hall/L2/A", 1), read("hall/L1/B", 1), read("hall/L1/A", 2)];
+    let proposal = propose("hall/#", &by_both).expect("there is one");
+    insta::assert_snapshot!(part(&proposal), @r#"
+    # 3 topics are one device here: where each counts for itself, it needs a
+    # [[device]] of its own, with the level of its topic as a parameter of the map
+    boot = "boot"
+    seq = "seq"
+    "#);
+    assert_eq!(decoded(&proposal, &by_both).len(), 4);
+}
+
+/// What a laptop meets: long values, numbers beyond what is held, hundreds of fields, large payloads.
+#[test]
+fn payloads_beyond_the_usual() {
+    let of = |text: String| Heard { topic: "a/b".to_owned(), payload: text.into_bytes() };
+    let wide = |n: u32| {
+        format!("{{\"code\":\"X\",{}}}", (0..300).map(|i| format!("\"f{i}\":{n}")).collect::<Vec<_>>().join(","))
+    };
+    let deep = "{\"a\":".repeat(100) + "1" + &"}".repeat(100);
+    let cases = [
+        vec![of(format!("{{\"code\":\"X\",\"boot\":\"{}\",\"seq\":1}}", "b".repeat(500)))],
+        vec![of("{\"code\":\"X\",\"kg\":0.12345678901234567890123456789012345,\"n\":1e300,\"m\":-0.0,\"o\":1e-40}"
+            .to_owned())],
+        vec![of("{\"code\":\"X\",\"n\":18446744073709551615,\"o\":99999999999999999999999999999999}".to_owned())],
+        vec![of(wide(1)), of(wide(2)), of(format!("{{\"code\":\"X\",\"other\":{}}}", wide(3)))],
+        vec![of(format!("{{\"code\":\"X\",\"deep\":{deep},\"list\":[1,2],\"none\":null}}"))],
+        vec![of("{\"code\":\"X\",\"code\":\"Y\",\"ts\":\"2026-99-99T99:99:99\"}".to_owned())],
+        vec![of(format!("{{\"code\":\"{}\"}}", "x".repeat(1 << 20)))],
+        vec![of("{\"code\":\"\\u001d0104012345\\n\",\"a\\\"b\":1,\"\":2,\"ä\":3,\"A B\":4}".to_owned())],
+    ];
+    for messages in cases {
+        let proposal = propose("a/#", &messages).expect("there is one");
+        assert_eq!(decoded(&proposal, &messages).len(), messages.len(), "{}", proposal.text);
+    }
+}
+
 /// Names that are awkward as names, too.
 fn name() -> impl Strategy<Value = String> {
     prop_oneof![
