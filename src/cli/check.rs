@@ -7,7 +7,8 @@ use std::process::ExitCode;
 use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteDiagnostic, NamedSource, Report, Severity};
 
 use crate::app::Exit;
-use crate::cli::{ConfigFile, print};
+use crate::cli::ConfigFile;
+use crate::cli::print::{self, span};
 use crate::config::{self, Checked, Config};
 use crate::form::{Document, Fault};
 use crate::milestone::sequence_gap;
@@ -26,25 +27,31 @@ pub(super) struct Args {
     /// Print a JSON array of faults and warnings; empty when there are none
     #[arg(long)]
     json: bool,
+    /// With --json: print the devices instead, each with its link, map, kinds of events and topic filters
+    #[arg(long, requires = "json")]
+    devices: bool,
     /// Count warnings as faults
     #[arg(long)]
     strict: bool,
-    /// Events a second of the whole site, for saying how long the outbox and its flash last
-    #[arg(long, value_name = "N", default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    rate: u32,
+    /// Events a second of the whole site, for saying how long the outbox and its flash last [default: outbox.expected_rate]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    rate: Option<u32>,
 }
 
 const EXAMPLES: &str = "\
 Examples:
   floorgate check
   floorgate check --config config/gateway.toml --rate 50
+  floorgate check --json --devices | jq -r '.[] | [.id, .filters[]] | @tsv'
   floorgate check --json | jq -r '.[] | \"\\(.line): \\(.key): \\(.message)\"'";
 
 pub(super) fn run(args: &Args) -> ExitCode {
     let checked = config::check(&args.config.path);
     let faults = checked.config.as_ref().err().map(Vec::as_slice).unwrap_or_default();
     let passed = faults.is_empty() && (!args.strict || checked.warnings.is_empty());
-    let text = if args.json {
+    let text = if args.devices {
+        print::json(&checked.devices)
+    } else if args.json {
         json(faults, &checked.warnings)
     } else if std::io::stdout().is_terminal() {
         graphical(faults, &checked, std::env::var_os("NO_COLOR").is_none())
@@ -53,7 +60,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
     };
     print::out(&text);
     if let (false, Ok(config)) = (args.json, &checked.config) {
-        print::out(&summary(config, &checked, args.rate));
+        print::out(&summary(config, &checked, args.rate.unwrap_or(config.expected_rate)));
     }
     if passed { Exit::Clean.into() } else { Exit::Config.into() }
 }
@@ -121,8 +128,6 @@ fn count(n: usize, what: &str) -> String {
     format!("{n} {what}{}", if n == 1 { "" } else { "s" })
 }
 
-/// Bytes of `outbox.max_size` that one pending event takes, for a 320-byte sample: its data, raw bytes and rows.
-const PENDING_BYTES_PER_EVENT: f64 = 640.0;
 /// Bytes written to the disk for one event over its whole life, without the share of its commits …
 const WRITTEN_PER_EVENT: f64 = 1_470.0;
 /// … and for one commit: WAL pages and the checkpoint (docs/performance.md, at 300 and 1,000 events a second).
@@ -133,7 +138,6 @@ const GENTLE_COMMITS: f64 = 50.0;
 const FAST_COMMITS_PER_EVENT: f64 = 1.2;
 /// An 8 GB eMMC of 3,000 cycles takes this many bytes in its life.
 const EMMC_BYTES: f64 = 8e9 * 3_000.0;
-const SECONDS_A_YEAR: f64 = 365.25 * 86_400.0;
 
 fn summary(config: &Config, checked: &Checked, rate: u32) -> String {
     let mut text = String::new();
@@ -166,6 +170,9 @@ fn summary(config: &Config, checked: &Checked, rate: u32) -> String {
             Some(last) => line(format!("devices {} to {}, {n} of one set: {of}", device.id, last.id)),
             None => line(format!("device {}: {of}", device.id)),
         }
+        for filter in members.iter().flat_map(|member| &member.filters) {
+            line(format!("  topic {filter}"));
+        }
         for kind in &device.kinds {
             line(format!("  {kind} -> {}", destinations(config, kind)));
         }
@@ -176,9 +183,9 @@ fn summary(config: &Config, checked: &Checked, rate: u32) -> String {
         let target = &config.targets[lane.target];
         line(format!("lane {}: {} -> {} ({})", lane.id, lane.take.join(", "), target.id, target.url));
     }
+    let hold = span(config::hold(config.outbox.max_size, rate).as_secs_f64());
+    line(format!("at {rate} events/s the outbox holds {hold}; then devices are not acknowledged"));
     let rate = f64::from(rate);
-    let hold = config.outbox.max_size as f64 / PENDING_BYTES_PER_EVENT / rate;
-    line(format!("at {rate} events/s the outbox holds {}; then devices are not acknowledged", span(hold)));
     for link in &config.mqtt {
         let expiry = span(link.session_expiry.as_secs_f64());
         line(format!(
@@ -199,13 +206,6 @@ fn destinations(config: &Config, kind: &str) -> String {
     let lanes = config.lanes.iter().filter(|lane| lane.takes(kind));
     let names: Vec<String> = lanes.map(|lane| format!("{} ({})", lane.id, lane.system)).collect();
     if names.is_empty() { "kept, not posted".to_owned() } else { names.join(", ") }
-}
-
-/// Seconds in the unit that people would say them in.
-fn span(seconds: f64) -> String {
-    let units = [(SECONDS_A_YEAR, "years"), (86_400.0, "days"), (3_600.0, "hours"), (60.0, "minutes")];
-    let unit = units.iter().find(|(length, _)| seconds >= *length).unwrap_or(&(1.0, "seconds"));
-    format!("{:.1} {}", seconds / unit.0, unit.1)
 }
 
 #[cfg(test)]
@@ -314,10 +314,12 @@ mod tests {
         for (strict, json, expected) in
             [(false, false, Exit::Clean), (true, false, Exit::Config), (true, true, Exit::Config)]
         {
-            let args = Args { config: ConfigFile { path: path.clone() }, json, strict, rate: 300 };
+            let args = Args { config: ConfigFile { path: path.clone() }, json, devices: false, strict, rate: None };
             assert_eq!(run(&args), expected.into(), "strict {strict}, json {json}");
         }
         assert_eq!(config::check(&path).warnings.len(), 1);
+        let args = Args { config: ConfigFile { path }, json: true, devices: true, strict: false, rate: None };
+        assert_eq!(run(&args), Exit::Clean.into());
     }
 
     #[test]
@@ -330,6 +332,7 @@ mod tests {
     link broker: mqtt 127.0.0.1:1883 as floorgate-gw-7
     link sorter-net: modbus-tcp 10.20.0.21:502
     device hand: hand-scanner@1 on broker
+      topic dc1/scan/+station/read
       scan.carton -> outbound (erp)
       scan.item -> inbound (erp)
     device sorter-1: sorter@1 on sorter-net

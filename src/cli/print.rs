@@ -86,6 +86,26 @@ pub(super) fn age(at: i64, now: Millis) -> String {
     }
 }
 
+/// How long ago that was.
+pub(super) fn ago(at: i64, now: Millis) -> String {
+    format!("{} ago", age(at, now))
+}
+
+/// When a row that waits goes again.
+pub(super) fn next(at: i64, now: Millis) -> String {
+    if at > now.0 { format!(", again in {}", age(now.0, Millis(at))) } else { ", due now".to_owned() }
+}
+
+/// Seconds in the unit that people would say them in.
+pub(super) fn span(seconds: f64) -> String {
+    let units =
+        [(SECONDS_A_YEAR, "years"), (86_400.0, "days"), (3_600.0, "hours"), (60.0, "minutes"), (1.0, "seconds")];
+    let unit = units.iter().find(|(length, _)| seconds >= *length).unwrap_or(&units[4]);
+    format!("{:.1} {}", seconds / unit.0, unit.1)
+}
+
+const SECONDS_A_YEAR: f64 = 365.25 * 86_400.0;
+
 /// Bytes in a unit that fits.
 pub(super) fn size(bytes: f64) -> String {
     let units = ["B", "KiB", "MiB", "GiB", "TiB"];

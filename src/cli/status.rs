@@ -70,10 +70,12 @@ struct Report {
 /// The outbox in short; `floorgate outbox status` has all of it.
 #[derive(Serialize)]
 struct Outbox {
-    /// Rows that are not at their end, of all lanes.
+    /// Rows that are not at their end and go by themselves, of all lanes.
     pending: i64,
     /// Recorded time of the oldest of them.
     oldest_at: Option<i64>,
+    /// Rows that only a person can free: dead letters, held rows, and what waits behind them.
+    need_a_person: i64,
     /// Devices are not acknowledged.
     full: bool,
     dead_letters: i64,
@@ -143,9 +145,12 @@ fn last_written(dir: &Path) -> Option<Millis> {
 
 impl Outbox {
     fn of(status: &read::Status, bounds: Option<&Bounds>, gateway: Option<&control::Status>, now: Millis) -> Self {
-        let pending = |lane: &read::LaneStatus| {
-            lane.ready + lane.sending + lane.unknown + lane.waiting + lane.rejected + lane.held
+        // A lane that parks nothing goes on behind a rejected row.
+        let behind = |lane: &read::LaneStatus| {
+            if bounds.is_none_or(|bounds| bounds.parks(&lane.lane)) { lane.behind.min(lane.ready) } else { 0 }
         };
+        let going = |lane: &read::LaneStatus| lane.ready + lane.sending + lane.unknown + lane.waiting - behind(lane);
+        let parked = |lane: &read::LaneStatus| lane.rejected + lane.held + behind(lane);
         let stopped = bounds.map(|bounds| stopped(status, bounds)).unwrap_or_default();
         let by_size = bounds.is_some_and(|bounds| Room::of(status, bounds.max_size).full);
         let lanes = status.lanes.iter().filter_map(|lane| {
@@ -160,8 +165,9 @@ impl Outbox {
             Some(Lane { lane: lane.lane.clone(), trouble })
         });
         Self {
-            pending: status.lanes.iter().map(pending).sum(),
-            oldest_at: status.lanes.iter().filter_map(|lane| lane.oldest_at).min(),
+            pending: status.lanes.iter().map(going).sum(),
+            oldest_at: status.lanes.iter().filter_map(|lane| lane.oldest_going_at).min(),
+            need_a_person: status.lanes.iter().map(parked).sum(),
             full: gateway.map_or(by_size, |gateway| !gateway.room),
             dead_letters: status.dead_letters,
             held: status.held,
@@ -174,7 +180,13 @@ impl Outbox {
         let full = if self.full { "; FULL: devices are not acknowledged" } else { "" };
         let count = |n: i64, what: &str| if n > 0 { format!("; {what}: {n}") } else { String::new() };
         let (letters, held) = (count(self.dead_letters, "dead letters"), count(self.held, "held"));
-        line(text, &format!("outbox: {} pending{oldest}{full}{letters}{held}", self.pending));
+        let person = if self.need_a_person > 0 {
+            let be = if self.need_a_person == 1 { "needs" } else { "need" };
+            format!("; {} {be} a person", self.need_a_person)
+        } else {
+            String::new()
+        };
+        line(text, &format!("outbox: {} pending{oldest}{person}{full}{letters}{held}", self.pending));
         for Lane { lane, trouble } in &self.lanes {
             line(text, &format!("  lane {lane}: {trouble}"));
         }
@@ -306,6 +318,7 @@ mod tests {
         report.outbox = Some(Outbox {
             pending: 17,
             oldest_at: Some(ago(300).0),
+            need_a_person: 54,
             full: true,
             dead_letters: 2,
             held: 0,
@@ -321,7 +334,7 @@ mod tests {
           sorter-net: 10.20.0.21:502
           sorter-1: events wait and nothing is committed
           sorter-1: the last error 9 min ago, timeout: reading 4 registers from 100: no answer within 500ms
-        outbox: 17 pending, the oldest 5 min old; FULL: devices are not acknowledged; dead letters: 2
+        outbox: 17 pending, the oldest 5 min old; 54 need a person; FULL: devices are not acknowledged; dead letters: 2
           lane outbound: stopped, 2 subjects are parked
         "#);
         let read: serde_json::Value = serde_json::from_str(&print::json(&report)).expect("it is JSON");

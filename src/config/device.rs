@@ -11,10 +11,10 @@ use crate::config::link::{Declared, Link};
 use crate::config::modbus::identity;
 use crate::form::{Document, Entry, Plain, Table, nearest};
 use crate::source::modbus::{self, Identity};
-use crate::tagmap::{Binding, DeviceLimits, Map, Protocol, expects_text_or_number, text_of};
+use crate::tagmap::{Binding, DeviceLimits, Frame, Map, Protocol, Topic, expects_text_or_number, text_of};
 
 /// A device as `check` shows it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Device {
     /// Device id.
     pub id: String,
@@ -24,6 +24,8 @@ pub struct Device {
     pub map: String,
     /// Kinds of events that the map may emit; `*` stands where a field's text is not known beforehand.
     pub kinds: Vec<String>,
+    /// Topic filters of an MQTT device, parameters filled in.
+    pub filters: Vec<String>,
     /// Of which `[[device_set]]` it is a member, counted from 1.
     pub set: Option<usize>,
 }
@@ -60,21 +62,32 @@ pub(super) fn read_all(
         let map = table.required_entry("map").and_then(|e| Some((named_map(&e, reading)?, e)));
         let params = params(&table, map.as_ref().map(|((_, document), _)| *document));
         let accept_epoch_risk = table.or("accept_epoch_risk", false);
+        let accept_weak_identity = table.or("accept_weak_identity", false);
         let unit = table.entry("unit");
         let identity = identity(&table);
         used.extend(link);
         all_found &= link.is_some();
         let Some(id) = id else { continue };
         let emits = map.as_ref().map(|((_, document), _)| emits(document)).unwrap_or_default();
-        if let (Some(link), Some(((name, _), _))) = (link, &map) {
-            let kinds = emits.kinds.clone();
-            devices.push(Device { id: id.clone(), link: links[link].id.clone(), map: name.clone(), kinds, set });
-        }
-        let filters =
+        let filters: Vec<String> =
             params.iter().flat_map(|params| emits.filters.iter().map(|filter| fill(filter, params))).collect();
+        if let (Some(link), Some(((name, _), _))) = (link, &map) {
+            let (kinds, filters) = (emits.kinds.clone(), filters.clone());
+            devices.push(Device {
+                id: id.clone(),
+                link: links[link].id.clone(),
+                map: name.clone(),
+                kinds,
+                filters,
+                set,
+            });
+        }
         let limits = device_limits(&table);
         let binding = params.map(|params| Binding { device: id.as_str().into(), params, accept_epoch_risk, limits });
         let bound = map.as_ref().zip(binding).and_then(|(((_, document), _), b)| bind(document, &b, reading));
+        if let (Some((_, entry)), Some(bound), false) = (&map, &bound, accept_weak_identity) {
+            strong(entry, bound, reading);
+        }
         if let (Some(link), Some((_, entry))) = (link, &map) {
             let unit = unit_id(&table, unit.as_ref(), links[link].protocol);
             let fits = bound.as_ref().is_none_or(|bound| fits(entry, bound, &links[link]));
@@ -204,6 +217,19 @@ fn bind(document: &Document, binding: &Binding, reading: &Reading) -> Option<Map
             None
         }
     }
+}
+
+/// What a device numbers is told apart for ever; what it does not, by its content and the time between two.
+fn strong(entry: &Entry<'_>, map: &Map, reading: &Reading) {
+    let weak = map.topics.iter().filter_map(Topic::is_weak).chain(map.frame.iter().filter_map(Frame::is_weak)).max();
+    let Some(window) = weak else { return };
+    let message = format!(
+        "{} has a weak identity: nothing is numbered, so the same content within {window} ms is one event, later it is a \
+         second one, and what is lost on the way leaves no gap",
+        map.name
+    );
+    let help = "have the device send a number and a boot id if it can; or accept_weak_identity = true here";
+    reading.warn(entry.fault(&message, help));
 }
 
 /// `limits = { max_words = 60 }`: less than what the map says, where a device answers less.

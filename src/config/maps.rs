@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use crate::config::files;
-use crate::form::{Document, Fault};
+use crate::form::{Document, Fault, FromValue};
 
 const SYSTEM: &str = "/usr/share/floorgate/devices";
 /// Most folders looked at in one place.
@@ -114,7 +114,7 @@ fn name_of(document: &Document) -> Option<String> {
     let root = toml::de::DeTable::parse(&document.text).ok()?;
     let map = root.get_ref().get("map")?.get_ref().as_table()?;
     let id = map.get("id")?.get_ref().as_str()?;
-    Some(format!("{id}@{}", map.get("version")?.get_ref().as_integer()?.as_str()))
+    Some(format!("{id}@{}", <u32 as FromValue>::from_value(map.get("version")?.get_ref())?))
 }
 
 fn unusable(path: &Path, message: &str) -> Fault {

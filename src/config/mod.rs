@@ -7,6 +7,7 @@
 //! Paths in the file are relative to the file's own directory. Secrets are only ever files.
 
 mod bounds;
+mod budget;
 mod device;
 mod device_set;
 mod emits;
@@ -15,6 +16,7 @@ mod lane;
 mod link;
 mod maps;
 mod modbus;
+mod port;
 pub mod schema;
 mod site;
 mod stream;
@@ -34,6 +36,7 @@ pub(crate) use files::text;
 pub use link::broker_address;
 pub use maps::map_files_of;
 pub use modbus::modbus_address;
+pub use site::hold;
 
 /// A whole configuration, validated.
 #[derive(Debug, Clone)]
@@ -48,6 +51,8 @@ pub struct Config {
     pub gateway: String,
     /// The outbox.
     pub outbox: outbox::Config,
+    /// Events a second of the whole site, as its operator expects them.
+    pub expected_rate: u32,
     /// MQTT links.
     pub mqtt: Vec<source::mqtt::Config>,
     /// Modbus links.
@@ -109,9 +114,7 @@ pub fn check(path: &Path) -> Checked {
     let config = with_elsewhere(read, elsewhere.into_inner());
     let mut documents = vec![document];
     documents.extend(library.into_documents());
-    let mut warnings = warnings.into_inner();
-    warnings.sort_by_key(|w| w.span.start);
-    Checked { config, warnings, devices, documents }
+    Checked { config, warnings: each_once(warnings.into_inner()), devices, documents }
 }
 
 /// The map of that `id@version` which a configuration in `base` would use.
@@ -161,6 +164,20 @@ fn with_elsewhere(read: Result<Config, Vec<Fault>>, elsewhere: Vec<Fault>) -> Re
     }
 }
 
+/// In the order of their places; what holds for many devices of one set or map is said once.
+fn each_once(mut warnings: Vec<Fault>) -> Vec<Fault> {
+    warnings.sort_by_key(|w| w.span.start);
+    let mut once: Vec<Fault> = Vec::new();
+    for warning in warnings {
+        let same =
+            |told: &Fault| (&told.file, &told.span, &told.message) == (&warning.file, &warning.span, &warning.message);
+        if !once.iter().any(same) {
+            once.push(warning);
+        }
+    }
+    once
+}
+
 /// What the readers of the sections share.
 struct Reading {
     /// Directory of the configuration.
@@ -193,14 +210,16 @@ fn root_table(root: &Table<'_>, reading: &Reading, devices: &mut Vec<Device>) ->
     }
     let site = site::site(root);
     let gateway = site::gateway(root, reading);
-    let outbox = site::outbox(root);
+    let outbox = site::outbox(root, reading);
     let mut links = link::read_all(root, reading, gateway.as_ref().map(|g| g.id.as_str()));
     *devices = device::read_all(root, reading, &mut links, site.as_ref().map(|s| s.business_unit.as_str()));
+    budget::check(&links, reading);
     let targets = target::read_all(root, reading);
     let lanes = lane::read_all(root, reading, &targets, devices, site.as_ref().map(|s| s.business_unit.as_str()));
-    let (site, gateway) = (site?, gateway?);
+    let (site, gateway, outbox) = (site?, gateway?, outbox?);
     let mut config = Config {
-        outbox: outbox?.for_site(gateway.data_dir, &site.id),
+        expected_rate: outbox.expected_rate,
+        outbox: outbox.for_site(gateway.data_dir, &site.id),
         site: site.id,
         timezone: site.timezone,
         business_unit: site.business_unit,

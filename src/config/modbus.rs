@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use crate::config::Reading;
 use crate::config::bounds::{DAY, HOUR, SECOND, duration, number, span_text};
+use crate::config::budget;
 use crate::config::link::{MS, backoff, host_port};
+use crate::config::port;
 use crate::form::{self, Entry, Table};
 use crate::source::modbus;
 use crate::source::modbus::wire::{CharSize, Framing, Parity, Place, Serial, StopBits, Timing};
 
 const PORT: u16 = 502;
-/// Longest path of a serial port.
-const MAX_PATH: usize = 255;
 /// Baud rates that UARTs and adapters agree on.
 const BAUDS: [u32; 9] = [1_200, 2_400, 4_800, 9_600, 19_200, 38_400, 57_600, 115_200, 230_400];
 /// The silence between two frames above 19,200 baud (Modbus over Serial Line 1.02, 2.5.1.1) …
@@ -66,6 +66,7 @@ pub(super) fn read(
         pause_between: pause_between(table, place.as_ref()),
     };
     let retries = number(table, "retries", 0, 0..=5);
+    budget::answer_time(table);
     let idle_close = table.entry("idle_close").is_some();
     let idle_close = idle_close.then(|| duration(table, "idle_close", SECOND, MS * 100..=HOUR));
     fixed_answers(table, kind);
@@ -124,7 +125,8 @@ pub fn modbus_address(text: &str) -> Option<String> {
 
 fn serial(table: &Table<'_>, reading: &Reading, ports: &mut BTreeMap<String, String>) -> Option<Serial> {
     let table = &table.required_table("serial")?;
-    let port = table.required_entry("port").and_then(|entry| port(table, &entry, reading, ports));
+    let port = port::read(table, reading, ports);
+    port::no_transceiver(table);
     let baud: Option<u32> = table.required("baud");
     if let Some(baud) = baud.filter(|baud| !BAUDS.contains(baud)) {
         let known: Vec<String> = BAUDS.iter().map(ToString::to_string).collect();
@@ -147,34 +149,6 @@ fn serial(table: &Table<'_>, reading: &Reading, ports: &mut BTreeMap<String, Str
         parity: parity?,
         stop_bits: if stop_bits == 2 { StopBits::Two } else { StopBits::One },
     })
-}
-
-/// A port that no other link has, by a name that stays.
-pub(super) fn port(
-    table: &Table<'_>,
-    entry: &Entry<'_>,
-    reading: &Reading,
-    ports: &mut BTreeMap<String, String>,
-) -> Option<String> {
-    let text: String = entry.read()?;
-    if text.is_empty() || text.len() > MAX_PATH || text.contains('\0') {
-        entry.refuse("is not the path of a serial port", "write \"/dev/serial/by-path/…\"");
-        return None;
-    }
-    let path = reading.path(&text);
-    // Two names may lead to one port.
-    let real = std::fs::canonicalize(&path).unwrap_or_else(|_| path.clone()).display().to_string();
-    if let Some(first) = ports.get(&real) {
-        let help = "two readers would each get a part; one link carries all units of a Modbus line";
-        entry.refuse(&format!("{text} is also the port of {first}"), help);
-    } else {
-        ports.insert(real, table.path().to_owned());
-    }
-    if ["/dev/ttyUSB", "/dev/ttyACM"].iter().any(|name| text.starts_with(name)) {
-        let help = "write the name below /dev/serial/by-path that `ls -l /dev/serial/by-path` shows for it";
-        reading.warn(entry.fault(&format!("{text} may be another adapter after the next start"), help));
-    }
-    Some(path.display().to_string())
 }
 
 /// The pause between requests; a serial line needs at least the silence that ends a frame.

@@ -158,6 +158,9 @@ mod tests {
         let refused = [
             "control",
             "link[].password",
+            "link[].serial.rs485",
+            "link[].serial.rts_delay_after",
+            "link[].serial.rts_delay_before",
             "target[].rate",
             "target[].auth.bearer",
             "target[].auth.password",

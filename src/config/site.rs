@@ -1,11 +1,12 @@
 //! `[site]`, `[gateway]` and `[outbox]`.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::config::Reading;
-use crate::config::bounds::{DAY, HOUR, duration, id, size};
+use crate::config::bounds::{DAY, HOUR, duration, id, number, size};
 use crate::event::is_valid_id;
-use crate::form::Table;
+use crate::form::{Fault, Table};
 use crate::outbox::{self, Preset};
 
 pub(super) struct Site {
@@ -63,11 +64,24 @@ fn not_creatable(dir: &Path) -> Option<String> {
         .then(|| format!("{} can't be made: {} is a file", dir.display(), above.display()))
 }
 
+/// Bytes of `outbox.max_size` that one pending event takes, for a 320-byte sample: its data, raw bytes and rows.
+const PENDING_BYTES_PER_EVENT: f64 = 640.0;
+const GIB: f64 = 1_073_741_824.0;
+/// Events a second of a busy site, where the file does not say.
+const RATE: u32 = 300;
+
+/// How long an outbox of that size holds what comes at that rate while nothing is posted.
+pub fn hold(max_size: u64, rate: u32) -> Duration {
+    Duration::from_secs_f64(max_size as f64 / PENDING_BYTES_PER_EVENT / f64::from(rate.max(1)))
+}
+
 /// `[outbox]` without what other sections say of it.
 pub(super) struct Outbox {
+    /// Events a second of the whole site.
+    pub(super) expected_rate: u32,
     preset: Preset,
     max_size: u64,
-    history_age: std::time::Duration,
+    history_age: Duration,
     history_size: u64,
 }
 
@@ -91,10 +105,16 @@ fn planted(fault: &str) -> bool {
     cfg!(feature = "sim") && std::env::var("FLOORGATE_PLANT").is_ok_and(|planted| planted == fault)
 }
 
-pub(super) fn outbox(root: &Table<'_>) -> Option<Outbox> {
+pub(super) fn outbox(root: &Table<'_>, reading: &Reading) -> Option<Outbox> {
     const MIB: u64 = 1 << 20;
     const TIB: u64 = 1 << 40;
-    let mut outbox = Outbox { preset: Preset::Gentle, max_size: 2 << 30, history_age: DAY * 30, history_size: 4 << 30 };
+    let mut outbox = Outbox {
+        expected_rate: RATE,
+        preset: Preset::Gentle,
+        max_size: 2 << 30,
+        history_age: DAY * 30,
+        history_size: 4 << 30,
+    };
     let Some(entry) = root.entry("outbox") else { return Some(outbox) };
     let table = entry.table()?;
     let words = [("gentle", Preset::Gentle), ("fast", Preset::Fast)];
@@ -106,5 +126,24 @@ pub(super) fn outbox(root: &Table<'_>) -> Option<Outbox> {
         outbox.history_age = duration(&history, "max_age", outbox.history_age, HOUR..=DAY * 3650);
         outbox.history_size = size(&history, "max_size", outbox.history_size, MIB..=TIB);
     }
+    outbox.expected_rate = number(&table, "expected_rate", RATE, 1..=1_000_000);
+    let wanted = table.entry("hold_at_least").map(|_| duration(&table, "hold_at_least", DAY, HOUR..=DAY * 3650));
+    if let Some(wanted) = wanted.filter(|wanted| hold(outbox.max_size, outbox.expected_rate) < *wanted) {
+        reading.warn(too_small(&table, &outbox, wanted));
+    }
     Some(outbox)
+}
+
+fn too_small(table: &Table<'_>, outbox: &Outbox, wanted: Duration) -> Fault {
+    let hours = |span: Duration| span.as_secs_f64() / HOUR.as_secs_f64();
+    let Outbox { max_size, expected_rate, .. } = outbox;
+    let needed = PENDING_BYTES_PER_EVENT * f64::from(*expected_rate) * wanted.as_secs_f64();
+    let message = format!(
+        "holds {:.1} hours at {expected_rate} events a second, and {:.1} hours are wanted (hold_at_least); then devices \
+         are not acknowledged",
+        hours(hold(*max_size, *expected_rate)),
+        hours(wanted)
+    );
+    let help = format!("write max_size = \"{} GiB\" if the disk has them, or less to hold", (needed / GIB).ceil());
+    table.fault_at("max_size", &message, &help)
 }

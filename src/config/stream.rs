@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::config::Reading;
 use crate::config::bounds::{SECOND, duration, number};
 use crate::config::link::{backoff, host_port};
-use crate::config::modbus::port as serial_port;
+use crate::config::port;
 use crate::form::Table;
 use crate::source::serial::{CharSize, Parity, Serial, StopBits};
 use crate::source::socket::{Config, Place};
@@ -24,8 +24,8 @@ pub(super) fn read_tcp(table: &Table<'_>, id: &str) -> Option<Config> {
             table.refuse_key("address", "is missing", "write address = \"host:port\", or listen = \"0.0.0.0:port\"");
             None
         }
-        (Some(_), None) => port(table, "address").map(Place::Connect),
-        (None, Some(_)) => port(table, "listen").map(Place::Listen),
+        (Some(_), None) => host(table, "address").map(Place::Connect),
+        (None, Some(_)) => host(table, "listen").map(Place::Listen),
     };
     let connect_timeout = duration(table, "connect_timeout", SECOND * 2, MS * 10..=SECOND * 60);
     let reconnect = backoff(table);
@@ -46,7 +46,8 @@ pub(super) fn read_serial(
 
 /// `{ port, baud, data_bits, parity, stop_bits }`; `ports`: those that other links have.
 fn read_port(table: &Table<'_>, reading: &Reading, ports: &mut BTreeMap<String, String>) -> Option<Serial> {
-    let port = table.required_entry("port").and_then(|entry| serial_port(table, &entry, reading, ports));
+    let port = port::read(table, reading, ports);
+    port::no_transceiver(table);
     let baud = number(table, "baud", 9_600, 50..=4_000_000);
     let data_bits = match table.or("data_bits", 8_u8) {
         7 => Some(CharSize::Bits7),
@@ -69,7 +70,7 @@ fn read_port(table: &Table<'_>, reading: &Reading, ports: &mut BTreeMap<String, 
     Some(Serial { port: port?, baud, data_bits: data_bits?, parity: parity?, stop_bits: stop_bits? })
 }
 
-fn port(table: &Table<'_>, key: &str) -> Option<String> {
+fn host(table: &Table<'_>, key: &str) -> Option<String> {
     let entry = table.entry(key)?;
     let text: String = entry.read()?;
     // There is no usual port: 0 stands for the one that is missing.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::bounds::{DAY, HOUR, Ids, SECOND, duration, number, size, span_text};
-use crate::config::{Reading, files};
+use crate::config::{Reading, files, tls};
 use crate::form::Table;
 use crate::lane::{self, AnswerShape, Format, Worth};
 use crate::target;
@@ -44,7 +44,7 @@ fn read(table: &Table<'_>, reading: &Reading, id: &str) -> Option<Made> {
     let answers = answers(table);
     if answers.items.is_none() {
         let help = "add `answers = { items = \"/results\" }` to read one result for each key";
-        reading.warn(table.fault_at("answers", "is missing: any 2xx counts the whole batch as posted", help));
+        reading.warn(table.fault_at("answers", "is missing: a 200, 201 or 204 counts the whole batch as posted", help));
     }
     idempotency(table);
     let timeout = duration(table, "timeout", SECOND * 60, MS * 100..=SECOND * 600);
@@ -256,16 +256,16 @@ fn bearer(table: &Table<'_>, reading: &Reading) -> Option<PathBuf> {
 }
 
 fn ca_file(table: &Table<'_>, reading: &Reading) -> Option<PathBuf> {
-    let tls = table.table("tls")?;
+    let tls_table = table.table("tls")?;
     for key in ["cert_file", "key_file"] {
-        if tls.entry(key).is_some() {
-            tls.refuse_key(key, "is not in this version", "remove it");
+        if tls_table.entry(key).is_some() {
+            tls_table.refuse_key(key, "is not in this version", "remove it");
         }
     }
-    let entry = tls.entry("ca_file")?;
+    let entry = tls_table.entry("ca_file")?;
     let path = reading.path(&entry.read::<String>()?);
     match files::text(&path) {
-        Ok(pem) if pem.contains("-----BEGIN CERTIFICATE-----") => {}
+        Ok(pem) if pem.contains("-----BEGIN CERTIFICATE-----") => tls::ageing_ca(&tls_table, reading, path.clone()),
         Ok(_) => entry.refuse(&format!("{} holds no certificate", path.display()), "name a PEM file"),
         Err(why) => entry.refuse(&format!("{}: {why}", path.display()), "name a PEM file with the CA's certificates"),
     }

@@ -103,7 +103,7 @@ fn the_shortest_configuration_is_what_has_no_default() {
         take = ["*"]
     "#;
     let site = Site::new(text);
-    let doubt = "warning: gateway.toml:17:9: target[1].answers: is missing: any 2xx counts the whole batch as posted \
+    let doubt = "warning: gateway.toml:17:9: target[1].answers: is missing: a 200, 201 or 204 counts the whole batch as posted \
                  (add `answers = { items = \"/results\" }` to read one result for each key)";
     assert_eq!(site.told(), doubt);
     let config = site.check().config.expect("no fault");
@@ -481,6 +481,7 @@ const LANES: &str = r#"
 id = "lanes-net"
 kind = "modbus-tcp"
 address = "10.20.0.31"
+answer_time = "1ms"
 [[device_set]]
 for = { lane = { from = 1, to = 40 } }
 except = [17]
@@ -543,29 +544,29 @@ fn what_is_wrong_with_a_set_is_told_once_and_names_a_member() {
     ];
     let lines: Vec<String> = cases.iter().map(|edits| told(edits)).collect();
     insta::assert_snapshot!(lines.join("\n"), @r#"
-    gateway.toml:88:8: device_set[1](lane = 1).link: there is no link "lane-net", and so it is with 38 other members (did you mean `lanes-net`?)
-    gateway.toml:89:12: device_set[1](lane = 1).unit: there is no `lain`, and so it is with 38 other members (did you mean `lane`?)
-    warning: gateway.toml:90:7: device_set[1].map: no lane takes lane.blocked, lane.cleared, lane.entered, lane.full of "lane-01" (they are kept and not posted; a lane that is added later takes those that come from then on)
-    gateway.toml:87:6: device_set[1](lane = 2).id: "lane" is taken by device_set[1](lane = 1).id, and so it is with 37 other members (choose another: ids differ also when case is ignored)
-    warning: gateway.toml:90:7: device_set[1].map: no lane takes lane.blocked, lane.cleared, lane.entered, lane.full of "lane" (they are kept and not posted; a lane that is added later takes those that come from then on)
-    gateway.toml:91:10: device_set[1](lane = 5).params: the map needs the parameter `coil_base` (write params = { coil_base = … })
-    gateway.toml:91:55: device_set[1](lane = 5).params.coil_base: divides 5 by 0 (divide by another number)
-    warning: gateway.toml:90:7: device_set[1].map: no lane takes lane.blocked, lane.cleared, lane.entered, lane.full of "lane-01" (they are kept and not posted; a lane that is added later takes those that come from then on)
-    gateway.toml:84:1: device_set[1](lane = 1).unit: is missing, and so it is with 38 other members (add the Modbus unit id: `unit = 1`)
-    gateway.toml:89:1: device_set[1](lane = 1).units: unknown key, and so it is with 38 other members (did you mean `unit`?)
-    warning: gateway.toml:90:7: device_set[1].map: no lane takes lane.blocked, lane.cleared, lane.entered, lane.full of "lane-01" (they are kept and not posted; a lane that is added later takes those that come from then on)
-    gateway.toml:85:16: device_set[1].for.lane: goes from 40 to 1 (write the lower one first; at most 1000 members)
+    gateway.toml:89:8: device_set[1](lane = 1).link: there is no link "lane-net", and so it is with 38 other members (did you mean `lanes-net`?)
+    gateway.toml:90:12: device_set[1](lane = 1).unit: there is no `lain`, and so it is with 38 other members (did you mean `lane`?)
+    warning: gateway.toml:91:7: device_set[1].map: no lane takes lane.blocked, lane.cleared, lane.entered, lane.full of "lane-01" (they are kept and not posted; a lane that is added later takes those that come from then on)
+    gateway.toml:88:6: device_set[1](lane = 2).id: "lane" is taken by device_set[1](lane = 1).id, and so it is with 37 other members (choose another: ids differ also when case is ignored)
+    warning: gateway.toml:91:7: device_set[1].map: no lane takes lane.blocked, lane.cleared, lane.entered, lane.full of "lane" (they are kept and not posted; a lane that is added later takes those that come from then on)
+    gateway.toml:92:10: device_set[1](lane = 5).params: the map needs the parameter `coil_base` (write params = { coil_base = … })
+    gateway.toml:92:55: device_set[1](lane = 5).params.coil_base: divides 5 by 0 (divide by another number)
+    warning: gateway.toml:91:7: device_set[1].map: no lane takes lane.blocked, lane.cleared, lane.entered, lane.full of "lane-01" (they are kept and not posted; a lane that is added later takes those that come from then on)
+    gateway.toml:85:1: device_set[1](lane = 1).unit: is missing, and so it is with 38 other members (add the Modbus unit id: `unit = 1`)
+    gateway.toml:90:1: device_set[1](lane = 1).units: unknown key, and so it is with 38 other members (did you mean `unit`?)
+    warning: gateway.toml:91:7: device_set[1].map: no lane takes lane.blocked, lane.cleared, lane.entered, lane.full of "lane-01" (they are kept and not posted; a lane that is added later takes those that come from then on)
+    gateway.toml:86:16: device_set[1].for.lane: goes from 40 to 1 (write the lower one first; at most 1000 members)
     warning: gateway.toml:81:6: link[3].id: no device uses this link (remove it, or add its devices)
-    gateway.toml:85:16: device_set[1].for.lane: has 3 values, 2 of them different (write for = { lane = { from = 1, to = 40 } }, or for = { lane = [1, 2, 5] })
+    gateway.toml:86:16: device_set[1].for.lane: has 3 values, 2 of them different (write for = { lane = { from = 1, to = 40 } }, or for = { lane = [1, 2, 5] })
     warning: gateway.toml:81:6: link[3].id: no device uses this link (remove it, or add its devices)
-    gateway.toml:86:10: device_set[1].except: 41 is none of the set's values (remove it, or widen `for`)
+    gateway.toml:87:10: device_set[1].except: 41 is none of the set's values (remove it, or widen `for`)
     warning: gateway.toml:81:6: link[3].id: no device uses this link (remove it, or add its devices)
-    gateway.toml:93:8: device_set[1].override[1].lane: 41 is none of the set's values (name one that `for` has)
+    gateway.toml:94:8: device_set[1].override[1].lane: 41 is none of the set's values (name one that `for` has)
     warning: gateway.toml:81:6: link[3].id: no device uses this link (remove it, or add its devices)
     built-in:devices/acme-photo-eyes/map.toml:17:14: param.full_delay: device lane-33: it is "8" (write a duration with its unit, such as "500ms", "20s", "5m", "24h" or "30d")
-    warning: gateway.toml:90:7: device_set[1].map: no lane takes lane.blocked, lane.cleared, lane.entered, lane.full of "lane-01" (they are kept and not posted; a lane that is added later takes those that come from then on)
-    gateway.toml:90:7: device_set[1](lane = 1).map: there is no map "divert-lne", and so it is with 38 other members (did you mean `divert-lane@1`? Your own maps stand in devices/<vendor>-<model>/map.toml)
-    gateway.toml:84:1: device_set[1].for: is missing (add `for = …` here)
+    warning: gateway.toml:91:7: device_set[1].map: no lane takes lane.blocked, lane.cleared, lane.entered, lane.full of "lane-01" (they are kept and not posted; a lane that is added later takes those that come from then on)
+    gateway.toml:91:7: device_set[1](lane = 1).map: there is no map "divert-lne", and so it is with 38 other members (did you mean `divert-lane@1`? Your own maps stand in devices/<vendor>-<model>/map.toml)
+    gateway.toml:85:1: device_set[1].for: is missing (add `for = …` here)
     warning: gateway.toml:81:6: link[3].id: no device uses this link (remove it, or add its devices)
     "#);
 }

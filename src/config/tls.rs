@@ -57,15 +57,24 @@ pub(super) fn read(link: &Table<'_>, reading: &Reading, secure: Option<bool>) ->
     Some(Some(tls))
 }
 
+/// `ca_file` of a target: its certificates that can't be used now, or soon.
+pub(super) fn ageing_ca(table: &Table<'_>, reading: &Reading, ca_file: PathBuf) {
+    let tls = Tls { ca_file, own: None, warn_before_expiry: WARN_BEFORE };
+    ageing(table, reading, &tls, "renew it, and start the gateway again: it is read at the start");
+}
+
+fn ageing(table: &Table<'_>, reading: &Reading, tls: &Tls, help: &str) {
+    for (path, why) in tls.ageing(today()) {
+        let key = if path == tls.ca_file { "ca_file" } else { "cert_file" };
+        reading.warn(table.fault_at(key, &format!("{}: {why}", path.display()), help));
+    }
+}
+
 fn doubts(table: &Table<'_>, reading: &Reading, tls: &Tls) {
     if let Err(why) = tls.client() {
         reading.warn(table.fault_at("ca_file", &why, "until it is right this link can't connect; the others can"));
     }
-    for (path, why) in tls.ageing(today()) {
-        let key = if path == tls.ca_file { "ca_file" } else { "cert_file" };
-        let help = "renew it; the file is read again for each connection, without a restart";
-        reading.warn(table.fault_at(key, &format!("{}: {why}", path.display()), help));
-    }
+    ageing(table, reading, tls, "renew it; the file is read again for each connection, without a restart");
     let key_file = tls.own.as_ref().map(|own| &own.key_file);
     for path in key_file.into_iter().filter(|path| files::world_readable(path)) {
         let message = format!("{} may be read by everyone", path.display());

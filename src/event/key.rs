@@ -1,4 +1,4 @@
-//! Keys: computed once from what the source said, stored, never recomputed for an event (semantics 1.1).
+//! Keys: computed once from what the source said, stored, never recomputed for an event.
 //!
 //! `canon` puts each field's length (u32, big-endian) before its UTF-8 bytes, so that no two lists of fields collide.
 //! An id is the first 16 bytes of SHA-256 over it, marked as a UUIDv8. Nothing that can change on a second decode is in
@@ -100,7 +100,7 @@ pub fn batch_id(postings: &[Id]) -> Id {
     Id::of(&fields)
 }
 
-/// The W3C span id of one attempt to post: the first 8 bytes of SHA-256 over posting and attempt (semantics 1.5).
+/// The W3C span id of one attempt to post: the first 8 bytes of SHA-256 over posting and attempt.
 pub fn span_id(posting: Id, attempt: u32) -> [u8; 8] {
     let hash = digest(&["floorgate/span/1", &posting.to_string(), &attempt.to_string()]);
     hash[..8].try_into().expect("8 of 32 bytes are 8 bytes")
@@ -115,7 +115,7 @@ pub fn short_ref(event: Id, system: &str, tx_type: &str, revision: u32) -> Strin
     "FG".chars().chain(digits).collect()
 }
 
-/// What orders postings (semantics 1.3), and its first 64 bits. A clash of those means shared order: harmless.
+/// What orders postings (`lane` in docs/erp.md), and its first 64 bits. A clash of those means shared order: harmless.
 pub fn order_key(site: &str, business_unit: &str, order_class: &str, subject: &str) -> (String, i64) {
     let hash = digest(&[site, business_unit, order_class, subject]);
     let first = i64::from_be_bytes(hash[..8].try_into().expect("8 of 32 bytes are 8 bytes"));

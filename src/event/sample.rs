@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::event::Now;
 
-/// Ids of sites, devices, systems, lanes: `^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$` (semantics 1.1).
+/// Ids of sites, devices, systems, lanes: `^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$` (docs/configuration.md).
 pub fn is_valid_id(text: &str) -> bool {
     let ok = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
     (1..=32).contains(&text.len()) && text.as_bytes()[0].is_ascii_alphanumeric() && text.bytes().all(ok)
@@ -38,7 +38,7 @@ pub struct DeviceEvent {
     pub device_time: Option<String>,
 }
 
-/// Where a happening stands in its source's own count (semantics 1.2).
+/// Where a happening stands in its source's own count (`epoch` and `seq` in docs/erp.md).
 #[derive(Debug, Clone, PartialEq)]
 pub enum Position {
     /// A counter of `bits` bits; `boot` is the device's boot id as text without prefix, if it has one.

@@ -1,4 +1,4 @@
-//! Counted sources: gaps, wraps, restarts and resends, told from one rule table (semantics 1.2).
+//! Counted sources: gaps, wraps, restarts and resends, told from one rule table (docs/adr/0008).
 
 /// What is known of one epoch of a counted source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

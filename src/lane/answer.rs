@@ -1,4 +1,4 @@
-//! What an answer means (semantics 4.5). Pure.
+//! What an answer means (docs/erp.md, "The answer"). Pure.
 //!
 //! The rule behind the table: a row is final only when the target said so of that row, or of the batch in a way that
 //! leaves no doubt. Whatever may have had effect is `Unknown`, and a resend under the same key asks again. Statuses are

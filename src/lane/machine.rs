@@ -164,7 +164,7 @@ pub enum Action {
         /// When it may go.
         until: Millis,
         /// Why.
-        class: Class,
+        outcome: Outcome,
         /// Tries that had no effect.
         tries: u32,
         /// The first of them.

@@ -2,7 +2,7 @@
 
 use crate::event::{Id, Millis};
 
-/// What an answer says of one row (semantics 4.4).
+/// What an answer says of one row (docs/erp.md, docs/support.md).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Class {

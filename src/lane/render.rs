@@ -52,7 +52,7 @@ pub struct Posting {
     pub site: String,
     /// Device of the key, or the rule that derived it.
     pub device: String,
-    /// What orders it: `dc1/main/outbound/SH-1`.
+    /// What orders it: `dc1/main/outbound/395212345000000125`.
     pub order_key: String,
     /// The event's subject.
     pub subject: String,
@@ -186,10 +186,10 @@ mod tests {
     fn posting(seq: i64, subject: &str) -> Posting {
         let event = device_event_id("HAM1", "CONV-07", "d:5A31", &seq.to_string(), 0);
         Posting {
-            key: posting_id(event, "erp", "goods_issue", 0),
+            key: posting_id(event, "erp", "divert.confirmed", 0),
             event,
             kind: "divert.confirmed".into(),
-            tx_type: "goods_issue".into(),
+            tx_type: "divert.confirmed".into(),
             site: "HAM1".into(),
             device: "CONV-07".into(),
             order_key: format!("HAM1/DE10/outbound/{subject}"),
@@ -199,42 +199,44 @@ mod tests {
             epoch: "d:5A31".into(),
             seq: seq.to_string(),
             commit_seq: 482_113,
-            data: r#"{"sscc":"340123450000000017","lane":4}"#.into(),
+            data: r#"{"lane":4,"result":"confirmed","sscc":"340123450000000017"}"#.into(),
         }
     }
 
     fn golden(format: &Format, expected: &str) {
-        let body = String::from_utf8(render(format, &[posting(18_211, "SH-1"), posting(18_212, "SH \"2\"")])).unwrap();
+        let body =
+            String::from_utf8(render(format, &[posting(18_211, "340123450000000017"), posting(18_212, "SH \"2\"")]))
+                .unwrap();
         assert_eq!(body, expected, "{PINNED}");
     }
 
     const ITEM_1: &str = concat!(
-        r#"{"key":"5d5f5c7d-bf6e-879a-b6e2-a74afa96e7d1","id":"8be34a6d-183b-8ac9-9dc5-8bef23c21648","kind":"divert.confirmed","#,
-        r#""tx_type":"goods_issue","lane":"HAM1/DE10/outbound/SH-1","source":"/sites/HAM1/devices/CONV-07","subject":"SH-1","#,
+        r#"{"key":"b7e63e45-a9b6-8986-9293-45b1dd06529c","id":"8be34a6d-183b-8ac9-9dc5-8bef23c21648","kind":"divert.confirmed","#,
+        r#""tx_type":"divert.confirmed","lane":"HAM1/DE10/outbound/340123450000000017","source":"/sites/HAM1/devices/CONV-07","subject":"340123450000000017","#,
         r#""time":"2025-11-23T14:05:09.412Z","time_quality":"synced","epoch":"d:5A31","seq":"18211","#,
-        r#""data":{"sscc":"340123450000000017","lane":4}}"#,
+        r#""data":{"lane":4,"result":"confirmed","sscc":"340123450000000017"}}"#,
     );
     const ITEM_2: &str = concat!(
-        r#"{"key":"f20d59b5-ddf2-8a6f-91cf-4d8fbb4036ac","id":"4aa14e25-8a1e-874e-ad88-fc0aac323a10","kind":"divert.confirmed","#,
-        r#""tx_type":"goods_issue","lane":"HAM1/DE10/outbound/SH \"2\"","source":"/sites/HAM1/devices/CONV-07","subject":"SH \"2\"","#,
+        r#"{"key":"1896b6bb-082f-8bc7-a078-5ad838fed5c5","id":"4aa14e25-8a1e-874e-ad88-fc0aac323a10","kind":"divert.confirmed","#,
+        r#""tx_type":"divert.confirmed","lane":"HAM1/DE10/outbound/SH \"2\"","source":"/sites/HAM1/devices/CONV-07","subject":"SH \"2\"","#,
         r#""time":"2025-11-23T14:05:09.412Z","time_quality":"synced","epoch":"d:5A31","seq":"18212","#,
-        r#""data":{"sscc":"340123450000000017","lane":4}}"#,
+        r#""data":{"lane":4,"result":"confirmed","sscc":"340123450000000017"}}"#,
     );
     const CLOUD_1: &str = concat!(
         r#"{"specversion":"1.0","id":"8be34a6d-183b-8ac9-9dc5-8bef23c21648","source":"/sites/HAM1/devices/CONV-07","#,
-        r#""type":"org.floorgate.divert.confirmed.v1","subject":"SH-1","time":"2025-11-23T14:05:09.412Z","#,
-        r#""datacontenttype":"application/json","traceparent":"00-8be34a6d183b8ac99dc58bef23c21648-8e7dce6b8c3866f7-01","#,
-        r#""partitionkey":"HAM1/DE10/outbound/SH-1","sequence":"0000000000482113","#,
-        r#""fgkey":"5d5f5c7d-bf6e-879a-b6e2-a74afa96e7d1","fgepoch":"d:5A31","fgseq":"18211","fgtimequality":"synced","#,
-        r#""data":{"sscc":"340123450000000017","lane":4}}"#,
+        r#""type":"org.floorgate.divert.confirmed.v1","subject":"340123450000000017","time":"2025-11-23T14:05:09.412Z","#,
+        r#""datacontenttype":"application/json","traceparent":"00-8be34a6d183b8ac99dc58bef23c21648-736c0e81a2aa6384-01","#,
+        r#""partitionkey":"HAM1/DE10/outbound/340123450000000017","sequence":"0000000000482113","#,
+        r#""fgkey":"b7e63e45-a9b6-8986-9293-45b1dd06529c","fgepoch":"d:5A31","fgseq":"18211","fgtimequality":"synced","#,
+        r#""data":{"lane":4,"result":"confirmed","sscc":"340123450000000017"}}"#,
     );
     const CLOUD_2: &str = concat!(
         r#"{"specversion":"1.0","id":"4aa14e25-8a1e-874e-ad88-fc0aac323a10","source":"/sites/HAM1/devices/CONV-07","#,
         r#""type":"org.floorgate.divert.confirmed.v1","subject":"SH \"2\"","time":"2025-11-23T14:05:09.412Z","#,
-        r#""datacontenttype":"application/json","traceparent":"00-4aa14e258a1e874ead88fc0aac323a10-45b4ba3918d5386d-01","#,
+        r#""datacontenttype":"application/json","traceparent":"00-4aa14e258a1e874ead88fc0aac323a10-82547fd59d4196c7-01","#,
         r#""partitionkey":"HAM1/DE10/outbound/SH \"2\"","sequence":"0000000000482113","#,
-        r#""fgkey":"f20d59b5-ddf2-8a6f-91cf-4d8fbb4036ac","fgepoch":"d:5A31","fgseq":"18212","fgtimequality":"synced","#,
-        r#""data":{"sscc":"340123450000000017","lane":4}}"#,
+        r#""fgkey":"1896b6bb-082f-8bc7-a078-5ad838fed5c5","fgepoch":"d:5A31","fgseq":"18212","fgtimequality":"synced","#,
+        r#""data":{"lane":4,"result":"confirmed","sscc":"340123450000000017"}}"#,
     );
 
     #[test]
@@ -258,7 +260,7 @@ mod tests {
         let page = include_str!("../../docs/erp.md");
         let wrapped = Format::JsonArray { wrap: Some("events".into()) };
         for format in [wrapped, Format::Ndjson, Format::CloudEvents] {
-            let body = String::from_utf8(render(&format, &[posting(18_211, "SH-1")])).unwrap();
+            let body = String::from_utf8(render(&format, &[posting(18_211, "340123450000000017")])).unwrap();
             assert!(page.contains(&format!("```json\n{}\n```", body.trim_end())), "docs/erp.md lacks {body}");
         }
     }

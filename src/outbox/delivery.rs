@@ -172,11 +172,12 @@ pub(super) fn apply(
             .execute(params![row.seq, route.id, row.tx, now.0, batch, cause.attempt, class.name(), reference])?;
             return Ok(size.unwrap_or(0));
         }
-        Action::Wait { row, until, class, tries, since } => {
+        Action::Wait { row, until, outcome, tries, since } => {
+            let told = format!("{}: {}", outcome.class.name(), outcome.reason);
             db.prepare_cached(
                 "UPDATE pending SET state = 1, not_before = ?, why = ?, tries = ?, since = ? WHERE lane = ? AND seq = ? AND tx = ?",
             )?
-            .execute(params![until.0, class.name(), tries, since.0, route.id, row.seq, row.tx])?;
+            .execute(params![until.0, told, tries, since.0, route.id, row.seq, row.tx])?;
         }
         Action::Reject { row, outcome, maybe } => {
             db.prepare_cached("UPDATE pending SET state = 2, why = ? WHERE lane = ? AND seq = ? AND tx = ?")?
@@ -198,6 +199,21 @@ pub(super) fn apply(
         }
     }
     Ok(0)
+}
+
+/// What people and the target call a row that is not at its end: its subject, and the key of its posting.
+pub(super) fn named(db: &Connection, route: &Route, row: RowKey) -> Sql<(String, String)> {
+    let sql = "SELECT e.subject, p.posting FROM pending p JOIN event e ON e.seq = p.seq WHERE p.lane = ? AND p.seq = ? AND p.tx = ?";
+    let named = db
+        .prepare_cached(sql)?
+        .query_row(params![route.id, row.seq, row.tx], |r| Ok((r.get(0)?, Id(r.get(1)?).to_string())));
+    match named.optional() {
+        // A damaged row is told without its name: that it is damaged is what counts.
+        Err(rusqlite::Error::FromSqlConversionFailure(..) | rusqlite::Error::InvalidColumnType(..)) => {
+            Ok(Default::default())
+        }
+        named => named.map(Option::unwrap_or_default),
+    }
 }
 
 /// The answer that an action came of.
@@ -320,7 +336,7 @@ fn pack(rows: &[RowKey]) -> Vec<u8> {
     out
 }
 
-fn unpack(bytes: &[u8]) -> Vec<RowKey> {
+pub(super) fn unpack(bytes: &[u8]) -> Vec<RowKey> {
     let mut numbers = Vec::new();
     let (mut n, mut shift) = (0_u64, 0);
     for byte in bytes {

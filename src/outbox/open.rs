@@ -2,12 +2,14 @@
 
 use std::fs::{DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
+use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
 use crate::event::Millis;
+use crate::outbox::clock::instant;
 
 /// The database's name in the data directory.
 pub(super) const DATABASE: &str = "outbox.db";
@@ -23,8 +25,13 @@ pub(super) const MIGRATIONS: [&str; 2] = [include_str!("schema/0001.sql"), inclu
 #[derive(Debug, thiserror::Error)]
 pub enum StorageError {
     /// Another gateway has the directory.
-    #[error("another floorgate already runs on {0}: stop it first, or give this one a data_dir of its own")]
-    Taken(String),
+    #[error("another floorgate already runs on {dir}{}: stop it first, or give this one a data_dir of its own", holder(*.pid))]
+    Taken {
+        /// The directory.
+        dir: String,
+        /// The process that has it, where the system tells.
+        pid: Option<u32>,
+    },
     /// The directory can't be used.
     #[error("the data directory {0} can't be used: {1}")]
     Directory(String, io::Error),
@@ -107,8 +114,8 @@ pub(super) fn open(dir: &Path, site: &str, synchronous_normal: bool) -> Result<O
     let directory = |e| StorageError::Directory(shown.clone(), e);
     DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(dir).map_err(directory)?;
     let lock = private(&dir.join(LOCK)).map_err(directory)?;
-    lock.try_lock().map_err(|e| match e {
-        TryLockError::WouldBlock => StorageError::Taken(shown.clone()),
+    take(&lock, PATIENCE).map_err(|e| match e {
+        TryLockError::WouldBlock => StorageError::Taken { dir: shown.clone(), pid: lock_holder(&lock) },
         TryLockError::Error(e) => StorageError::Directory(shown.clone(), e),
     })?;
     // On a full disk the start itself needs the room.
@@ -155,6 +162,37 @@ pub(super) fn open(dir: &Path, site: &str, synchronous_normal: bool) -> Result<O
     Ok(Opened { db, lock, incarnation, run, booted, last_wall })
 }
 
+/// A gateway that was killed has its lock until the system has cleared it away: a start behind it waits that long.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// How often it is looked meanwhile.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// Takes the lock, which its last holder may still be giving up.
+fn take(lock: &File, patience: Duration) -> Result<(), TryLockError> {
+    let start = instant();
+    loop {
+        match lock.try_lock() {
+            Err(TryLockError::WouldBlock) if start.elapsed() < patience => std::thread::sleep(LOOK),
+            taken => return taken,
+        }
+    }
+}
+
+/// The process that has the lock, from the system's list: `1: FLOCK  ADVISORY  WRITE 4711 fd:01:131090 0 EOF`.
+fn lock_holder(lock: &File) -> Option<u32> {
+    let inode = format!(":{}", lock.metadata().ok()?.ino());
+    let locks = std::fs::read_to_string("/proc/locks").ok()?;
+    locks.lines().find_map(|line| {
+        let mut words = line.split_whitespace().skip_while(|word| *word != "FLOCK");
+        let pid = words.nth(3)?.parse().ok()?;
+        words.next()?.ends_with(&inode).then_some(pid)
+    })
+}
+
+fn holder(pid: Option<u32>) -> String {
+    pid.map_or_else(String::new, |pid| format!(", process {pid}"))
+}
+
 /// A file that nobody but the user and its group can read, whatever the umask is and an earlier version has left.
 fn private(path: &Path) -> io::Result<File> {
     let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(FILE_MODE).open(path)?;
@@ -198,7 +236,7 @@ pub(super) fn open_read_only(dir: &Path) -> Result<Connection, StorageError> {
         }
         None => Connection::open_with_flags(path, flags)?,
     };
-    db.busy_timeout(std::time::Duration::from_secs(5))?;
+    db.busy_timeout(Duration::from_secs(5))?;
     Ok(db)
 }
 
@@ -281,4 +319,22 @@ pub(super) fn is_short((free, total): (u64, u64)) -> bool {
 pub(super) fn disk_bytes(dir: &Path) -> Option<(u64, u64)> {
     let stat = rustix::fs::statvfs(dir).ok()?;
     Some((stat.f_bavail.saturating_mul(stat.f_frsize), stat.f_blocks.saturating_mul(stat.f_frsize)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_start_waits_for_the_lock_of_a_gateway_that_has_just_ended() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let path = dir.path().join(LOCK);
+        let (ending, starting) = (private(&path).expect("a file"), private(&path).expect("the same file"));
+        ending.try_lock().expect("nobody else has it");
+        assert!(matches!(take(&starting, Duration::ZERO), Err(TryLockError::WouldBlock)), "it is taken");
+        assert_eq!(lock_holder(&starting), Some(std::process::id()));
+        let end = std::thread::spawn(move || drop(ending));
+        take(&starting, PATIENCE).expect("the lock is free within the patience of a start");
+        end.join().expect("it ended");
+    }
 }

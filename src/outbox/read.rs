@@ -1,6 +1,8 @@
 //! Reading the outbox beside its writer: read-only, from a running gateway, a stopped one, or a copy.
 
 pub mod bad_input;
+pub mod find;
+mod stuck;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -14,12 +16,17 @@ use crate::outbox::capture::{LAST_SEQ, PENDING_BYTES};
 use crate::outbox::open::{DATABASE, disk_bytes, open_read_only};
 use crate::outbox::trim::used_bytes;
 
+pub use stuck::{HeldRow, Letter, WaitingRow};
+
 /// The database's files in the data directory.
 pub const FILES: [&str; 2] = [DATABASE, "outbox.db-wal"];
 /// The present rate is taken over this many of the last events.
 const RATE_WINDOW: i64 = 10_000;
-/// Dead letters and held rows shown.
-const LETTERS: i64 = 10;
+/// Dead letters, held rows and waiting rows listed, unless more are asked for.
+pub const LISTED: u32 = 10;
+/// What orders the parked subjects of lane ?1.
+const PARKED: &str =
+    "SELECT order8 FROM pending INDEXED BY pending_exception WHERE lane = ?1 AND state IN (2, 3) AND state <> 0";
 /// Why a row is held, where the row itself does not say.
 const HELD: &str = "a repeat of the same content that can't be told from a second scan";
 
@@ -38,6 +45,11 @@ impl Bounds {
         let parking = lanes.iter().filter(|lane| lane.worth != Worth::Visibility);
         let max_parked = parking.map(|lane| (lane.id.clone(), lane.max_parked)).collect();
         Self { max_size: outbox.max_size, max_parked }
+    }
+
+    /// Whether a rejected or held row keeps the later ones of its subject waiting in that lane.
+    pub fn parks(&self, lane: &str) -> bool {
+        self.max_parked.contains_key(lane)
     }
 
     /// Whether so many parked subjects stop the lane: it sends nothing new.
@@ -76,6 +88,10 @@ pub struct Status {
     pub held: i64,
     /// The oldest of them.
     pub held_rows: Vec<HeldRow>,
+    /// Waiting rows in all: each is the first of its subject.
+    pub waiting: i64,
+    /// The ones that have waited longest.
+    pub waiting_rows: Vec<WaitingRow>,
     /// Samples that could not be read, by source and reason, of the ones kept.
     pub bad_input: Vec<BadInput>,
     /// Troubles counted since the database was made: duplicates, gaps, late, clashes, restarts.
@@ -103,10 +119,14 @@ pub struct LaneStatus {
     pub held: i64,
     /// Subjects that a rejected or held row keeps waiting.
     pub parked: i64,
+    /// Ready rows of those subjects; some of them may be before that row, and go.
+    pub behind: i64,
     /// Reached its effect.
     pub delivered: i64,
     /// Recorded time of the oldest row that isn't delivered.
     pub oldest_at: Option<i64>,
+    /// The same of the rows that go without a person.
+    pub oldest_going_at: Option<i64>,
     /// What the target said last, or what kept it from saying something.
     pub last_answer: Option<LastAnswer>,
 }
@@ -132,48 +152,6 @@ pub struct LastAnswer {
     pub class: String,
     /// The beginning of the answer, when it was not all good.
     pub excerpt: Option<String>,
-}
-
-/// A row that needs a person.
-#[derive(Debug, Clone, Serialize)]
-pub struct Letter {
-    /// Lane id.
-    pub lane: String,
-    /// Commit sequence of the event.
-    pub seq: i64,
-    /// Kind of the event.
-    pub kind: String,
-    /// Its subject; parked until this is resolved.
-    pub subject: String,
-    /// When it was rejected.
-    pub at: i64,
-    /// Class of the rejection.
-    pub class: String,
-    /// An attempt may have had effect.
-    pub maybe_posted: bool,
-    /// Why, in the target's words or ours.
-    pub reason: String,
-    /// HTTP status of the answer.
-    pub status: Option<u16>,
-    /// The beginning of the answer.
-    pub answer: Option<String>,
-}
-
-/// A row that is not sent until a person decides.
-#[derive(Debug, Clone, Serialize)]
-pub struct HeldRow {
-    /// Lane id.
-    pub lane: String,
-    /// Commit sequence of the event.
-    pub seq: i64,
-    /// Kind of the event.
-    pub kind: String,
-    /// Its subject; parked until this is resolved.
-    pub subject: String,
-    /// When it was captured, and held.
-    pub at: i64,
-    /// Why.
-    pub reason: String,
 }
 
 /// Samples that could not be read.
@@ -207,6 +185,14 @@ pub struct Count {
 /// # Errors
 /// When there is no outbox, or it can't be read.
 pub fn status(dir: &Path, now: i64) -> Result<Status, StorageError> {
+    status_with(dir, now, LISTED)
+}
+
+/// The same with at most `listed` dead letters, held rows and waiting rows.
+///
+/// # Errors
+/// When there is no outbox, or it can't be read.
+pub fn status_with(dir: &Path, now: i64, listed: u32) -> Result<Status, StorageError> {
     let mut db = open_read_only(dir)?;
     let db = db.transaction()?; // one moment, whatever the writer does meanwhile
     let file = |suffix: &str| std::fs::metadata(dir.join(format!("{DATABASE}{suffix}"))).map_or(0, |m| m.len());
@@ -216,7 +202,9 @@ pub fn status(dir: &Path, now: i64) -> Result<Status, StorageError> {
     let lanes = lanes(&db)?;
     Ok(Status {
         held: lanes.iter().map(|lane| lane.held).sum(),
-        held_rows: held_rows(&db)?,
+        held_rows: stuck::held_rows(&db, listed)?,
+        waiting: lanes.iter().map(|lane| lane.waiting).sum(),
+        waiting_rows: stuck::waiting_rows(&db, listed)?,
         lanes,
         pending_bytes: db.query_row(PENDING_BYTES, [], |r| r.get(0))?,
         file_bytes: file("") + file("-wal") + file("-shm"),
@@ -227,7 +215,7 @@ pub fn status(dir: &Path, now: i64) -> Result<Status, StorageError> {
         rate_per_second,
         bytes_per_event,
         dead_letters: db.query_row("SELECT count(*) FROM letter", [], |r| r.get(0))?,
-        letters: letters(&db)?,
+        letters: stuck::letters(&db, listed)?,
         bad_input: all(
             &db,
             "SELECT source, reason, count(*), max(at) FROM bad_input GROUP BY 1, 2 ORDER BY 3 DESC LIMIT 20",
@@ -274,6 +262,16 @@ fn lanes(db: &Connection) -> Result<Vec<LaneStatus>, rusqlite::Error> {
         }
         let sql = "SELECT recorded_at FROM event WHERE seq = (SELECT min(seq) FROM pending WHERE lane = ?)";
         lane.oldest_at = db.query_row(sql, [id], |r| r.get(0)).ok();
+        lane.oldest_going_at = lane.oldest_at;
+        if lane.parked > 0 {
+            let sql = format!("SELECT count(*) FROM pending WHERE lane = ?1 AND state = 0 AND order8 IN ({PARKED})");
+            lane.behind = db.query_row(&sql, [id], |r| r.get(0))?;
+            let sql = format!(
+                "SELECT recorded_at FROM event WHERE seq = (SELECT seq FROM pending
+                 WHERE lane = ?1 AND state < 2 AND order8 NOT IN ({PARKED}) ORDER BY seq LIMIT 1)"
+            );
+            lane.oldest_going_at = db.query_row(&sql, [id], |r| r.get(0)).optional()?;
+        }
         let sql = "SELECT at, status, class, excerpt FROM attempt WHERE lane = ? ORDER BY id DESC LIMIT 1";
         let bad = db
             .query_row(sql, [id], |r| {
@@ -285,47 +283,6 @@ fn lanes(db: &Connection) -> Result<Vec<LaneStatus>, rusqlite::Error> {
         lanes.push(lane);
     }
     Ok(lanes)
-}
-
-fn letters(db: &Connection) -> Result<Vec<Letter>, rusqlite::Error> {
-    let sql = format!(
-        "SELECT l.name, d.seq, k.text, e.subject, d.at, d.class, d.maybe, d.reason, d.status, d.answer
-         FROM letter d JOIN lane l ON l.id = d.lane JOIN event e ON e.seq = d.seq JOIN name k ON k.id = e.kind
-         ORDER BY d.at, d.seq LIMIT {LETTERS}"
-    );
-    all(db, &sql, |r| {
-        Ok(Letter {
-            lane: r.get(0)?,
-            seq: r.get(1)?,
-            kind: r.get(2)?,
-            subject: r.get(3)?,
-            at: r.get(4)?,
-            class: r.get(5)?,
-            maybe_posted: r.get(6)?,
-            reason: r.get(7)?,
-            status: r.get(8)?,
-            answer: r.get(9)?,
-        })
-    })
-}
-
-fn held_rows(db: &Connection) -> Result<Vec<HeldRow>, rusqlite::Error> {
-    let sql = format!(
-        "SELECT l.name, p.seq, k.text, e.subject, e.recorded_at, p.why
-         FROM lane l JOIN pending p ON p.lane = l.id JOIN event e ON e.seq = p.seq JOIN name k ON k.id = e.kind
-         WHERE p.state = 3 AND p.state <> 0 ORDER BY p.seq LIMIT {LETTERS}"
-    );
-    all(db, &sql, |r| {
-        let why: Option<String> = r.get(5)?;
-        Ok(HeldRow {
-            lane: r.get(0)?,
-            seq: r.get(1)?,
-            kind: r.get(2)?,
-            subject: r.get(3)?,
-            at: r.get(4)?,
-            reason: why.unwrap_or_else(|| HELD.to_owned()),
-        })
-    })
 }
 
 /// Events a second and bytes of an event over the last ones; sequence and recorded time grow together.

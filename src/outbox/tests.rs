@@ -1,5 +1,7 @@
 //! The outbox through its door, on real SQLite in a temporary directory.
 
+mod find;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -473,6 +475,8 @@ async fn a_second_gateway_on_the_same_directory_is_refused() {
     let (out, _work2) = mpsc::channel(1);
     let refused = Outbox::open(config(dir.path()), vec![lane()], vec![out]).expect_err("the directory is taken");
     assert!(refused.to_string().contains("another floorgate already runs on"), "{refused}");
+    let ours = format!(", process {}: stop it first", std::process::id());
+    assert!(refused.to_string().contains(&ours), "{refused}");
     stop(outbox, ended).await;
 }
 

@@ -19,7 +19,7 @@ use crate::event::{Now, Sample};
 use crate::lane::{self, Action, Answer, Input, Lane, Outgoing, Row};
 use crate::outbox::capture::Capture;
 use crate::outbox::clock::{Clock, instant};
-use crate::outbox::delivery::{Cause, Flight, Frozen, apply, attempt, freeze, load, saved};
+use crate::outbox::delivery::{Cause, Flight, Frozen, apply, attempt, freeze, load, named, saved};
 use crate::outbox::open::{self, StorageError};
 use crate::outbox::{CaptureError, CaptureReply, Command, Config, Placed, Preset, Pulse, Tap, trim};
 
@@ -527,9 +527,12 @@ impl Writer {
             let route = &self.capture.routes[lane];
             let bytes = apply(&self.db, &self.capture.site, route, action, &cause, now.wall)?;
             if let Action::Reject { row, outcome, .. } = action {
+                let (subject, key) = named(&self.db, route, *row)?;
                 tracing::warn!(
                     lane = route.config.id,
                     seq = row.seq,
+                    subject,
+                    key,
                     class = outcome.class.name(),
                     reason = outcome.reason,
                     "rejected: its subject is parked"

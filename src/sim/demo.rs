@@ -104,6 +104,13 @@ pub fn run(args: &DemoArgs) -> ExitCode {
         screen.say("more than 20 million events: choose a shorter --duration or a smaller --rate");
         return ExitCode::from(64);
     }
+    if let Err(why) = possible(args) {
+        screen.say(&why);
+        return ExitCode::from(64);
+    }
+    if args.outage.0.is_none() && !args.no_kill {
+        screen.say("without an outage there is no kill: the gateway is killed in the middle of one");
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     match runtime.and_then(|runtime| runtime.block_on(play(args, &mut screen))) {
         Ok(ended) => {
@@ -118,6 +125,24 @@ pub fn run(args: &DemoArgs) -> ExitCode {
             screen.say(&format!("the demo's world can't be built: {error}"));
             ExitCode::from(70)
         }
+    }
+}
+
+/// Why what was asked for can't show anything.
+fn possible(args: &DemoArgs) -> Result<(), String> {
+    let in_outages = matches!(args.sabotage, Some(Sabotage::ErpForgetsKeys));
+    if in_outages && args.outage.0.is_none() {
+        return Err(
+            "an ERP that forgets its keys shows where requests come again, in an outage: leave out --outage none"
+                .into(),
+        );
+    }
+    match &args.gateway {
+        // A bare name is looked for in PATH.
+        Some(program) if program.components().count() > 1 && !program.is_file() => {
+            Err(format!("there is no program {}", program.display()))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -140,7 +165,7 @@ async fn play(args: &DemoArgs, screen: &mut Screen) -> io::Result<Verdict> {
     let acts = script(args.duration, args.outage.0, !args.no_kill, forget, seed);
     let down_for = Duration::from_secs(1).min(args.duration / 20);
     let program = args.gateway.clone().map_or_else(std::env::current_exe, Ok)?;
-    let world = World::build(program, args.sabotage, seed, down_for).await?;
+    let world = World::build(program.clone(), args.sabotage, seed, down_for).await?;
     screen.say(&format!("  configuration  {}\n  log            {}", world.config.display(), world.log.display()));
     let signals = [signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?];
     let mut demo =
@@ -152,9 +177,9 @@ async fn play(args: &DemoArgs, screen: &mut Screen) -> io::Result<Verdict> {
     ended.seconds = produced_for.as_secs_f64();
     demo.screen.say(&format!("\n{}", verdict(&ended)));
     if args.keep {
-        let config = demo.world.config.display().to_string();
+        let (config, program) = (demo.world.config.display(), program.display());
         demo.screen.say(&format!(
-            "kept in {}; look at it with\n  floorgate outbox status --config {config}\n  floorgate check --config {config}",
+            "kept in {}; look at it with\n  {program} outbox status --config {config}\n  {program} check --config {config}",
             demo.world.dir.display(),
         ));
     }
@@ -317,6 +342,21 @@ fn looks() -> tokio::time::Interval {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_would_show_nothing_is_refused_before_anything_is_built() {
+        #[derive(clap::Parser)]
+        struct Line {
+            #[command(flatten)]
+            demo: DemoArgs,
+        }
+        let exit = |words: &[&str]| {
+            let words = ["demo"].iter().chain(words);
+            run(&<Line as clap::Parser>::try_parse_from(words).expect("it is known").demo)
+        };
+        assert_eq!(exit(&["--sabotage", "erp-forgets-keys", "--outage", "none"]), ExitCode::from(64));
+        assert_eq!(exit(&["--gateway", "/nowhere/floorgate"]), ExitCode::from(64));
+    }
 
     #[test]
     fn outages_are_written_with_units() {

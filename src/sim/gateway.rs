@@ -76,7 +76,11 @@ impl Gateway {
                         status = child.wait() => Some(Err(told(&status))),
                     }
                 }
-                Err(error) => Some(Err(format!("can't be started: {error}"))),
+                Err(error) => {
+                    // A program that isn't there won't be.
+                    self.lock().gave_up |= error.kind() == io::ErrorKind::NotFound;
+                    Some(Err(format!("{} can't be started: {error}", self.program.display())))
+                }
             };
             self.lock().running = false;
             let down_for = match ended {
@@ -127,7 +131,7 @@ impl Gateway {
         let tail = String::from_utf8_lossy(&log[log.len().saturating_sub(TAIL)..]).trim().to_owned();
         let mut status = self.lock();
         status.crashes.push(format!("{how}; the end of its log:\n{tail}"));
-        status.gave_up = status.crashes.len() >= MOST_CRASHES || how == code(WRONG_CONFIG);
+        status.gave_up |= status.crashes.len() >= MOST_CRASHES || how == code(WRONG_CONFIG);
     }
 
     fn lock(&self) -> MutexGuard<'_, Status> {

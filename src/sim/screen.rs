@@ -240,7 +240,11 @@ impl Verdict {
         ];
         let told = faults.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{} {what}", grouped(*n)));
         let nothing = (self.produced == 0).then(|| "nothing happened".to_owned());
-        told.chain(nothing).collect::<Vec<String>>().join(", ")
+        let tame = self.sabotage.as_ref().filter(|_| self.sabotaged == 0);
+        let tame = tame.map(|kind| {
+            format!("{kind} broke nothing, so that nothing is shown: let it run longer, or at a higher rate")
+        });
+        told.chain(nothing).chain(tame).collect::<Vec<String>>().join(", ")
     }
 }
 
@@ -299,6 +303,13 @@ mod tests {
         v = Verdict { lost: 0, ok: true, ..bad() };
         assert_eq!(v.faults(), "");
         assert!(verdict(&v).ends_with("\nok: nothing lost, nothing doubled, order kept\n"));
+    }
+
+    #[test]
+    fn a_sabotage_that_broke_nothing_is_no_success() {
+        let v = Verdict { lost: 0, sabotage: Some("plc-skips".to_owned()), ..bad() };
+        assert!(v.faults().starts_with("plc-skips broke nothing"), "{}", v.faults());
+        assert_eq!(Verdict { sabotaged: 1, ..v }.faults(), "");
     }
 
     #[test]

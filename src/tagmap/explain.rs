@@ -184,7 +184,7 @@ fn kinds(all: impl Iterator<Item = String>) -> Vec<String> {
 }
 
 impl Wire {
-    fn read(&self, addresses: Addresses, read: Read, what: Vec<String>) -> Request {
+    pub(super) fn read(&self, addresses: Addresses, read: Read, what: Vec<String>) -> Request {
         let data = if read.area.is_bits() { read.count.div_ceil(8) } else { read.count * 2 };
         self.request(addresses, read.area, read.area.function(), read.at, read.count, [5, 2 + u32::from(data)], what)
     }
@@ -210,7 +210,7 @@ impl Wire {
         self.read(addresses, read, vec![what.to_owned()])
     }
 
-    fn queue(&self, addresses: Addresses, fifo: &Fifo) -> Queue {
+    pub(super) fn queue(&self, addresses: Addresses, fifo: &Fifo) -> Queue {
         let counters = || self.span(addresses, fifo.status(), "counters");
         let (ack, verify) = fifo.ack();
         let shows = |count| match &fifo.style {
@@ -251,7 +251,7 @@ impl Wire {
         }
     }
 
-    fn takes(&self, requests: &[Request], every: Duration) -> Takes {
+    pub(super) fn takes(&self, requests: &[Request], every: Duration) -> Takes {
         let ms = |time: Duration| time.as_secs_f64() * 1_000.0;
         let character = |baud: u32| f64::from(BITS) * 1_000.0 / f64::from(baud);
         let silence = self.baud.map_or(0.0, |baud| if baud > 19_200 { SILENCE_MS } else { character(baud) * SILENCE });

@@ -5,6 +5,7 @@
 //! [`guarded`].
 
 mod address;
+pub mod budget;
 pub mod explain;
 mod fifo;
 mod frame;
@@ -22,7 +23,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::event::{Decoded, Undecodable, is_valid_id};
-use crate::form::{Document, Fault, Shape, Table};
+use crate::form::{Document, Fault, FromValue, Shape, Table};
 
 pub use fifo::{Accepted, Defaults, Fifo, FifoPlan, Handshake, Missing, Queue, Registers, Ring, Span, Style, Taken};
 pub use frame::{Frame, Framer, Piece};
@@ -202,13 +203,13 @@ impl Map {
                 second
                     .refuse("is a second count of one device: their numbers would clash", "give it a map and a device");
             }
-            let fifos = fifos.iter().filter_map(|t| Fifo::read(t, &context)).collect();
+            let fifos: Vec<Fifo> = fifos.iter().filter_map(|t| Fifo::read(t, &context)).collect();
             let frame = root.table("frame");
             if protocol == Some(Protocol::Socket) && frame.is_none() {
                 root.refuse_key("frame", "is missing", "add [frame]: what the device sends, and how it ends");
             }
             let frame = frame.and_then(|table| Frame::read(&table, &context));
-            let points = points::read(root, &context);
+            let points = points::read(root, &context, &fifos);
             drop(proof::read(root)); // their faults are told here; `floorgate map test` runs them
             Some(Self {
                 name: context.map,
@@ -242,7 +243,7 @@ pub use params::expects_text_or_number;
 
 /// A parameter's value as text, if it is a text or a number.
 pub fn text_of(value: &toml::de::DeValue<'_>) -> Option<String> {
-    value.as_str().map(str::to_owned).or_else(|| value.as_integer().map(|i| i.as_str().to_owned()))
+    value.as_str().map(str::to_owned).or_else(|| <i64 as FromValue>::from_value(value).map(|number| number.to_string()))
 }
 
 fn polls(root: &Table<'_>) -> BTreeMap<String, Period> {

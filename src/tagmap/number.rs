@@ -55,7 +55,11 @@ impl FromValue for Exact {
 
 /// A decimal as JSON and people write it.
 pub(super) fn parse(text: &str) -> Option<Decimal> {
-    let text = text.trim().trim_start_matches('+');
+    let text = text.trim();
+    let text = text.strip_prefix('+').filter(|rest| !rest.starts_with(['+', '-'])).unwrap_or(text);
+    if text.starts_with('+') || text.contains('_') {
+        return None;
+    }
     Decimal::from_str_exact(text).or_else(|_| Decimal::from_scientific(text)).ok()
 }
 
@@ -204,6 +208,19 @@ mod tests {
             ("digits = 13", "1:10: digits: is 13 (write at most 12)"),
         ] {
             assert_eq!(number(text), Err(vec![format!("map.toml:{expected}")]), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_number_is_written_in_one_way() {
+        let read = |text| parse(text).map(|number| number.to_string());
+        for (text, number) in
+            [("12.30", "12.30"), ("+5", "5"), ("-5", "-5"), ("1e3", "1000"), ("1e28", "10000000000000000000000000000")]
+        {
+            assert_eq!(read(text).as_deref(), Some(number), "{text}");
+        }
+        for text in ["1_0", "++5", "+-5", "--5", "0x1", "1e29", "1e400", "", "-", "+"] {
+            assert_eq!(read(text), None, "{text}");
         }
     }
 

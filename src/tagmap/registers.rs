@@ -105,6 +105,32 @@ pub struct Trim {
     pub space: bool,
 }
 
+/// Where a register has the characters of a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Chars {
+    /// Two of them, the first one in the high byte.
+    HighFirst,
+    /// Two of them, the first one in the low byte.
+    LowFirst,
+    /// One, in the high byte; the other byte says nothing.
+    High,
+    /// One, in the low byte; the other byte says nothing.
+    Low,
+}
+
+impl Chars {
+    fn of(self, word: u16) -> impl Iterator<Item = u8> {
+        let [high, low] = word.to_be_bytes();
+        let (first, second) = match self {
+            Self::HighFirst => (high, Some(low)),
+            Self::LowFirst => (low, Some(high)),
+            Self::High => (high, None),
+            Self::Low => (low, None),
+        };
+        std::iter::once(first).chain(second)
+    }
+}
+
 /// The type of one value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Type {
@@ -140,12 +166,12 @@ pub enum Type {
     Bcd16,
     /// Two registers, eight decimal digits.
     Bcd32(Order),
-    /// Printable ASCII, two characters a register.
+    /// Printable ASCII.
     Text {
         /// Registers.
         words: u16,
-        /// The first character is in the low byte.
-        low_first: bool,
+        /// Where a register has its characters.
+        chars: Chars,
         /// Padding.
         trim: Trim,
     },
@@ -247,7 +273,7 @@ impl Type {
                 Ok(float(x, &x.to_string()))
             }
             Self::Bcd16 | Self::Bcd32(_) => bcd(number()).and_then(|n| whole(i128::from(n))),
-            Self::Text { low_first, trim, .. } => text(registers, low_first, trim).map(Raw::Text),
+            Self::Text { chars, trim, .. } => text(registers, chars, trim).map(Raw::Text),
             Self::Bytes { .. } => Ok(Raw::Text(hex(registers))),
         }
     }
@@ -346,9 +372,8 @@ fn bcd(number: u64) -> Result<u64, String> {
     digits.parse().map_err(|_| format!("holds 0x{digits}, which is no BCD"))
 }
 
-fn text(registers: &[u16], low_first: bool, trim: Trim) -> Result<String, String> {
-    let order = |word: &u16| if low_first { word.to_le_bytes() } else { word.to_be_bytes() };
-    let mut bytes: Vec<u8> = registers.iter().flat_map(order).collect();
+fn text(registers: &[u16], chars: Chars, trim: Trim) -> Result<String, String> {
+    let mut bytes: Vec<u8> = registers.iter().flat_map(|word| chars.of(*word)).collect();
     while let Some(0 | b' ') = bytes.last().filter(|b| if **b == 0 { trim.nul } else { trim.space }) {
         bytes.pop();
     }

@@ -18,6 +18,7 @@ mod full_disk;
 mod gs1;
 mod kills;
 mod layers;
+mod lints;
 mod oracle;
 mod plc;
 mod powercut;

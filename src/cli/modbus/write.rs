@@ -3,6 +3,7 @@
 use std::io::{BufRead as _, IsTerminal as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use super::{block_on, failed, open};
 use crate::app::Exit;
@@ -12,6 +13,7 @@ use crate::control::{self, Request};
 use crate::event::Value;
 use crate::source::modbus::Identity;
 use crate::source::modbus::wire::{Place, Timing, Trouble};
+use crate::source::now;
 use crate::tagmap::points::{Put, WriteRequest};
 
 /// Write a value that a map allows.
@@ -75,8 +77,12 @@ pub(super) fn run(args: &Args) -> ExitCode {
         return print::refuse(false, &why, Exit::Usage);
     }
     print::err(&format!("{}\n", order.words(&args.device, &args.name, &args.value)));
+    let asked = now().mono;
     if !args.yes && !agreed() {
         return print::refuse(false, "nothing was written", Exit::Usage);
+    }
+    if let Err(why) = order.request.may_leave(Duration::from_millis(now().mono - asked), None) {
+        return print::refuse(false, &format!("nothing was written: it {why}"), Exit::Usage);
     }
     match block_on(order.carry_out()) {
         Err(why) => print::refuse(false, &why, Exit::Internal),

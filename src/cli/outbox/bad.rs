@@ -69,14 +69,14 @@ pub(super) fn run(args: &Args) -> ExitCode {
 /// Bytes as people can read them.
 #[derive(Serialize)]
 #[serde(rename_all = "lowercase")]
-enum Shown {
+pub(super) enum Shown {
     Text(String),
     Hex(String),
 }
 
 impl Shown {
     /// Text of several lines is text, too; a control character that no text has makes it bytes.
-    fn of(bytes: &[u8]) -> Self {
+    pub(super) fn of(bytes: &[u8]) -> Self {
         let printable = |c: char| !c.is_control() || matches!(c, '\n' | '\r' | '\t');
         match std::str::from_utf8(bytes) {
             Ok(text) if text.chars().all(printable) => Self::Text(text.to_owned()),
@@ -84,6 +84,14 @@ impl Shown {
                 write!(hex, "{byte:02x}").expect("writing to a String cannot fail");
                 hex
             })),
+        }
+    }
+
+    /// On one line of a terminal, cut.
+    pub(super) fn line(&self) -> String {
+        match self {
+            Self::Text(text) => clean(&text.replace('\r', "\\r").replace('\n', "\\n").replace('\t', "\\t")),
+            Self::Hex(hex) => clean(&format!("0x{hex}")),
         }
     }
 }
@@ -112,11 +120,7 @@ fn text(kept: &[Kept]) -> String {
         let (source, origin, reason) = (clean(source), clean(origin), clean(reason));
         line(&mut text, &format!("{id}  {}  {source}  {origin}: {reason}", Millis(*at)));
         let cut = if i64::try_from(bytes.len()) == Ok(*length) { "" } else { ", the first of them" };
-        let shown = match Shown::of(bytes) {
-            Shown::Text(text) => clean(&text.replace('\r', "\\r").replace('\n', "\\n").replace('\t', "\\t")),
-            Shown::Hex(hex) => clean(&format!("0x{hex}")),
-        };
-        line(&mut text, &format!("    {length} bytes{cut}: {shown}"));
+        line(&mut text, &format!("    {length} bytes{cut}: {}", Shown::of(bytes).line()));
     }
     text
 }

@@ -1,6 +1,7 @@
 //! `floorgate outbox`: looking at what is kept. Read-only: a gateway may run on it meanwhile, or none.
 
 mod bad;
+mod find;
 mod status;
 
 use std::process::ExitCode;
@@ -20,12 +21,14 @@ pub(super) struct Args {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Status(status::Args),
+    Find(find::Args),
     Bad(bad::Args),
 }
 
 pub(super) fn run(args: &Args) -> ExitCode {
     match &args.verb {
         Verb::Status(args) => status::run(args),
+        Verb::Find(args) => find::run(args),
         Verb::Bad(args) => bad::run(args),
     }
 }

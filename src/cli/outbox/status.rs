@@ -5,10 +5,10 @@ use std::process::ExitCode;
 
 use crate::app::Exit;
 use crate::cli::place::Place;
-use crate::cli::print::{self, age, clean, line, size};
+use crate::cli::print::{self, age, ago, clean, line, next, size, span};
 use crate::control::{self, Request, Unanswered};
 use crate::event::Millis;
-use crate::outbox::read::{self, BadInput, Bounds, Count, HeldRow, LaneStatus, Letter, Status};
+use crate::outbox::read::{self, BadInput, Bounds, Count, HeldRow, LISTED, LaneStatus, Letter, Status, WaitingRow};
 
 /// Show the backlog, the room left, dead letters and bad input.
 ///
@@ -21,6 +21,9 @@ use crate::outbox::read::{self, BadInput, Bounds, Count, HeldRow, LaneStatus, Le
 pub(super) struct Args {
     #[command(flatten)]
     place: Place,
+    /// List at most so many dead letters, held rows and waiting rows
+    #[arg(long, value_name = "N", default_value_t = LISTED)]
+    limit: u32,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -29,7 +32,7 @@ pub(super) struct Args {
 const EXAMPLES: &str = "\
 Examples:
   floorgate outbox status
-  floorgate outbox status --config config/gateway.toml
+  floorgate outbox status --limit 1000
   floorgate outbox status --data-dir /mnt/copy/floorgate --json | jq '.lanes[] | {lane, ready, rejected}'";
 
 pub(super) fn run(args: &Args) -> ExitCode {
@@ -40,7 +43,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
     let now = crate::source::now().wall;
     let gateway = control::ask(&dir, Request::Status);
     let bounds = bounds.or_else(|| gateway.as_ref().ok().map(|gateway: &control::Status| gateway.bounds.clone()));
-    match read::status(&dir, now.0) {
+    match read::status_with(&dir, now.0, args.limit) {
         Ok(status) => {
             let report = Report::of(&dir, &status, bounds.as_ref(), gateway.as_ref());
             print::out(&if args.json { print::json(&report) } else { report.text(now) });
@@ -147,6 +150,7 @@ impl<'a> Report<'a> {
         storage(&mut text, status, self.room.as_ref());
         letters(&mut text, status, now);
         held(&mut text, status, now);
+        waiting(&mut text, status, now);
         bad_input(&mut text, &status.bad_input, now);
         counts(&mut text, &status.counts, now);
         text
@@ -227,7 +231,8 @@ fn storage(text: &mut String, status: &Status, room: Option<&Room>) {
     let rate = status.rate_per_second;
     match room.and_then(|room| room.days_left) {
         Some(days) => {
-            line(text, &format!("at {rate:.1} events/s the room left lasts {days:.1} days if nothing is posted"));
+            let left = span(days * 86_400.0);
+            line(text, &format!("at {rate:.1} events/s the room left lasts {left} if nothing is posted"));
         }
         None => line(text, &format!("{rate:.1} events/s come in")),
     }
@@ -246,8 +251,18 @@ fn letters(text: &mut String, status: &Status, now: Millis) {
         let (subject, reason) = (clean(subject), clean(&letter.reason));
         line(
             text,
-            &format!("  {lane} #{seq} {kind} {subject}, {} ago: {class}: {reason}{http}{maybe}", age(letter.at, now)),
+            &format!("  {lane} #{seq} {kind} {subject}, {}: {class}: {reason}{http}{maybe}", ago(letter.at, now)),
         );
+        line(text, &format!("    key {}", letter.key));
+    }
+    more(text, status.dead_letters, shown);
+}
+
+/// Says how many a list has left out.
+fn more(text: &mut String, all: i64, shown: usize) {
+    let left = all.saturating_sub(i64::try_from(shown).unwrap_or(i64::MAX));
+    if left > 0 {
+        line(text, &format!("  and {left} more: --limit lists them"));
     }
 }
 
@@ -257,10 +272,32 @@ fn held(text: &mut String, status: &Status, now: Millis) {
     }
     let shown = status.held_rows.len();
     line(text, &format!("held until a person decides: {}, the oldest {shown}:", status.held));
-    for HeldRow { lane, seq, kind, subject, at, reason } in &status.held_rows {
+    for HeldRow { lane, seq, kind, subject, key, at, reason } in &status.held_rows {
         let (subject, reason) = (clean(subject), clean(reason));
         line(text, &format!("  {lane} #{seq} {kind} {subject}, for {}: {reason}", age(*at, now)));
+        line(text, &format!("    key {key}"));
     }
+    more(text, status.held, shown);
+}
+
+fn waiting(text: &mut String, status: &Status, now: Millis) {
+    let shown = status.waiting_rows.len();
+    if shown == 0 {
+        return;
+    }
+    line(
+        text,
+        &format!("waiting, and the later ones of their subjects behind them: {}, the longest {shown}:", status.waiting),
+    );
+    for WaitingRow { lane, seq, kind, subject, key, reason, tries, since, next_at } in &status.waiting_rows {
+        let (subject, reason, next) = (clean(subject), clean(reason), next(*next_at, now));
+        line(
+            text,
+            &format!("  {lane} #{seq} {kind} {subject}, for {}, {tries} tries{next}: {reason}", age(*since, now)),
+        );
+        line(text, &format!("    key {key}"));
+    }
+    more(text, status.waiting, shown);
 }
 
 fn bad_input(text: &mut String, bad: &[BadInput], now: Millis) {
@@ -323,12 +360,13 @@ mod tests {
             newest_at: Some(ago(3)),
             rate_per_second: 10.0,
             bytes_per_event: 640.0,
-            dead_letters: 1,
+            dead_letters: 45,
             letters: vec![Letter {
                 lane: "outbound".to_owned(),
                 seq: 77,
                 kind: "divert.confirmed".to_owned(),
                 subject: "395212345000000125".to_owned(),
+                key: "5d5f5c7d-bf6e-879a-b6e2-a74afa96e7d1".to_owned(),
                 at: ago(4_000),
                 class: "validation".to_owned(),
                 maybe_posted: false,
@@ -342,8 +380,21 @@ mod tests {
                 seq: 81,
                 kind: "scan.item".to_owned(),
                 subject: "ITEM-7".to_owned(),
+                key: "e7681f86-49a1-8d7c-8fac-f6c8bb7ea370".to_owned(),
                 at: ago(90),
                 reason: "a repeat of the same content".to_owned(),
+            }],
+            waiting: 1,
+            waiting_rows: vec![WaitingRow {
+                lane: "outbound".to_owned(),
+                seq: 90,
+                kind: "divert.confirmed".to_owned(),
+                subject: "SH-9".to_owned(),
+                key: "f20d59b5-ddf2-8a6f-91cf-4d8fbb4036ac".to_owned(),
+                reason: "transient: the ERP says: not_released: SH-9 is not released".to_owned(),
+                tries: 31,
+                since: ago(1_800),
+                next_at: NOW.0 + 20_000,
             }],
             bad_input: vec![BadInput {
                 source: "hand".to_owned(),
@@ -378,10 +429,16 @@ mod tests {
     pending 1.0 GiB of 2.0 GiB (50.0 %)
     on disk 3.0 GiB, 2.0 GiB of it in use, 20.0 GiB free
     at 10.0 events/s the room left lasts 1.9 days if nothing is posted
-    dead letters: 1, the oldest 1:
+    dead letters: 45, the oldest 1:
       outbound #77 divert.confirmed 395212345000000125, 66 min ago: validation: unknown lane �[2J (HTTP 200)
+        key 5d5f5c7d-bf6e-879a-b6e2-a74afa96e7d1
+      and 44 more: --limit lists them
     held until a person decides: 1, the oldest 1:
       outbound #81 scan.item ITEM-7, for 90 s: a repeat of the same content
+        key e7681f86-49a1-8d7c-8fac-f6c8bb7ea370
+    waiting, and the later ones of their subjects behind them: 1, the longest 1:
+      outbound #90 divert.confirmed SH-9, for 30 min, 31 tries, again in 20 s: transient: the ERP says: not_released: SH-9 is not released
+        key f20d59b5-ddf2-8a6f-91cf-4d8fbb4036ac
     bad input, kept with its bytes (`floorgate outbox bad` shows them):
       hand: 3 x not JSON, the last 2 d ago
     counted since the outbox was made:
@@ -404,7 +461,7 @@ mod tests {
         assert!(shown(&status(), Some(1 << 30)).contains("\n  FULL: "));
         assert!(!shown(&status(), None).contains("FULL"));
         let disk_full = Status { disk_free_bytes: Some(0), ..status() };
-        assert!(shown(&disk_full, Some(2 << 30)).contains("lasts 0.0 days"));
+        assert!(shown(&disk_full, Some(2 << 30)).contains("lasts 0.0 seconds"));
     }
 
     #[test]
@@ -423,7 +480,7 @@ mod tests {
     #[test]
     fn no_outbox_is_told_with_its_own_code() {
         let dir = tempfile::tempdir().expect("a temp directory");
-        let args = Args { place: Place::of(dir.path()), json: false };
+        let args = Args { place: Place::of(dir.path()), limit: 1, json: false };
         assert_eq!(run(&args), Exit::Storage.into());
     }
 }

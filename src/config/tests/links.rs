@@ -107,7 +107,7 @@ fn scanners_on_sockets_and_serial_lines() {
     let more = format!(
         "[[link]]\nid = \"line\"\nkind = \"tcp\"\nlisten = \"0.0.0.0:9004\"\n{DEVICE}[[link]]\nid = \"bench\"\nkind = \
          \"serial\"\nserial = {{ port = \"/dev/serial/by-path/p-1\", baud = 19200, data_bits = 7, parity = \"even\", \
-         stop_bits = 2 }}\n[[device]]\nid = \"s-2\"\nlink = \"bench\"\nmap = \"serial-scanner@1\"\n"
+         stop_bits = 2 }}\n[[device]]\nid = \"s-2\"\nlink = \"bench\"\nmap = \"serial-scanner@1\"\naccept_weak_identity = true\n"
     );
     let site = Site::new(&format!("{SHIPPED}{more}"));
     insta::assert_snapshot!(site.told(), @r#"
@@ -121,7 +121,9 @@ fn scanners_on_sockets_and_serial_lines() {
 
 #[test]
 fn what_is_wrong_with_a_scanners_link_is_told() {
-    let two = format!("{DEVICE}[[device]]\nid = \"s-2\"\nlink = \"line\"\nmap = \"serial-scanner@1\"\n");
+    let two = format!(
+        "{DEVICE}[[device]]\nid = \"s-2\"\nlink = \"line\"\nmap = \"serial-scanner@1\"\naccept_weak_identity = true\n"
+    );
     insta::assert_snapshot!(scanner("kind = \"tcp\"\naddress = \"10.20.0.9\"", DEVICE), @r#"
     gateway.toml:82:11: link[3].address: "10.20.0.9" is no address with a port (write "host:port")
     warning: gateway.toml:86:7: device[3].map: no lane takes scan.no_read of "s-1" (they are kept and not posted; a lane that is added later takes those that come from then on)

@@ -37,7 +37,7 @@ impl Lane {
             }
             // What was rejected now had no effect before, so that what is behind it was not tried before either.
             if self.config.ordered_batch && rejected.contains(&order) && !class.has_effect() {
-                self.again(row, Class::NotAttempted, now, now, actions);
+                self.again(row, now, now);
                 continue;
             }
             if matches!(class, Class::Validation | Class::KeyClash) && !refused_whole {
@@ -55,7 +55,9 @@ impl Lane {
                 Class::Unknown => open.push(row),
                 // Definitely no effect this time. While an earlier attempt is unresolved that says nothing of it.
                 _ if !clean => open.push(row),
-                class if trouble || refused_whole => self.again(row, class, now, now, actions),
+                _ if trouble || refused_whole => {
+                    self.again(row, now, now);
+                }
                 class => self.again_later(row, class, outcome, now, actions),
             }
         }
@@ -102,19 +104,21 @@ impl Lane {
         self.jitter.u64(0..=doubled.min(self.config.retry_max_ms))
     }
 
-    /// Puts a row back in line; it is `ready` on disk again once its batch is closed or without it.
-    pub(super) fn again(&mut self, row: RowKey, class: Class, until: Millis, now: Millis, actions: &mut Vec<Action>) {
-        let Some(slot) = self.rows.get(&row).copied() else { return };
+    /// Puts a row back in line, not before `until`; `false` where it need not wait. It is `ready` on disk again once its batch
+    /// is closed or without it.
+    pub(super) fn again(&mut self, row: RowKey, until: Millis, now: Millis) -> bool {
+        let Some(slot) = self.rows.get(&row).copied() else { return false };
         if self.is_behind_parked(&slot.row) {
             self.remove(row);
-            return;
+            return false;
         }
-        if until > now {
-            actions.push(Action::Wait { row, until, class, tries: slot.tries, since: slot.since });
+        let waits = until > now;
+        if waits {
             self.set_state(row, State::Waiting(until), until);
         } else {
             self.set_state(row, State::Queued, now);
         }
+        waits
     }
 
     /// A row that had trouble of its own waits, or needs a person when that has lasted.
@@ -132,7 +136,7 @@ impl Lane {
         }
         let counted = class != Class::NotAttempted;
         slot.tries = slot.tries.saturating_add(u32::from(counted));
-        let (tries, waited) = (slot.tries, now.since(slot.since));
+        let (tries, since, waited) = (slot.tries, slot.since, now.since(slot.since));
         let spent = (class == Class::Conflict && tries >= CONFLICT_TRIES)
             || (class == Class::Reference && waited >= REFERENCE_GRACE_MS);
         if spent {
@@ -142,7 +146,11 @@ impl Lane {
         let pause = self
             .backoff(tries.max(1))
             .clamp(self.config.retry_first_ms, ROW_RETRY_MAX_MS.max(self.config.retry_first_ms));
-        self.again(row, class, now.plus(pause), now, actions);
+        let until = now.plus(pause);
+        if self.again(row, until, now) {
+            let outcome = Outcome { class, ..outcome.clone() };
+            actions.push(Action::Wait { row, until, outcome, tries, since });
+        }
     }
 
     pub(super) fn reject(&mut self, key: RowKey, outcome: Outcome, maybe: bool, actions: &mut Vec<Action>) {

@@ -22,6 +22,8 @@ pub(super) const ACKS: usize = 1_024;
 const REQUESTS: usize = 8;
 /// Publishes of ours that may be under way: none are, and the client reserves room for each (MQTT 5: 65,535 if not told).
 const PUBLISHES: u16 = 16;
+/// What the client says of a connection that the broker closed.
+const CLOSED: &str = "Mqtt state: Connection closed by peer abruptly";
 /// The shortest keep alive that the client takes with MQTT 5; it panics below.
 const KEEP_ALIVE_V5: Duration = Duration::from_secs(5);
 
@@ -65,6 +67,8 @@ pub(super) struct Connection {
     client: Client,
     tls: Option<Tls>,
     host: String,
+    port: u16,
+    client_id: String,
 }
 
 enum Client {
@@ -79,16 +83,22 @@ impl Connection {
             Some(tls) => Transport::tls_with_config(TlsConfiguration::Rustls(tls.client()?)),
             None => Transport::Tcp,
         };
-        Ok(Self { client: Client::new(config, transport), tls: config.tls.clone(), host: config.host.clone() })
+        let (tls, host, client_id) = (config.tls.clone(), config.host.clone(), config.client_id.clone());
+        Ok(Self { client: Client::new(config, transport), tls, host, port: config.port, client_id })
     }
 
     /// The next thing the broker says; an error ends the connection.
     pub(super) async fn next(&mut self) -> Result<Incoming, String> {
-        let (tls, host) = (self.tls.as_ref(), &self.host);
+        let (tls, host, port, client_id) = (self.tls.as_ref(), &self.host, self.port, &self.client_id);
         let words = |cause: &(dyn Error + 'static), text: String, in_handshake: bool| {
             let explained = tls.and_then(|tls| tls.explain(cause, host, today()));
-            let port = || format!("{text}; no TLS came about: is it the broker's TLS port?");
-            explained.unwrap_or_else(|| if in_handshake { port() } else { text.clone() })
+            let text = explained.unwrap_or_else(|| match text.as_str() {
+                _ if in_handshake => format!("{text}; no TLS came about: is it the broker's TLS port?"),
+                CLOSED => format!("closed; if it is again and again, another client connects as \"{client_id}\""),
+                _ if text.to_lowercase().contains("timeout") => format!("{text}: no answer, is it a broker's port?"),
+                _ => text,
+            });
+            format!("{host}:{port}: {text}")
         };
         match &mut self.client {
             Client::V4(_, events) => match events.poll().await.map_err(|e| {
@@ -117,7 +127,13 @@ impl Connection {
                 client.try_subscribe_many(filters).map_err(|e| e.to_string())
             }
             Client::V5(client, _) => {
-                let filters = filters.iter().map(|f| v5::v5::Filter::new(f.clone(), v5::QoS::AtLeastOnce));
+                // What a broker has kept tells of the past, and would come at each connection.
+                let retain_forward_rule = v5::v5::RetainForwardRule::Never;
+                let filter = |f: &String| v5::v5::Filter {
+                    retain_forward_rule: retain_forward_rule.clone(),
+                    ..v5::v5::Filter::new(f.clone(), v5::QoS::AtLeastOnce)
+                };
+                let filters = filters.iter().map(filter);
                 client.try_subscribe_many(filters).map_err(|e| e.to_string())
             }
         }

@@ -48,12 +48,12 @@ pub async fn listen(
     mut take: impl FnMut(Heard, bool) -> ControlFlow<()>,
 ) -> Result<(), String> {
     let mut connection = Connection::new(config)?;
-    let at = format!("the broker at {}:{}", config.host, config.port);
+    let at = format!("{}:{}", config.host, config.port);
     loop {
-        match connection.next().await.map_err(|e| format!("{at}: {e}"))? {
+        match connection.next().await? {
             Incoming::Connected { .. } => connection.subscribe(&[filter.to_owned()])?,
             Incoming::Subscribed { refused } if !refused.is_empty() => {
-                return Err(format!("{at} refuses the subscription to {filter}: may this user read it?"));
+                return Err(format!("{at}: the broker refuses the subscription to {filter}: may this user read it?"));
             }
             Incoming::Message(message) => {
                 connection.ack(message.ack)?;

@@ -96,6 +96,21 @@ impl Fifo {
         }
     }
 
+    /// The device and the handshake alone write there: counters and slots.
+    pub fn owns(&self, at: u16, words: u16) -> bool {
+        let written = Span { at, words };
+        let epoch = self.epoch().map(|epoch| Span { at: epoch.0, words: epoch_words(epoch) });
+        let rest = match &self.style {
+            Style::Ring(ring) => vec![
+                Span { at: ring.head, words: 1 },
+                Span { at: ring.ack, words: 1 },
+                Span { at: ring.slots_at, words: ring.slots.saturating_mul(ring.words) },
+            ],
+            Style::Queue(queue) => vec![Span { at: queue.ack, words: 1 }],
+        };
+        epoch.into_iter().chain(rest).any(|own| own.overlaps(written))
+    }
+
     /// What is decided between polls.
     pub fn handshake(&self) -> Handshake {
         match &self.style {
@@ -239,6 +254,15 @@ pub(crate) mod tests {
         assert_eq!(ring.registers(&[7, 6, 3]), Some(Registers { head: 7, ack: 6, epoch: Some(3) }));
         assert_eq!(ring.registers(&[7, 6]), None);
         assert_eq!(ring.spans(6, 1), [Span { at: 296, words: 16 }], "number 7 lies at 40297");
+    }
+
+    #[test]
+    fn counters_and_slots_are_its_own() {
+        let sorter = sorter();
+        let own = [(100, 1), (101, 1), (99, 2), (102, 1), (200, 1), (711, 1), (700, 50)];
+        assert!(own.into_iter().all(|(at, words)| sorter.owns(at, words)));
+        let others = [(99, 1), (103, 97), (712, 1)];
+        assert!(!others.into_iter().any(|(at, words)| sorter.owns(at, words)));
     }
 
     #[test]

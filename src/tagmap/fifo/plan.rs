@@ -1,4 +1,4 @@
-//! The handshake: which slots to read, which to take, what the ack register ought to be (semantics 1.2).
+//! The handshake: which slots to read, which to take, what the ack register ought to be (devices/acme-sorter/README.md).
 //!
 //! All arithmetic is modulo 2^16. Within a known run of the PLC, reading goes on from what was committed, whatever the
 //! ack register says: after an ack write that failed nothing is read twice, and nothing that was not committed is ever
@@ -177,6 +177,11 @@ impl Handshake {
         let mut accepted = Accepted::default();
         let mut due = base.wrapping_add(1);
         for (seq, whole) in events.iter().filter(|(seq, _)| !is_behind(*seq, base.wrapping_add(1))) {
+            if is_behind(*seq, due) {
+                // It comes after a newer one: no number is between the two.
+                accepted.torn = Some((*seq, format!("carries number {seq} where {due} is due")));
+                break;
+            }
             let torn = whole.as_ref().err();
             if let Some(reason) = torn
                 && !self.stays_torn(epoch, *seq)

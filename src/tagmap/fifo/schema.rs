@@ -8,7 +8,7 @@ use super::queue::MOST_WORDS;
 use super::slot::{Field, Slot, Words};
 use super::{Fifo, Queue, Ring, Span, Style};
 use crate::form::{self, Table};
-use crate::tagmap::registers::{Order, Trim, Type};
+use crate::tagmap::registers::{Chars, Order, Trim, Type};
 use crate::tagmap::{Addresses, Context, DeviceLimits, Period};
 
 /// `[defaults]` of a map: what its points inherit.
@@ -202,7 +202,12 @@ fn ring(table: &Table<'_>, context: &Context<'_>) -> Option<Ring> {
     if let Some(table) = table.required_table("slots") {
         slots = count(&table);
         words = slot_words(&table, context.defaults.max_words);
-        slots_at = address(&table, context, u32::from(slots.unwrap_or(1)) * u32::from(words.unwrap_or(1)));
+        let all = u32::from(slots.unwrap_or(1)) * u32::from(words.unwrap_or(1));
+        slots_at = address(&table, context, all);
+        if all > u32::from(u16::MAX) {
+            table.refuse_key("count", &format!("makes {all} registers of slots"), "leave some for head and ack");
+            return None;
+        }
     }
     let max_batch = table.or("max_batch", slots.unwrap_or(1));
     if slots.is_some_and(|slots| max_batch == 0 || max_batch > slots) {
@@ -486,7 +491,9 @@ fn kind(table: &Table<'_>, context: &Context<'_>) -> Option<Type> {
 pub(in crate::tagmap) fn text(table: &Table<'_>) -> Option<Type> {
     let words: Option<u16> = table.required("words");
     table.entry("encoding").and_then(|e| e.choice(&[("ascii", ())]));
-    let low_first = table.required_entry("bytes").and_then(|e| e.choice(&[("high-first", false), ("low-first", true)]));
+    let layouts =
+        [("high-first", Chars::HighFirst), ("low-first", Chars::LowFirst), ("high", Chars::High), ("low", Chars::Low)];
+    let chars = table.required_entry("bytes").and_then(|e| e.choice(&layouts));
     let trims = [
         ("nul+space", Trim { nul: true, space: true }),
         ("nul", Trim { nul: true, space: false }),
@@ -495,9 +502,9 @@ pub(in crate::tagmap) fn text(table: &Table<'_>) -> Option<Type> {
     ];
     let trim = table.entry("trim").map_or(Some(trims[0].1), |e| e.choice(&trims));
     if words == Some(0) {
-        table.refuse_key("words", "is 0", "two characters fit in a word");
+        table.refuse_key("words", "is 0", "a word has two characters, or one");
     }
-    Some(Type::Text { words: words?, low_first: low_first?, trim: trim? })
+    Some(Type::Text { words: words?, chars: chars?, trim: trim? })
 }
 
 pub(in crate::tagmap) fn words_for(table: &Table<'_>) -> Option<Words> {
@@ -575,6 +582,14 @@ mod tests {
             "at = 41103",
             "fifo[1]: head, ack and epoch span 1003 registers (they are read together: at most 100 (max_words))",
         );
+    }
+
+    #[test]
+    fn slots_leave_registers_for_the_counters() {
+        let all = SORTER.replace("at = 40201", "at = 400001").replace("count = 32", "count = 4096");
+        let told = read(&all, false).err().unwrap_or_default().join("\n");
+        let fault = "slots.count: makes 65536 registers of slots (leave some for head and ack)";
+        assert!(told.contains(fault), "{told}");
     }
 
     #[test]

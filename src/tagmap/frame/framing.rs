@@ -85,11 +85,14 @@ impl Framer {
 
     fn step(&mut self) -> Option<Piece> {
         if let Framing::Between { start, .. } = &self.framing
-            && self.at != At::TooLong
             && self.held.ends_with(start)
         {
-            let (why, start) = (if self.at == At::Inside { CUT } else { STRAY }, start.len());
-            self.at = At::Inside;
+            let start = start.len();
+            let why = match mem::replace(&mut self.at, At::Inside) {
+                At::Outside => STRAY,
+                At::Inside => CUT,
+                At::TooLong => LONG,
+            };
             return self.junk(start, why);
         }
         if self.at != At::Outside
@@ -108,12 +111,24 @@ impl Framer {
         if self.held.len() < self.most + self.longest_end() {
             return None;
         }
-        match self.at {
-            At::Outside => self.junk(0, STRAY),
-            At::Inside | At::TooLong => {
-                self.at = At::TooLong;
-                self.junk(0, LONG)
-            }
+        let begun = self.held.split_off(self.held.len() - self.begun());
+        let why = if self.at == At::Outside { STRAY } else { LONG };
+        if self.at == At::Inside {
+            self.at = At::TooLong;
+        }
+        let junk = self.junk(0, why);
+        self.held = begun;
+        junk
+    }
+
+    /// How many of the last bytes may begin a start, or an end where one is looked for.
+    fn begun(&self) -> usize {
+        let begins = |sign: &[u8]| (1..sign.len()).rev().find(|n| self.held.ends_with(&sign[..*n])).unwrap_or(0);
+        match &self.framing {
+            Framing::Between { start, .. } if self.at == At::Outside => begins(start),
+            Framing::Between { start, end } => begins(start).max(begins(end)),
+            Framing::Until(end) => begins(end),
+            Framing::Line | Framing::Length(_) => 0,
         }
     }
 
@@ -201,6 +216,24 @@ mod tests {
             [junk("123456789", LONG), junk("ab\r", LONG), frame("B2")]
         );
         assert_eq!(pieces(Framing::Until(b"\r\n".to_vec()), "A\rB\r\nC"), [frame("A\rB"), junk("C", SILENCE)]);
+    }
+
+    #[test]
+    fn a_sign_that_lies_across_the_limit_is_seen() {
+        let crlf = Framing::Until(b"\r\n".to_vec());
+        assert_eq!(pieces(crlf, "xxxxxxxxx\r\nGOOD\r\n"), [junk("xxxxxxxxx", LONG), frame("GOOD")]);
+        let signs = Framing::Between { start: b"<<".to_vec(), end: b">>".to_vec() };
+        let stray = [junk("xxxxxxxxx", STRAY), frame("GOOD")];
+        assert_eq!(pieces(signs.clone(), "xxxxxxxxx<<GOOD>>"), stray);
+        let long = [junk("xxxxxxxxx", LONG), junk(">>", LONG), frame("GOOD")];
+        assert_eq!(pieces(signs.clone(), "<<xxxxxxxxx>><<GOOD>>"), long);
+        assert_eq!(pieces(signs, "<<xxxxxxxxx<<GOOD>>"), [junk("xxxxxxxxx", LONG), frame("GOOD")]);
+    }
+
+    #[test]
+    fn a_start_begins_a_frame_behind_one_that_was_too_long() {
+        let long = [junk("xxxxxxxxx", LONG), junk("yyyyy", LONG), frame("GOOD")];
+        assert_eq!(pieces(stx(), "\u{2}xxxxxxxxxyyyyy\u{2}GOOD\u{3}"), long);
     }
 
     #[test]

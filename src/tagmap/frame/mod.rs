@@ -88,6 +88,11 @@ impl Frame {
         self.nak.as_deref()
     }
 
+    /// Its frames carry no number and no id: they are told apart by their content, within this many milliseconds.
+    pub fn is_weak(&self) -> Option<u64> {
+        self.message.is_weak()
+    }
+
     /// What a frame says.
     ///
     /// # Errors

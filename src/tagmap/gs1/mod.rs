@@ -304,7 +304,7 @@ pub fn check_pair(text: &str) -> Option<String> {
 }
 
 /// The code without what the scanner may be set to add: an AIM symbology identifier (`]C1`) before it; CR, LF, TAB
-/// after it. Nothing else is taken off (semantics 1.2).
+/// after it. Nothing else is taken off (docs/gs1.md).
 pub(super) fn bare(code: &str) -> &str {
     without_line_end(symbology::split(code).1)
 }

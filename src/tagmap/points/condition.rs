@@ -319,7 +319,10 @@ impl<'a> Parser<'a> {
             return Ok(constant(Datum::Word(word)));
         }
         if let Some(name) = rest.strip_prefix('{') {
-            return self.parameter(name.split_once('}').map_or(name, |(name, _)| name));
+            let Some((name, _)) = name.split_once('}') else {
+                return Err(self.wrong("this parameter is not closed", "write {parameter}"));
+            };
+            return self.parameter(name);
         }
         if rest.starts_with(|c: char| c.is_ascii_digit() || c == '-') {
             let end = rest[1..].find(|c: char| !c.is_ascii_digit() && c != '.').map_or(rest.len(), |i| i + 1);

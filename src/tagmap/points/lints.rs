@@ -12,18 +12,17 @@ use crate::tagmap::registers::Type;
 /// Tells what is wrong as faults, what is doubtful as warnings.
 pub(super) fn check(
     tag_tables: &[Table<'_>],
-    event_tables: &[Table<'_>],
     tags: &[(Tag, usize)],
     rules: &[Rule],
     polls: &[Poll],
     context: &Context<'_>,
 ) {
     for (tag, table) in tags {
+        wider_than_a_request(&tag_tables[*table], tag, context);
         slower_than_two_polls(&tag_tables[*table], tag, rules, tags, polls);
     }
     overlaps(tag_tables, tags, context);
     groups(tag_tables, tags, context);
-    pulses(event_tables, tags, rules, context);
 }
 
 /// A bit that must stay for less than two polls is seen once: that is no debouncing, and the count of a watchdog that
@@ -42,6 +41,16 @@ fn slower_than_two_polls(table: &Table<'_>, tag: &Tag, rules: &[Rule], tags: &[(
     });
     if let Some(within) = within.filter(|within| *within < two) {
         table.refuse_key("watchdog", &format!("is {within} ms, shorter than two polls"), &help("allow"));
+    }
+}
+
+/// What one request can't read is never read; the tags of a group are counted together.
+fn wider_than_a_request(table: &Table<'_>, tag: &Tag, context: &Context<'_>) {
+    let most = if tag.area.is_bits() { context.defaults.max_bits } else { context.defaults.max_words };
+    if tag.group.is_none() && tag.count() > most {
+        let key = if table.entry("words").is_some() { "words" } else { "type" };
+        let message = format!("takes {} registers", tag.count());
+        table.refuse_key(key, &message, &format!("one request has at most {most} (max_words)"));
     }
 }
 
@@ -101,22 +110,12 @@ fn groups(tables: &[Table<'_>], tags: &[(Tag, usize)], context: &Context<'_>) {
 }
 
 /// Edges of an input are lost where it is shorter than a poll; only a counter in the device sees them all.
-fn pulses(tables: &[Table<'_>], tags: &[(Tag, usize)], rules: &[Rule], context: &Context<'_>) {
-    if tags.iter().any(|(tag, _)| tag.counter.is_some()) {
-        return;
-    }
-    for table in tables {
-        let kind = table.entry("name").and_then(|e| e.value().as_str().map(str::to_owned));
-        let event = rules.iter().find_map(|rule| match &rule.what {
-            What::Event(event) if Some(&event.kind) == kind.as_ref() => Some(event),
-            _ => None,
-        });
-        let Some(Event { on: On::Rising(condition) | On::Falling(condition), .. }) = event else { continue };
-        let input = condition.refs().first().filter(|_| condition.is_one_input()).map(|at| &tags[at.tag].0);
-        let Some(tag) = input.filter(|tag| tag.debounce.is_none()) else { continue };
-        let message = format!("counts pulses of `{}`, and a pulse between two polls is not seen", tag.name);
-        let help =
-            "count in the device (a tag with `counter` and on = { count = \"…\" }), or debounce what stays longer";
-        context.warnings.borrow_mut().push(table.fault_at("on", &message, help));
-    }
+pub(super) fn pulses(table: &Table<'_>, event: &Event, tags: &[(Tag, usize)], context: &Context<'_>) {
+    let (On::Rising(condition) | On::Falling(condition)) = &event.on else { return };
+    let input = condition.refs().first().filter(|_| condition.is_one_input()).map(|at| &tags[at.tag].0);
+    let counted = tags.iter().any(|(tag, _)| tag.counter.is_some());
+    let Some(tag) = input.filter(|tag| tag.debounce.is_none() && !counted) else { return };
+    let message = format!("counts pulses of `{}`, and a pulse between two polls is not seen", tag.name);
+    let help = "count in the device (a tag with `counter` and on = { count = \"…\" }), or debounce what stays longer";
+    context.warnings.borrow_mut().push(table.fault_at("on", &message, help));
 }

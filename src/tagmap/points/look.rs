@@ -37,10 +37,10 @@ pub(super) fn restore(points: &mut Points, memory: &[u8]) {
 
 /// See [`Points::observe`]. A panic outside the rules is told as a sample that could not be decoded, and nothing was seen.
 pub(super) fn observe(points: &mut Points, poll: usize, answers: &[Option<Got>], at: Now) -> Vec<Sample> {
-    let before = (points.states.clone(), points.unsaved);
+    let before = points.states.clone();
     let samples = catch_unwind(AssertUnwindSafe(|| look(points, poll, answers, at)));
     let samples = samples.unwrap_or_else(|panic| {
-        (points.states, points.unsaved) = before.clone();
+        points.states.clone_from(&before);
         let reason = format!("reading the tags panicked: {}", panic_text(panic.as_ref()));
         vec![sample(points, poll, raw(answers, |_| true), at, Err(Undecodable { reason, panicked: true }))]
     });
@@ -72,7 +72,7 @@ struct Look<'a> {
 
 impl Look<'_> {
     fn run(&mut self, counted: bool, samples: &mut Vec<Sample>) {
-        let mut changed = !counted && std::mem::take(&mut self.points.unsaved);
+        let mut changed = false;
         let stale = self.points.is_stale();
         for index in 0..self.points.rules.len() {
             let rule = &self.points.rules[index];

@@ -183,10 +183,8 @@ pub struct Points {
     rules: Vec<Rule>,
     /// As many as `rules`.
     states: Vec<State>,
-    /// The states before the last observation and whether they were unsaved, until it is committed.
-    before: Option<(Vec<State>, bool)>,
-    /// The states have changed and no sample has carried them yet.
-    unsaved: bool,
+    /// The states before the last observation, until it is committed.
+    before: Option<Vec<State>>,
     writes: Vec<Write>,
     probes: Vec<Probe>,
     limits: Limits,
@@ -229,7 +227,7 @@ impl Points {
     /// They were not taken (the outbox is full): the next [`Points::observe`] tells again what still holds then.
     pub fn undo(&mut self) {
         if let Some(before) = self.before.take() {
-            (self.states, self.unsaved) = before;
+            self.states = before;
         }
     }
 
@@ -325,20 +323,6 @@ impl Points {
             (What::Alarm(alarm), Kept::Alarm { raised: true, .. }) => Some(alarm.name.as_str()),
             _ => None,
         })
-    }
-
-    /// A person has seen this latched alarm: it clears once its condition is gone. `false`: it does not stand.
-    pub fn acknowledge(&mut self, alarm: &str) -> bool {
-        for (rule, state) in self.rules.iter().zip(&mut self.states) {
-            if let (What::Alarm(of), Kept::Alarm { raised: true, seen }) = (&rule.what, &mut state.kept)
-                && of.name == alarm
-            {
-                *seen = true;
-                self.unsaved = true;
-                return true;
-            }
-        }
-        false
     }
 
     /// `[[probe]]`: known values that prove the map on the site.

@@ -112,6 +112,20 @@ impl Tag {
         Read { area: self.area, at: self.at, count: self.count(), alone: false }
     }
 
+    /// What its values mean, in short: where it differs, values can't be compared. `scaling` is the tag that it is scaled by.
+    pub(super) fn digest(&self, bit: Option<usize>, scaling: Option<&str>) -> u64 {
+        let bits = bit.and_then(|bit| self.bits.get(bit)).map(|bits| (bits.from, bits.count));
+        let scale = match self.scale {
+            Scale::Fixed(factor) => factor.normalize().to_string(),
+            Scale::By { pow10, .. } => format!("{scaling:?} {pow10}"),
+        };
+        let words = self.words.as_ref().map(|words| (&words.of, words.keep_unknown));
+        let offset = self.offset.normalize();
+        let text = format!("{:?} {} {bits:?} {scale} {offset} {:?} {words:?}", self.form, self.invert, self.digits);
+        // FNV-1a, 64 bit: the same with each build.
+        text.bytes().fold(0xCBF2_9CE4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3))
+    }
+
     /// What its name stands for.
     pub(super) fn kind(&self) -> Kind {
         match (self.form, &self.words) {

@@ -26,6 +26,26 @@ pub struct WriteRequest {
     pub rate: Option<Duration>,
 }
 
+impl WriteRequest {
+    /// Whether it may leave now: `age`, since somebody asked for it; `since`, since the last write of this name left.
+    ///
+    /// # Errors
+    /// It comes too late, or too soon after the last; in words.
+    pub fn may_leave(&self, age: Duration, since: Option<Duration>) -> Result<(), String> {
+        if let Some(expires) = self.expires.filter(|expires| age > *expires) {
+            return Err(format!("was asked for {} ms ago and expires after {}", age.as_millis(), expires.as_millis()));
+        }
+        match (self.rate, since) {
+            (Some(rate), Some(since)) if since < rate => Err(format!(
+                "the last one left {} ms ago, and {} must lie between",
+                since.as_millis(),
+                rate.as_millis()
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
 /// The function and its values.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Put {
@@ -94,6 +114,14 @@ pub(super) enum Allowed {
 }
 
 impl Write {
+    /// Registers or coils that it takes.
+    pub(super) const fn words(&self) -> u16 {
+        match self.shape {
+            Shape::Coil { .. } | Shape::Bit(_) => 1,
+            Shape::Registers { kind, .. } => kind.words(),
+        }
+    }
+
     /// Checks a value.
     pub(super) fn request(&self, value: &Value) -> Result<WriteRequest, String> {
         let put = match (self.shape, &self.allowed) {

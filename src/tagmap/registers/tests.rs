@@ -34,15 +34,24 @@ fn the_letters_are_the_bytes_as_they_come_off_the_wire() {
 
 #[test]
 fn text_is_trimmed_at_its_end_only_and_must_be_printable() {
-    let text = |low_first, trim| Type::Text { words: 3, low_first, trim };
+    let text = |chars, trim| Type::Text { words: 3, chars, trim };
+    let (high, low) = (Chars::HighFirst, Chars::LowFirst);
     let keep = Trim { nul: false, space: false };
-    check(text(false, NUL_SPACE), &[0x2041, 0x4220, 0x0000], Ok(Value::Text(" AB".to_owned())));
-    check(text(true, NUL_SPACE), &[0x4241, 0x2043, 0x0020], Ok(Value::Text("ABC".to_owned())));
-    check(text(false, keep), &[0x4142, 0x4344, 0x4520], Ok(Value::Text("ABCDE ".to_owned())));
+    check(text(high, NUL_SPACE), &[0x2041, 0x4220, 0x0000], Ok(Value::Text(" AB".to_owned())));
+    check(text(low, NUL_SPACE), &[0x4241, 0x2043, 0x0020], Ok(Value::Text("ABC".to_owned())));
+    check(text(high, keep), &[0x4142, 0x4344, 0x4520], Ok(Value::Text("ABCDE ".to_owned())));
     let bad = "holds the byte 0x00, which is no printable ASCII";
-    check(text(false, NUL_SPACE), &[0x4100, 0x4200, 0x0000], Err(bad));
-    check(text(false, keep), &[0x4142, 0x4300, 0x0000], Err(bad));
-    check(text(false, keep), &[0x4142], Err("has 1 registers instead of 3"));
+    check(text(high, NUL_SPACE), &[0x4100, 0x4200, 0x0000], Err(bad));
+    check(text(high, keep), &[0x4142, 0x4300, 0x0000], Err(bad));
+    check(text(high, keep), &[0x4142], Err("has 1 registers instead of 3"));
+}
+
+#[test]
+fn a_register_may_hold_one_character() {
+    let text = |chars| Type::Text { words: 3, chars, trim: NUL_SPACE };
+    check(text(Chars::High), &[0x4100, 0x42FF, 0x2000], Ok(Value::Text("AB".to_owned())));
+    check(text(Chars::Low), &[0x0041, 0xFF42, 0x0000], Ok(Value::Text("AB".to_owned())));
+    check(text(Chars::Low), &[0x4100, 0x4200, 0x4300], Ok(Value::Text(String::new())));
 }
 
 fn orders() -> impl Strategy<Value = Order> {
@@ -59,15 +68,16 @@ proptest! {
     fn printable_text_comes_back(text in "[ -~]{0,19}[!-~]", low_first: bool) {
         let mut bytes = text.clone().into_bytes();
         bytes.resize(20, 0);
-        let join = if low_first { u16::from_le_bytes } else { u16::from_be_bytes };
+        let (join, chars): (fn([u8; 2]) -> u16, _) =
+            if low_first { (u16::from_le_bytes, Chars::LowFirst) } else { (u16::from_be_bytes, Chars::HighFirst) };
         let registers: Vec<u16> = bytes.chunks(2).map(|pair| join([pair[0], pair[1]])).collect();
-        let kind = Type::Text { words: 10, low_first, trim: NUL_SPACE };
+        let kind = Type::Text { words: 10, chars, trim: NUL_SPACE };
         prop_assert_eq!(kind.decode(&registers), Ok(Value::Text(text)));
     }
 
     #[test]
     fn any_registers_decode_or_say_why(kind in orders().prop_map(Type::U32), registers: Vec<u16>, words in 0u16..20) {
-        let text = Type::Text { words, low_first: false, trim: NUL_SPACE };
+        let text = Type::Text { words, chars: Chars::HighFirst, trim: NUL_SPACE };
         for kind in [Type::U16, kind, text] {
             match kind.decode(&registers) {
                 Ok(_) => prop_assert_eq!(registers.len(), usize::from(kind.words())),
@@ -150,4 +160,18 @@ fn what_does_not_fit_is_not_written() {
     ] {
         assert_eq!(kind.encode(number(text)), Err(format!("{text} does not fit its type")), "{kind:?}");
     }
+}
+
+#[test]
+fn floats_beyond_what_a_decimal_holds() {
+    let f32 = |x: f32| {
+        let bits = x.to_bits();
+        Type::F32(Order::Abcd).raw(&[(bits >> 16) as u16, bits as u16])
+    };
+    for x in [1e-40, f32::MIN_POSITIVE, 1e-29, -0.0] {
+        assert_eq!(f32(x), Ok(Raw::Number(Decimal::ZERO)), "{x:e}");
+    }
+    assert_eq!(f32(7.9e28), Ok(Raw::Number(number("79000000000000000000000000000"))));
+    assert_eq!(f32(8e28), Ok(Raw::Infinite));
+    assert_eq!(f32(16_777_217.0), Ok(Raw::Number(number("16777216"))));
 }

@@ -15,7 +15,7 @@ use crate::tagmap::number::parse;
 
 /// A boot id or message id is part of the key: longer ones are no ids.
 const MAX_ID: usize = 128;
-/// Slots of a counted topic that may come late: further behind is a restart (semantics 1.2).
+/// Slots of a counted topic that may come late: further behind is a restart (docs/adr/0008).
 const RING: u32 = 1_024;
 
 impl Topic {
@@ -261,6 +261,7 @@ fn describe(raw: &Raw<'_>) -> String {
         Raw::Json(Json::Null) => "null".to_owned(),
         Raw::Json(Json::Bool(b)) => b.to_string(),
         Raw::Json(Json::Number(number)) => format!("the number {}", short(&number.to_string())),
+        Raw::Number(number) => format!("the number {}", short(number)),
         Raw::Json(Json::String(text)) => format!("the text \"{}\"", short(text)),
         Raw::Json(Json::Array(_)) => "a list".to_owned(),
         Raw::Json(Json::Object(_)) => "an object".to_owned(),

@@ -161,6 +161,12 @@ impl Topic {
         self.qos
     }
 
+    /// Its messages carry no number and no id: they are told apart by their content, within this many milliseconds.
+    pub fn is_weak(&self) -> Option<u64> {
+        let Identity { seq, message_id, repeat, .. } = &self.identity;
+        (seq.is_none() && message_id.is_none()).then_some(repeat.window_ms)
+    }
+
     /// Kinds of the events that it may emit, in the order of the map.
     pub fn kinds(&self) -> impl Iterator<Item = &str> {
         self.emits.iter().map(|emit| emit.event.as_str())

@@ -7,11 +7,14 @@ use serde_json::Value as Json;
 
 use super::path::Path;
 use crate::form::{Entry, Table};
+use crate::tagmap::number::parse;
 
 /// Compiled size of a pattern, bytes.
 const MAX_PATTERN: usize = 1 << 20;
 /// Elements of one message when the map does not say.
 const EVENTS: usize = 100;
+/// Digits of a number that is surely a whole one of 64 bits.
+const WHOLE_DIGITS: usize = 18;
 /// The bytes of a number.
 const NUMBER_BYTES: usize = 8;
 
@@ -53,7 +56,8 @@ pub(super) enum Place {
 
 /// A payload as it came, opened.
 pub(super) enum Body<'p> {
-    Json(Json),
+    /// With its numbers as they were written, where a float does not hold each: see [`written`].
+    Json(Json, Vec<(String, &'p str)>),
     Text(&'p str, Option<Captures<'p>>),
     Bytes(&'p [u8]),
 }
@@ -61,6 +65,8 @@ pub(super) enum Body<'p> {
 /// What stands at a place.
 pub(super) enum Raw<'b> {
     Json(&'b Json),
+    /// A number of the JSON with more digits than a float holds.
+    Number(&'b str),
     Text(Cow<'b, str>),
     Bytes(&'b [u8]),
 }
@@ -102,7 +108,8 @@ impl Payload {
         match self {
             Self::Json { .. } if payload.is_empty() => Err("the payload is empty, expected JSON".to_owned()),
             Self::Json { .. } => {
-                serde_json::from_slice(payload).map(Body::Json).map_err(|e| format!("the payload is not JSON: {e}"))
+                let json = serde_json::from_slice(payload).map_err(|e| format!("the payload is not JSON: {e}"))?;
+                Ok(Body::Json(json, written(std::str::from_utf8(payload).unwrap_or_default())))
             }
             Self::Text { trim, pattern } => {
                 let text = std::str::from_utf8(payload)
@@ -127,7 +134,7 @@ impl Payload {
     /// # Errors
     /// There is none, or more than the map takes.
     pub(super) fn elements<'b>(&self, body: &'b Body<'_>) -> Result<Vec<Option<&'b Json>>, String> {
-        let (Self::Json { each: Some(each) }, Body::Json(json)) = (self, body) else { return Ok(vec![None]) };
+        let (Self::Json { each: Some(each) }, Body::Json(json, _)) = (self, body) else { return Ok(vec![None]) };
         let found = each.path.all(json);
         match found.len() {
             0 => Err(format!("`{}` finds nothing", each.path.text)),
@@ -196,11 +203,12 @@ impl Place {
     /// It is not one thing.
     pub(super) fn find<'b>(&self, body: &'b Body<'_>, element: Option<&'b Json>) -> Result<Option<Raw<'b>>, String> {
         Ok(match (self, body) {
-            (Self::Path { path, of_message, first }, Body::Json(message)) => {
+            (Self::Path { path, of_message, first }, Body::Json(message, written)) => {
                 let json = element.filter(|_| !of_message).unwrap_or(message);
                 let found =
                     if *first { Ok(path.all(json).into_iter().find(|j| !j.is_null())) } else { path.find(json) };
-                found.map_err(|n| format!("`{}` finds {n} values, expected one", path.text))?.map(Raw::Json)
+                let found = found.map_err(|n| format!("`{}` finds {n} values, expected one", path.text))?;
+                found.map(|json| number_of(json, written, &path.text)).transpose()?
             }
             (Self::Whole, Body::Text(text, _)) => Some(Raw::Text(Cow::Borrowed(text))),
             (Self::Group(name), Body::Text(_, Some(captures))) => {
@@ -264,7 +272,7 @@ impl Raw<'_> {
     pub(super) fn text(&self) -> Option<Cow<'_, str>> {
         match self {
             Self::Json(Json::String(text)) => Some(Cow::Borrowed(text)),
-            Self::Json(_) => None,
+            Self::Json(_) | Self::Number(_) => None,
             Self::Text(text) => Some(Cow::Borrowed(text)),
             Self::Bytes(bytes) => Some(Cow::Owned(hexadecimal(bytes))),
         }
@@ -274,6 +282,7 @@ impl Raw<'_> {
     pub(super) fn digits(&self) -> Option<Cow<'_, str>> {
         match self {
             Self::Json(Json::Number(number)) => Some(Cow::Owned(number.to_string())),
+            Self::Number(digits) => Some(Cow::Borrowed(digits)),
             Self::Text(text) => Some(Cow::Borrowed(text.trim())),
             Self::Bytes(bytes) if bytes.len() <= NUMBER_BYTES => {
                 Some(Cow::Owned(bytes.iter().fold(0_u64, |number, byte| number << 8 | u64::from(*byte)).to_string()))
@@ -286,13 +295,95 @@ impl Raw<'_> {
     pub(super) fn truth(&self) -> Option<bool> {
         match self {
             Self::Json(Json::Bool(b)) => Some(*b),
-            Self::Json(_) | Self::Bytes(_) => None,
+            Self::Json(_) | Self::Number(_) | Self::Bytes(_) => None,
             Self::Text(text) => text.trim().parse().ok(),
         }
     }
 }
 
+/// The numbers of a JSON text that are read as floats: the float's text, and what was written. None when each float is
+/// the number that was written.
+fn written(payload: &str) -> Vec<(String, &str)> {
+    let (mut numbers, mut rest) = (Vec::new(), payload);
+    while let Some(start) = rest.find(|c: char| c == '"' || c == '-' || c.is_ascii_digit()) {
+        rest = &rest[start..];
+        if let Some(text) = rest.strip_prefix('"') {
+            rest = behind_text(text);
+            continue;
+        }
+        let end = rest.find(|c: char| !c.is_ascii_digit() && !"+-.eE".contains(c)).unwrap_or(rest.len());
+        let number = &rest[..end];
+        rest = &rest[end..];
+        if number.len() > WHOLE_DIGITS || number.contains(['.', 'e', 'E']) {
+            let float = serde_json::from_str::<serde_json::Number>(number).ok();
+            numbers.extend(float.map(|float| (float.to_string(), number)));
+        }
+    }
+    if numbers.iter().all(|(float, number)| parse(number).is_none_or(|number| parse(float) == Some(number))) {
+        numbers.clear();
+    }
+    numbers
+}
+
+/// What comes after a JSON text whose quote is open.
+fn behind_text(text: &str) -> &str {
+    let mut escaped = false;
+    let end = text.find(|c| {
+        let ends = c == '"' && !escaped;
+        escaped = c == '\\' && !escaped;
+        ends
+    });
+    end.map_or("", |end| &text[end + 1..])
+}
+
+/// What was found; a number as it was written.
+fn number_of<'b>(json: &'b Json, written: &[(String, &'b str)], path: &str) -> Result<Raw<'b>, String> {
+    let Json::Number(number) = json else { return Ok(Raw::Json(json)) };
+    let float = if written.is_empty() { return Ok(Raw::Json(json)) } else { number.to_string() };
+    let mut same = written.iter().filter(|(of, _)| *of == float).map(|(_, number)| *number);
+    let Some(first) = same.next() else { return Ok(Raw::Json(json)) };
+    if same.any(|other| parse(other) != parse(first)) {
+        return Err(format!("`{path}` is {float} and some digits more, as is another number of the message"));
+    }
+    // What is beyond a decimal, too, is what the float makes of it.
+    Ok(if parse(first).is_some() { Raw::Number(first) } else { Raw::Json(json) })
+}
+
 fn hexadecimal(bytes: &[u8]) -> String {
     let digit = |nibble: u8| char::from(b"0123456789ABCDEF"[usize::from(nibble)]);
     bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 0x0f)]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The digits at `$.n`.
+    fn digits(payload: &str) -> Result<Option<String>, String> {
+        let body = Payload::Json { each: None }.open(payload.as_bytes())?;
+        let place = Place::Path { path: Path::parse("$.n").expect("a path"), of_message: true, first: false };
+        Ok(place.find(&body, None)?.and_then(|raw| raw.digits().map(Cow::into_owned)))
+    }
+
+    #[test]
+    fn a_number_of_json_is_what_was_written() {
+        for (payload, expected) in [
+            (r#"{"n":1234567890.123456789}"#, "1234567890.123456789"),
+            (r#"{"s":"\\\"9.1","n": -12345678901234567.5 }"#, "-12345678901234567.5"),
+            (r#"{"n":18446744073709551616}"#, "18446744073709551616"),
+            (r#"{"n":18446744073709551615}"#, "18446744073709551615"),
+            (r#"{"n":12.30,"m":0.1234567890123456789}"#, "12.30"),
+            (r#"{"n":12.30}"#, "12.3"),
+            (r#"{"n":0.30000000000000004}"#, "0.30000000000000004"),
+            (r#"{"n":7}"#, "7"),
+        ] {
+            assert_eq!(digits(payload), Ok(Some(expected.to_owned())), "{payload}");
+        }
+        let same = r#"{"n":0.1234567890123456789,"m":0.1234567890123456788}"#;
+        assert_eq!(
+            digits(same),
+            Err("`$.n` is 0.12345678901234568 and some digits more, as is another number of the message".to_owned())
+        );
+        assert_eq!(digits(r#"{"n":"1.5"}"#), Ok(None), "a text is no number");
+    }
 }

@@ -15,7 +15,7 @@ use crate::tagmap::number::Number;
 
 /// Largest payload when the map does not say: far above any scanner's.
 const MAX_BYTES: u64 = 64 << 10;
-/// The same content within this time is one scan (semantics 1.2).
+/// The same content within this time is one scan (docs/adr/0005).
 const WINDOW: Duration = Duration::from_secs(2);
 /// The window slides no longer than this.
 const MAX_BURST: Duration = Duration::from_secs(10);

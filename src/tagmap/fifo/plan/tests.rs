@@ -413,3 +413,12 @@ fn a_queue_is_taken_from_where_it_was_left() {
     let accepted = handshake.take(5, Some(1), &torn);
     assert_eq!((seqs(&accepted), accepted.torn), (vec![6, 7, 8], None), "it does not block the queue");
 }
+
+#[test]
+fn a_queues_number_that_goes_back_is_no_gap() {
+    let mut handshake = Handshake::new(3, 3, true);
+    let accepted = handshake.take(6, Some(1), &[(7, Ok(())), (9, Ok(())), (8, Ok(()))]);
+    let seqs: Vec<u16> = accepted.taken.iter().map(|taken| taken.seq).collect();
+    assert_eq!((seqs, accepted.missing), (vec![7, 9], vec![Missing { first: 8, count: 1 }]));
+    assert_eq!(accepted.torn, Some((8, "carries number 8 where 10 is due".to_owned())));
+}

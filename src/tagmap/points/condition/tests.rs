@@ -83,6 +83,7 @@ fn what_is_wrong_is_told_at_its_place() {
         "eye)",
         "'auto",
         "eye == {limt}",
+        "eye == {limit",
         "speed > 1.2.3",
         "speed > {on}",
         "ä",
@@ -108,6 +109,7 @@ fn what_is_wrong_is_told_at_its_place() {
     eye) at 3: is not understood from here (join conditions with `and`, `or`)
     'auto at 0: this word is not closed (write 'word')
     eye == {limt} at 7: there is no parameter `limt` (did you mean `limit`?)
+    eye == {limit at 7: this parameter is not closed (write {parameter})
     speed > 1.2.3 at 8: `1.2.3` is no number (write 12 or -0.5)
     speed > {on} at 8: a number is not less or more than a word (write `==` or `!=`, or compare numbers)
     ä at 0: a tag, a number or a 'word' is missing here (such as `status.jam` or `mode == 'auto'`)

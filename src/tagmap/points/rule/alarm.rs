@@ -16,8 +16,8 @@ pub(in crate::tagmap::points) struct Alarm {
     /// Milliseconds.
     pub(in crate::tagmap::points) off_delay: u64,
     pub(in crate::tagmap::points) severity: &'static str,
-    /// It stands until a person has seen it.
-    pub(in crate::tagmap::points) latch: bool,
+    /// It stands until this has held: a person has seen it.
+    pub(in crate::tagmap::points) ack: Option<Condition>,
     pub(in crate::tagmap::points) text: Option<String>,
     /// Kind of the event when it is raised …
     pub(in crate::tagmap::points) event: String,
@@ -32,6 +32,10 @@ impl Alarm {
             Kept::Alarm { raised, seen } => (raised, seen),
             _ => (false, false),
         };
+        let seen = seen || (raised && self.acknowledged(view));
+        if raised {
+            state.kept = Kept::Alarm { raised, seen };
+        }
         let holds = self.when.holds(&|at| view.good(at));
         let turns = holds.is_some_and(|holds| holds != raised);
         if !turns {
@@ -40,7 +44,7 @@ impl Alarm {
         }
         let since = *state.since.get_or_insert(view.mono);
         let delay = if raised { self.off_delay } else { self.on_delay };
-        if view.passed(since) < delay || (raised && self.latch && !seen) {
+        if !view.lasted(&self.when, since, delay) || (raised && self.ack.is_some() && !seen) {
             return None;
         }
         (state.kept, state.since) = (Kept::Alarm { raised: !raised, seen: false }, None);
@@ -51,6 +55,13 @@ impl Alarm {
             Ok(event) => Told::Event(event),
             Err(why) => Told::Refused(format!("{kind} is not told: {why}")),
         })
+    }
+}
+
+impl Alarm {
+    /// A person says so, at a button of the device.
+    fn acknowledged(&self, view: &View<'_>) -> bool {
+        self.ack.as_ref().and_then(|ack| ack.holds(&|at| view.good(at))) == Some(true)
     }
 }
 

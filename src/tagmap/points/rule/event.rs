@@ -27,8 +27,11 @@ pub(in crate::tagmap::points) enum On {
     Falling(Condition),
     /// It has held for so many milliseconds.
     Held(Condition, u64),
-    /// The value is another one. It waits until `when` holds.
-    Change(Ref),
+    /// The value is another one. It waits until `when` holds. A value that was seen with another [`Tag::digest`] is no
+    /// measure: what is read first is taken as seen.
+    ///
+    /// [`Tag::digest`]: crate::tagmap::points::tag::Tag::digest
+    Change(Ref, u64),
     /// The counter has moved.
     Count(usize, Counter),
 }
@@ -58,7 +61,7 @@ impl Event {
     pub(in crate::tagmap::points) fn refs(&self) -> Vec<Ref> {
         let mut refs = match &self.on {
             On::Rising(condition) | On::Falling(condition) | On::Held(condition, _) => condition.refs(),
-            On::Change(at) => vec![*at],
+            On::Change(at, _) => vec![*at],
             On::Count(tag, _) => vec![Ref { tag: *tag, bit: None }],
         };
         refs.extend(self.when.iter().flat_map(Condition::refs));
@@ -77,8 +80,8 @@ impl Event {
         match &self.on {
             On::Rising(condition) => self.edge(condition.holds(&good), true, when, state, view),
             On::Falling(condition) => self.edge(condition.holds(&good), false, when, state, view),
-            On::Held(condition, ms) => self.held(condition.holds(&good), *ms, when, state, view),
-            On::Change(at) => self.change(*at, when, state, view),
+            On::Held(condition, ms) => self.held(condition, *ms, when, state, view),
+            On::Change(at, digest) => self.change(*at, *digest, when, state, view),
             On::Count(tag, counter) => self.count(*tag, *counter, when, state, view),
         }
     }
@@ -90,7 +93,15 @@ impl Event {
         self.told(happened.then(Fields::new), view)
     }
 
-    fn held(&self, now: Option<bool>, ms: u64, when: Option<bool>, state: &mut State, view: &View<'_>) -> Vec<Told> {
+    fn held(
+        &self,
+        condition: &Condition,
+        ms: u64,
+        when: Option<bool>,
+        state: &mut State,
+        view: &View<'_>,
+    ) -> Vec<Told> {
+        let now = condition.holds(&|at| view.good(at));
         let (Some(now), Some(when)) = (now, when) else {
             state.since = None;
             return Vec::new();
@@ -100,7 +111,7 @@ impl Event {
             return Vec::new();
         }
         let since = *state.since.get_or_insert(view.mono);
-        if state.kept == Kept::Flag(true) || view.passed(since) < ms {
+        if state.kept == Kept::Flag(true) || !view.lasted(condition, since, ms) {
             return Vec::new();
         }
         state.kept = Kept::Flag(true);
@@ -116,7 +127,6 @@ impl Event {
             return Vec::new();
         }
         let (count, reset) = counter.passed(last, now);
-        let number = |n: u64| i64::try_from(n).map_or_else(|_| Value::Text(n.to_string()), Value::Int);
         let mut fields = vec![("count".to_owned(), number(count)), ("total".to_owned(), number(now))];
         if reset {
             fields.push(("reset".to_owned(), Value::Bool(true)));
@@ -125,7 +135,7 @@ impl Event {
         self.told((count > 0).then_some(fields), view)
     }
 
-    fn change(&self, at: Ref, when: Option<bool>, state: &mut State, view: &View<'_>) -> Vec<Told> {
+    fn change(&self, at: Ref, digest: u64, when: Option<bool>, state: &mut State, view: &View<'_>) -> Vec<Told> {
         let main = |tag| view.good(Ref { tag, bit: None });
         let Some(value) = view.good(at).cloned() else { return Vec::new() };
         let (mut seq, mut epoch) = (None, None);
@@ -141,19 +151,25 @@ impl Event {
                 return Vec::new();
             }
         }
-        let now = Kept::Seen { value, seq, epoch };
-        let Kept::Seen { value: before, seq: last, epoch: run } = &state.kept else {
-            state.kept = now;
-            return Vec::new();
+        let now = Kept::Seen { value, seq, epoch, digest: Some(digest) };
+        let (before, last, run) = match &mut state.kept {
+            Kept::Seen { value, seq, epoch, digest: of } if of.is_none_or(|of| of == digest) => {
+                *of = Some(digest);
+                (&*value, *seq, &*epoch)
+            }
+            _ => {
+                state.kept = now;
+                return Vec::new();
+            }
         };
-        let Kept::Seen { value, seq, epoch } = &now else { return Vec::new() };
+        let Kept::Seen { value, seq, epoch, .. } = &now else { return Vec::new() };
         if (value == before && epoch == run) || when != Some(true) {
             return Vec::new();
         }
         let mut told = Vec::new();
         let mut own = Fields::new();
         if let (Some(Seq { bits, epoch: Epoch::Gateway, .. }), Some(seq)) = (self.seq, *seq) {
-            own.push(("seq".to_owned(), Value::Int(seq as i64)));
+            own.push(("seq".to_owned(), number(seq)));
             told.extend(last.and_then(|last| missing(last, seq, bits)).map(|gap| Told::Event(gap_event(gap, view))));
         }
         let counted = self.seq.zip(*seq).zip(epoch.as_ref()).map(|((own, seq), epoch)| counted(own, seq, epoch));
@@ -178,13 +194,15 @@ impl Event {
 impl Counter {
     /// How far it has moved, and whether it began again in between; then what it counted before that is not known.
     ///
-    /// A step back is a wrap where it can be nothing else, or where it is a short way (an eighth of the range) across it.
+    /// A step back is a wrap where it can be nothing else, or where it is a short way across it: at most an eighth of the
+    /// range, or one.
     pub(in crate::tagmap::points) const fn passed(self, last: u64, now: u64) -> (u64, bool) {
         if now >= last {
             return (now - last, false);
         }
         let across = self.wraps_at.saturating_sub(last).saturating_add(now);
-        if self.may_reset && across >= self.wraps_at / 8 { (now, true) } else { (across, false) }
+        let short = if self.wraps_at < 16 { 1 } else { self.wraps_at / 8 };
+        if self.may_reset && across > short { (now, true) } else { (across, false) }
     }
 }
 
@@ -195,10 +213,14 @@ fn missing(last: u64, seq: u64, bits: u8) -> Option<(u64, u64)> {
     (2..=mask / 2).contains(&ahead).then(|| (last.wrapping_add(1) & mask, seq.wrapping_sub(1) & mask))
 }
 
+/// A whole number; as text where it is beyond 63 bits.
+fn number(n: u64) -> Value {
+    i64::try_from(n).map_or_else(|_| Value::Text(n.to_string()), Value::Int)
+}
+
 /// The same event as the outbox tells of numbers that it misses.
 fn gap_event((from, to): (u64, u64), view: &View<'_>) -> DeviceEvent {
     let text = format!("numbers {from} to {to} of {} have no event: they passed between two reads", view.device);
-    let number = |n: u64| Value::Int(n as i64);
     event(
         "sequence_gap",
         vec![

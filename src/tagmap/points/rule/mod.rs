@@ -10,7 +10,7 @@ mod report;
 
 use serde::{Deserialize, Serialize};
 
-use super::condition::Operand;
+use super::condition::{Condition, Operand};
 use super::tag::{Tag, Taken};
 use super::value::{Datum, Ref};
 use super::{Quality, Reading};
@@ -70,8 +70,14 @@ pub(super) enum Kept {
     Count(u64),
     /// The values told last; none while they were bad.
     Told(Option<Vec<Datum>>),
-    /// The value seen last, its number, and the device's run.
-    Seen { value: Datum, seq: Option<u64>, epoch: Option<Datum> },
+    /// The value seen last, its number, the device's run, and the digest of what the map then said of the tag.
+    Seen {
+        value: Datum,
+        seq: Option<u64>,
+        epoch: Option<Datum>,
+        #[serde(default)]
+        digest: Option<u64>,
+    },
     /// The alarm stands, and a person has seen it.
     Alarm { raised: bool, seen: bool },
 }
@@ -118,6 +124,12 @@ impl<'a> View<'a> {
     /// Milliseconds from `since` to now.
     fn passed(&self, since: u64) -> u64 {
         self.mono.saturating_sub(since)
+    }
+
+    /// What held at `since`, and holds now, has lasted for so many milliseconds: a read that is newer proves it.
+    fn lasted(&self, condition: &Condition, since: u64, ms: u64) -> bool {
+        let read = || condition.refs().iter().any(|at| self.latest[at.tag].fresh);
+        ms == 0 || (self.passed(since) >= ms && read())
     }
 
     /// The value, if it is good.

@@ -83,12 +83,14 @@ impl Deadband {
     fn passed(self, before: Option<&[Datum]>, now: Option<&[Datum]>) -> bool {
         let number = |values: Option<&[Datum]>| values.and_then(<[Datum]>::first).and_then(Datum::number);
         let numbers = number(before).zip(number(now));
+        // What is too far apart for a number is far enough.
+        let far = |now: Decimal, before, by| now.checked_sub(before).is_none_or(|moved| moved.abs() >= by);
         match (self, numbers) {
             (Self::None, _) => true,
-            (Self::By(by), Some((before, now))) => (now - before).abs() >= by,
+            (Self::By(by), Some((before, now))) => far(now, before, by),
             (Self::Percent(percent), Some((before, now))) => {
                 let by = before.abs().checked_mul(percent).map(|by| by / Decimal::ONE_HUNDRED);
-                now != before && by.is_none_or(|by| (now - before).abs() >= by)
+                now != before && by.is_none_or(|by| far(now, before, by))
             }
             _ => before != now,
         }

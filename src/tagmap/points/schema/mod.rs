@@ -15,13 +15,13 @@ use super::tag::{Steady, Tag};
 use super::value::{Kind, Ref};
 use super::{Limits, Points, Poll, lints};
 use crate::form::{Entry, Table};
-use crate::tagmap::Context;
+use crate::tagmap::{Context, Fifo};
 
 /// What tags are known by in conditions and fields.
 type Known = BTreeMap<String, (Ref, Kind)>;
 
-/// All points of a map; `None`: it has none.
-pub(in crate::tagmap) fn read(root: &Table<'_>, context: &Context<'_>) -> Option<Points> {
+/// All points of a map beside its FIFOs; `None`: it has none.
+pub(in crate::tagmap) fn read(root: &Table<'_>, context: &Context<'_>, fifos: &[Fifo]) -> Option<Points> {
     let tables = ["tag", "event", "alarm", "write", "probe"].map(|section| root.tables(section));
     if tables.iter().all(Vec::is_empty) {
         return None;
@@ -37,7 +37,7 @@ pub(in crate::tagmap) fn read(root: &Table<'_>, context: &Context<'_>) -> Option
     let mut rules = rules::of_tags(&tag_tables, context, &tags);
     rules.extend(rules::events(&event_tables, context, &names, &tags));
     rules.extend(rules::alarms(&alarm_tables, context, &names));
-    let writes = writes::read(&write_tables, context);
+    let writes = writes::read(&write_tables, context, fifos);
     let probes = writes::probes(&probe_tables, &names);
     let limits = Limits {
         gap_words: context.defaults.max_gap,
@@ -46,7 +46,7 @@ pub(in crate::tagmap) fn read(root: &Table<'_>, context: &Context<'_>) -> Option
         max_bits: context.defaults.max_bits,
     };
     let atoms = atoms(&tags, &polls, limits);
-    lints::check(&tag_tables, &event_tables, &tags, &rules, &polls, context);
+    lints::check(&tag_tables, &tags, &rules, &polls, context);
     let plans: Vec<Plan> = atoms.iter().map(|atoms| Plan::new(atoms, limits)).collect();
     let polls = polls.into_iter().zip(&plans).map(|(poll, plan)| Poll { reads: plan.reads(), ..poll }).collect();
     Some(Points {
@@ -61,7 +61,6 @@ pub(in crate::tagmap) fn read(root: &Table<'_>, context: &Context<'_>) -> Option
         states: vec![State::default(); rules.len()],
         rules,
         before: None,
-        unsaved: false,
         writes,
         probes,
         limits,

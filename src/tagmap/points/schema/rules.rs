@@ -7,11 +7,12 @@ use rust_decimal::Decimal;
 use super::{Placed, condition, kind, millis, refuse};
 use crate::form::{Entry, FromValue, Table, nearest};
 use crate::tagmap::Context;
-use crate::tagmap::points::condition::{Names, Operand, parse_operand};
+use crate::tagmap::points::condition::{Condition, Names, Operand, parse_operand};
+use crate::tagmap::points::lints;
 use crate::tagmap::points::rule::{
     Alarm, Carried, Deadband, Epoch, Event, On, Part, Report, Rule, Seq, Watchdog, What,
 };
-use crate::tagmap::points::tag::Form;
+use crate::tagmap::points::tag::{Form, Scale, Tag};
 use crate::tagmap::points::value::{Datum, Kind, Ref};
 
 /// The reports and watchdogs of the tags.
@@ -76,6 +77,7 @@ pub(super) fn events(tables: &[Table<'_>], context: &Context<'_>, names: &Names<
         if rules.iter().any(|rule| rule.key == key) {
             table.refuse_key("on", "is the same as of another event of that name", "remove one of the two");
         }
+        lints::pulses(table, &event, tags, context);
         let rule = Rule { key, what: What::Event(event) };
         if rule.is_counted() && (rules.iter().any(Rule::is_counted) || context.has_fifo) {
             table.refuse_key(
@@ -99,7 +101,7 @@ fn event(table: &Table<'_>, context: &Context<'_>, names: &Names<'_>, tags: &[Pl
     }
     let carried = carried(table, context, names, &["count", "total", "reset", "seq", "quality"]);
     let ((trigger, on), carried) = (on?, carried?);
-    if seq.is_some() && !matches!(on, On::Change(_)) {
+    if seq.is_some() && !matches!(on, On::Change(..)) {
         table.refuse_key("seq", "is for events on a change", "write on = { change = \"…\" } with the number's tag");
     }
     let given = |read: Option<Option<_>>| read.map_or(Some(None), |read| read.map(Some));
@@ -136,7 +138,12 @@ fn trigger(table: &Table<'_>, context: &Context<'_>, names: &Names<'_>, tags: &[
             }
             On::Held(condition?, millis(table, "for", context)?)
         }
-        "change" => On::Change(tag(entry, names)?.0),
+        "change" => {
+            let (at, _) = tag(entry, names)?;
+            let of = &tags[at.tag].0;
+            let scaling = if let Scale::By { tag, .. } = of.scale { Some(tags[tag.tag].0.name.as_str()) } else { None };
+            On::Change(at, of.digest(at.bit, scaling))
+        }
         _ => {
             let (at, _) = tag(entry, names)?;
             let Some(counter) = tags[at.tag].0.counter.filter(|_| at.bit.is_none()) else {
@@ -160,15 +167,19 @@ fn tag(entry: &Entry<'_>, names: &Names<'_>) -> Option<(Ref, Kind)> {
 }
 
 fn seq(entry: &Entry<'_>, table: &Table<'_>, names: &Names<'_>, tags: &[Placed]) -> Option<Seq> {
+    let plain = |tag: &Tag| tag.scale == Scale::Fixed(Decimal::ONE) && tag.offset.is_zero() && tag.digits.is_none();
     let whole = |at: Ref| match tags[at.tag].0.form {
-        Form::Registers(kind) if at.bit.is_none() && kind.is_unsigned() && tags[at.tag].0.is_whole() => kind.bits(),
+        Form::Registers(kind) if at.bit.is_none() && kind.is_unsigned() && plain(&tags[at.tag].0) => kind.bits(),
         _ => None,
     };
     let number = |entry: &Entry<'_>| {
         let (at, _) = tag(entry, names)?;
         let bits = whole(at).filter(|bits| *bits >= 16 && tags[at.tag].0.words.is_none());
         if bits.is_none() {
-            entry.refuse("is no number that counts", "name a tag of type \"u16\", \"u32\" or \"u64\" without scale");
+            entry.refuse(
+                "is no number that counts",
+                "name a tag of type \"u16\", \"u32\" or \"u64\" without scale, offset and digits",
+            );
         }
         Some((at.tag, bits?))
     };
@@ -269,13 +280,32 @@ pub(super) fn alarms(tables: &[Table<'_>], context: &Context<'_>, names: &Names<
     rules
 }
 
+/// `latch = true` with `ack = "…"`. `Some(None)`: it clears by itself. `None`: a fault was told.
+#[expect(clippy::option_option, reason = "no acknowledgement and no readable one differ")]
+fn acknowledged_by(table: &Table<'_>, names: &Names<'_>) -> Option<Option<Condition>> {
+    let latch = table.or("latch", false);
+    match (latch, table.entry("ack")) {
+        (false, None) => Some(None),
+        (true, Some(ack)) => condition(&ack, names).map(Some),
+        (true, None) => {
+            let help = "add ack = \"…\": the button or bit by which a person says that it was seen";
+            table.refuse_key("latch", "would never clear: nothing says that a person has seen it", help);
+            None
+        }
+        (false, Some(ack)) => {
+            ack.refuse("is for alarms that wait for it", "add latch = true, or remove it");
+            None
+        }
+    }
+}
+
 fn alarm(table: &Table<'_>, context: &Context<'_>, names: &Names<'_>) -> Option<Alarm> {
     let name: Option<String> = table.required("name");
     let when = table.required_entry("when").and_then(|e| condition(&e, names));
     let on_delay = millis(table, "on_delay", context).unwrap_or(0);
     let off_delay = millis(table, "off_delay", context).unwrap_or(0);
     let severity = table.required_entry("severity").and_then(|e| e.choice(&SEVERITIES));
-    let latch = table.or("latch", false);
+    let ack = acknowledged_by(table, names);
     let text = table.optional::<String>("text").map(|text| {
         let named = text.replace("{device}", &context.binding.device);
         context.fill(&named)
@@ -289,7 +319,7 @@ fn alarm(table: &Table<'_>, context: &Context<'_>, names: &Names<'_>) -> Option<
         on_delay,
         off_delay,
         severity: severity?,
-        latch,
+        ack: ack?,
         text,
         event: event?,
         clear_event: clear_event?,

@@ -27,28 +27,34 @@ pub(super) fn read(tables: &[Table<'_>], context: &Context<'_>, polls: &[Poll]) 
 
 /// `scale = { tag = … }` can be looked up once all tags are known.
 fn scales(tables: &[Table<'_>], tags: &mut [Placed]) {
+    let by_tag = |tables: &[Table<'_>], index: usize| {
+        tables[index].entry("scale").is_some_and(|entry| entry.value().as_table().is_some())
+    };
     for at in 0..tags.len() {
         let table = &tables[tags[at].1];
-        let Some(scale) = table.entry("scale").filter(|e| e.value().as_table().is_some()).and_then(|e| e.table())
-        else {
+        let Some(scale) = table.entry("scale").filter(|_| by_tag(tables, tags[at].1)).and_then(|e| e.table()) else {
             continue;
         };
         let pow10 = scale.or("pow10", false);
         let Some(name) = scale.required::<String>("tag") else { continue };
         let found = tags.iter().position(|(tag, _)| tag.name == name);
         let numbers = |tag: &Tag| matches!(tag.form, Form::Registers(kind) if kind.is_number()) && tag.words.is_none();
-        match found.map(|found| (found, &tags[found].0)) {
-            Some((found, tag)) if found != at && numbers(tag) && matches!(tag.scale, Scale::Fixed(_)) => {
-                tags[at].0.scale = Scale::By { tag: Ref { tag: found, bit: None }, pow10 };
-            }
-            Some(_) => {
-                scale.refuse_key("tag", "is no number of its own", "name a number that is not scaled by another tag");
-            }
-            None => {
-                let help = nearest(&name, &tags.iter().map(|(tag, _)| tag.name.clone()).collect());
-                scale.refuse_key("tag", &format!("there is no tag `{name}`"), &help);
-            }
-        }
+        let Some(found) = found else {
+            let help = nearest(&name, &tags.iter().map(|(tag, _)| tag.name.clone()).collect());
+            scale.refuse_key("tag", &format!("there is no tag `{name}`"), &help);
+            continue;
+        };
+        let wrong = if found == at {
+            "is the tag itself".to_owned()
+        } else if !numbers(&tags[found].0) {
+            format!("`{name}` is no number")
+        } else if by_tag(tables, tags[found].1) {
+            format!("`{name}` is scaled by a tag itself")
+        } else {
+            tags[at].0.scale = Scale::By { tag: Ref { tag: found, bit: None }, pow10 };
+            continue;
+        };
+        scale.refuse_key("tag", &wrong, "name a number that is not scaled by another tag");
     }
 }
 
@@ -68,7 +74,7 @@ fn tag(table: &Table<'_>, context: &Context<'_>, polls: &[Poll]) -> Option<Tag> 
     let offset: Option<Decimal> = table.optional("offset");
     let digits: Option<u32> = table.optional("digits");
     let unit: Option<String> = table.optional("unit");
-    let valid = table.table("valid").map(|valid| self::valid(&valid)).unwrap_or_default();
+    let valid = table.table("valid").map(|valid| self::valid(&valid, form)).unwrap_or_default();
     let words = fifo::words_for(table);
     let bits = table.table("bits").map(|bits| self::bits(&bits)).unwrap_or_default();
     let debounce = table.table("debounce").and_then(|t| debounce(&t, context));
@@ -283,7 +289,7 @@ fn poll(table: &Table<'_>, context: &Context<'_>, polls: &[Poll]) -> Option<usiz
     found
 }
 
-fn valid(table: &Table<'_>) -> Valid {
+fn valid(table: &Table<'_>, form: Option<Form>) -> Valid {
     let mut valid = Valid { min: table.optional("min"), max: table.optional("max"), ..Valid::default() };
     if valid.min.zip(valid.max).is_some_and(|(min, max)| min > max) {
         table.refuse_key("min", "is above max", "exchange them");
@@ -299,11 +305,23 @@ fn valid(table: &Table<'_>) -> Valid {
             number.map(Some).or_else(|| value.as_str().filter(|word| ["nan", "inf"].contains(word)).map(|_| None))
         };
         match list.and_then(|list| list.into_iter().map(known).collect::<Option<Vec<_>>>()) {
-            Some(numbers) => valid.numbers = numbers.into_iter().flatten().collect(),
+            Some(numbers) => valid.numbers = numbers.into_iter().flatten().map(|n| as_held(n, form)).collect(),
             None => entry.refuse("is not a list of numbers, \"nan\" and \"inf\"", "write invalid = [\"nan\", -9999.0]"),
         }
     }
     valid
+}
+
+/// Lists write what stands for no value as the registers hold it: 0x80000000 of an i32 is its least number.
+fn as_held(number: Decimal, form: Option<Form>) -> Decimal {
+    let bits = match form {
+        Some(Form::Registers(Type::I16 | Type::Swapped { signed: true })) => 16,
+        Some(Form::Registers(Type::I32(_))) => 32,
+        Some(Form::Registers(Type::I64(_))) => 64,
+        _ => return number,
+    };
+    let all = Decimal::from(1_i128 << bits);
+    if number >= all / Decimal::TWO && number < all { number - all } else { number }
 }
 
 /// `bits = { jam = 3, speed_step = { from = 8, to = 11 } }`

@@ -8,13 +8,18 @@ use crate::tagmap::points::condition::Names;
 use crate::tagmap::points::write::{Allowed, Shape, Write};
 use crate::tagmap::points::{Area, Probe};
 use crate::tagmap::registers::{Order, Type};
-use crate::tagmap::{Context, address, fifo};
+use crate::tagmap::{Context, Fifo, address, fifo};
 
 /// All `[[write]]`s.
-pub(super) fn read(tables: &[Table<'_>], context: &Context<'_>) -> Vec<Write> {
+pub(super) fn read(tables: &[Table<'_>], context: &Context<'_>, fifos: &[Fifo]) -> Vec<Write> {
     let mut writes: Vec<Write> = Vec::new();
     for table in tables {
         let Some(write) = write(table, context) else { continue };
+        let holding = write.area == Area::Holding;
+        if let Some(fifo) = fifos.iter().find(|fifo| holding && fifo.owns(write.at, write.words())) {
+            let message = format!("is a register of the FIFO `{}`", fifo.name);
+            table.refuse_key("at", &message, "remove it: a write there would acknowledge or destroy events");
+        }
         if writes.iter().any(|other| other.name == write.name) {
             table.refuse_key("name", &format!("is a second write \"{}\"", write.name), "give each write its own name");
         }

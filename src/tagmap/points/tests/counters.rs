@@ -197,3 +197,20 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_small_counter_wraps_too() {
+    for (wraps_at, last, now, expected) in [
+        (10, 9, 0, "count=1 total=0"),
+        (10, 9, 1, "count=1 total=1 reset=true"),
+        (2, 1, 0, "count=1 total=0"),
+        (16, 15, 1, "count=2 total=1"),
+        (16, 15, 2, "count=2 total=2 reset=true"),
+    ] {
+        let mut bench = Bench::new(&counter(wraps_at, "detect"));
+        bench.set(Area::Input, 0, &[last]);
+        bench.poll_after(20);
+        bench.set(Area::Input, 0, &[now]);
+        assert_eq!(bench.poll_after(20), [format!("carton.passed {expected}")], "{wraps_at}: {last} to {now}");
+    }
+}

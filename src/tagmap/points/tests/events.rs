@@ -154,33 +154,56 @@ fn an_alarm_is_raised_late_and_cleared_late() {
     assert_eq!(bench.run(3_000), [format!("2120 lane.cleared {rest}")]);
 }
 
+/// An alarm that waits for a button.
+fn latched() -> String {
+    format!(
+        "{MODE}[[tag]]\nname = \"button\"\npoll = \"fast\"\narea = \"discrete\"\nat = 9\ntype = \"bool\"\n\
+         [[alarm]]\nname = \"stop\"\nwhen = \"mode == 'stop'\"\nseverity = \"high\"\nlatch = true\nack = \"button\"\n"
+    )
+}
+
 #[test]
 fn a_latched_alarm_waits_for_a_person() {
-    let text =
-        format!("{MODE}[[alarm]]\nname = \"stop\"\nwhen = \"mode == 'stop'\"\nseverity = \"high\"\nlatch = true\n");
-    let mut bench = Bench::new(&text);
-    assert!(!bench.points.acknowledge("stop"), "it does not stand");
+    let mut bench = Bench::new(&latched());
+    let press = |bench: &mut Bench| {
+        bench.set(Area::Discrete, 9, &[1]);
+        let events = bench.run(20);
+        bench.set(Area::Discrete, 9, &[0]);
+        events
+    };
+    bench.hold(1, &word(1));
+    assert_eq!(press(&mut bench), [""; 0], "it does not stand");
+    bench.hold(1, &word(0));
     assert_eq!(bench.run(40), ["20 alarm.raised alarm=\"stop\" severity=\"high\""]);
     bench.hold(1, &word(1));
     assert_eq!(bench.run(60_000), [""; 0]);
-    assert!(bench.points.acknowledge("stop"));
-    assert!(!bench.points.acknowledge("step"));
-    assert_eq!(bench.run(40), ["20 alarm.cleared alarm=\"stop\" severity=\"high\""]);
+    assert_eq!(press(&mut bench), ["20 alarm.cleared alarm=\"stop\" severity=\"high\""]);
 }
 
 #[test]
 fn an_acknowledgement_outlives_a_restart() {
-    let text =
-        format!("{MODE}[[alarm]]\nname = \"stop\"\nwhen = \"mode == 'stop'\"\nseverity = \"high\"\nlatch = true\n");
+    let text = latched();
     let mut bench = Bench::new(&text);
     bench.run(40);
-    assert!(bench.points.acknowledge("stop"));
-    assert_eq!(bench.look(0, 20).len(), 1);
+    bench.set(Area::Discrete, 9, &[1]);
+    assert_eq!(bench.look(0, 20).len(), 1, "it is remembered with a sample of its own");
     bench.points.undo();
-    bench.run(20);
+    assert_eq!(bench.run(20), [""; 0], "the button is still pressed");
+    bench.set(Area::Discrete, 9, &[0]);
     bench.restart(&text);
     bench.hold(1, &word(1));
     assert_eq!(bench.run(40), ["20 alarm.cleared alarm=\"stop\" severity=\"high\""]);
+}
+
+#[test]
+fn a_latch_and_its_acknowledgement_go_together() {
+    let told = |keys: &str| {
+        let alarm = format!("[[alarm]]\nname = \"a\"\nwhen = \"eye\"\nseverity = \"low\"\n{keys}\n");
+        map(&format!("{EYE}{alarm}"), &[]).err().unwrap_or_default().join("\n")
+    };
+    insta::assert_snapshot!(told("latch = true"), @r#"map.toml:23:9: alarm[1].latch: would never clear: nothing says that a person has seen it (add ack = "…": the button or bit by which a person says that it was seen)"#);
+    insta::assert_snapshot!(told("ack = \"eye\""), @"map.toml:23:7: alarm[1].ack: is for alarms that wait for it (add latch = true, or remove it)");
+    assert_eq!(told("latch = true\nack = \"not eye\""), "");
 }
 
 #[test]
@@ -286,4 +309,111 @@ fn a_planted_memory_is_taken_as_far_as_it_fits() {
         bench.points.restore(memory.as_bytes());
         assert_eq!(bench.poll_after(20).len(), 1, "{memory}");
     }
+}
+
+/// A map whose values mean something else, over the same registers.
+#[test]
+fn another_meaning_of_a_tag_is_no_change() {
+    let text = |more: &str| {
+        format!(
+            "[[tag]]\nname = \"a\"\narea = \"holding\"\nat = 0\ntype = \"u16\"\npoll = \"fast\"\n{more}\n\
+             [[event]]\nname = \"a.changed\"\non = {{ change = \"a\" }}\n"
+        )
+    };
+    let mut bench = Bench::new(&text(""));
+    bench.hold(0, &word(50));
+    bench.poll_after(20);
+    for more in ["scale = 0.1", "digits = 2", "enum = { 50 = \"full\", 51 = \"empty\" }"] {
+        bench.restart(&text(more));
+        assert_eq!(bench.run(100), [""; 0], "{more}: the register has not moved");
+    }
+    bench.hold(0, &word(51));
+    assert_eq!(bench.poll_after(20), ["a.changed"]);
+    bench.restart(&text("enum = { 50 = \"full\", 51 = \"empty\" }"));
+    bench.hold(0, &word(50));
+    assert_eq!(bench.poll_after(20), ["a.changed"], "the same map tells what changed while it was not there");
+}
+
+#[test]
+fn a_memory_without_the_tags_meaning_is_of_the_same() {
+    let text = "[[tag]]\nname = \"a\"\narea = \"holding\"\nat = 0\ntype = \"u16\"\npoll = \"fast\"\n\
+                [[event]]\nname = \"a.changed\"\non = { change = \"a\" }\n";
+    let memory = |seen: u16| {
+        format!(
+            "{{\"rules\":{{\"event:a.changed:change:a\":{{\"Seen\":{{\"value\":{{\"Number\":\"{seen}\"}},\"seq\":null,\"epoch\":null}}}}}}}}"
+        )
+    };
+    let mut bench = Bench::new(text);
+    bench.points.restore(memory(4).as_bytes());
+    assert_eq!(bench.poll_after(20), ["a.changed"]);
+    let mut bench = Bench::new(text);
+    bench.points.restore(memory(0).as_bytes());
+    assert_eq!(bench.poll_after(20), [""; 0]);
+    bench.restart(&text.replace("u16\"", "u16\"\noffset = 1"));
+    assert_eq!(bench.poll_after(20), [""; 0], "it has learnt the meaning since");
+}
+
+/// A slow bit and a fast register: the looks at the register prove nothing of the bit.
+#[test]
+fn what_lasts_is_read_again_before_it_is_told() {
+    let slow = "[[tag]]\nname = \"f\"\narea = \"holding\"\nat = 100\ntype = \"u16\"\npoll = \"fast\"\n\
+                [[tag]]\nname = \"s\"\narea = \"discrete\"\nat = 0\ntype = \"bool\"\npoll = \"slow\"\n";
+    let alarm = "[[alarm]]\nname = \"x\"\nwhen = \"s\"\non_delay = \"100ms\"\nseverity = \"low\"\n";
+    let held = "[[event]]\nname = \"s.held\"\non = { held = \"s\", for = \"100ms\" }\n";
+    for (rule, expected) in [(alarm, "alarm.raised alarm=\"x\" severity=\"low\""), (held, "s.held")] {
+        let mut bench = Bench::new(&format!("{slow}{rule}"));
+        bench.set(Area::Discrete, 0, &[1]);
+        let samples = bench.look(1, 20);
+        assert!(bench.commit(samples).is_empty());
+        assert_eq!(bench.run(480), [""; 0], "it was seen once");
+        let samples = bench.look(1, 0);
+        let told: Vec<String> = bench.commit(samples).iter().map(|(_, event)| short(event)).collect();
+        assert_eq!(told, [expected]);
+    }
+}
+
+#[test]
+fn a_change_too_large_for_a_number_is_reported() {
+    let mut bench = Bench::new(
+        "[[tag]]\nname = \"a\"\narea = \"holding\"\nat = 0\ntype = \"f32\"\norder = \"ABCD\"\npoll = \"fast\"\n\
+         report = { change = 1 }\n",
+    );
+    for (x, text) in [(7e28_f32, "70000000000000000000000000000"), (-7e28, "-70000000000000000000000000000")] {
+        let bits = x.to_bits();
+        bench.hold(0, &[(bits >> 16) as u16, bits as u16]);
+        assert_eq!(bench.run(60), [format!("20 tag.value tag=\"a\" value=\"{text}\"")]);
+    }
+    assert!(bench.refused.is_empty(), "{:?}", bench.refused);
+}
+
+#[test]
+fn a_number_beyond_63_bits_is_text() {
+    let mut bench = Bench::new(
+        "[[tag]]\nname = \"n\"\narea = \"holding\"\nat = 0\ntype = \"u64\"\norder = \"ABCDEFGH\"\npoll = \"fast\"\n\
+         [[event]]\nname = \"n.changed\"\non = { change = \"n\" }\nseq = \"n\"\nepoch = \"gateway\"\n",
+    );
+    bench.hold(0, &[0x8000, 0, 0, 0]);
+    bench.poll_after(20);
+    bench.hold(3, &word(1));
+    assert_eq!(bench.poll_after(20), ["n.changed seq=\"9223372036854775809\""]);
+}
+
+#[test]
+fn both_polls_of_a_full_outbox_are_told_again() {
+    let bit = |name: &str, at: u16, poll: &str| {
+        format!(
+            "[[tag]]\nname = \"{name}\"\narea = \"discrete\"\nat = {at}\ntype = \"bool\"\npoll = \"{poll}\"\n\
+             [[event]]\nname = \"{name}.on\"\non = {{ rising = \"{name}\" }}\n"
+        )
+    };
+    let mut bench = Bench::new(&(bit("a", 0, "fast") + &bit("b", 100, "slow")));
+    for poll in [0, 1] {
+        let samples = bench.look(poll, 20);
+        bench.commit(samples);
+    }
+    bench.set(Area::Discrete, 0, &[1]);
+    assert_eq!([bench.look(0, 20).len(), bench.look(1, 0).len()], [1, 0]);
+    bench.points.undo();
+    bench.points.undo();
+    assert_eq!(bench.poll_after(20), ["a.on"]);
 }

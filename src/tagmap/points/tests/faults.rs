@@ -127,7 +127,7 @@ fn what_events_and_alarms_name() {
     map.toml:27:11: event[1].subject: there is no tag or parameter `y` (did you mean `x`?)
     "#);
     insta::assert_snapshot!(event("[[event]]\nname = \"e\"\non = { change = \"x\" }\nseq = \"eye\"\nepoch = \"gatway\"\n"), @r#"
-    map.toml:27:7: event[1].seq: is no number that counts (name a tag of type "u16", "u32" or "u64" without scale)
+    map.toml:27:7: event[1].seq: is no number that counts (name a tag of type "u16", "u32" or "u64" without scale, offset and digits)
     map.toml:28:9: event[1].epoch: there is no tag `gatway` (known here: `eye`, `x`)
     "#);
     insta::assert_snapshot!(event("[[event]]\nname = \"e\"\non = { rising = \"eye\", when = \"eye\" }\n"), @r#"map.toml:26:31: event[1].on.when: stands in `on` (write it beside: when = "…" in the [[event]])"#);
@@ -211,6 +211,13 @@ fn writes_are_checked_before_they_leave() {
     let request = points.write("lane_enable", &Value::Int(0)).expect("0 is in its range");
     assert_eq!((request.area, request.at, request.verify, request.put.function()), (Area::Holding, 49, true, 16));
     assert_eq!((request.rate, request.expires), (Some(Duration::from_secs(1)), Some(Duration::from_secs(5))));
+    let ms = Duration::from_millis;
+    assert_eq!(request.may_leave(ms(5_000), Some(ms(1_000))), Ok(()));
+    assert_eq!(request.may_leave(ms(0), None), Ok(()));
+    let late = "was asked for 5001 ms ago and expires after 5000".to_owned();
+    assert_eq!(request.may_leave(ms(5_001), None), Err(late));
+    let soon = "the last one left 999 ms ago, and 1000 must lie between".to_owned();
+    assert_eq!(request.may_leave(ms(0), Some(ms(999))), Err(soon));
     assert_eq!(points.allowed("horn"), ["command:horn"]);
     let [probe] = points.probes() else { panic!("one probe") };
     assert_eq!((probe.expect.to_string(), probe.within.to_string()), ("5.000".to_owned(), "0.005".to_owned()));
@@ -244,4 +251,65 @@ fn what_the_device_refuses_is_split_until_it_stands_alone() {
     assert_eq!((bench.value("t3"), bench.points.quarantined().count()), ("16".to_owned(), 0));
     bench.points.refused(7, 0);
     bench.points.refused(0, 99);
+}
+
+#[test]
+fn a_scale_that_is_scaled_by_a_tag() {
+    let tag = |name: &str, at: u16, more: &str| {
+        format!("[[tag]]\nname = \"{name}\"\npoll = \"fast\"\narea = \"holding\"\nat = {at}\ntype = \"u16\"\n{more}\n")
+    };
+    let chain = [tag("a", 0, "scale = { tag = \"b\" }"), tag("b", 1, "scale = { tag = \"c\" }"), tag("c", 2, "")];
+    for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+        let faults = told(&order.map(|tag| chain[tag].as_str()).concat());
+        let fault = "scale.tag: `b` is scaled by a tag itself (name a number that is not scaled by another tag)";
+        assert!(faults.ends_with(fault) && faults.lines().count() == 1, "{order:?}: {faults}");
+    }
+    let own = told(&tag("a", 0, "scale = { tag = \"a\" }"));
+    assert!(own.contains("scale.tag: is the tag itself"), "{own}");
+    let bit = told(&format!("{EYE}{}", tag("a", 0, "scale = { tag = \"eye\" }")));
+    assert!(bit.contains("scale.tag: `eye` is no number"), "{bit}");
+}
+
+#[test]
+fn a_tag_that_no_request_can_read() {
+    let wide = |kind: &str, most: u16| {
+        told(&format!("[defaults]\nmax_words = {most}\n{}", TAG.replace("type = \"u16\"", kind)))
+    };
+    for kind in ["type = \"bytes\"\nwords = 101", "type = \"string\"\nbytes = \"high-first\"\nwords = 101"] {
+        let fault = "words: takes 101 registers (one request has at most 100 (max_words))";
+        assert!(wide(kind, 100).contains(fault), "{}", wide(kind, 100));
+        assert_eq!(wide(kind, 101), "");
+    }
+    let number = wide("type = \"u64\"\norder = \"ABCDEFGH\"", 2);
+    assert!(number.contains("type: takes 4 registers (one request has at most 2 (max_words))"), "{number}");
+}
+
+#[test]
+fn each_event_on_pulses_is_doubted() {
+    let event = |on: &str| format!("[[event]]\nname = \"n.c\"\non = {{ {on} = \"eye\" }}\n");
+    let raw = EYE.replace("\"eye\"", "\"raw\"").replace("at = 1", "at = 2");
+    let steady = format!("{EYE}debounce = {{ on = \"60ms\", off = \"60ms\" }}\n");
+    let of_raw = event("rising").replace("\"eye\"", "\"raw\"");
+    let warnings = told(&format!("{steady}{raw}{}{of_raw}", event("rising")));
+    assert!(warnings.contains("event[2].on: counts pulses of `raw`") && warnings.lines().count() == 1, "{warnings}");
+}
+
+#[test]
+fn a_number_of_events_that_is_scaled() {
+    for more in ["scale = 10", "offset = -1", "digits = 0"] {
+        let text = format!(
+            "{TAG}{more}\n[[event]]\nname = \"e\"\non = {{ change = \"x\" }}\nseq = \"x\"\nepoch = \"gateway\"\n"
+        );
+        assert!(told(&text).contains("event[1].seq: is no number that counts"), "{more}: {}", told(&text));
+    }
+}
+
+#[test]
+fn a_parameter_is_its_number_however_it_is_written() {
+    for (written, number) in [("0x10", 16), ("0b100", 4), ("0o17", 15), ("1_000", 1_000)] {
+        let text =
+            format!("[param.base]\ntype = \"int\"\ndefault = {written}\n{}", TAG.replace("at = 10", "at = \"{base}\""));
+        let read = map(&text, &[]).expect("it has no fault").points.expect("it has points");
+        assert_eq!(read.polls()[0].reads[0].at, number, "{written}");
+    }
 }

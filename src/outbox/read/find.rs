@@ -1,0 +1,399 @@
+//! Where one shipment is: its events, and how far each lane is with them.
+//!
+//! No index tells which events a subject has, since each would be written with every event. Events are read from the
+//! newest on instead, in bites that are a transaction each, so that the writer's log is not kept from shrinking meanwhile.
+
+use std::path::Path;
+
+use rusqlite::{Connection, OptionalExtension as _, params};
+use serde::Serialize;
+
+use super::{Bounds, HELD, LaneStatus, LastAnswer, lanes};
+use crate::event::{Id, posting_id};
+use crate::lane::RowKey;
+use crate::outbox::StorageError;
+use crate::outbox::delivery::unpack;
+use crate::outbox::open::open_read_only;
+
+/// Events that one transaction looks at.
+const BITE: i64 = 50_000;
+/// Bytes of a sample that are shown.
+const RAW: i64 = 256;
+
+/// What to look for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Word {
+    /// The event of that number in the outbox.
+    Seq(i64),
+    /// A subject, the key of a posting, or the id of an event.
+    Text(String),
+}
+
+impl Word {
+    /// `#123` is a number in the outbox, everything else a text.
+    pub fn parse(text: &str) -> Self {
+        let seq = text.strip_prefix('#').and_then(|seq| seq.parse().ok());
+        seq.map_or_else(|| Self::Text(text.to_owned()), Self::Seq)
+    }
+}
+
+/// What was found. Times are UTC milliseconds.
+#[derive(Debug, Serialize)]
+pub struct Found {
+    /// The newest first.
+    pub events: Vec<Event>,
+    /// Events that were looked at for it.
+    pub looked_at: i64,
+    /// The search ended at its limit: there may be older ones.
+    pub more: bool,
+}
+
+/// One event.
+#[derive(Debug, Serialize)]
+pub struct Event {
+    /// Its number in the outbox.
+    pub seq: i64,
+    /// Its id, the same in all systems.
+    pub id: String,
+    /// Raw kind: `scan.carton`.
+    pub kind: String,
+    /// What it is about.
+    pub subject: String,
+    /// When the gateway saw it.
+    pub occurred_at: i64,
+    /// Whether that clock was set: `synced`, `unsynced`.
+    pub time_quality: String,
+    /// What the device itself says of the time.
+    pub device_time: Option<String>,
+    /// When it was stored.
+    pub recorded_at: i64,
+    /// Device of the key.
+    pub device: String,
+    /// Epoch text.
+    pub epoch: String,
+    /// Number in it, or what stands for one.
+    pub number: String,
+    /// `id@version` of the map that read it.
+    pub map: String,
+    /// Bytes that came; `None`: it was made by the gateway.
+    pub length: Option<i64>,
+    /// The first 256 of them.
+    #[serde(skip)]
+    pub raw: Vec<u8>,
+    /// One for each lane that took it.
+    pub deliveries: Vec<Delivery>,
+}
+
+impl Event {
+    /// The beginning of the bytes that came, if any did.
+    pub fn raw(&self) -> Option<&[u8]> {
+        self.length.map(|_| self.raw.as_slice())
+    }
+}
+
+/// How far a lane is with an event.
+#[derive(Debug, Default, Serialize)]
+pub struct Delivery {
+    /// Lane id.
+    pub lane: String,
+    /// System id.
+    pub system: String,
+    /// Transaction type.
+    pub tx_type: String,
+    /// `ready`, `sending`, `unknown`, `waiting`, `rejected`, `held` or `delivered`.
+    pub state: &'static str,
+    /// Key of the posting.
+    pub key: String,
+    /// Since when it is in that state, where that is known.
+    pub since: Option<i64>,
+    /// Attempts so far; of a waiting row the ones that had no effect.
+    pub attempts: Option<i64>,
+    /// Not before then.
+    pub next_at: Option<i64>,
+    /// Why it is so, in the target's words or ours; of a delivered one how.
+    pub reason: Option<String>,
+    /// HTTP status of the answer that rejected it.
+    pub status: Option<u16>,
+    /// An attempt may have had effect, though it was rejected.
+    pub maybe_posted: bool,
+    /// The target's reference.
+    pub reference: Option<String>,
+    /// The row of its subject that goes first.
+    pub behind: Option<Behind>,
+    /// The lane has stopped: too many subjects are parked.
+    pub lane_stopped: bool,
+    /// What the lane's target said last, if that keeps it.
+    pub trouble: Option<LastAnswer>,
+}
+
+/// The row of the same subject that is before it.
+#[derive(Debug, Serialize)]
+pub struct Behind {
+    /// Its number in the outbox.
+    pub seq: i64,
+    /// Its state.
+    pub state: &'static str,
+    /// Why it is in that state, if there is something to say.
+    pub reason: Option<String>,
+}
+
+/// The newest `limit` events of `word` in the outbox in `dir`. `bounds` tell whether a lane has stopped, and which lanes
+/// park subjects.
+///
+/// # Errors
+/// When there is no outbox, or it can't be read.
+pub fn find(dir: &Path, word: &Word, limit: usize, bounds: Option<&Bounds>) -> Result<Found, StorageError> {
+    let mut db = open_read_only(dir)?;
+    let (mut seqs, looked_at) = match word {
+        Word::Seq(seq) => (vec![*seq], 1),
+        Word::Text(text) => search(&db, text, limit)?,
+    };
+    let more = seqs.len() >= limit && matches!(word, Word::Text(_));
+    seqs.truncate(limit);
+    let db = db.transaction()?; // one moment for all that is told
+    let lanes = lanes(&db)?;
+    let look = Look { db: &db, lanes: &lanes, bounds };
+    let mut events = Vec::new();
+    for seq in seqs {
+        events.extend(look.event(seq)?);
+    }
+    Ok(Found { events, looked_at, more })
+}
+
+/// The newest events of a subject, id or key, at least `limit` if there are so many; and how many were looked at.
+fn search(db: &Connection, text: &str, limit: usize) -> Result<(Vec<i64>, i64), rusqlite::Error> {
+    let id = Id::parse(text);
+    let of_id = id.map(|id| id.0.to_vec());
+    let mut seqs = Vec::new();
+    let (mut below, mut looked_at) = (i64::MAX, 0);
+    let mut bite =
+        db.prepare("SELECT seq, subject = ?1 OR id = ?2 IS TRUE FROM event WHERE seq < ?3 ORDER BY seq DESC LIMIT ?4")?;
+    let mut waiting = db.prepare("SELECT seq FROM pending WHERE posting = ?1 AND seq >= ?2 AND seq < ?3")?;
+    while seqs.len() < limit {
+        let (highest, known) = (below, seqs.len());
+        let mut n = 0;
+        let mut rows = bite.query(params![text, of_id, highest, BITE])?;
+        while let Some(row) = rows.next()? {
+            below = row.get(0)?;
+            n += 1;
+            if row.get(1)? {
+                seqs.push(below);
+            }
+        }
+        looked_at += n;
+        if let Some(id) = id {
+            let range = params![id.0, below, highest];
+            seqs.extend(waiting.query_map(range, |r| r.get::<_, i64>(0))?.collect::<Result<Vec<_>, _>>()?);
+            seqs.extend(delivered(db, id, below, highest)?);
+            seqs[known..].sort_unstable_by(|a, b| b.cmp(a));
+            seqs.dedup();
+        }
+        if n < BITE {
+            break;
+        }
+    }
+    Ok((seqs, looked_at))
+}
+
+/// Events from `low` to before `high` that were delivered under `key`. It isn't stored with them any more, but follows
+/// from the event.
+fn delivered(db: &Connection, key: Id, low: i64, high: i64) -> Result<Vec<i64>, rusqlite::Error> {
+    let mut statement = db.prepare_cached(
+        "SELECT d.seq, e.id, l.system, t.text FROM done d JOIN event e ON e.seq = d.seq JOIN lane l ON l.id = d.lane
+         JOIN name t ON t.id = d.tx WHERE d.seq >= ? AND d.seq < ?",
+    )?;
+    let mut rows = statement.query([low, high])?;
+    let mut seqs = Vec::new();
+    while let Some(row) = rows.next()? {
+        let (system, tx) = (row.get_ref(2)?.as_str()?, row.get_ref(3)?.as_str()?);
+        if posting_id(Id(row.get(1)?), system, tx, 0) == key {
+            seqs.push(row.get(0)?);
+        }
+    }
+    Ok(seqs)
+}
+
+struct Look<'a> {
+    db: &'a Connection,
+    lanes: &'a [LaneStatus],
+    bounds: Option<&'a Bounds>,
+}
+
+/// A row of `pending`, as far as its state goes.
+struct Open {
+    lane: i64,
+    key: RowKey,
+    order: i64,
+    state: i64,
+    why: Option<String>,
+}
+
+impl Look<'_> {
+    fn event(&self, seq: i64) -> Result<Option<Event>, rusqlite::Error> {
+        let sql = format!(
+            "SELECT e.id, k.text, e.subject, e.occurred_at, e.quality, e.device_time, e.recorded_at, s.name, ep.text,
+                    coalesce(e.mark, e.pos || ''), m.text, length(w.raw), substr(w.raw, 1, {RAW})
+             FROM event e JOIN epoch ep ON ep.id = e.epoch JOIN source s ON s.id = ep.source
+                  JOIN name k ON k.id = e.kind JOIN name m ON m.id = e.map
+                  LEFT JOIN event w ON w.epoch = e.epoch AND w.pos = e.pos AND w.ordinal = 0 AND e.ordinal >= 0
+             WHERE e.seq = ?"
+        );
+        let event = self.db.query_row(&sql, [seq], |r| {
+            let id = Id(r.get(0)?);
+            let event = Event {
+                seq,
+                id: id.to_string(),
+                kind: r.get(1)?,
+                subject: r.get(2)?,
+                occurred_at: r.get(3)?,
+                time_quality: r.get(4)?,
+                device_time: r.get(5)?,
+                recorded_at: r.get(6)?,
+                device: r.get(7)?,
+                epoch: r.get(8)?,
+                number: r.get(9)?,
+                map: r.get(10)?,
+                length: r.get(11)?,
+                raw: r.get::<_, Option<Vec<u8>>>(12)?.unwrap_or_default(),
+                deliveries: Vec::new(),
+            };
+            Ok((id, event))
+        });
+        let Some((id, mut event)) = event.optional()? else { return Ok(None) };
+        event.deliveries = self.delivered(seq, id)?;
+        event.deliveries.extend(self.open(seq)?);
+        Ok(Some(event))
+    }
+
+    fn delivered(&self, seq: i64, id: Id) -> Result<Vec<Delivery>, rusqlite::Error> {
+        let sql = "SELECT l.name, l.system, t.text, d.at, d.attempt, d.how, d.ref
+                   FROM done d JOIN lane l ON l.id = d.lane JOIN name t ON t.id = d.tx WHERE d.seq = ? ORDER BY l.id";
+        let mut statement = self.db.prepare_cached(sql)?;
+        let rows = statement.query_map([seq], |r| {
+            let (system, tx_type): (String, String) = (r.get(1)?, r.get(2)?);
+            Ok(Delivery {
+                lane: r.get(0)?,
+                key: posting_id(id, &system, &tx_type, 0).to_string(),
+                system,
+                tx_type,
+                state: "delivered",
+                since: r.get(3)?,
+                attempts: r.get(4)?,
+                reason: r.get(5)?,
+                reference: r.get(6)?,
+                ..Delivery::default()
+            })
+        })?;
+        rows.collect()
+    }
+
+    fn open(&self, seq: i64) -> Result<Vec<Delivery>, rusqlite::Error> {
+        let sql = "SELECT l.id, p.tx, p.order8, p.state, p.why, l.name, l.system, t.text, p.posting, p.tries, p.since, p.not_before
+                   FROM lane l CROSS JOIN pending p ON p.lane = l.id JOIN name t ON t.id = p.tx
+                   WHERE p.seq = ? ORDER BY l.id";
+        let mut statement = self.db.prepare_cached(sql)?;
+        let rows = statement.query_map([seq], |r| {
+            let key = RowKey { seq, tx: r.get(1)? };
+            let open = Open { lane: r.get(0)?, key, order: r.get(2)?, state: r.get(3)?, why: r.get(4)? };
+            let delivery = Delivery {
+                lane: r.get(5)?,
+                system: r.get(6)?,
+                tx_type: r.get(7)?,
+                key: Id(r.get(8)?).to_string(),
+                attempts: r.get(9)?,
+                since: r.get(10)?,
+                next_at: r.get(11)?,
+                ..Delivery::default()
+            };
+            Ok((open, delivery))
+        })?;
+        rows.map(|row| row.and_then(|(open, delivery)| self.explained(&open, delivery))).collect()
+    }
+
+    /// Says what state an open row is in, and why.
+    fn explained(&self, open: &Open, mut told: Delivery) -> Result<Delivery, rusqlite::Error> {
+        (told.state, told.reason) = self.state(open)?;
+        match told.state {
+            "sending" | "unknown" => {
+                let (attempts, last_sent) = self.batch(open)?.map_or((None, None), |b| (Some(b.attempt), Some(b.sent)));
+                (told.attempts, told.since, told.next_at) = (attempts, last_sent, None);
+            }
+            "rejected" => self.letter(open, &mut told)?,
+            "ready" => told.behind = self.behind(open)?,
+            _ => {}
+        }
+        let lane = self.lanes.iter().find(|lane| lane.lane == told.lane);
+        if matches!(told.state, "ready" | "waiting") {
+            told.lane_stopped = lane.zip(self.bounds).is_some_and(|(lane, bounds)| bounds.stop(lane));
+        }
+        if matches!(told.state, "ready" | "waiting" | "unknown" | "sending") {
+            // An answer that speaks of each item is told with the row it speaks of.
+            let spoke = |last: &LastAnswer| last.status.is_none_or(|status| status >= 300);
+            let last = lane.filter(|lane| lane.meets_trouble()).and_then(|lane| lane.last_answer.clone());
+            told.trouble = last.filter(spoke);
+        }
+        Ok(told)
+    }
+
+    fn state(&self, open: &Open) -> Result<(&'static str, Option<String>), rusqlite::Error> {
+        if let Some(batch) = self.batch(open)? {
+            return Ok((if batch.unknown { "unknown" } else { "sending" }, None));
+        }
+        Ok(match open.state {
+            1 => ("waiting", open.why.clone()),
+            2 => ("rejected", self.reason(open)?),
+            3 => ("held", Some(open.why.clone().unwrap_or_else(|| HELD.to_owned()))),
+            _ => ("ready", None),
+        })
+    }
+
+    /// The batch that has the row, if it is under way.
+    fn batch(&self, open: &Open) -> Result<Option<UnderWay>, rusqlite::Error> {
+        let sql = "SELECT rows, unknown IS NOT NULL, attempt, last_sent FROM batch WHERE lane = ?";
+        let mut statement = self.db.prepare_cached(sql)?;
+        let mut rows = statement.query([open.lane])?;
+        while let Some(row) = rows.next()? {
+            if unpack(row.get_ref(0)?.as_blob().unwrap_or_default()).contains(&open.key) {
+                return Ok(Some(UnderWay { unknown: row.get(1)?, attempt: row.get(2)?, sent: row.get(3)? }));
+            }
+        }
+        Ok(None)
+    }
+
+    fn reason(&self, open: &Open) -> Result<Option<String>, rusqlite::Error> {
+        let sql = "SELECT class || ': ' || reason FROM letter WHERE lane = ? AND seq = ? AND tx = ?";
+        self.db.query_row(sql, [open.lane, open.key.seq, open.key.tx], |r| r.get(0)).optional()
+    }
+
+    fn letter(&self, open: &Open, told: &mut Delivery) -> Result<(), rusqlite::Error> {
+        let sql = "SELECT at, status, maybe FROM letter WHERE lane = ? AND seq = ? AND tx = ?";
+        let row = |r: &rusqlite::Row<'_>| Ok((r.get(0)?, r.get(1)?, r.get(2)?));
+        let letter = self.db.query_row(sql, [open.lane, open.key.seq, open.key.tx], row).optional()?;
+        if let Some((at, status, maybe)) = letter {
+            (told.since, told.status, told.maybe_posted, told.next_at) = (Some(at), status, maybe, None);
+        }
+        Ok(())
+    }
+
+    /// The first row of its subject that is not at its end, if that is another one. Where a lane parks nothing, rejected
+    /// and held rows keep nobody.
+    fn behind(&self, open: &Open) -> Result<Option<Behind>, rusqlite::Error> {
+        let name: String = self.db.query_row("SELECT name FROM lane WHERE id = ?", [open.lane], |r| r.get(0))?;
+        let parks = self.bounds.is_none_or(|bounds| bounds.parks(&name));
+        let sql = "SELECT seq, tx, state, why FROM pending WHERE lane = ?1 AND order8 = ?2 AND (seq, tx) < (?3, ?4)
+                   AND (state < 2 OR ?5) ORDER BY seq, tx LIMIT 1";
+        let first = self.db.query_row(sql, params![open.lane, open.order, open.key.seq, open.key.tx, parks], |r| {
+            let key = RowKey { seq: r.get(0)?, tx: r.get(1)? };
+            Ok(Open { lane: open.lane, key, order: open.order, state: r.get(2)?, why: r.get(3)? })
+        });
+        let Some(first) = first.optional()? else { return Ok(None) };
+        let (state, reason) = self.state(&first)?;
+        Ok(Some(Behind { seq: first.key.seq, state, reason }))
+    }
+}
+
+struct UnderWay {
+    unknown: bool,
+    attempt: i64,
+    sent: i64,
+}

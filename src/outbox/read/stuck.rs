@@ -1,0 +1,151 @@
+//! The rows that do not go on by themselves, or not yet: dead letters, held rows, waiting rows.
+
+use rusqlite::{Connection, Row};
+use serde::Serialize;
+
+use super::{HELD, all};
+use crate::event::Id;
+
+/// A row that needs a person.
+#[derive(Debug, Clone, Serialize)]
+pub struct Letter {
+    /// Lane id.
+    pub lane: String,
+    /// Commit sequence of the event.
+    pub seq: i64,
+    /// Kind of the event.
+    pub kind: String,
+    /// Its subject; parked until this is resolved.
+    pub subject: String,
+    /// Key of its posting.
+    pub key: String,
+    /// When it was rejected.
+    pub at: i64,
+    /// Class of the rejection.
+    pub class: String,
+    /// An attempt may have had effect.
+    pub maybe_posted: bool,
+    /// Why, in the target's words or ours.
+    pub reason: String,
+    /// HTTP status of the answer.
+    pub status: Option<u16>,
+    /// The beginning of the answer.
+    pub answer: Option<String>,
+}
+
+/// A row that is not sent until a person decides.
+#[derive(Debug, Clone, Serialize)]
+pub struct HeldRow {
+    /// Lane id.
+    pub lane: String,
+    /// Commit sequence of the event.
+    pub seq: i64,
+    /// Kind of the event.
+    pub kind: String,
+    /// Its subject; parked until this is resolved.
+    pub subject: String,
+    /// Key of its posting.
+    pub key: String,
+    /// When it was captured, and held.
+    pub at: i64,
+    /// Why.
+    pub reason: String,
+}
+
+/// A row that had no effect and goes again. The later ones of its subject wait behind it.
+#[derive(Debug, Clone, Serialize)]
+pub struct WaitingRow {
+    /// Lane id.
+    pub lane: String,
+    /// Commit sequence of the event.
+    pub seq: i64,
+    /// Kind of the event.
+    pub kind: String,
+    /// Its subject.
+    pub subject: String,
+    /// Key of its posting.
+    pub key: String,
+    /// The class of the last answer, and why, in the target's words.
+    pub reason: String,
+    /// Tries that had no effect.
+    pub tries: i64,
+    /// When the first of them was.
+    pub since: i64,
+    /// It goes again then, or is on its way when that is over.
+    pub next_at: i64,
+}
+
+pub(super) fn letters(db: &Connection, most: u32) -> Result<Vec<Letter>, rusqlite::Error> {
+    let sql = format!(
+        "SELECT l.name, d.seq, k.text, e.subject, p.posting, d.at, d.class, d.maybe, d.reason, d.status, d.answer
+         FROM letter d JOIN lane l ON l.id = d.lane JOIN event e ON e.seq = d.seq JOIN name k ON k.id = e.kind
+              JOIN pending p ON p.lane = d.lane AND p.seq = d.seq AND p.tx = d.tx
+         ORDER BY d.at, d.seq LIMIT {most}"
+    );
+    all(db, &sql, |r| {
+        Ok(Letter {
+            lane: r.get(0)?,
+            seq: r.get(1)?,
+            kind: r.get(2)?,
+            subject: r.get(3)?,
+            key: key(r, 4)?,
+            at: r.get(5)?,
+            class: r.get(6)?,
+            maybe_posted: r.get(7)?,
+            reason: r.get(8)?,
+            status: r.get(9)?,
+            answer: r.get(10)?,
+        })
+    })
+}
+
+pub(super) fn held_rows(db: &Connection, most: u32) -> Result<Vec<HeldRow>, rusqlite::Error> {
+    let sql = format!(
+        "{} WHERE p.state = 3 AND p.state <> 0 ORDER BY p.seq LIMIT {most}",
+        of_pending("e.recorded_at, p.why")
+    );
+    all(db, &sql, |r| {
+        let why: Option<String> = r.get(6)?;
+        Ok(HeldRow {
+            lane: r.get(0)?,
+            seq: r.get(1)?,
+            kind: r.get(2)?,
+            subject: r.get(3)?,
+            key: key(r, 4)?,
+            at: r.get(5)?,
+            reason: why.unwrap_or_else(|| HELD.to_owned()),
+        })
+    })
+}
+
+pub(super) fn waiting_rows(db: &Connection, most: u32) -> Result<Vec<WaitingRow>, rusqlite::Error> {
+    let sql = format!(
+        "{} WHERE p.state = 1 AND p.state <> 0 ORDER BY p.since, p.seq LIMIT {most}",
+        of_pending("p.why, p.tries, p.since, p.not_before")
+    );
+    all(db, &sql, |r| {
+        Ok(WaitingRow {
+            lane: r.get(0)?,
+            seq: r.get(1)?,
+            kind: r.get(2)?,
+            subject: r.get(3)?,
+            key: key(r, 4)?,
+            reason: r.get::<_, Option<String>>(5)?.unwrap_or_default(),
+            tries: r.get::<_, Option<i64>>(6)?.unwrap_or(0),
+            since: r.get::<_, Option<i64>>(7)?.unwrap_or(0),
+            next_at: r.get::<_, Option<i64>>(8)?.unwrap_or(0),
+        })
+    })
+}
+
+/// Lane, sequence, kind, subject and key of a row that is not at its end, and `more` of it.
+fn of_pending(more: &str) -> String {
+    format!(
+        "SELECT l.name, p.seq, k.text, e.subject, p.posting, {more}
+         FROM lane l JOIN pending p ON p.lane = l.id JOIN event e ON e.seq = p.seq JOIN name k ON k.id = e.kind"
+    )
+}
+
+fn key(row: &Row<'_>, column: usize) -> Result<String, rusqlite::Error> {
+    Ok(Id(row.get(column)?).to_string())
+}
