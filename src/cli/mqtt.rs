@@ -32,7 +32,7 @@ enum Verb {
 
 /// Listen to a topic, and propose the section of a map that reads it.
 ///
-/// Shows each message as it comes, then every path of the payloads with what stands there, and a [[topic]] that this
+/// Shows each message as it comes, then every path of the payloads with what stands there, and a topic section that this
 /// version reads and that decodes all of them: a beginning, in which names and meaning are to be mended by someone who
 /// knows the device. Listens as a client of its own, whose session ends with it: a running gateway misses nothing.
 ///
@@ -209,7 +209,7 @@ struct Report {
     /// … and the first of them.
     topics: Vec<String>,
     fields: Vec<Field>,
-    /// A [[topic]] for a map.
+    /// A `[[topic]]` for a map.
     section: Option<String>,
     /// Messages that it was made of.
     section_of: usize,

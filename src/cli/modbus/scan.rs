@@ -192,19 +192,18 @@ fn text(found: &[Answering], Units(from, to): Units) -> String {
         line(&mut text, &said);
     }
     let asked = usize::from(to - from) + 1;
-    let with: Vec<String> =
-        found.iter().filter(|unit| !unit.areas.is_empty()).map(|unit| unit.unit.to_string()).collect();
-    let answering = found.iter().filter(|unit| unit.trouble.is_none()).count();
-    if asked > 4 && with.len() == asked {
+    // 4, 10 and 11 are what a server says that has nobody to ask.
+    let is_front = |words: &String| ["exception 4", "exception 10", "exception 11"].iter().any(|e| words.ends_with(e));
+    let (front, there): (Vec<&Answering>, Vec<&Answering>) = found
+        .iter()
+        .filter(|unit| unit.trouble.is_none())
+        .partition(|unit| unit.areas.is_empty() && unit.refused.iter().all(is_front));
+    if asked > 4 && there.len() == asked {
         line(&mut text, "every unit id answers: most likely one device that does not look at the unit id");
-    } else if !with.is_empty() && with.len() < answering {
-        let units = with.join(", ");
-        line(
-            &mut text,
-            &format!(
-                "registers or bits behind {units} alone: for the others something refuses that stands before them"
-            ),
-        );
+    } else if !front.is_empty() && !there.is_empty() {
+        let there: Vec<String> = there.iter().map(|unit| unit.unit.to_string()).collect();
+        let there = there.join(", ");
+        line(&mut text, &format!("most likely there: {there}; for the others a server in front of them answers"));
     }
     text
 }
@@ -244,17 +243,13 @@ mod tests {
         unit 1: ACME, CW-4; at address 0: holding, input (coil: exception 1)
         unit 2: does not say what it is; at address 0: nothing (holding: exception 2)
         unit 3: something comes, but no answer: reading 1 holding register from 0 of unit 3: the answer came 40ms after its time was over
-        registers or bits behind 1 alone: for the others something refuses that stands before them
         ");
         insta::assert_snapshot!(text(&[], Units(1, 32)), @"no unit from 1 to 32 answers: try other --units, a longer --timeout, --rtu-over-tcp");
         let before: Vec<Answering> = (1..=5)
             .map(|id| unit(id, None, if id == 3 { &["holding"] } else { &[] }, &["coil: exception 4"]))
             .collect();
         let last = text(&before, Units(1, 5)).lines().last().map(str::to_owned);
-        assert_eq!(
-            last.as_deref(),
-            Some("registers or bits behind 3 alone: for the others something refuses that stands before them")
-        );
+        assert_eq!(last.as_deref(), Some("most likely there: 3; for the others a server in front of them answers"));
         let all: Vec<Answering> = (1..=5).map(|id| unit(id, None, &["holding"], &[])).collect();
         insta::assert_snapshot!(text(&all, Units(1, 5)), @r"
         unit 1: does not say what it is; at address 0: holding
