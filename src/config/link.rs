@@ -56,7 +56,7 @@ const KINDS: [(&str, Kind); 9] = [
 pub(super) fn read_all<'d>(root: &Table<'d>, reading: &Reading, gateway: Option<&str>) -> Vec<Declared<'d>> {
     let mut ids = Ids::default();
     let mut clients = BTreeMap::new();
-    let mut ports = BTreeMap::new();
+    let (mut ports, mut addresses) = (BTreeMap::new(), BTreeMap::new());
     let mut links = Vec::new();
     for table in root.tables("link") {
         let id = ids.read(&table);
@@ -85,9 +85,28 @@ pub(super) fn read_all<'d>(root: &Table<'d>, reading: &Reading, gateway: Option<
             Some(Kind::Tcp | Kind::Serial) => Some(Protocol::Socket),
             Some(Kind::Later) | None => None,
         };
+        if let Some(Link::Modbus(modbus)) = &link {
+            one_link_an_address(&table, reading, modbus, &mut addresses);
+        }
         links.extend(id.map(|id| Declared { table, id, protocol, link }));
     }
     links
+}
+
+/// Two links to one device are mostly a copy in which the address was forgotten: one device is told twice, another never.
+fn one_link_an_address(
+    table: &Table<'_>,
+    reading: &Reading,
+    link: &modbus::Config,
+    seen: &mut BTreeMap<String, String>,
+) {
+    let modbus::wire::Place::Tcp(address, _) = &link.place else { return };
+    if let Some(first) = seen.insert(address.clone(), table.path().to_owned()) {
+        let message = format!("{address} is also the address of {first}");
+        let help =
+            "one link carries all units behind an address: put the devices behind it, or write the other address";
+        reading.warn(table.fault_at("address", &message, help));
+    }
 }
 
 fn kind(table: &Table<'_>) -> Option<Kind> {

@@ -236,6 +236,27 @@ fn only_what_a_map_allows_is_written() {
     assert_eq!(asked, ["1/6/20/1", "1/3/20/1"], "written, then read back");
 }
 
+/// The device takes its time to say who it is: what was asked for before that is no longer wanted.
+#[test]
+fn a_late_command_is_not_carried_out() {
+    let Some(python) = python() else { return };
+    let mut bus = Plc::start_peer(&python, "bus.py", &["--units", "1"]);
+    let links = format!(
+        "[[link]]\nid = \"net\"\nkind = \"modbus-tcp\"\naddress = \"127.0.0.1:{}\"\nrequest_timeout = \"5s\"\n\
+         [[device]]\nid = \"lane-1\"\nlink = \"net\"\nunit = 1\nmap = \"test-lane@1\"\n\
+         identity_check = {{ object = \"product_code\", equals = \"unit 1\" }}\n",
+        bus.port
+    );
+    let site = Site::new().erp("http://127.0.0.1:9/").links(&links);
+    site.map("test-lane", &MAP.replacen("verify =", "expires = \"200ms\"\nverify =", 1));
+    let config = site.write().display().to_string();
+    bus.tell("behave 1 late 400");
+    let (code, _, why) = said(&["modbus", "write", "--config", &config, "lane-1", "speed", "120", "--yes"]);
+    assert_eq!(code, Some(64), "{why}");
+    assert!(why.contains("nothing was written: it was asked for") && why.contains("expires after 200"), "{why}");
+    assert_eq!(bus.tell("requests"), serde_json::json!({"1": 1}), "asked who it is, and nothing else");
+}
+
 /// Functions 5, 6, 15, 16 and 22 on pymodbus, read back, and the device holds what was meant.
 fn written_with_each_function(plc: &mut Plc, link: &str, place: &[&str]) {
     let links = format!(

@@ -20,8 +20,8 @@ use crate::tagmap::points::{Put, WriteRequest};
 ///
 /// Only by a [[write]] of the device's map, within its range, and read back where the map says so: there is no way to
 /// write a bare address. Tells what will be sent and asks first, unless --yes. A device whose identity is configured is
-/// asked for it before. Ends with 64 when the map does not allow it, or it was not agreed to; with 69 when the device
-/// does not answer, refuses, or does not hold the value afterwards.
+/// asked for it before. Ends with 64 when the map does not allow it, it was not agreed to, or more time went by than its
+/// `expires` allows; with 69 when the device does not answer, refuses, or does not hold the value afterwards.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
@@ -81,12 +81,10 @@ pub(super) fn run(args: &Args) -> ExitCode {
     if !args.yes && !agreed() {
         return print::refuse(false, "nothing was written", Exit::Usage);
     }
-    if let Err(why) = order.request.may_leave(Duration::from_millis(now().mono - asked), None) {
-        return print::refuse(false, &format!("nothing was written: it {why}"), Exit::Usage);
-    }
-    match block_on(order.carry_out()) {
+    match block_on(order.carry_out(asked)) {
         Err(why) => print::refuse(false, &why, Exit::Internal),
         Ok(Err(trouble)) => failed(false, &trouble),
+        Ok(Ok(Done::TooLate(why))) => print::refuse(false, &format!("nothing was written: it {why}"), Exit::Usage),
         Ok(Ok(Done::OtherDevice(says))) => {
             let why = format!("nothing was written: the device says it is \"{says}\", which is not the configured one");
             print::refuse(false, &why, Exit::Unavailable)
@@ -153,6 +151,7 @@ enum Done {
     Written,
     NotHeld,
     OtherDevice(String),
+    TooLate(String),
 }
 
 impl Order {
@@ -176,13 +175,18 @@ impl Order {
         )
     }
 
-    async fn carry_out(&self) -> Result<Done, Trouble> {
+    /// `asked`: when it was asked for, monotonic milliseconds. A person may think it over for long, and a device may take its time
+    /// before it is known to be the right one.
+    async fn carry_out(&self, asked: u64) -> Result<Done, Trouble> {
         let mut wire = open(&self.place, self.timing).await?;
         if let Some(identity) = &self.identity {
             let says = wire.identity(self.unit, identity.object).await?.unwrap_or_default();
             if says != identity.equals {
                 return Ok(Done::OtherDevice(says));
             }
+        }
+        if let Err(why) = self.request.may_leave(Duration::from_millis(now().mono - asked), None) {
+            return Ok(Done::TooLate(why));
         }
         let WriteRequest { put, at, verify, .. } = &self.request;
         let held =
