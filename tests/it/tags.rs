@@ -134,6 +134,8 @@ fn lanes_behind_one_unit_share_requests_and_each_change_is_one_event() {
         plc.tell("input 2 28 1");
         wait_for("the eye", || sum(&site, "u2-l7", "lane.blocked") == round);
         plc.tell("input 2 28 0");
+        let asked = links.device("u2-l7").requests;
+        wait_for("the eye to be read as free", || links.device("u2-l7").requests > asked + 8);
         wait_for("the cartons", || {
             (0..8).all(|lane| sum(&site, &format!("u1-l{lane}"), "lane.entered") == round * (lane + 1))
         });
