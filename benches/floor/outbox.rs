@@ -181,6 +181,7 @@ fn sample(n: usize) -> Sample {
             device: "scanners-p07".into(),
             position,
             events: vec![event],
+            unread: Vec::new(),
             map: "hand-scanner@1".into(),
         }),
         redelivery: None,

@@ -56,6 +56,7 @@ pub(super) fn told_with(more: &str) -> String {
 }
 
 mod links;
+mod mutated;
 
 #[test]
 fn the_shipped_file_is_without_fault_or_doubt() {

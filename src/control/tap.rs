@@ -46,7 +46,7 @@ pub struct Shown {
     pub length: usize,
     /// `new`, `duplicate`, `held`, `bad`: what became of it.
     pub placed: String,
-    /// Why it could not be read.
+    /// Why it, or a part of it, could not be read.
     pub reason: Option<String>,
     /// `name@version` of the map.
     pub map: Option<String>,
@@ -96,7 +96,12 @@ impl Shown {
             text,
             length: tapped.length,
             placed: placed.to_owned(),
-            reason: sample.content.as_ref().err().map(|why| why.reason.clone()),
+            reason: match &sample.content {
+                Err(why) => Some(why.reason.clone()),
+                Ok(decoded) => {
+                    decoded.unread.iter().map(|unread| unread.reason.clone()).reduce(|a, b| format!("{a}; {b}"))
+                }
+            },
             map: decoded.map(|decoded| decoded.map.to_string()),
             position: decoded.and_then(|decoded| position(&decoded.position)),
             events: decoded.into_iter().flat_map(|decoded| &decoded.events).map(Event::of).collect(),

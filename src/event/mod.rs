@@ -10,6 +10,6 @@ pub use key::{
     Id, batch_id, derived_event_id, device_event_id, order_key, posting_id, sha256_hex, short_hash, short_ref, span_id,
 };
 pub use sample::{
-    Decoded, DeviceEvent, Fields, Memory, Position, Redelivery, Repeat, Sample, Undecodable, Value, is_valid_id,
+    Decoded, DeviceEvent, Fields, Memory, Position, Redelivery, Repeat, Sample, Undecodable, Unread, Value, is_valid_id,
 };
 pub use time::{Millis, Now};

@@ -101,6 +101,17 @@ pub struct Undecodable {
     pub panicked: bool,
 }
 
+/// A part of a sample that its map could not read, where the rest of it could.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unread {
+    /// The ordinal that its event would have had: no other event has it.
+    pub ordinal: usize,
+    /// Its bytes.
+    pub raw: Vec<u8>,
+    /// Why, in words an integrator can act on.
+    pub reason: String,
+}
+
 /// What a sample decoded to.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Decoded {
@@ -108,8 +119,10 @@ pub struct Decoded {
     pub device: Arc<str>,
     /// Position in the source's own count.
     pub position: Position,
-    /// One event for each ordinal, from 0.
+    /// One event for each ordinal from 0, but for those of `unread`.
     pub events: Vec<DeviceEvent>,
+    /// Parts that could not be read, in the order of their ordinals.
+    pub unread: Vec<Unread>,
     /// `id@version` of the map.
     pub map: Arc<str>,
 }
@@ -142,9 +155,33 @@ pub struct Sample {
     pub memory: Option<Memory>,
 }
 
+impl Decoded {
+    /// The events with their ordinals: an event keeps its own, whatever can be read beside it.
+    pub fn numbered(&self) -> impl Iterator<Item = (u32, &DeviceEvent)> {
+        let taken = |ordinal: &u32| self.unread.iter().any(|unread| unread.ordinal == *ordinal as usize);
+        (0_u32..).filter(move |ordinal| !taken(ordinal)).zip(&self.events)
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::is_valid_id;
+    use super::*;
+
+    #[test]
+    fn an_event_keeps_its_ordinal_beside_parts_that_are_unread() {
+        let event =
+            |kind: &str| DeviceEvent { kind: kind.to_owned(), subject: None, fields: Vec::new(), device_time: None };
+        let unread = |ordinal| Unread { ordinal, raw: Vec::new(), reason: String::new() };
+        let decoded = Decoded {
+            device: "d".into(),
+            position: Position::Own,
+            events: ["b", "d", "e"].map(event).into(),
+            unread: vec![unread(0), unread(2), unread(5)],
+            map: "m@1".into(),
+        };
+        let numbered: Vec<(u32, &str)> = decoded.numbered().map(|(n, event)| (n, event.kind.as_str())).collect();
+        assert_eq!(numbered, [(1, "b"), (3, "d"), (4, "e")]);
+    }
 
     #[test]
     fn ids_are_short_and_plain() {

@@ -332,23 +332,24 @@ impl<'d> Table<'d> {
 impl Drop for Table<'_> {
     fn drop(&mut self) {
         let asked = self.asked.borrow();
-        if asked.quiet {
-            return;
-        }
-        if let Some(shape) = self.shape {
+        if let (Some(shape), false) = (self.shape, asked.quiet) {
             shape.borrow_mut().table(&self.pattern, &asked.keys, &asked.demanded, asked.all);
         }
-        for (key, _) in self.entries.iter().filter(|_| !asked.all) {
+        // A table that was given up for a missing key may have it, misspelled: that alone is told of it.
+        let given_up = asked.quiet || asked.all;
+        let missing = || asked.demanded.iter().filter(|key| !self.entries.iter().any(|(k, _)| k.get_ref() == *key));
+        let known = if given_up { missing().cloned().collect() } else { asked.keys.clone() };
+        for (key, _) in self.entries {
             let name = key.get_ref().as_ref();
-            if !asked.keys.contains(name) {
-                let fault = self.document.fault(
-                    key.span(),
-                    &join(&self.path, name),
-                    "unknown key".to_owned(),
-                    nearest(name, &asked.keys),
-                );
-                self.faults.borrow_mut().push(fault);
+            if asked.keys.contains(name) {
+                continue;
             }
+            let help = nearest(name, &known);
+            if given_up && !help.starts_with("did you mean") {
+                continue;
+            }
+            let fault = self.document.fault(key.span(), &join(&self.path, name), "unknown key".to_owned(), help);
+            self.faults.borrow_mut().push(fault);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The outbox through its door, on real SQLite in a temporary directory.
 
 mod find;
+mod unread;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -64,7 +65,13 @@ fn sample(position: Position, events: Vec<DeviceEvent>, raw: &str) -> Sample {
         at: Now { wall: Millis(1_763_906_709_412), mono: 5 },
         origin: "floor/scan".into(),
         raw: raw.into(),
-        content: Ok(Decoded { device: "scanner".into(), position, events, map: "scanner@1".into() }),
+        content: Ok(Decoded {
+            device: "scanner".into(),
+            position,
+            events,
+            unread: Vec::new(),
+            map: "scanner@1".into(),
+        }),
         redelivery: None,
         memory: None,
     }
@@ -136,8 +143,13 @@ async fn what_the_gateway_saw_itself_is_numbered_and_remembered_in_one_commit() 
 async fn a_sample_without_events_is_captured_for_its_memory() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let (outbox, ended, mut work) = open(config(dir.path()));
-    let content =
-        Decoded { device: "scanner".into(), position: Position::Own, events: vec![], map: "scanner@1".into() };
+    let content = Decoded {
+        device: "scanner".into(),
+        position: Position::Own,
+        events: vec![],
+        unread: Vec::new(),
+        map: "scanner@1".into(),
+    };
     let baseline = Sample { content: Ok(content), ..edge("on") };
     assert_eq!(outbox.capture(vec![baseline]).await, Ok(vec![Placed::New]));
     assert_eq!(outbox.memory("eye-1/io".into()).await, Ok(Some(b"on".to_vec())));

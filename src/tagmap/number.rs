@@ -130,8 +130,8 @@ impl Number {
     }
 }
 
-/// What to multiply by and what to divide by.
-fn conversion(table: &Table<'_>, unit: &str, to: &str) -> Option<(Decimal, Decimal)> {
+/// What to multiply by and what to divide by to make one unit of another.
+pub(super) fn conversion(table: &Table<'_>, unit: &str, to: &str) -> Option<(Decimal, Decimal)> {
     let known = || UNITS.concat().iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
     let find = |key: &str, name: &str| {
         let found = UNITS

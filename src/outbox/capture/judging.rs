@@ -217,7 +217,7 @@ fn first_gap(before: Option<&Epoch>, epoch: &Epoch, position: i64) -> Option<(i6
 
 fn stored_at(db: &Connection, epoch: i64, position: i64, raw: &[u8]) -> Sql<Stored> {
     let found: Option<Option<Vec<u8>>> = db
-        .prepare_cached("SELECT raw FROM event WHERE epoch = ? AND pos = ? AND ordinal = 0")?
+        .prepare_cached("SELECT raw FROM event WHERE epoch = ? AND pos = ? AND raw IS NOT NULL")?
         .query_row(params![epoch, position], |r| r.get(0))
         .optional()?;
     Ok(match found {

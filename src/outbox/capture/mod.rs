@@ -10,7 +10,8 @@ use std::sync::Arc;
 use rusqlite::{Connection, params};
 
 use crate::event::{
-    Decoded, DeviceEvent, Id, Millis, Now, Position, Sample, derived_event_id, device_event_id, order_key, posting_id,
+    Decoded, DeviceEvent, Id, Millis, Now, Position, Sample, Unread, derived_event_id, device_event_id, order_key,
+    posting_id,
 };
 use crate::lane::{self, Row, RowKey};
 use crate::milestone::{interpret, sequence_gap};
@@ -194,7 +195,7 @@ impl Capture {
             Err(reason) => {
                 let sample = &samples[0];
                 tracing::error!(source = %sample.source, origin = %sample.origin, reason, "a sample was kept as bad input");
-                self.keep_bad(db, sample, &reason, now)?;
+                self.keep_bad(db, sample, &sample.raw, &reason, now)?;
                 Ok(vec![Placed::Bad])
             }
         }
@@ -279,7 +280,7 @@ impl Capture {
                 if why.panicked {
                     tracing::error!(source = %sample.source, origin = %sample.origin, reason = why.reason, "a decoder panicked");
                 }
-                self.keep_bad(db, sample, &why.reason, now)?;
+                self.keep_bad(db, sample, &sample.raw, &why.reason, now)?;
                 return Ok(Placed::Bad);
             }
         };
@@ -358,11 +359,13 @@ impl Capture {
             )?;
         }
         let seq_text = mark.clone().unwrap_or_else(|| position.to_string());
-        for (ordinal, event) in decoded.events.iter().enumerate() {
-            let ordinal = u32::try_from(ordinal).unwrap_or(u32::MAX);
+        let mut raw = Some(sample.raw.as_slice()); // with the first event
+        for (ordinal, event) in decoded.numbered() {
             let id = device_event_id(&self.site, &decoded.device, &epoch.text, &seq_text, ordinal);
-            let raw = (ordinal == 0).then_some(sample.raw.as_slice());
-            self.event(db, &write, &epoch, &decoded.device, event, (id, i64::from(ordinal)), raw, rows)?;
+            self.event(db, &write, &epoch, &decoded.device, event, (id, i64::from(ordinal)), raw.take(), rows)?;
+        }
+        for Unread { raw, reason, .. } in &decoded.unread {
+            self.keep_bad(db, sample, raw, reason, now)?;
         }
         epoch.last = Some(epoch.last.map_or(position, |last| last.max(position)));
         self.keep_epoch(&decoded.device, epoch);
@@ -478,13 +481,14 @@ impl Capture {
     // ---- what went wrong
 
     fn refuse(&mut self, db: &Connection, sample: &Sample, reason: &str, now: Now) -> Sql<Placed> {
-        self.keep_bad(db, sample, reason, now)?;
+        self.keep_bad(db, sample, &sample.raw, reason, now)?;
         Ok(Placed::Bad)
     }
 
-    fn keep_bad(&mut self, db: &Connection, sample: &Sample, reason: &str, now: Now) -> Sql<()> {
-        let bytes = &sample.raw[..sample.raw.len().min(BAD_INPUT_BYTES)];
-        let length = i64::try_from(sample.raw.len()).unwrap_or(i64::MAX);
+    /// Keeps bytes of a sample: all of them, or the part that could not be read.
+    fn keep_bad(&mut self, db: &Connection, sample: &Sample, raw: &[u8], reason: &str, now: Now) -> Sql<()> {
+        let bytes = &raw[..raw.len().min(BAD_INPUT_BYTES)];
+        let length = i64::try_from(raw.len()).unwrap_or(i64::MAX);
         db.prepare_cached(
             "INSERT INTO bad_input(at, source, origin, reason, length, bytes) VALUES (?, ?, ?, ?, ?, ?)",
         )?

@@ -235,7 +235,7 @@ impl Look<'_> {
                     coalesce(e.mark, e.pos || ''), m.text, length(w.raw), substr(w.raw, 1, {RAW})
              FROM event e JOIN epoch ep ON ep.id = e.epoch JOIN source s ON s.id = ep.source
                   JOIN name k ON k.id = e.kind JOIN name m ON m.id = e.map
-                  LEFT JOIN event w ON w.epoch = e.epoch AND w.pos = e.pos AND w.ordinal = 0 AND e.ordinal >= 0
+                  LEFT JOIN event w ON w.epoch = e.epoch AND w.pos = e.pos AND w.raw IS NOT NULL AND e.ordinal >= 0
              WHERE e.seq = ?"
         );
         let event = self.db.query_row(&sql, [seq], |r| {

@@ -140,7 +140,13 @@ impl Fifo {
             bits: 16,
             ring: u32::from(self.slots()),
         };
-        Ok(Decoded { device: Arc::clone(&self.device), position, events: vec![event], map: Arc::clone(&self.map) })
+        Ok(Decoded {
+            device: Arc::clone(&self.device),
+            position,
+            events: vec![event],
+            unread: Vec::new(),
+            map: Arc::clone(&self.map),
+        })
     }
 
     /// The boot id as keys want it: upper-case hex, padded to the register's width.

@@ -129,7 +129,13 @@ impl Look<'_> {
 
     fn remembered(&self, position: Position, events: Vec<DeviceEvent>, raw: Vec<u8>) -> Sample {
         let points = &self.points;
-        let content = Decoded { device: Arc::clone(&points.device), position, events, map: Arc::clone(&points.map) };
+        let content = Decoded {
+            device: Arc::clone(&points.device),
+            position,
+            events,
+            unread: Vec::new(),
+            map: Arc::clone(&points.map),
+        };
         let memory = Memory { name: points.memory_name(), bytes: memory(points) };
         Sample { memory: Some(memory), ..sample(points, self.poll, raw, self.at, Ok(content)) }
     }

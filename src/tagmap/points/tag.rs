@@ -1,7 +1,7 @@
 //! One tag: from the registers of an answer to a value.
 //!
-//! The order of the steps: the type; `invalid` on the number as it was read; `scale`, `offset`, `digits`; `min` and `max`
-//! on the result; `enum` last. `invert` turns a bit before it is debounced.
+//! The order of the steps: the type; `invalid` on the number as it was read; `scale`, `offset`, `to`, `digits`; `min` and
+//! `max` on the result; `enum` last. `invert` turns a bit before it is debounced.
 
 use rust_decimal::{Decimal, RoundingStrategy};
 
@@ -23,6 +23,8 @@ pub(super) struct Tag {
     pub(super) invert: bool,
     pub(super) scale: Scale,
     pub(super) offset: Decimal,
+    /// To another unit: multiply, then divide.
+    pub(super) convert: Option<(Decimal, Decimal)>,
     pub(super) digits: Option<u32>,
     pub(super) unit: Option<String>,
     pub(super) words: Option<Words>,
@@ -142,6 +144,7 @@ impl Tag {
         matches!(self.form, Form::Registers(kind) if !kind.is_float())
             && whole(&self.scale)
             && self.offset.is_integer()
+            && self.convert.is_none()
             && self.digits.is_none_or(|digits| digits == 0)
     }
 
@@ -186,7 +189,9 @@ impl Tag {
                 if pow10 { power_of_ten(factor).ok_or("has a scale beyond 10 to the power of 20")? } else { factor }
             }
         };
+        let (times, by) = self.convert.unwrap_or((Decimal::ONE, Decimal::ONE));
         let scaled = number.checked_mul(scale).and_then(|scaled| scaled.checked_add(self.offset));
+        let scaled = scaled.and_then(|scaled| scaled.checked_mul(times)?.checked_div(by));
         let mut scaled = scaled.ok_or("is too large once it is scaled")?;
         if let Some(digits) = self.digits {
             scaled = scaled.round_dp_with_strategy(digits, RoundingStrategy::MidpointAwayFromZero);

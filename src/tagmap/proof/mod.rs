@@ -218,6 +218,9 @@ fn shown(decoded: Result<Decoded, Undecodable>) -> Json {
     };
     let events: Vec<Json> = decoded.events.into_iter().map(event).collect();
     let mut shown = json!({ "events": events, "device": *decoded.device });
+    if !decoded.unread.is_empty() {
+        shown["unread"] = decoded.unread.into_iter().map(|unread| unread.reason).collect();
+    }
     match decoded.position {
         Position::Counted { boot, seq, .. } => {
             shown["epoch"] = json!(boot.map(|boot| format!("d:{boot}")));

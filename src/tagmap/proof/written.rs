@@ -81,7 +81,8 @@ fn told(told: &Json) -> Vec<Json> {
             }
             made
         };
-        events.iter().map(event).collect()
+        let unread = told["unread"].as_array().into_iter().flatten().map(|reason| json!({ "undecodable": reason }));
+        events.iter().map(event).chain(unread).collect()
     };
     told.as_array().map_or_else(|| each(told), |list| list.iter().flat_map(each).collect())
 }

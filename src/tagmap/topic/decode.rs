@@ -9,7 +9,7 @@ use serde_json::Value as Json;
 
 use super::payload::{Body, Raw};
 use super::{Emit, Field, Is, Kind, Take, Topic, When};
-use crate::event::{Decoded, DeviceEvent, Position, Repeat, Undecodable, Value, is_valid_id};
+use crate::event::{Decoded, DeviceEvent, Position, Repeat, Undecodable, Unread, Value, is_valid_id};
 use crate::tagmap::gs1;
 use crate::tagmap::number::parse;
 
@@ -35,20 +35,28 @@ impl Topic {
             return Err(format!("the payload has {} bytes, at most {} (max_bytes)", payload.len(), self.max_bytes));
         }
         let body = self.payload.open(payload)?;
-        let mut made = Vec::new();
-        for (at, element) in self.payload.elements(&body)?.into_iter().enumerate() {
+        let (mut made, mut unread) = (Vec::new(), Vec::new());
+        for (ordinal, element) in self.payload.elements(&body)?.into_iter().enumerate() {
             let one = self.slots(topic, &body, element).and_then(|slots| Ok((self.one(&slots)?, slots)));
-            let ((emit, event), slots) = match one {
-                Err(why) if self.payload.has_elements() => return Err(format!("element {}: {why}", at + 1)),
-                one => one?,
-            };
-            made.push((emit, event, slots));
+            match (one, element) {
+                (Ok(((emit, event), slots)), _) => made.push((emit, event, slots)),
+                (Err(why), None) => return Err(why),
+                (Err(why), Some(element)) => unread.push(Unread {
+                    ordinal,
+                    raw: element.to_string().into_bytes(),
+                    reason: format!("element {}: {why}", ordinal + 1),
+                }),
+            }
         }
-        let (_, _, first) = made.first().ok_or("it holds no event")?; // `elements` has refused such a message
+        let Some((_, _, first)) = made.first() else {
+            // None can be read: then the message is kept as a whole.
+            return Err(unread.into_iter().next().map_or_else(|| "it holds no event".to_owned(), |first| first.reason));
+        };
         Ok(Decoded {
             device: self.device_of(first)?,
             position: self.position(made.iter().map(|(emit, ..)| *emit), first)?,
             events: made.into_iter().map(|(_, event, _)| event).collect(),
+            unread,
             map: Arc::clone(&self.map),
         })
     }

@@ -142,11 +142,6 @@ impl Payload {
             _ => Ok(found.into_iter().map(Some).collect()),
         }
     }
-
-    /// One message may be several events.
-    pub(super) fn has_elements(&self) -> bool {
-        matches!(self, Self::Json { each: Some(_) })
-    }
 }
 
 fn path(entry: &Entry<'_>) -> Option<Path> {

@@ -350,17 +350,22 @@ fn value(entry: &Entry<'_>) -> Option<Value> {
 /// `["code", "station"]`, or `{ name = "field" }` under other names.
 fn carried(table: &Table<'_>, slots: &Slots) -> Option<Vec<(String, usize)>> {
     let entry = table.required_entry("fields")?;
-    let pairs: Vec<(String, String)> = if entry.value().as_table().is_some() {
-        let all = entry.table()?.all();
-        all.iter().map(|e| Some((e.key().to_owned(), e.read()?))).collect::<Option<_>>()?
-    } else {
-        entry.read::<Vec<String>>()?.into_iter().map(|name| (name.clone(), name)).collect()
+    let slot = |at: &Entry<'_>, field: &str| {
+        let found = slots.find(field);
+        if found.is_none() {
+            at.refuse(&format!("there is no field `{field}`"), &format!("known here: {}", slots.known()));
+        }
+        found
     };
     let mut carried = Vec::new();
-    for (name, field) in pairs {
-        match slots.find(&field) {
-            Some(slot) => carried.push((name, slot)),
-            None => entry.refuse(&format!("there is no field `{field}`"), &format!("known here: {}", slots.known())),
+    if entry.value().as_table().is_some() {
+        for named in entry.table()?.all() {
+            let field: String = named.read()?;
+            carried.extend(slot(&named, &field).map(|slot| (named.key().to_owned(), slot)));
+        }
+    } else {
+        for name in entry.read::<Vec<String>>()? {
+            carried.extend(slot(&entry, &name).map(|slot| (name, slot)));
         }
     }
     Some(carried)

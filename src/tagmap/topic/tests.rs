@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
-use crate::event::{Decoded, Position, Undecodable};
+use crate::event::{Decoded, DeviceEvent, Position, Undecodable};
 use crate::form::Document;
 use crate::tagmap::{Binding, DeviceLimits, Map, guarded};
 
@@ -245,6 +245,28 @@ fn a_message_of_several_events_has_one_identity() {
     };
     assert_eq!(of(50), Ok(50));
     assert_eq!(of(51).map_err(|e| e.reason), Err("`$.parcels[*]` finds 51, at most 50 (max_events)".to_owned()));
+}
+
+/// What can't be read keeps its place, so that the events beside it have the keys that they would have had.
+#[test]
+fn an_element_that_is_unread_keeps_its_place() {
+    let topic = read(DIMENSIONER, false).expect("the shipped map has no fault").topics.remove(0);
+    let of = |lengths: [u32; 3]| {
+        let parcel = |l: u32| format!(r#"{{"id":"p{l}","dim":{{"l":{l},"w":600,"h":600}}}}"#);
+        let payload = format!(r#"{{"boot":"b","seq":1,"parcels":[{}]}}"#, lengths.map(parcel).join(","));
+        topic.decode("dc1/scan/result", payload.as_bytes())
+    };
+    let decoded = of([600, 40_050, 700]).expect("two can be read");
+    let parcel = |event: &DeviceEvent| event.fields.iter().find(|(name, _)| name == "parcel").map(|(_, id)| id.clone());
+    let numbered: Vec<_> = decoded.numbered().map(|(ordinal, event)| (ordinal, parcel(event))).collect();
+    let text = |id: &str| Some(Value::Text(id.to_owned()));
+    assert_eq!(numbered, [(0, text("p600")), (2, text("p700"))]);
+    let [unread] = decoded.unread.as_slice() else { panic!("one can't: {:?}", decoded.unread) };
+    assert_eq!((unread.ordinal, unread.reason.as_str()), (1, "element 2: `$.dim.l` is 400.5, more than 300 (valid)"));
+    assert_eq!(unread.raw, br#"{"id":"p40050","dim":{"l":40050,"w":600,"h":600}}"#);
+    assert_eq!(of([600, 600, 700]).map(|all| (all.position, all.unread)), Ok((decoded.position, Vec::new())));
+    let none = of([40_050, 40_050, 40_050]).map_err(|why| why.reason);
+    assert_eq!(none, Err("element 1: `$.dim.l` is 400.5, more than 300 (valid)".to_owned()));
 }
 
 /// A subject must be there in each message: what is left out when it is not valid may not be.

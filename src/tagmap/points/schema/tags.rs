@@ -4,6 +4,7 @@ use rust_decimal::Decimal;
 
 use super::{Placed, millis};
 use crate::form::{Kind, Table, nearest};
+use crate::tagmap::number::conversion;
 use crate::tagmap::points::condition::is_name;
 use crate::tagmap::points::tag::{Bits, Counter, Debounce, Form, Scale, Tag, Valid};
 use crate::tagmap::points::value::Ref;
@@ -73,7 +74,7 @@ fn tag(table: &Table<'_>, context: &Context<'_>, polls: &[Poll]) -> Option<Tag> 
     };
     let offset: Option<Decimal> = table.optional("offset");
     let digits: Option<u32> = table.optional("digits");
-    let unit: Option<String> = table.optional("unit");
+    let (unit, convert) = unit(table);
     let valid = table.table("valid").map(|valid| self::valid(&valid, form)).unwrap_or_default();
     let words = fifo::words_for(table);
     let bits = table.table("bits").map(|bits| self::bits(&bits)).unwrap_or_default();
@@ -93,12 +94,12 @@ fn tag(table: &Table<'_>, context: &Context<'_>, polls: &[Poll]) -> Option<Tag> 
     if let Some(form) = form {
         let bit = matches!(form, Form::Input | Form::Bit(_));
         let help = "remove it, or give the tag another type";
-        only(&["scale", "offset", "digits", "valid", "enum"], number, "numbers", help);
+        only(&["scale", "offset", "to", "digits", "valid", "enum"], number, "numbers", help);
         only(&["debounce", "invert"], bit, "single bits", help);
         only(&["bits"], form == Form::Registers(Type::U16), "registers of type \"u16\"", help);
         only(&["unit"], number, "numbers", help);
         only(&["bit"], matches!(form, Form::Bit(_)), "type \"bit\"", "remove it, or write type = \"bit\"");
-        let scaled = ["scale", "offset", "digits"].into_iter().find(|key| table.entry(key).is_some());
+        let scaled = ["scale", "offset", "to", "digits"].into_iter().find(|key| table.entry(key).is_some());
         if let Some(key) = scaled.filter(|_| words.is_some() || counter.is_some() || !bits.is_empty()) {
             table.refuse_key(
                 key,
@@ -118,6 +119,7 @@ fn tag(table: &Table<'_>, context: &Context<'_>, polls: &[Poll]) -> Option<Tag> 
         invert,
         scale: Scale::Fixed(scale.unwrap_or(Decimal::ONE)),
         offset: offset.unwrap_or(Decimal::ZERO),
+        convert,
         digits,
         unit,
         words,
@@ -126,6 +128,22 @@ fn tag(table: &Table<'_>, context: &Context<'_>, polls: &[Poll]) -> Option<Tag> 
         debounce,
         counter,
     })
+}
+
+/// `unit = "mm", to = "cm"`: the unit that values have in the end, and what makes it.
+fn unit(table: &Table<'_>) -> (Option<String>, Option<(Decimal, Decimal)>) {
+    let (unit, to): (Option<String>, Option<String>) = (table.optional("unit"), table.optional("to"));
+    match (unit, to) {
+        (Some(unit), Some(to)) => {
+            let convert = conversion(table, &unit, &to);
+            (Some(to), convert)
+        }
+        (None, Some(_)) => {
+            table.refuse_key("to", "says what it becomes, and nothing what it is", "write `unit` beside it");
+            (None, None)
+        }
+        (unit, None) => (unit, None),
+    }
 }
 
 fn name(table: &Table<'_>) -> Option<String> {

@@ -103,6 +103,15 @@ fn numbers_that_contradict_their_table() {
 }
 
 #[test]
+fn units_that_can_not_be_converted() {
+    let told = |keys: &str| told(&format!("{TAG}{keys}\n"));
+    insta::assert_snapshot!(told("to = \"kg\""), @"map.toml:18:6: tag[1].to: says what it becomes, and nothing what it is (write `unit` beside it)");
+    insta::assert_snapshot!(told("unit = \"mm\"\nto = \"kg\""), @r#"map.toml:19:6: tag[1].to: "kg" can't be made of "mm" (name a unit of the same kind)"#);
+    insta::assert_snapshot!(told("unit = \"g\"\nto = \"kg\"\ncounter = {}"), @"map.toml:19:6: tag[1].to: changes numbers that are counted or stand for words or bits (remove one of the two)");
+    assert_eq!(told("unit = \"1/h\""), "");
+}
+
+#[test]
 fn a_write_without_range() {
     let write = |rest: &str| {
         told(&format!("{TAG}[[write]]\nname = \"w\"\narea = \"holding\"\nat = 50\nallow = [\"role:operator\"]\n{rest}"))

@@ -67,6 +67,12 @@ fn floats_are_exact_decimals_in_their_shortest_form() {
 fn numbers_are_scaled_judged_and_named() {
     check("type = \"i16\"\nscale = 0.1\noffset = -40\ndigits = 1", &[655], "\"25.5\"");
     check("type = \"u16\"\nscale = 10", &[7], "70");
+    check("type = \"u16\"\nunit = \"mm\"\nto = \"in\"\ndigits = 2", &[127], "\"5.00\"");
+    check(
+        "type = \"u16\"\nunit = \"g\"\nto = \"kg\"\nvalid = { max = 60 }",
+        &[60_001],
+        "none bad: is 60.001, above 60",
+    );
     check("type = \"u16\"\nscale = 0.5", &[4], "\"2\"");
     let range = "type = \"u16\"\nscale = 0.1\nvalid = { min = 1, max = 20.5, invalid = [0, 65535] }";
     check(range, &[205], "\"20.5\"");
