@@ -306,9 +306,14 @@ fn alarm(table: &Table<'_>, context: &Context<'_>, names: &Names<'_>) -> Option<
     let off_delay = millis(table, "off_delay", context).unwrap_or(0);
     let severity = table.required_entry("severity").and_then(|e| e.choice(&SEVERITIES));
     let ack = acknowledged_by(table, names);
-    let text = table.optional::<String>("text").map(|text| {
-        let named = text.replace("{device}", &context.binding.device);
-        context.fill(&named)
+    let text = table.entry("text").and_then(|entry| {
+        let text: String = entry.read()?;
+        let filled = context.fill(&text.replace("{device}", &context.binding.device));
+        if let Some((name, _)) = filled.split_once('{').and_then(|(_, rest)| rest.split_once('}')) {
+            let known = context.params.keys().cloned().chain(["device".to_owned()]).collect();
+            entry.refuse(&format!("there is no parameter `{name}`"), &nearest(name, &known));
+        }
+        Some(filled)
     });
     let event = table.entry("event").map_or(Some("alarm.raised".to_owned()), |e| kind(&e, context));
     let clear_event = table.entry("clear_event").map_or(Some("alarm.cleared".to_owned()), |e| kind(&e, context));

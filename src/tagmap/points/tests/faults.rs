@@ -40,6 +40,30 @@ fn overlapping_addresses() {
 }
 
 #[test]
+fn a_text_of_an_alarm_names_what_there_is() {
+    let alarm = "[[alarm]]\nname = \"full\"\nwhen = \"x > 3\"\nseverity = \"low\"\ntext = \"{devise} is full\"\n";
+    insta::assert_snapshot!(told(&format!("{TAG}{alarm}")), @"map.toml:22:8: alarm[1].text: there is no parameter `devise` (did you mean `device`?)");
+    assert_eq!(told(&format!("{TAG}{}", alarm.replace("devise", "device"))), "");
+}
+
+/// A list writes what stands for no value as it lies in the registers.
+#[test]
+fn a_sentinel_may_be_written_as_it_is_held() {
+    let check = |values: &str, words: &[u16], expected: &str| {
+        let mut bench = Bench::new(&format!(
+            "[[tag]]\nname = \"w\"\npoll = \"fast\"\narea = \"holding\"\nat = 0\ntype = \"i32\"\norder = \"CDAB\"\n\
+             valid = {{ invalid = [{values}] }}\n"
+        ));
+        bench.hold(0, words);
+        bench.poll_after(20);
+        assert_eq!(bench.value("w"), expected, "{values}");
+    };
+    check("0x80000000", &[0, 0x8000], "none bad: is -2147483648, which the map calls invalid");
+    check("-2147483648", &[0, 0x8000], "none bad: is -2147483648, which the map calls invalid");
+    check("0x80000000", &[5, 0], "5");
+}
+
+#[test]
 fn groups_that_are_no_request() {
     let group = |rest: &str| {
         let first = format!("{TAG}group = \"g\"\n");
