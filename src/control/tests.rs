@@ -164,5 +164,5 @@ fn a_slow_watcher_is_told_what_it_missed() {
             None => shown += 1,
         }
     }
-    assert!(missed > 0 && shown > 256, "{shown} shown, {missed} missed");
+    assert!(missed > 0 && shown >= 256, "{shown} shown, {missed} missed");
 }
