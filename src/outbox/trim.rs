@@ -24,6 +24,10 @@ const CLOSED: &str = "seq > ?1 AND seq <= ?2 AND NOT EXISTS
 const DONE: &str =
     "DELETE FROM done WHERE seq > ?1 AND seq <= ?2 AND NOT EXISTS (SELECT 1 FROM event WHERE event.seq = done.seq)";
 
+/// Where nothing is left, sequences go on from here.
+const LAST_GONE: &str = "INSERT OR REPLACE INTO meta(k, v)
+    SELECT 'last_seq', max(?1, coalesce((SELECT v FROM meta WHERE k = 'last_seq'), 0))";
+
 /// How far the oldest end was looked at.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Trimmed {
@@ -64,25 +68,27 @@ pub(super) fn bite(
         trimmed.at_rest(settled);
         return Ok(0);
     };
-    let closed: i64 =
-        db.query_row(&format!("SELECT count(*) FROM event WHERE {CLOSED}"), [trimmed.to, last], |r| r.get(0))?;
-    if closed > 0 {
-        take_off(db, trimmed.to, last, closed, now)?;
-    }
+    let closed = take_off(db, trimmed.to, last, now)?;
     trimmed.to = last;
     trimmed.passed += n - closed;
     Ok(n)
 }
 
-fn take_off(db: &Connection, after: i64, last: i64, closed: i64, now: Millis) -> Result<(), rusqlite::Error> {
+/// Takes off what is closed behind `after` up to `last`, with what was said of it; returns how many events. Writes nothing
+/// where all is open.
+fn take_off(db: &Connection, after: i64, last: i64, now: Millis) -> Result<i64, rusqlite::Error> {
     let floors = format!(
         "UPDATE epoch SET floor = max(floor, gone.pos) FROM
          (SELECT epoch, max(pos) AS pos FROM event WHERE {CLOSED} GROUP BY epoch) AS gone WHERE gone.epoch = epoch.id"
     );
     db.execute(&floors, [after, last])?;
-    db.execute("INSERT OR REPLACE INTO meta(k, v) SELECT 'last_seq', max(seq) FROM event", [])?;
+    let closed = db.execute(&format!("DELETE FROM event WHERE {CLOSED}"), [after, last])?;
+    let closed = i64::try_from(closed).unwrap_or(i64::MAX);
+    if closed == 0 {
+        return Ok(0);
+    }
+    db.execute(LAST_GONE, [last])?;
     db.execute("UPDATE meta SET v = v + ? WHERE k = 'trimmed'", [closed])?;
-    db.execute(&format!("DELETE FROM event WHERE {CLOSED}"), [after, last])?;
     db.execute(DONE, [after, last])?;
     db.execute(
         "DELETE FROM attempt WHERE last_seq <= ?1 AND id IN (SELECT id FROM attempt ORDER BY id LIMIT ?2)",
@@ -90,7 +96,7 @@ fn take_off(db: &Connection, after: i64, last: i64, closed: i64, now: Millis) ->
     )?;
     db.execute("DELETE FROM seen WHERE at < ?", [now.0.saturating_sub(SEEN_MS)])?;
     db.execute(OLD_EPOCHS, [EPOCHS, BITE])?;
-    Ok(())
+    Ok(closed)
 }
 
 /// Bytes of the database that hold something.
