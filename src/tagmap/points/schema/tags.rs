@@ -250,7 +250,7 @@ fn has_letters(table: &Table<'_>, count: usize) -> bool {
     table.entry("order").is_some_and(|e| e.value().as_str().is_some_and(|text| text.len() == count))
 }
 
-fn order(table: &Table<'_>, context: &Context<'_>, words: u16) -> Option<Order> {
+pub(super) fn order(table: &Table<'_>, context: &Context<'_>, words: u16) -> Option<Order> {
     if table.entry("order").is_some() {
         return Order::read(table, words);
     }
@@ -265,7 +265,7 @@ fn order(table: &Table<'_>, context: &Context<'_>, words: u16) -> Option<Order> 
     context.defaults.order
 }
 
-fn bit(table: &Table<'_>) -> Option<u8> {
+pub(super) fn bit(table: &Table<'_>) -> Option<u8> {
     let bit: u8 = table.required("bit")?;
     if bit > 15 {
         table.refuse_key("bit", &format!("is {bit}"), "a register has the bits 0 (lowest) to 15");

@@ -2,7 +2,7 @@
 
 use rust_decimal::Decimal;
 
-use super::millis;
+use super::{millis, tags};
 use crate::form::{Duration, Entry, Table, nearest};
 use crate::tagmap::points::condition::Names;
 use crate::tagmap::points::write::{Allowed, Shape, Write};
@@ -102,27 +102,9 @@ fn shape(table: &Table<'_>, word: Word, context: &Context<'_>) -> Option<Shape> 
     }
     Some(match word {
         Word::Bool => Shape::Coil { several: false },
-        Word::Bit => {
-            let bit: u8 = table.required("bit")?;
-            if bit > 15 {
-                table.refuse_key("bit", &format!("is {bit}"), "a register has the bits 0 (lowest) to 15");
-                return None;
-            }
-            Shape::Bit(bit)
-        }
+        Word::Bit => Shape::Bit(tags::bit(table)?),
         Word::One(kind) => Shape::Registers { kind, several: false },
-        Word::Two(kind) => {
-            let own = table.entry("order").map(|_| Order::read(table, 2));
-            let order = match own {
-                Some(own) => own?,
-                None => context.defaults.order.or_else(|| {
-                    let help = "write order = \"ABCD\" (high word first) or \"CDAB\", here or in [defaults]";
-                    table.refuse_key("order", "is missing", help);
-                    None
-                })?,
-            };
-            Shape::Registers { kind: kind(order), several: false }
-        }
+        Word::Two(kind) => Shape::Registers { kind: kind(tags::order(table, context, 2)?), several: false },
     })
 }
 
