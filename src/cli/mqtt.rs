@@ -130,10 +130,7 @@ impl Sniff {
         // As long as each broker must take it; two laptops must not take each other's place.
         let client_id = format!("floorgate-sniff-{:07x}", fastrand::u32(..1 << 28));
         if let Some(id) = &self.link {
-            let config = config::load(&self.config).map_err(|faults| {
-                let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
-                (Exit::Config, faults.join("\n"))
-            })?;
+            let config = config::load(&self.config).map_err(|faults| (Exit::Config, print::faults(&faults)))?;
             let link = config.mqtt.iter().find(|link| *link.link == **id);
             let known: Vec<&str> = config.mqtt.iter().map(|link| &*link.link).collect();
             let unknown =

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::cli::print;
 use crate::config;
 use crate::outbox::read::Bounds;
 
@@ -27,13 +28,10 @@ impl Place {
                 let bounds = Bounds::of(&config.outbox, &config.lanes);
                 Ok((config.outbox.dir, Some(bounds)))
             }
-            Err(faults) => {
-                let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
-                Err(format!(
-                    "{}\nname the data directory with --data-dir to look at it without a configuration",
-                    faults.join("\n")
-                ))
-            }
+            Err(faults) => Err(format!(
+                "{}\nname the data directory with --data-dir to look at it without a configuration",
+                print::faults(&faults)
+            )),
         }
     }
 

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 use crate::app::Exit;
 use crate::event::Millis;
+use crate::form::Fault;
 
 /// Words of others are cut to this many characters on the terminal; `--json` has them whole.
 const WORDS: usize = 160;
@@ -49,6 +50,11 @@ pub(super) fn refuse(as_json: bool, why: &str, exit: Exit) -> ExitCode {
         err(&format!("{why}\n"));
     }
     exit.into()
+}
+
+/// Faults, a line each.
+pub(super) fn faults(faults: &[Fault]) -> String {
+    faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
 /// A value as JSON for people and scripts.

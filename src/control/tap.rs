@@ -2,7 +2,6 @@
 //! until the asking side ends.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -12,7 +11,7 @@ use tokio::sync::broadcast::error::RecvError;
 
 use crate::control::Answer;
 use crate::control::status::written;
-use crate::event::{DeviceEvent, Millis, Position, Value};
+use crate::event::{DeviceEvent, Legible, Millis, Position, Value};
 use crate::outbox::{Placed, Tapped};
 
 /// One line of a tap.
@@ -72,13 +71,9 @@ pub struct Event {
 impl Shown {
     fn of(tapped: &Tapped) -> Self {
         let sample = &tapped.sample;
-        let is_text = |text: &&str| !text.chars().any(|c| c.is_control() && !c.is_whitespace());
-        let text = std::str::from_utf8(&sample.raw).ok().filter(is_text).map(str::to_owned);
-        let hex = || {
-            sample.raw.iter().fold(String::new(), |mut hex, byte| {
-                write!(hex, "{byte:02x}").expect("writing to a String cannot fail");
-                hex
-            })
+        let (text, hex) = match Legible::of(&sample.raw) {
+            Legible::Text(text) => (Some(text), None),
+            Legible::Hex(hex) => (None, Some(hex)),
         };
         let decoded = sample.content.as_ref().ok();
         let placed = match tapped.placed {
@@ -92,8 +87,8 @@ impl Shown {
             source: sample.source.to_string(),
             device: decoded.map(|decoded| decoded.device.to_string()),
             origin: sample.origin.to_string(),
-            hex: text.is_none().then(hex),
             text,
+            hex,
             length: tapped.length,
             placed: placed.to_owned(),
             reason: match &sample.content {

@@ -3,12 +3,14 @@
 //! Layer 0: plain data. Nothing here reads a clock, a socket or a file.
 
 mod key;
+mod legible;
 mod sample;
 mod time;
 
 pub use key::{
     Id, batch_id, derived_event_id, device_event_id, order_key, posting_id, sha256_hex, short_hash, short_ref, span_id,
 };
+pub use legible::Legible;
 pub use sample::{
     Decoded, DeviceEvent, Fields, Memory, Position, Redelivery, Repeat, Sample, Undecodable, Unread, Value, is_valid_id,
 };

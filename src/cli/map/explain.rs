@@ -77,11 +77,11 @@ pub(super) fn run(args: &Args) -> ExitCode {
     let map = match Map::read(&document, &binding) {
         Ok(map) => map,
         Err(faults) => {
-            let mut faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
+            let mut told = print::faults(&faults);
             if args.param.is_empty() {
-                faults.push("parameters are given with --param NAME=VALUE".to_owned());
+                told += "\nparameters are given with --param NAME=VALUE";
             }
-            return print::refuse(args.json, &faults.join("\n"), Exit::Config);
+            return print::refuse(args.json, &told, Exit::Config);
         }
     };
     let wire = Wire { baud: args.baud, timeout: args.timeout.0, answer: args.answer.0, pause: args.pause.0 };

@@ -59,10 +59,7 @@ struct Order {
 pub(super) fn run(args: &Args) -> ExitCode {
     let config = match config::load(&args.config) {
         Ok(config) => config,
-        Err(faults) => {
-            let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
-            return print::refuse(false, &faults.join("\n"), Exit::Config);
-        }
+        Err(faults) => return print::refuse(false, &print::faults(&faults), Exit::Config),
     };
     let order = match order(&config, &args.device, &args.name, &args.value) {
         Ok(order) => order,

@@ -1,6 +1,5 @@
 //! `floorgate outbox bad`: what could not be read, with the bytes that came.
 
-use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use serde::Serialize;
@@ -8,7 +7,7 @@ use serde::Serialize;
 use crate::app::Exit;
 use crate::cli::place::Place;
 use crate::cli::print::{self, clean, line};
-use crate::event::Millis;
+use crate::event::{Legible, Millis};
 use crate::outbox::read::bad_input::{self, Kept};
 
 /// Show what could not be read, with the bytes that came.
@@ -66,33 +65,11 @@ pub(super) fn run(args: &Args) -> ExitCode {
     }
 }
 
-/// Bytes as people can read them.
-#[derive(Serialize)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum Shown {
-    Text(String),
-    Hex(String),
-}
-
-impl Shown {
-    /// Text of several lines is text, too; a control character that no text has makes it bytes.
-    pub(super) fn of(bytes: &[u8]) -> Self {
-        let printable = |c: char| !c.is_control() || matches!(c, '\n' | '\r' | '\t');
-        match std::str::from_utf8(bytes) {
-            Ok(text) if text.chars().all(printable) => Self::Text(text.to_owned()),
-            _ => Self::Hex(bytes.iter().fold(String::new(), |mut hex, byte| {
-                write!(hex, "{byte:02x}").expect("writing to a String cannot fail");
-                hex
-            })),
-        }
-    }
-
-    /// On one line of a terminal, cut.
-    pub(super) fn line(&self) -> String {
-        match self {
-            Self::Text(text) => clean(&text.replace('\r', "\\r").replace('\n', "\\n").replace('\t', "\\t")),
-            Self::Hex(hex) => clean(&format!("0x{hex}")),
-        }
+/// Bytes on one line of a terminal, cut.
+pub(super) fn on_one_line(bytes: &[u8]) -> String {
+    match Legible::of(bytes) {
+        Legible::Text(text) => clean(&text.replace('\r', "\\r").replace('\n', "\\n").replace('\t', "\\t")),
+        Legible::Hex(hex) => clean(&format!("0x{hex}")),
     }
 }
 
@@ -103,11 +80,11 @@ struct Row<'a> {
     /// Bytes that are kept.
     kept_length: usize,
     #[serde(flatten)]
-    shown: Shown,
+    shown: Legible,
 }
 
 fn json(kept: &[Kept]) -> String {
-    let row = |kept| Row { kept, kept_length: kept.bytes.len(), shown: Shown::of(&kept.bytes) };
+    let row = |kept| Row { kept, kept_length: kept.bytes.len(), shown: Legible::of(&kept.bytes) };
     print::json(&kept.iter().map(row).collect::<Vec<_>>())
 }
 
@@ -120,7 +97,7 @@ fn text(kept: &[Kept]) -> String {
         let (source, origin, reason) = (clean(source), clean(origin), clean(reason));
         line(&mut text, &format!("{id}  {}  {source}  {origin}: {reason}", Millis(*at)));
         let cut = if i64::try_from(bytes.len()) == Ok(*length) { "" } else { ", the first of them" };
-        line(&mut text, &format!("    {length} bytes{cut}: {}", Shown::of(bytes).line()));
+        line(&mut text, &format!("    {length} bytes{cut}: {}", on_one_line(bytes)));
     }
     text
 }

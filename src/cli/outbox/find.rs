@@ -4,12 +4,12 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 
-use super::bad::Shown;
+use super::bad::on_one_line;
 use crate::app::Exit;
 use crate::cli::place::Place;
 use crate::cli::print::{self, ago, clean, line, next};
 use crate::control::{self, Request};
-use crate::event::Millis;
+use crate::event::{Legible, Millis};
 use crate::outbox::read::find::{self, Behind, Delivery, Event, Found, Word};
 
 /// Tell where an event is, and what keeps it.
@@ -64,9 +64,9 @@ fn json(found: &Found) -> String {
         #[serde(flatten)]
         event: &'a Event,
         #[serde(flatten)]
-        raw: Option<Shown>,
+        raw: Option<Legible>,
     }
-    let row = |event| Row { event, raw: Event::raw(event).map(Shown::of) };
+    let row = |event| Row { event, raw: Event::raw(event).map(Legible::of) };
     let events: Vec<Row<'_>> = found.events.iter().map(row).collect();
     print::json(&serde_json::json!({ "events": events, "looked_at": found.looked_at, "more": found.more }))
 }
@@ -99,7 +99,7 @@ fn event_lines(text: &mut String, event: &Event, now: Millis) {
     match (event.raw(), event.length) {
         (Some(raw), Some(length)) => {
             let cut = if i64::try_from(raw.len()) == Ok(length) { "" } else { ", the first of them" };
-            line(text, &format!("  {length} bytes{cut}: {}", Shown::of(raw).line()));
+            line(text, &format!("  {length} bytes{cut}: {}", on_one_line(raw)));
         }
         _ => line(text, "  made by the gateway itself"),
     }
