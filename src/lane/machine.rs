@@ -107,6 +107,14 @@ pub enum Input {
         /// Why: [`Class::Corrupt`] or [`Class::Unresolvable`].
         outcome: Outcome,
     },
+    /// A person has dealt with a row that was rejected or held. It is stored: in line again, or at its end, and the later ones
+    /// of its subject are stored as in line, too, whatever they had waited for.
+    Freed {
+        /// The row.
+        row: Row,
+        /// The first row of its subject that still needs a person.
+        next: Option<RowKey>,
+    },
     /// The wall clock can be trusted again: [`Lane::restore`]'s doubt is over.
     ClockSet,
     /// It still can't, long after the start: a person decides of what has waited for it.
@@ -238,8 +246,8 @@ pub struct Lane {
     aside: HashMap<i64, RowKey>,
     /// Of these, the ones with no row left in memory, by that first row.
     hungry: BTreeSet<(RowKey, i64)>,
-    /// Rows behind `cursor` that have come to their end: the disk may not know yet when it is read.
-    ended: BTreeSet<RowKey>,
+    /// Rows that have come to their end and may be read once more, before the disk knows; and what orders them.
+    ended: BTreeMap<RowKey, i64>,
     loading: Option<Load>,
     window: usize,
     next_batch: u64,
@@ -267,7 +275,7 @@ impl Lane {
             more: true,
             aside: HashMap::new(),
             hungry: BTreeSet::new(),
-            ended: BTreeSet::new(),
+            ended: BTreeMap::new(),
             loading: None,
             window: WINDOW,
             next_batch: 1,
@@ -345,6 +353,7 @@ impl Lane {
             Input::Loaded { rows, more } => self.loaded(rows, more, now),
             Input::Answered { batch, answer } => self.answered(batch, &answer, now, &mut actions),
             Input::Unsendable { batch, rows, outcome } => self.unsendable(batch, &rows, &outcome, &mut actions),
+            Input::Freed { row, next } => self.freed(row, next),
             Input::ClockSet => self.flights.values_mut().for_each(|flight| flight.doubtful = false),
             Input::ClockUnknown => self.clock_unknown(&mut actions),
             Input::Tick => {}

@@ -53,6 +53,8 @@ enum Stored {
     },
     Rejected(Class, bool),
     Done,
+    /// A person took it out.
+    Skipped,
 }
 
 /// What survives a crash.
@@ -83,6 +85,8 @@ enum Event {
     ClockLookedAt {
         run: u32,
     },
+    /// A person looks at what is parked.
+    Person,
 }
 
 /// The ERP: applies each key once, as long as it remembers it.
@@ -205,6 +209,12 @@ impl World {
                 .collect();
             world.floor.push_back(rows);
             world.schedule(at.min(DAY), Event::Arrive);
+        }
+        if broken == Broken::Nothing {
+            for _ in 0..world.rng.usize(0..30) {
+                let at = world.rng.u64(0..DAY + 4 * HOUR);
+                world.schedule(at, Event::Person);
+            }
         }
         for _ in 0..world.rng.usize(0..4) {
             let start = world.rng.u64(0..DAY);
@@ -334,7 +344,7 @@ impl World {
         let exceptions = self.disk.rows.values().filter_map(|(row, stored)| match *stored {
             Stored::Waiting { until, tries, since } => Some((*row, Exception::Waiting { until, tries, since })),
             Stored::Rejected(..) | Stored::Held => Some((*row, Exception::Parked)),
-            Stored::Ready | Stored::Done => None,
+            Stored::Ready | Stored::Done | Stored::Skipped => None,
         });
         let (batches, exceptions) = (batches.collect(), exceptions.collect());
         let off = matches!(self.broken, Broken::Nothing | Broken::ClockBelieved) && self.rng.u8(0..6) == 0;
@@ -351,6 +361,36 @@ impl World {
             self.schedule(patience, Event::ClockLookedAt { run: self.run });
         }
         self.feed(Input::Tick, &[]);
+    }
+
+    /// A person deals with one row that was rejected or held: mends what is wrong and sends it again, books what is there
+    /// already, or takes it out.
+    fn person(&mut self) {
+        let parked = self.disk.rows.values().filter(|(_, s)| matches!(s, Stored::Rejected(..) | Stored::Held));
+        let parked: Vec<(Row, Stored)> = parked.copied().collect();
+        let Some((row, stored)) = parked.get(self.rng.usize(0..parked.len().max(1))).copied() else { return };
+        let posted = self.erp.documents.contains_key(&row.key);
+        let decided = match stored {
+            Stored::Rejected(_, true) if posted => Stored::Done,
+            // In a lane that parks nothing others of its subject have gone on: sent again it would come behind them.
+            _ if self.visibility => Stored::Skipped,
+            _ if self.rng.u8(0..4) == 0 => Stored::Skipped,
+            _ => Stored::Ready,
+        };
+        if decided == Stored::Ready && self.rng.bool() {
+            self.bad.remove(&row.key);
+        }
+        self.disk.set(row.key, decided);
+        // Behind it nothing may go first after a restart, however long it has waited.
+        for (_, stored) in self.disk.rows.values_mut().filter(|(other, _)| other.order == row.order) {
+            if matches!(stored, Stored::Waiting { .. }) {
+                *stored = Stored::Ready;
+            }
+        }
+        let parks = |s: &Stored| matches!(s, Stored::Rejected(..) | Stored::Held);
+        let next = self.disk.rows.values().find(|(other, s)| other.order == row.order && parks(s));
+        let next = next.map(|(row, _)| row.key);
+        self.feed(Input::Freed { row, next }, &[]);
     }
 
     // ---- the network and the ERP
@@ -466,7 +506,8 @@ impl World {
                 Event::ClockLookedAt { run } if run == self.run && self.now >= self.down_until => {
                     self.feed(if self.lag == 0 { Input::ClockSet } else { Input::ClockUnknown }, &[]);
                 }
-                Event::Answer { .. } | Event::ClockLookedAt { .. } => {} // whoever asked is gone
+                Event::Person if self.now >= self.down_until => self.person(),
+                Event::Answer { .. } | Event::ClockLookedAt { .. } | Event::Person => {} // whoever asked is gone
             }
         }
         panic!("the day never came to rest");
@@ -492,6 +533,8 @@ impl World {
                     return Err(format!("order: row {} went past a wrong one", key.seq));
                 }
                 Stored::Done => {}
+                Stored::Skipped if n > 0 => return Err(format!("row {} was taken out and is posted", key.seq)),
+                Stored::Skipped => {}
                 Stored::Held if n > 0 => return Err(format!("row {} was held and is posted", key.seq)),
                 Stored::Held => {
                     parked.insert(row.order);

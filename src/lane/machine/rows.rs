@@ -51,11 +51,10 @@ impl Lane {
         self.forget_ended();
     }
 
-    /// What the cursor has passed is not read ahead again.
+    /// What the cursor has passed is read again only of subjects that are set aside.
     fn forget_ended(&mut self) {
-        if !self.ended.is_empty() {
-            self.ended = self.ended.split_off(&self.cursor);
-        }
+        let (cursor, aside) = (self.cursor, &self.aside);
+        self.ended.retain(|key, order| *key > cursor || aside.get(order).is_some_and(|first| key >= first));
     }
 
     pub(super) fn loaded(&mut self, rows: Vec<Row>, more: bool, now: Millis) {
@@ -67,7 +66,7 @@ impl Lane {
         self.more = more;
         for row in rows {
             self.cursor = row.key;
-            if !self.ended.contains(&row.key)
+            if !self.ended.contains_key(&row.key)
                 && !self.rows.contains_key(&row.key)
                 && self.parked.get(&row.order) != Some(&row.key)
             {
@@ -79,9 +78,10 @@ impl Lane {
 
     /// The row has come to its end, or to a person.
     pub(super) fn end(&mut self, key: RowKey) {
+        let Some(order) = self.rows.get(&key).map(|slot| slot.row.order) else { return };
         self.remove(key);
-        if key > self.cursor {
-            self.ended.insert(key);
+        if key > self.cursor || self.aside.get(&order).is_some_and(|first| key >= *first) {
+            self.ended.insert(key, order);
         }
     }
 
@@ -96,7 +96,8 @@ impl Lane {
         let reached = slots.last().map(|slot| slot.row.key).filter(|last| more && *last < cursor).unwrap_or(cursor);
         for slot in slots.into_iter().take_while(|slot| slot.row.key <= cursor) {
             let wanted = back.get(&slot.row.order).is_some_and(|first| slot.row.key >= *first);
-            if wanted && !self.rows.contains_key(&slot.row.key) {
+            let known = self.rows.contains_key(&slot.row.key) || self.ended.contains_key(&slot.row.key);
+            if wanted && !known {
                 self.insert(slot);
             }
         }
@@ -105,6 +106,7 @@ impl Lane {
                 self.set_aside(order, first.max(RowKey { tx: reached.tx + 1, ..reached }));
             }
         }
+        self.forget_ended();
     }
 
     pub(super) fn set_aside(&mut self, order: i64, first: RowKey) {
@@ -233,6 +235,29 @@ impl Lane {
             self.hungry.remove(&(first, row.order));
         }
         self.stopped = self.parked.len() > self.config.max_parked;
+    }
+
+    /// The subject is parked from `next` on only; what is on disk before it is read again, the row itself included if it is
+    /// in line.
+    pub(super) fn freed(&mut self, row: Row, next: Option<RowKey>) {
+        match next.filter(|_| self.config.worth != Worth::Visibility) {
+            Some(next) => drop(self.parked.insert(row.order, next)),
+            None => drop(self.parked.remove(&row.order)),
+        }
+        self.stopped = self.parked.len() > self.config.max_parked;
+        self.ended.remove(&row.key);
+        if row.key > self.cursor {
+            self.more = true; // it is read when the cursor comes to it
+            return;
+        }
+        if self.is_behind_parked(&row) {
+            return; // it waits for that one
+        }
+        let first = self.aside.get(&row.order).map_or(row.key, |first| row.key.min(*first));
+        if let Some(before) = self.aside.get(&row.order) {
+            self.hungry.remove(&(*before, row.order));
+        }
+        self.set_aside(row.order, first);
     }
 
     pub(super) fn promote(&mut self, now: Millis) {
