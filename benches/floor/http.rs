@@ -9,7 +9,7 @@ use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::routing::post;
 use floorgate::event::{Id, Millis, batch_id};
-use floorgate::lane::{AnswerShape, Class, Format, Outgoing, Posting, render};
+use floorgate::lane::{AnswerShape, Class, Errand, Format, Outgoing, Posting, RENDERER, render};
 use floorgate::target::{Config, Http};
 use tokio::runtime::Builder;
 
@@ -21,13 +21,14 @@ pub(crate) fn measure(_: &Path) -> anyhow::Result<Vec<Row>> {
     let postings: Vec<Posting> = (0..EVENTS).map(posting).collect();
     let format = Format::JsonArray { wrap: Some("events".into()) };
     let keys: Vec<Id> = postings.iter().map(|p| p.key).collect();
+    let body = render(RENDERER, &format, &postings);
     let batch = Outgoing {
         lane: 0,
         batch: 1,
         id: batch_id(&keys),
         attempt: 1,
         first_sent: Millis(0),
-        body: render(&format, &postings),
+        errand: Errand::Post(body.clone()),
         keys,
     };
     if rustls::crypto::ring::default_provider().install_default().is_err() {
@@ -35,7 +36,7 @@ pub(crate) fn measure(_: &Path) -> anyhow::Result<Vec<Row>> {
     }
     let url = serve(results(&batch.keys).into())?;
     let runtime = Builder::new_current_thread().enable_all().build()?;
-    let bare = |in_flight, reads| runtime.block_on(bare_posts(&url, &batch.body, in_flight, reads));
+    let bare = |in_flight, reads| runtime.block_on(bare_posts(&url, &body, in_flight, reads));
     let one = bare(1, false)?;
     let parsed = bare(1, true)?;
     let four = bare(4, false)?;
@@ -50,7 +51,7 @@ pub(crate) fn measure(_: &Path) -> anyhow::Result<Vec<Row>> {
     rows.extend(items.rows(name("target::Http", "a result each"), &Base::Bare(&parsed)));
     let (meter, mut n, mut bytes) = (Meter::start()?, 0, 0);
     while meter.runs() {
-        bytes += render(&format, &postings).len();
+        bytes += render(RENDERER, &format, &postings).len();
         n += EVENTS;
     }
     let rate = n as f64 / meter.seconds();
@@ -135,6 +136,7 @@ async fn deliveries(url: &str, batch: &Outgoing, items: Option<String>) -> anyho
         gzip: false,
         timeout: std::time::Duration::from_secs(30),
         connect_timeout: std::time::Duration::from_secs(5),
+        lookup: None,
         bearer_file: None,
         ca_file: None,
     })

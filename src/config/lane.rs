@@ -7,7 +7,7 @@ use crate::config::bounds::{Ids, number};
 use crate::config::device::Device;
 use crate::config::target::Declared;
 use crate::form::{Table, nearest};
-use crate::lane::{Config, Worth};
+use crate::lane::{Config, Idempotency, Worth};
 use crate::milestone::sequence_gap;
 
 /// More subjects parked than this stop a lane, unless it says otherwise.
@@ -37,6 +37,15 @@ pub(super) fn read_all(
         let words = [("visibility", Worth::Visibility), ("document", Worth::Document), ("ledger", Worth::Ledger)];
         let worth = table.entry("class").map_or(Some(Worth::Visibility), |e| e.choice(&words));
         let take = take(&table);
+        let accept_duplicates = table.or("accept_duplicates", false);
+        let made_of = target.and_then(|target| targets[target].made.as_ref());
+        if worth == Some(Worth::Ledger)
+            && !accept_duplicates
+            && made_of.is_some_and(|made| made.lane.idempotency == Idempotency::None)
+        {
+            let help = "give the target `idempotency` and `lookup` if it can tell what it has, or write `accept_duplicates = true`";
+            table.refuse_key("target", "can't tell what it has seen, and this lane moves stock or money", help);
+        }
         let max_parked = number(&table, "max_parked", MAX_PARKED, 1..=1_000_000);
         let made = target.and_then(|target| {
             Some(Config {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::config::bounds::{DAY, HOUR, Ids, SECOND, duration, number, size, span_text};
 use crate::config::{Reading, files, tls};
 use crate::form::Table;
-use crate::lane::{self, AnswerShape, Format, Worth};
+use crate::lane::{self, AnswerShape, Format, Idempotency, Worth};
 use crate::target;
 
 const MS: Duration = Duration::from_millis(1);
@@ -46,10 +46,16 @@ fn read(table: &Table<'_>, reading: &Reading, id: &str) -> Option<Made> {
         let help = "add `answers = { items = \"/results\" }` to read one result for each key";
         reading.warn(table.fault_at("answers", "is missing: a 200, 201 or 204 counts the whole batch as posted", help));
     }
-    idempotency(table);
+    let idempotency = idempotency(table);
     let timeout = duration(table, "timeout", SECOND * 60, MS * 100..=SECOND * 600);
     let connect_timeout = duration(table, "connect_timeout", SECOND * 10, MS * 10..=SECOND * 60);
-    let horizon = horizon(table, timeout);
+    let horizon = horizon(table, idempotency, timeout);
+    let lookup = lookup(table, reading, idempotency);
+    let settle = duration(table, "settle_delay", timeout * 2, SECOND..=DAY);
+    let settle_ms = lookup.is_some().then(|| ms(settle));
+    if table.entry("lookup").is_none() && table.entry("settle_delay").is_some() {
+        table.refuse_key("settle_delay", "goes with `lookup` only", "remove it");
+    }
     let (retry_first, retry_max) = retry(table);
     if table.entry("rate").is_some() {
         table.refuse_key("rate", "is not in this version", "remove it");
@@ -72,6 +78,7 @@ fn read(table: &Table<'_>, reading: &Reading, id: &str) -> Option<Made> {
         gzip,
         timeout,
         connect_timeout,
+        lookup,
         bearer_file,
         ca_file,
     };
@@ -88,7 +95,9 @@ fn read(table: &Table<'_>, reading: &Reading, id: &str) -> Option<Made> {
         max_bytes: batch.max_bytes,
         linger_ms: ms(batch.linger),
         max_in_flight,
+        idempotency,
         dedup_horizon_ms: ms(horizon?),
+        settle_ms,
         timeout_ms: ms(timeout),
         retry_first_ms: ms(retry_first),
         retry_max_ms: ms(retry_max),
@@ -194,19 +203,41 @@ fn answers(table: &Table<'_>) -> AnswerShape {
     }
 }
 
-fn idempotency(table: &Table<'_>) {
-    let Some(entry) = table.required_entry("idempotency") else { return };
-    let Some(text) = entry.read::<String>() else { return };
-    if ["natural", "lookup", "none"].contains(&text.as_str()) {
-        let help = "write \"key\": the target must remember the key of each item";
-        entry.refuse(&format!("\"{text}\" is not in this version"), help);
-    } else {
-        entry.choice(&[("key", ())]);
-    }
+fn idempotency(table: &Table<'_>) -> Idempotency {
+    let words = [
+        ("key", Idempotency::Key),
+        ("natural", Idempotency::Natural),
+        ("lookup", Idempotency::Lookup),
+        ("none", Idempotency::None),
+    ];
+    table.required_entry("idempotency").and_then(|entry| entry.choice(&words)).unwrap_or(Idempotency::Key)
+}
+
+/// `lookup = { url = "https://host/lookup", max_keys = 50 }`.
+fn lookup(table: &Table<'_>, reading: &Reading, idempotency: Idempotency) -> Option<target::Lookup> {
+    let Some(given) = table.table("lookup") else {
+        if idempotency == Idempotency::Lookup {
+            table.refuse_key(
+                "lookup",
+                "is missing",
+                "add where keys can be looked up: `lookup = { url = \"https://…\" }`",
+            );
+        }
+        return None;
+    };
+    let url = url(&given, reading);
+    let max_keys = number(&given, "max_keys", 50, 1..=1_000);
+    Some(target::Lookup { url: url?, max_keys })
 }
 
 /// A resend must end inside the horizon, so one that is no longer than a request is of no use.
-fn horizon(table: &Table<'_>, timeout: Duration) -> Option<Duration> {
+fn horizon(table: &Table<'_>, idempotency: Idempotency, timeout: Duration) -> Option<Duration> {
+    if idempotency != Idempotency::Key {
+        if table.entry("dedup_horizon").is_some() {
+            table.refuse_key("dedup_horizon", "goes with idempotency = \"key\" only", "remove it");
+        }
+        return Some(Duration::ZERO);
+    }
     if table.entry("dedup_horizon").is_none() {
         let help = "add how long the target remembers a key: `dedup_horizon = \"24h\"`";
         table.refuse_key("dedup_horizon", "is missing", help);

@@ -338,10 +338,14 @@ fn faults_of_a_map_name_the_map() {
 }
 
 #[test]
-fn a_target_states_its_horizon_and_idempotency_by_key() {
-    insta::assert_snapshot!(told(&[("dedup_horizon = \"24h\" ", "# "), ("idempotency = \"key\"", "idempotency = \"lookup\"")]), @r#"
-    gateway.toml:52:1: target[1].dedup_horizon: is missing (add how long the target remembers a key: `dedup_horizon = "24h"`)
-    gateway.toml:58:15: target[1].idempotency: "lookup" is not in this version (write "key": the target must remember the key of each item)
+fn a_target_states_how_it_knows_a_posting_again() {
+    insta::assert_snapshot!(told(&[("dedup_horizon = \"24h\" ", "# ")]), @r#"gateway.toml:52:1: target[1].dedup_horizon: is missing (add how long the target remembers a key: `dedup_horizon = "24h"`)"#);
+    insta::assert_snapshot!(told(&[("idempotency = \"key\"", "idempotency = \"lookup\"")]), @r#"
+    gateway.toml:52:1: target[1].lookup: is missing (add where keys can be looked up: `lookup = { url = "https://…" }`)
+    gateway.toml:59:17: target[1].dedup_horizon: goes with idempotency = "key" only (remove it)
+    "#);
+    insta::assert_snapshot!(told(&[("dedup_horizon = \"24h\" ", "settle_delay = \"1m\"\nlookup = { url = \"erp/lookup\" } # "), ("idempotency = \"key\"", "idempotency = \"natural\"")]), @r#"
+    gateway.toml:60:18: target[1].lookup.url: "erp/lookup" is not an http or https address (write "https://host/path")
     "#);
     insta::assert_snapshot!(told(&[("dedup_horizon = \"24h\"", "dedup_horizon = \"90s\"")]), @r#"
     gateway.toml:59:17: target[1].dedup_horizon: is 90s, too short for a timeout of 1m (write more than twice the timeout, or shorten the timeout)

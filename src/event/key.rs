@@ -128,9 +128,17 @@ pub fn short_hash(bytes: &[u8]) -> [u8; 16] {
     hash[..16].try_into().expect("16 of 32 bytes are 16 bytes")
 }
 
+/// SHA-256 over the canonical form of `fields`, in lower-case hex.
+pub fn content_hash(fields: &[&str]) -> String {
+    hex(digest(fields))
+}
+
 /// SHA-256 over `bytes`, in lower-case hex.
 pub fn sha256_hex(bytes: &[u8]) -> String {
-    let hash: [u8; 32] = Sha256::digest(bytes).into();
+    hex(Sha256::digest(bytes).into())
+}
+
+fn hex(hash: [u8; 32]) -> String {
     hash.iter().fold(String::with_capacity(64), |mut out, b| {
         use fmt::Write as _;
         write!(out, "{b:02x}").expect("writing to a String cannot fail");

@@ -74,6 +74,36 @@ pub fn classify(reply: &Reply, shape: &AnswerShape, keys: &[Id]) -> Answer {
     }
 }
 
+/// What the answer to a lookup says of each of `keys`, whose contents have these `prints`: [`Class::Found`], a
+/// [`Class::KeyClash`] where the target knows other content, [`Class::NotAttempted`] where it is definitely absent, and
+/// [`Class::Unknown`] where nothing is known, now.
+pub fn classify_lookup(reply: &Reply, keys: &[Id], prints: &[String]) -> Answer {
+    let unclear =
+        |class, why: String| whole(Outcome::new(class, format!("asked for it: {}", bounded(&why, REASON))), keys);
+    match reply {
+        Reply::NotSent(why) | Reply::Lost(why) => unclear(Class::Transient, why.clone()),
+        Reply::Http { status: 200, body, .. } => match serde_json::from_slice::<Value>(body) {
+            Ok(body) => items::found(&body, keys, prints),
+            Err(_) => unclear(Class::Contract, "the answer is not JSON (HTTP 200)".to_owned()),
+        },
+        Reply::Http { status, retry_after, date, body, .. } => {
+            let class = match status {
+                429 => Class::Throttled,
+                401 | 403 => Class::Auth,
+                408 | 500.. => Class::Transient,
+                _ => Class::Contract,
+            };
+            let words = serde_json::from_slice(body).ok().as_ref().and_then(said).unwrap_or_default();
+            let mut answer = unclear(class, format!("HTTP {status} {words}"));
+            answer.status = Some(*status);
+            if matches!(status, 429 | 503) {
+                answer.retry_after_ms = retry_after::wait_ms(*status, retry_after.as_deref(), date.as_deref());
+            }
+            answer
+        }
+    }
+}
+
 fn without_answer(class: Class, what: &str, why: &str, keys: &[Id]) -> Answer {
     let mut answer = whole(Outcome::new(class, format!("{what}: {}", bounded(why, REASON))), keys);
     answer.excerpt = bounded(why, Answer::EXCERPT);

@@ -13,6 +13,19 @@ pub enum Worth {
     Ledger,
 }
 
+/// How a target tells a posting that it has seen before, and so how one without an answer is resolved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Idempotency {
+    /// By its key, inside the dedup horizon: the same bytes are sent again.
+    Key,
+    /// By what it is (upsert by an external id): the same bytes are sent again, at any age.
+    Natural,
+    /// Not at all, but it can be asked: looked up first, sent again only if it is definitely absent.
+    Lookup,
+    /// Not at all: what may have had effect is for a person.
+    None,
+}
+
 /// A lane, validated. Durations in milliseconds, sizes in bytes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
@@ -40,8 +53,13 @@ pub struct Config {
     pub linger_ms: u64,
     /// Batches sent and not yet answered.
     pub max_in_flight: usize,
+    /// How the target tells a posting that it has seen before.
+    pub idempotency: Idempotency,
     /// How long the target remembers a key, counted from the first send.
     pub dedup_horizon_ms: u64,
+    /// The target can be asked for a posting by its key. That it is absent counts only this long after the last send: the
+    /// request may still be at work. `None`: it can't be asked.
+    pub settle_ms: Option<u64>,
     /// The target's request timeout: the margin before the horizon.
     pub timeout_ms: u64,
     /// First bound of the backoff …

@@ -19,7 +19,7 @@ mod rows;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::event::Millis;
-use crate::lane::{Answer, Class, Config, Outcome};
+use crate::lane::{Answer, Class, Config, Idempotency, Outcome};
 
 /// Rows of one lane in memory.
 pub const WINDOW: usize = 8_192;
@@ -72,6 +72,8 @@ pub struct SavedBatch {
     pub attempt: u32,
     /// When the first one left.
     pub first_sent: Millis,
+    /// When the last one left.
+    pub last_sent: Millis,
 }
 
 /// What happens to a lane.
@@ -93,6 +95,14 @@ pub enum Input {
     },
     /// What came of an attempt.
     Answered {
+        /// The batch.
+        batch: u64,
+        /// The answer.
+        answer: Answer,
+    },
+    /// What came of [`Action::Look`]: found ([`Class::Found`]), there with other content ([`Class::KeyClash`]), definitely not
+    /// there ([`Class::NotAttempted`]), or nothing that tells.
+    Looked {
         /// The batch.
         batch: u64,
         /// The answer.
@@ -144,6 +154,13 @@ pub enum Action {
         /// When the first attempt left.
         first_sent: Millis,
     },
+    /// Ask the target which rows of an unknown batch have their effect.
+    Look {
+        /// The batch.
+        batch: u64,
+        /// Its rows, in order.
+        rows: Vec<RowKey>,
+    },
     /// The attempt is over, and what came of these rows of it is unknown; the others are resolved.
     Unknown {
         /// The batch.
@@ -160,7 +177,7 @@ pub enum Action {
     Settle {
         /// The row.
         row: RowKey,
-        /// Delivered or Duplicate.
+        /// Delivered, Duplicate or Found.
         class: Class,
         /// The target's reference.
         reference: Option<String>,
@@ -220,10 +237,16 @@ struct Flight {
     rows: Vec<RowKey>,
     attempt: u32,
     first_sent: Millis,
-    /// `None`: sent and not answered. Otherwise unknown, and resent then.
+    last_sent: Millis,
+    /// `None`: sent or asked for, and not answered. Otherwise unknown, and resent or asked for then.
     resend_at: Option<Millis>,
-    /// Nobody knows how long ago it was sent: it waits for the clock.
+    /// Nobody knows how long ago it was sent: it waits for the clock …
     doubtful: bool,
+    /// … which never came.
+    ageless: bool,
+    /// It is being asked for, or was: so often in vain.
+    looking: bool,
+    looks: u32,
 }
 
 /// One lane's delivery state.
@@ -312,8 +335,18 @@ impl Lane {
                 self.insert(Slot { row, state: State::Flying, ready_at: now, tries: 0, since: now });
             }
             let doubtful = booted.is_some_and(|booted| saved.first_sent <= booted);
-            let (attempt, first_sent) = (saved.attempt, saved.first_sent);
-            let flight = Flight { rows, attempt, first_sent, resend_at: Some(now), doubtful };
+            let (attempt, first_sent, last_sent) = (saved.attempt, saved.first_sent, saved.last_sent);
+            let flight = Flight {
+                rows,
+                attempt,
+                first_sent,
+                last_sent,
+                resend_at: Some(now),
+                doubtful,
+                ageless: false,
+                looking: false,
+                looks: 0,
+            };
             self.flights.insert(saved.batch, flight);
         }
         for (row, exception) in exceptions {
@@ -352,10 +385,11 @@ impl Lane {
             Input::Captured { rows, since } => self.captured(rows, since.min(now)),
             Input::Loaded { rows, more } => self.loaded(rows, more, now),
             Input::Answered { batch, answer } => self.answered(batch, &answer, now, &mut actions),
+            Input::Looked { batch, answer } => self.looked(batch, &answer, now, &mut actions),
             Input::Unsendable { batch, rows, outcome } => self.unsendable(batch, &rows, &outcome, &mut actions),
             Input::Freed { row, next } => self.freed(row, next),
             Input::ClockSet => self.flights.values_mut().for_each(|flight| flight.doubtful = false),
-            Input::ClockUnknown => self.clock_unknown(&mut actions),
+            Input::ClockUnknown => self.clock_unknown(now),
             Input::Tick => {}
         }
         // What was read may be of parked subjects only: the next rows wait for a tick, so that other work comes between.
@@ -405,30 +439,57 @@ impl Lane {
         self.next_resend(now, actions).or_else(|| self.next_batch(now))
     }
 
-    /// The oldest unknown batch that is due. Past the horizon the target may have forgotten its keys: a person decides.
+    /// The oldest unknown batch that is due: sent again while the target surely knows its keys, asked for where that can be
+    /// done, else for a person.
     fn next_resend(&mut self, now: Millis, actions: &mut Vec<Action>) -> Option<Action> {
         loop {
             let is_due = |f: &Flight| !f.doubtful && f.resend_at.is_some_and(|at| at <= now);
             let (&batch, flight) = self.flights.iter_mut().find(|(_, f)| is_due(f))?;
             let horizon = self.config.dedup_horizon_ms.saturating_sub(2 * self.config.timeout_ms);
-            if now.since(flight.first_sent) < horizon {
+            let known = match self.config.idempotency {
+                Idempotency::Key => !flight.ageless && now.since(flight.first_sent) < horizon,
+                Idempotency::Natural => true,
+                Idempotency::Lookup | Idempotency::None => false,
+            };
+            if known {
                 flight.attempt += 1;
                 flight.resend_at = None;
+                flight.looking = false;
+                flight.last_sent = now;
                 let (rows, attempt, first_sent) = (flight.rows.clone(), flight.attempt, flight.first_sent);
                 return Some(Action::Send { batch, rows, attempt, first_sent });
             }
-            let reason = "it was sent and never answered, and the target may have forgotten its key by now: look in the \
-                          target whether it was posted";
-            self.give_up(batch, reason, actions);
+            match self.config.settle_ms {
+                Some(settle) if now < flight.last_sent.plus(settle) => {
+                    flight.resend_at = Some(flight.last_sent.plus(settle));
+                }
+                Some(_) => {
+                    flight.resend_at = None;
+                    flight.looking = true;
+                    return Some(Action::Look { batch, rows: flight.rows.clone() });
+                }
+                None => {
+                    let reason = match (self.config.idempotency, flight.ageless) {
+                        (Idempotency::None, _) => {
+                            "it was sent and never answered, and the target can't tell a posting that it has seen                              before: look in the target whether it was posted"
+                        }
+                        (_, true) => {
+                            "it was sent and never answered, and the clock is not set since the machine started, so                              that nobody knows how long ago: look in the target whether it was posted"
+                        }
+                        (_, false) => {
+                            "it was sent and never answered, and the target may have forgotten its key by now: look in                              the target whether it was posted"
+                        }
+                    };
+                    self.give_up(batch, reason, actions);
+                }
+            }
         }
     }
 
-    fn clock_unknown(&mut self, actions: &mut Vec<Action>) {
-        let doubtful: Vec<u64> = self.flights.iter().filter(|(_, f)| f.doubtful).map(|(batch, _)| *batch).collect();
-        for batch in doubtful {
-            let reason = "it was sent and never answered, and the clock is not set since the machine started, so that \
-                          nobody knows how long ago: look in the target whether it was posted";
-            self.give_up(batch, reason, actions);
+    /// What waited for the clock goes on without one: it is not sent again by its age.
+    fn clock_unknown(&mut self, now: Millis) {
+        for flight in self.flights.values_mut().filter(|flight| flight.doubtful) {
+            (flight.doubtful, flight.ageless, flight.last_sent) = (false, true, now);
         }
     }
 
@@ -472,7 +533,17 @@ impl Lane {
         self.next_batch += 1;
         self.flights.insert(
             batch,
-            Flight { rows: rows.clone(), attempt: 1, first_sent: now, resend_at: None, doubtful: false },
+            Flight {
+                rows: rows.clone(),
+                attempt: 1,
+                first_sent: now,
+                last_sent: now,
+                resend_at: None,
+                doubtful: false,
+                ageless: false,
+                looking: false,
+                looks: 0,
+            },
         );
         Some(Action::Send { batch, rows, attempt: 1, first_sent: now })
     }
@@ -497,7 +568,9 @@ mod tests {
             max_bytes: 10_000,
             linger_ms: 0,
             max_in_flight: 4,
+            idempotency: Idempotency::Key,
             dedup_horizon_ms: 86_400_000,
+            settle_ms: None,
             timeout_ms: 5_000,
             retry_first_ms: 100,
             retry_max_ms: 1_000,
@@ -508,7 +581,8 @@ mod tests {
     #[test]
     fn a_row_that_had_waited_and_was_under_way_at_a_crash_is_in_one_batch_only() {
         let (now, row) = (Millis(10_000), Row { key: RowKey { seq: 1, tx: 1 }, order: 1, size: 10, held: false });
-        let batch = SavedBatch { batch: 7, rows: vec![row], attempt: 1, first_sent: Millis(9_000) };
+        let batch =
+            SavedBatch { batch: 7, rows: vec![row], attempt: 1, first_sent: Millis(9_000), last_sent: Millis(9_000) };
         let waited = Exception::Waiting { until: Millis(8_000), tries: 1, since: Millis(7_000) };
         let mut lane = Lane::new(config(), 1);
         lane.restore(vec![batch], vec![(row, waited)], 8, None, now);
@@ -527,7 +601,7 @@ mod tests {
         let row = Row { key: RowKey { seq: 1, tx: 1 }, order: 1, size: 10, held: false };
         let restored = || {
             let mut lane = Lane::new(config(), 1);
-            let saved = SavedBatch { batch: 1, rows: vec![row], attempt: 1, first_sent: sent };
+            let saved = SavedBatch { batch: 1, rows: vec![row], attempt: 1, first_sent: sent, last_sent: sent };
             lane.restore(vec![saved], vec![], 2, Some(booted), booted);
             lane.step(Input::Loaded { rows: vec![], more: false }, booted);
             assert_eq!(lane.step(Input::Tick, booted.plus(20 * 60_000)), [], "nothing before somebody says so");

@@ -8,8 +8,8 @@ mod machine;
 mod outcome;
 mod render;
 
-pub use answer::{AnswerShape, Reply, classify};
-pub use config::{Config, Worth};
+pub use answer::{AnswerShape, Reply, classify, classify_lookup};
+pub use config::{Config, Idempotency, Worth};
 pub use machine::{Action, Exception, Input, Lane, Row, RowKey, SavedBatch, WINDOW};
-pub use outcome::{Answer, Class, Outcome, Outgoing};
-pub use render::{Format, Posting, RENDERER, render, size};
+pub use outcome::{Answer, Class, Errand, Outcome, Outgoing};
+pub use render::{Format, Posting, RENDERER, fingerprint, render, size};

@@ -10,6 +10,8 @@ pub enum Class {
     Delivered,
     /// The effect existed before.
     Duplicate,
+    /// The effect exists: the target was asked for it.
+    Found,
     /// Definitely no effect: the target did not try.
     NotAttempted,
     /// Definitely no effect: the target or the way to it is in trouble.
@@ -39,7 +41,7 @@ pub enum Class {
 impl Class {
     /// The effect exists.
     pub fn has_effect(self) -> bool {
-        matches!(self, Self::Delivered | Self::Duplicate)
+        matches!(self, Self::Delivered | Self::Duplicate | Self::Found)
     }
 
     /// The name in logs, tables and JSON.
@@ -47,6 +49,7 @@ impl Class {
         match self {
             Self::Delivered => "delivered",
             Self::Duplicate => "duplicate",
+            Self::Found => "found",
             Self::NotAttempted => "not_attempted",
             Self::Transient => "transient",
             Self::Throttled => "throttled",
@@ -101,9 +104,21 @@ impl Answer {
     pub const EXCERPT: usize = 2_048;
 }
 
-/// A batch on its way out. Its rows are durably `sending`.
+/// What the target is asked to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Errand {
+    /// Post the rows, which are durably `sending`: the rendered body, not compressed.
+    Post(Vec<u8>),
+    /// Say which of the rows have their effect, with these fingerprints of their content, in their order. Changes nothing
+    /// there.
+    Look(Vec<String>),
+}
+
+/// A batch on its way out.
 #[derive(Debug, Clone)]
 pub struct Outgoing {
+    /// What for.
+    pub errand: Errand,
     /// Index of the lane.
     pub lane: usize,
     /// The lane's number of the batch.
@@ -116,6 +131,14 @@ pub struct Outgoing {
     pub first_sent: Millis,
     /// Keys of the rows, in order.
     pub keys: Vec<Id>,
-    /// The rendered body, not compressed.
-    pub body: Vec<u8>,
+}
+
+impl Outgoing {
+    /// The bytes to post; none of a question.
+    pub fn body(&self) -> &[u8] {
+        match &self.errand {
+            Errand::Post(body) => body,
+            Errand::Look(_) => &[],
+        }
+    }
 }

@@ -6,11 +6,16 @@
 use std::fmt;
 use std::io::Write as _;
 
-use crate::event::{Id, Millis, span_id};
+use crate::event::{Id, Millis, content_hash, span_id};
 
 /// The version of the renderer. A batch is resent with the version it was first sent with: change the bytes of any
 /// format only under a new number, and keep the old one. A golden test holds the bytes.
-pub const RENDERER: u16 = 1;
+pub const RENDERER: u16 = 2;
+
+/// What tells whether two postings under one key are the same: SHA-256 over transaction type, time and data, in hex.
+pub fn fingerprint(p: &Posting) -> String {
+    content_hash(&[&p.tx_type, &p.occurred_at.to_string(), &p.data])
+}
 
 /// How a batch's body is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,10 +76,11 @@ pub struct Posting {
 }
 
 /// Bytes of names and punctuation around an item's text: enough for each format.
-const AROUND_ITEM: usize = 512;
+const AROUND_ITEM: usize = 700;
 
-/// The body of a batch.
-pub fn render(format: &Format, postings: &[Posting]) -> Vec<u8> {
+/// The body of a batch, as that version of the renderer writes it: [`RENDERER`], or an older one that a batch began with.
+pub fn render(version: u16, format: &Format, postings: &[Posting]) -> Vec<u8> {
+    let item: fn(&mut Vec<u8>, &Posting) = if version < 2 { item_1 } else { item_2 };
     let mut out = Vec::with_capacity(16 + postings.iter().map(size).sum::<usize>());
     match format {
         Format::JsonArray { wrap: None } => array(&mut out, postings, item),
@@ -115,7 +121,20 @@ fn array(out: &mut Vec<u8>, postings: &[Posting], one: fn(&mut Vec<u8>, &Posting
     out.push(b']');
 }
 
-fn item(out: &mut Vec<u8>, p: &Posting) {
+fn item_1(out: &mut Vec<u8>, p: &Posting) {
+    named(out, p);
+    data(out, p);
+}
+
+/// With what the content is known by again, and what a log is searched for.
+fn item_2(out: &mut Vec<u8>, p: &Posting) {
+    named(out, p);
+    put(out, format_args!(",\"fingerprint\":\"{}\"", fingerprint(p)));
+    trace(out, p);
+    data(out, p);
+}
+
+fn named(out: &mut Vec<u8>, p: &Posting) {
     put(out, format_args!("{{\"key\":\"{}\",\"id\":\"{}\"", p.key, p.event));
     member(out, "kind", &p.kind);
     member(out, "tx_type", &p.tx_type);
@@ -126,7 +145,12 @@ fn item(out: &mut Vec<u8>, p: &Posting) {
     member(out, "time_quality", &p.time_quality);
     member(out, "epoch", &p.epoch);
     member(out, "seq", &p.seq);
-    data(out, p);
+}
+
+/// W3C trace context: the trace is the event's id. The attempt in a body is always 1: a resend is byte-identical.
+fn trace(out: &mut Vec<u8>, p: &Posting) {
+    let (trace, span) = (u128::from_be_bytes(p.event.0), u64::from_be_bytes(span_id(p.key, 1)));
+    put(out, format_args!(",\"traceparent\":\"00-{trace:032x}-{span:016x}-01\""));
 }
 
 /// CloudEvents 1.0, structured. An empty subject is left out: the standard wants text or nothing.
@@ -138,9 +162,7 @@ fn cloud_event(out: &mut Vec<u8>, p: &Posting) {
         member(out, "subject", &p.subject);
     }
     put(out, format_args!(",\"time\":\"{}\",\"datacontenttype\":\"application/json\"", p.occurred_at));
-    // The attempt in a body is always 1: a resend is byte-identical.
-    let (trace, span) = (u128::from_be_bytes(p.event.0), u64::from_be_bytes(span_id(p.key, 1)));
-    put(out, format_args!(",\"traceparent\":\"00-{trace:032x}-{span:016x}-01\""));
+    trace(out, p);
     member(out, "partitionkey", &p.order_key);
     put(out, format_args!(",\"sequence\":\"{:016}\",\"fgkey\":\"{}\"", p.commit_seq, p.key));
     member(out, "fgepoch", &p.epoch);
@@ -203,10 +225,13 @@ mod tests {
         }
     }
 
-    fn golden(format: &Format, expected: &str) {
-        let body =
-            String::from_utf8(render(format, &[posting(18_211, "340123450000000017"), posting(18_212, "SH \"2\"")]))
-                .unwrap();
+    fn golden(version: u16, format: &Format, expected: &str) {
+        let body = String::from_utf8(render(
+            version,
+            format,
+            &[posting(18_211, "340123450000000017"), posting(18_212, "SH \"2\"")],
+        ))
+        .unwrap();
         assert_eq!(body, expected, "{PINNED}");
     }
 
@@ -241,18 +266,38 @@ mod tests {
 
     #[test]
     fn renderer_1_writes_these_bytes_of_a_json_array() {
-        golden(&Format::JsonArray { wrap: None }, &format!("[{ITEM_1},{ITEM_2}]"));
-        golden(&Format::JsonArray { wrap: Some("events".into()) }, &format!(r#"{{"events":[{ITEM_1},{ITEM_2}]}}"#));
+        golden(1, &Format::JsonArray { wrap: None }, &format!("[{ITEM_1},{ITEM_2}]"));
+        golden(1, &Format::JsonArray { wrap: Some("events".into()) }, &format!(r#"{{"events":[{ITEM_1},{ITEM_2}]}}"#));
     }
 
     #[test]
     fn renderer_1_writes_these_bytes_of_ndjson() {
-        golden(&Format::Ndjson, &format!("{ITEM_1}\n{ITEM_2}\n"));
+        golden(1, &Format::Ndjson, &format!("{ITEM_1}\n{ITEM_2}\n"));
     }
 
     #[test]
     fn renderer_1_writes_these_bytes_of_cloud_events() {
-        golden(&Format::CloudEvents, &format!("[{CLOUD_1},{CLOUD_2}]"));
+        golden(1, &Format::CloudEvents, &format!("[{CLOUD_1},{CLOUD_2}]"));
+    }
+
+    /// SHA-256 over type, time and data, each behind its length as 4 bytes, reckoned by another program.
+    const MORE_1: &str = concat!(
+        r#""fingerprint":"007cadf7605871d0472d97ab8b5d4f37c774a8cb93cf19f9ba6c9de5b8124207","#,
+        r#""traceparent":"00-8be34a6d183b8ac99dc58bef23c21648-736c0e81a2aa6384-01""#,
+    );
+    const MORE_2: &str = concat!(
+        r#""fingerprint":"007cadf7605871d0472d97ab8b5d4f37c774a8cb93cf19f9ba6c9de5b8124207","#,
+        r#""traceparent":"00-4aa14e258a1e874ead88fc0aac323a10-82547fd59d4196c7-01""#,
+    );
+
+    /// The same items with fingerprint and trace before their data.
+    #[test]
+    fn renderer_2_writes_these_bytes_of_items() {
+        let with = |item: &str, more: &str| item.replace(r#","data":"#, &format!(r#",{more},"data":"#));
+        let (one, two) = (with(ITEM_1, MORE_1), with(ITEM_2, MORE_2));
+        golden(2, &Format::JsonArray { wrap: Some("events".into()) }, &format!(r#"{{"events":[{one},{two}]}}"#));
+        golden(2, &Format::Ndjson, &format!("{one}\n{two}\n"));
+        golden(2, &Format::CloudEvents, &format!("[{CLOUD_1},{CLOUD_2}]"));
     }
 
     #[test]
@@ -260,22 +305,22 @@ mod tests {
         let page = include_str!("../../docs/erp.md");
         let wrapped = Format::JsonArray { wrap: Some("events".into()) };
         for format in [wrapped, Format::Ndjson, Format::CloudEvents] {
-            let body = String::from_utf8(render(&format, &[posting(18_211, "340123450000000017")])).unwrap();
+            let body = String::from_utf8(render(RENDERER, &format, &[posting(18_211, "340123450000000017")])).unwrap();
             assert!(page.contains(&format!("```json\n{}\n```", body.trim_end())), "docs/erp.md lacks {body}");
         }
     }
 
     #[test]
     fn a_cloud_event_without_subject_has_no_such_member() {
-        let body = render(&Format::CloudEvents, &[posting(1, "")]);
+        let body = render(RENDERER, &Format::CloudEvents, &[posting(1, "")]);
         let items: Value = serde_json::from_slice(&body).unwrap();
         assert_eq!(items[0].get("subject"), None);
     }
 
     #[test]
     fn an_empty_batch_is_still_json() {
-        assert_eq!(render(&Format::JsonArray { wrap: Some("a\"b".into()) }, &[]), br#"{"a\"b":[]}"#);
-        assert_eq!(render(&Format::CloudEvents, &[]), b"[]");
+        assert_eq!(render(RENDERER, &Format::JsonArray { wrap: Some("a\"b".into()) }, &[]), br#"{"a\"b":[]}"#);
+        assert_eq!(render(RENDERER, &Format::CloudEvents, &[]), b"[]");
     }
 
     fn any_posting() -> impl Strategy<Value = Posting> {
@@ -302,11 +347,11 @@ mod tests {
     proptest! {
         #[test]
         fn any_text_becomes_valid_json_with_the_keys_in_order(postings in prop::collection::vec(any_posting(), 0..5)) {
-            let wrapped = render(&Format::JsonArray { wrap: Some("events".into()) }, &postings);
+            let wrapped = render(RENDERER, &Format::JsonArray { wrap: Some("events".into()) }, &postings);
             let wrapped: Value = serde_json::from_slice(&wrapped).unwrap();
-            let lines = String::from_utf8(render(&Format::Ndjson, &postings)).unwrap();
+            let lines = String::from_utf8(render(RENDERER, &Format::Ndjson, &postings)).unwrap();
             let lines: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-            let cloud: Vec<Value> = serde_json::from_slice(&render(&Format::CloudEvents, &postings)).unwrap();
+            let cloud: Vec<Value> = serde_json::from_slice(&render(RENDERER, &Format::CloudEvents, &postings)).unwrap();
             prop_assert_eq!(wrapped["events"].as_array().unwrap(), &lines);
             let keys = |items: &[Value], name: &str| -> Vec<String> {
                 items.iter().map(|item| item[name].as_str().unwrap().to_owned()).collect()

@@ -4,7 +4,8 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::event::{Id, Millis, batch_id, order_key, posting_id};
 use crate::lane::{
-    Action, Answer, Class, Exception, Outcome, Outgoing, Posting, RENDERER, Row, RowKey, SavedBatch, Worth, render,
+    Action, Answer, Class, Errand, Exception, Outcome, Outgoing, Posting, RENDERER, Row, RowKey, SavedBatch, Worth,
+    fingerprint, render,
 };
 use crate::outbox::capture::{Checked, Route};
 
@@ -19,6 +20,9 @@ pub(super) enum Frozen {
 /// What is known of a batch while it is under way.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Flight {
+    /// It only asks.
+    pub(super) looks: bool,
+    /// 0 of one that only asks.
     pub(super) attempt: u32,
     pub(super) rows: usize,
     pub(super) first_seq: i64,
@@ -37,33 +41,66 @@ pub(super) fn freeze(
 ) -> Sql<Frozen> {
     let (postings, corrupt) = postings(db, site, route, rows)?;
     if !corrupt.is_empty() {
-        let reason =
-            "the stored event does not match its checksum: the disk or the file was damaged, and it was not sent";
-        return Ok(Frozen::Unsendable { rows: corrupt, outcome: Outcome::new(Class::Corrupt, reason) });
+        return Ok(Frozen::Unsendable { rows: corrupt, outcome: Outcome::new(Class::Corrupt, CORRUPT) });
     }
-    let body = render(&route.config.format, &postings);
-    let sum = i64::from(crc32fast::hash(&body));
     let number = i64::try_from(batch).unwrap_or(i64::MAX);
-    if attempt == 1 {
-        db.prepare_cached(
-            "INSERT OR REPLACE INTO batch(lane, id, attempt, first_sent, last_sent, renderer, sum, rows) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        )?
-        .execute(params![route.id, number, attempt, first_sent.0, now.0, RENDERER, sum, pack(rows)])?;
+    let stored: Option<(u16, i64)> = if attempt == 1 {
+        None
     } else {
-        let stored: (u16, i64) = db
-            .prepare_cached("SELECT renderer, sum FROM batch WHERE lane = ? AND id = ?")?
-            .query_row(params![route.id, number], |r| Ok((r.get(0)?, r.get(1)?)))?;
-        if stored != (RENDERER, sum) {
+        let mut find = db.prepare_cached("SELECT renderer, sum FROM batch WHERE lane = ? AND id = ?")?;
+        Some(find.query_row(params![route.id, number], |r| Ok((r.get(0)?, r.get(1)?)))?)
+    };
+    let body = render(stored.map_or(RENDERER, |(renderer, _)| renderer), &route.config.format, &postings);
+    let sum = i64::from(crc32fast::hash(&body));
+    match stored {
+        None => {
+            db.prepare_cached(
+                "INSERT OR REPLACE INTO batch(lane, id, attempt, first_sent, last_sent, renderer, sum, rows) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            )?
+            .execute(params![route.id, number, attempt, first_sent.0, now.0, RENDERER, sum, pack(rows)])?;
+        }
+        Some((_, stored)) if stored != sum => {
             let reason = "a resend would not be the same bytes: the target's format or the lane was changed while \
                           this was unresolved. Look in the target whether it was posted";
             return Ok(Frozen::Unsendable { rows: rows.to_vec(), outcome: Outcome::new(Class::Unresolvable, reason) });
         }
-        db.prepare_cached("UPDATE batch SET attempt = ?, last_sent = ?, unknown = NULL WHERE lane = ? AND id = ?")?
-            .execute(params![attempt, now.0, route.id, number])?;
+        Some(_) => {
+            db.prepare_cached("UPDATE batch SET attempt = ?, last_sent = ?, unknown = NULL WHERE lane = ? AND id = ?")?
+                .execute(params![attempt, now.0, route.id, number])?;
+        }
     }
     let keys: Vec<Id> = postings.iter().map(|p| p.key).collect();
-    Ok(Frozen::Ready(Outgoing { lane, batch, id: batch_id(&keys), attempt, first_sent, keys, body }))
+    let (errand, id) = (Errand::Post(body), batch_id(&keys));
+    Ok(Frozen::Ready(Outgoing { errand, lane, batch, id, attempt, first_sent, keys }))
 }
+
+/// What the target is to be asked for these rows, or which of them are damaged.
+pub(super) fn question(
+    db: &Connection,
+    site: &str,
+    lane: usize,
+    route: &Route,
+    batch: u64,
+    rows: &[RowKey],
+) -> Sql<Frozen> {
+    let (postings, corrupt) = postings(db, site, route, rows)?;
+    if !corrupt.is_empty() {
+        return Ok(Frozen::Unsendable { rows: corrupt, outcome: Outcome::new(Class::Corrupt, CORRUPT) });
+    }
+    let keys: Vec<Id> = postings.iter().map(|p| p.key).collect();
+    Ok(Frozen::Ready(Outgoing {
+        errand: Errand::Look(postings.iter().map(fingerprint).collect()),
+        lane,
+        batch,
+        id: batch_id(&keys),
+        attempt: 0,
+        first_sent: Millis::default(),
+        keys,
+    }))
+}
+
+const CORRUPT: &str =
+    "the stored event does not match its checksum: the disk or the file was damaged, and it was not sent";
 
 /// The postings of these rows, and the rows whose event is not what was stored.
 fn postings(db: &Connection, site: &str, route: &Route, rows: &[RowKey]) -> Sql<(Vec<Posting>, Vec<RowKey>)> {
@@ -142,16 +179,16 @@ pub(super) fn apply(
     now: Millis,
 ) -> Sql<i64> {
     match action {
-        Action::Load { .. } | Action::Send { .. } => {} // the writer's own
+        Action::Load { .. } | Action::Send { .. } | Action::Look { .. } => {} // the writer's own
         Action::Unknown { batch, rows } => {
             let (number, packed) = (i64::try_from(*batch).unwrap_or(i64::MAX), pack(rows));
-            let before: Option<Vec<u8>> = db
-                .prepare_cached("UPDATE batch SET unknown = ? WHERE lane = ? AND id = ? RETURNING rows")?
-                .query_row(params![now.0, route.id, number], |r| r.get(0))
+            let before: Option<(u16, Vec<u8>)> = db
+                .prepare_cached("UPDATE batch SET unknown = ? WHERE lane = ? AND id = ? RETURNING renderer, rows")?
+                .query_row(params![now.0, route.id, number], |r| Ok((r.get(0)?, r.get(1)?)))
                 .optional()?;
-            if before.is_some_and(|before| before != packed) {
+            if let Some((renderer, _)) = before.filter(|(_, before)| *before != packed) {
                 let (postings, _) = postings(db, site, route, rows)?;
-                let sum = i64::from(crc32fast::hash(&render(&route.config.format, &postings)));
+                let sum = i64::from(crc32fast::hash(&render(renderer, &route.config.format, &postings)));
                 db.prepare_cached("UPDATE batch SET rows = ?, sum = ? WHERE lane = ? AND id = ?")?
                     .execute(params![packed, sum, route.id, number])?;
             }
@@ -287,7 +324,8 @@ type Saved = (Vec<SavedBatch>, Vec<(Row, Exception)>);
 pub(super) fn saved(db: &Connection, route: &Route) -> Sql<Saved> {
     let mut find =
         db.prepare("SELECT seq, tx, order8, size, state FROM pending WHERE lane = ? AND seq = ? AND tx = ?")?;
-    let mut statement = db.prepare("SELECT id, attempt, first_sent, rows FROM batch WHERE lane = ? ORDER BY id")?;
+    let mut statement =
+        db.prepare("SELECT id, attempt, first_sent, rows, last_sent FROM batch WHERE lane = ? ORDER BY id")?;
     let mut batches = Vec::new();
     let mut found = statement.query([route.id])?;
     while let Some(r) = found.next()? {
@@ -300,6 +338,7 @@ pub(super) fn saved(db: &Connection, route: &Route) -> Sql<Saved> {
             rows,
             attempt: r.get(1)?,
             first_sent: Millis(r.get(2)?),
+            last_sent: Millis(r.get(4)?),
         });
     }
     // A rejected row of a visibility lane parks nothing: nobody asks for it again.

@@ -40,7 +40,9 @@ fn lane() -> lane::Config {
         max_bytes: 1 << 20,
         linger_ms: 5,
         max_in_flight: 1,
+        idempotency: lane::Idempotency::Key,
         dedup_horizon_ms: 86_400_000,
+        settle_ms: None,
         timeout_ms: 1_000,
         retry_first_ms: 1,
         retry_max_ms: 20,
@@ -181,7 +183,7 @@ async fn a_captured_event_leaves_at_once_and_settles() {
     let (outbox, mut ended, mut work) = open(config(dir.path()));
     assert_eq!(outbox.capture(vec![counted("1", 1, "a")]).await, Ok(vec![Placed::New]));
     let batch = next(&mut work).await;
-    let body = String::from_utf8(batch.body.clone()).expect("a body is UTF-8");
+    let body = String::from_utf8(batch.body().to_vec()).expect("a body is UTF-8");
     let status = read::status(dir.path(), 0).expect("it reads beside the writer");
     assert_eq!((status.lanes[0].sending, status.lanes[0].ready), (1, 0), "durably sending before it leaves");
     assert!(body.contains(&batch.keys[0].to_string()) && body.contains("\"code\":\"a\""), "{body}");
@@ -205,8 +207,8 @@ async fn what_was_sending_is_resent_byte_for_byte_after_a_crash() {
     let (outbox, ended, mut work) = open(config(dir.path()));
     let again = next(&mut work).await;
     assert_eq!(
-        (again.batch, again.attempt, &again.body, again.first_sent),
-        (first.batch, 2, &first.body, first.first_sent)
+        (again.batch, again.attempt, again.body(), again.first_sent),
+        (first.batch, 2, first.body(), first.first_sent)
     );
     outbox.answered(0, again.batch, all(&again, Class::Duplicate)).expect("the writer runs");
     let last = next(&mut work).await;
@@ -421,7 +423,7 @@ async fn a_damaged_row_never_leaves_and_parks_its_subject_only() {
     db.execute("UPDATE event SET body = replace(body, 'a', 'x') WHERE pos = 2", []).expect("a bit flips");
     outbox.answered(0, held_back.batch, all(&held_back, Class::Delivered)).expect("the writer runs");
     let batch = next(&mut work).await;
-    let body = String::from_utf8(batch.body).expect("UTF-8");
+    let body = String::from_utf8(batch.body().to_vec()).expect("UTF-8");
     assert!(batch.keys.len() == 1 && body.contains("\"code\":\"b\""), "{body}");
     let status = read::status(dir.path(), 0).expect("it reads");
     assert_eq!((status.letters[0].class.as_str(), status.dead_letters), ("corrupt", 1));
@@ -443,7 +445,7 @@ async fn a_damaged_row_of_a_resend_is_left_out_and_the_rest_goes() {
     drop(db);
     let (outbox, ended, mut work) = open(config(dir.path()));
     let again = next(&mut work).await;
-    let body = String::from_utf8(again.body.clone()).expect("UTF-8");
+    let body = String::from_utf8(again.body().to_vec()).expect("UTF-8");
     assert!(again.keys.len() == 2 && body.contains("\"a\"") && body.contains("\"c\""), "{body}");
     let status = read::status(dir.path(), 0).expect("it reads");
     assert_eq!((status.letters[0].class.as_str(), status.letters[0].maybe_posted), ("corrupt", true));
@@ -560,7 +562,7 @@ async fn a_database_of_an_earlier_version_is_taken_over() {
     let last = status.lanes[0].last_answer.as_ref().map(|a| (a.at, a.class.as_str()));
     assert_eq!((status.lanes[0].delivered, status.pending_bytes, last), (1, pending, Some((1_000, "delivered"))));
     let resent = next(&mut work).await;
-    assert_eq!((resent.batch, resent.attempt, &resent.body), (7, 2, &left.body));
+    assert_eq!((resent.batch, resent.attempt, resent.body()), (7, 2, left.body()));
     outbox.answered(0, resent.batch, all(&resent, Class::Delivered)).expect("the writer runs");
     let again = vec![counted("1", 2, "b"), counted("1", 3, "c"), counted("1", 4, "d")];
     let placed = [Placed::Duplicate, Placed::Duplicate, Placed::New];

@@ -16,10 +16,10 @@ use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::event::{Now, Sample};
-use crate::lane::{self, Action, Answer, Input, Lane, Outgoing, Row};
+use crate::lane::{self, Action, Answer, Input, Lane, Outgoing, Row, RowKey};
 use crate::outbox::capture::Capture;
 use crate::outbox::clock::{Clock, instant};
-use crate::outbox::delivery::{Cause, Flight, Frozen, apply, attempt, freeze, load, named, saved};
+use crate::outbox::delivery::{Cause, Flight, Frozen, apply, attempt, freeze, load, named, question, saved};
 use crate::outbox::open::{self, StorageError};
 use crate::outbox::{CaptureError, CaptureReply, Command, Config, Placed, Preset, Pulse, Tap, trim};
 
@@ -275,7 +275,12 @@ impl Writer {
             status: answer.status,
             excerpt: (!good).then(|| answer.excerpt.clone()),
         };
-        let input = Input::Answered { batch, answer: answer.clone() };
+        let answered = answer.clone();
+        let input = if flight.looks {
+            Input::Looked { batch, answer: answered }
+        } else {
+            Input::Answered { batch, answer: answered }
+        };
         self.ended.push(Ended { lane, flight, answer, cause: cause.clone() });
         self.lazy_since.get_or_insert_with(instant);
         self.step(lane, input, &cause)
@@ -320,7 +325,7 @@ impl Writer {
                         inputs.push(Input::Loaded { rows, more });
                     }
                     // Nothing new leaves any more: on disk the rows stay as they are.
-                    Action::Send { .. } if self.stopping => {}
+                    Action::Send { .. } | Action::Look { .. } if self.stopping => {}
                     action => self.todo.push(Todo { lane, action, cause: cause.clone() }),
                 }
             }
@@ -353,7 +358,7 @@ impl Writer {
     }
 
     fn wants_to_send(&self) -> bool {
-        self.todo.iter().any(|todo| matches!(todo.action, Action::Send { .. }))
+        self.todo.iter().any(|todo| matches!(todo.action, Action::Send { .. } | Action::Look { .. }))
     }
 
     fn pace(&self) -> Duration {
@@ -493,19 +498,10 @@ impl Writer {
         let mut index = 0;
         // Refusing rows that must not leave makes the lane add to the list.
         while index < self.todo.len() {
-            let Todo { lane, action, cause } = &self.todo[index];
-            let (lane, cause) = (*lane, cause.clone());
+            let (lane, cause) = (self.todo[index].lane, self.todo[index].cause.clone());
             index += 1;
-            if let Action::Send { batch, rows, attempt, first_sent } = action {
-                let (batch, named) = (*batch, (*batch, *attempt, *first_sent));
-                let route = &self.capture.routes[lane];
-                let flight = Flight {
-                    attempt: *attempt,
-                    rows: rows.len(),
-                    first_seq: rows.first().map_or(0, |r| r.seq),
-                    last_seq: rows.last().map_or(0, |r| r.seq),
-                };
-                match freeze(&self.db, &self.capture.site, lane, route, named, rows, now.wall)? {
+            if let Some((batch, flight, frozen)) = self.frozen(lane, index - 1, now)? {
+                match frozen {
                     Frozen::Ready(ready) => {
                         let counters = &mut self.capture.routes[lane].counters;
                         counters.batches = counters.batches.max(i64::try_from(batch).unwrap_or(i64::MAX));
@@ -514,7 +510,7 @@ impl Writer {
                     }
                     Frozen::Unsendable { rows, outcome } => {
                         tracing::error!(
-                            lane = route.config.id,
+                            lane = self.capture.routes[lane].config.id,
                             rows = rows.len(),
                             reason = outcome.reason,
                             "rows need a person"
@@ -524,6 +520,7 @@ impl Writer {
                 }
                 continue;
             }
+            let action = &self.todo[index - 1].action;
             let route = &self.capture.routes[lane];
             let bytes = apply(&self.db, &self.capture.site, route, action, &cause, now.wall)?;
             if let Action::Reject { row, outcome, .. } = action {
@@ -547,6 +544,28 @@ impl Writer {
         self.todo.clear();
         self.tell_stopped();
         Ok(outgoing)
+    }
+
+    /// What is to leave by the action at `index`, if it is one that lets something leave.
+    fn frozen(&self, lane: usize, index: usize, now: Now) -> Result<Option<(u64, Flight, Frozen)>, rusqlite::Error> {
+        let (db, site, route) = (&self.db, &self.capture.site, &self.capture.routes[lane]);
+        let flight = |looks, attempt, rows: &[RowKey]| Flight {
+            looks,
+            attempt,
+            rows: rows.len(),
+            first_seq: rows.first().map_or(0, |r| r.seq),
+            last_seq: rows.last().map_or(0, |r| r.seq),
+        };
+        Ok(match &self.todo[index].action {
+            Action::Send { batch, rows, attempt, first_sent } => {
+                let frozen = freeze(db, site, lane, route, (*batch, *attempt, *first_sent), rows, now.wall)?;
+                Some((*batch, flight(false, *attempt, rows), frozen))
+            }
+            Action::Look { batch, rows } => {
+                Some((*batch, flight(true, 0, rows), question(db, site, lane, route, *batch, rows)?))
+            }
+            _ => None,
+        })
     }
 
     fn tell_stopped(&mut self) {

@@ -12,10 +12,11 @@ use std::time::Duration;
 
 use flate2::{Compression, GzBuilder};
 use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
-use reqwest::{Certificate, Client, Response, Url};
+use reqwest::{Certificate, Client, RequestBuilder, Response, Url};
 
-use crate::lane::{Answer, Outgoing, Reply, classify};
-use crate::target::Config;
+use crate::event::Id;
+use crate::lane::{Answer, Errand, Outgoing, Reply, classify, classify_lookup};
+use crate::target::{Config, Lookup};
 
 /// Bytes of an answer's body.
 const MAX_ANSWER: usize = 8 << 20;
@@ -38,6 +39,7 @@ const GZIP_LEVEL: Compression = Compression::new(3);
 pub struct Http {
     client: Client,
     url: Url,
+    lookup: Option<(Lookup, Url)>,
     config: Arc<Config>,
 }
 
@@ -48,6 +50,8 @@ impl Http {
     /// When the URL or a certificate file can't be used.
     pub fn new(config: Config) -> Result<Self, String> {
         let url = posting_url(&config.url)?;
+        let lookup = config.lookup.clone().map(|lookup| Ok::<_, String>((posting_url(&lookup.url)?, lookup)));
+        let lookup = lookup.transpose()?.map(|(url, lookup)| (lookup, url));
         let builder = Client::builder()
             .http1_only()
             .no_proxy()
@@ -69,26 +73,61 @@ impl Http {
             Some(path) => builder.tls_certs_merge(certificates(path)?),
         };
         let client = builder.build().map_err(|error| format!("HTTP client: {}", causes(&error)))?;
-        Ok(Self { client, url, config: Arc::new(config) })
+        Ok(Self { client, url, lookup, config: Arc::new(config) })
     }
 
-    /// Sends a batch once and says what came of each row. Never retries by itself.
+    /// Runs an errand once and says what came of each row. Never retries by itself.
     pub async fn deliver(&self, batch: &Outgoing) -> Answer {
-        let reply = self.send(batch).await.unwrap_or_else(|failure| failure);
-        classify(&reply, &self.config.answers, &batch.keys)
+        match &batch.errand {
+            Errand::Post(body) => {
+                let reply = self.send(batch.id, body).await.unwrap_or_else(|failure| failure);
+                classify(&reply, &self.config.answers, &batch.keys)
+            }
+            Errand::Look(prints) => self.look(&batch.keys, prints).await,
+        }
     }
 
-    async fn send(&self, batch: &Outgoing) -> Result<Reply, Reply> {
+    /// Asks for the keys, some at a time, until one request fails.
+    async fn look(&self, keys: &[Id], prints: &[String]) -> Answer {
+        let Some((lookup, url)) = &self.lookup else {
+            return classify_lookup(&Reply::NotSent("the target has no `lookup`".to_owned()), keys, prints);
+        };
+        let mut outcomes = Vec::with_capacity(keys.len());
+        loop {
+            let some = outcomes.len()..keys.len().min(outcomes.len() + lookup.max_keys);
+            let reply = self.ask(url, &keys[some.clone()]).await.unwrap_or_else(|failure| failure);
+            let mut answer = classify_lookup(&reply, &keys[some.clone()], &prints[some]);
+            outcomes.append(&mut answer.outcomes);
+            if answer.whole || outcomes.len() >= keys.len() {
+                return Answer { outcomes, ..answer };
+            }
+        }
+    }
+
+    async fn ask(&self, url: &Url, keys: &[Id]) -> Result<Reply, Reply> {
+        let mut url = url.clone();
+        url.query_pairs_mut().extend_pairs(keys.iter().map(|key| ("key", key.to_string())));
+        let request = self.client.get(url).header(header::ACCEPT, "application/json");
+        let response = self.authorized(request)?.send().await.map_err(|error| self.failed(&error))?;
+        self.receive(response).await
+    }
+
+    fn authorized(&self, request: RequestBuilder) -> Result<RequestBuilder, Reply> {
+        Ok(match &self.config.bearer_file {
+            Some(path) => request.header(header::AUTHORIZATION, bearer(path).map_err(Reply::NotSent)?),
+            None => request,
+        })
+    }
+
+    async fn send(&self, id: Id, body: &[u8]) -> Result<Reply, Reply> {
         let mut request = self
             .client
             .post(self.url.clone())
             .header(header::CONTENT_TYPE, self.config.content_type)
             .header(header::ACCEPT, "application/json")
-            .header(HeaderName::from_static("idempotency-key"), format!("\"{}\"", batch.id));
-        if let Some(path) = &self.config.bearer_file {
-            request = request.header(header::AUTHORIZATION, bearer(path).map_err(Reply::NotSent)?);
-        }
-        let mut body = batch.body.clone();
+            .header(HeaderName::from_static("idempotency-key"), format!("\"{id}\""));
+        request = self.authorized(request)?;
+        let mut body = body.to_vec();
         if self.config.gzip {
             request = request.header(header::CONTENT_ENCODING, "gzip");
             // Milliseconds for a large batch: not on the thread that serves the floor.

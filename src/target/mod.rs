@@ -30,8 +30,19 @@ pub struct Config {
     /// Until the connection stands; at most half of `timeout` is given, so that a connection that never stood can be told
     /// from an answer that never came.
     pub connect_timeout: Duration,
+    /// Where it can be asked for postings.
+    pub lookup: Option<Lookup>,
     /// A file with the bearer token; read for each request, so that it may be renewed.
     pub bearer_file: Option<PathBuf>,
     /// A file with CA certificates (PEM) to trust beside the system's.
     pub ca_file: Option<PathBuf>,
+}
+
+/// Where a target says which keys it knows: `GET url?key=…&key=…` (docs/erp-contract.md, "Lookup").
+#[derive(Debug, Clone)]
+pub struct Lookup {
+    /// Without the keys.
+    pub url: String,
+    /// Keys of one request.
+    pub max_keys: usize,
 }

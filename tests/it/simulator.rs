@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use floorgate::event::Millis;
 use floorgate::lane::{
-    Action, Answer, Class, Config, Exception, Format, Input, Lane, Outcome, Row, RowKey, SavedBatch, WINDOW, Worth,
+    Action, Answer, Class, Config, Exception, Format, Idempotency, Input, Lane, Outcome, Row, RowKey, SavedBatch,
+    WINDOW, Worth,
 };
 
 const SECOND: u64 = 1_000;
@@ -16,7 +17,7 @@ const HOUR: u64 = 60 * MINUTE;
 const DAY: u64 = 24 * HOUR;
 const TIMEOUT: u64 = 30 * SECOND;
 /// A request whose client gave up may still take effect this long after it was sent.
-const LATE: u64 = 25 * SECOND;
+const LATE: u64 = 50 * SECOND;
 const HORIZON: u64 = 40 * MINUTE;
 /// How long a gateway waits for a clock to trust.
 const HOLD_UNSYNCED: u64 = 15 * MINUTE;
@@ -37,6 +38,8 @@ enum Broken {
     NoParking,
     /// A timeout is taken for "no effect".
     TimeoutIsNo,
+    /// A lookup that finds nothing is believed at once, while the request may still be at work.
+    AbsentBelieved,
     /// The clock of a machine that was off, and that nobody has set since, is believed.
     ClockBelieved,
 }
@@ -61,8 +64,10 @@ enum Stored {
 #[derive(Default)]
 struct Disk {
     rows: BTreeMap<RowKey, (Row, Stored)>,
-    batches: BTreeMap<u64, (Vec<RowKey>, u32, Millis)>,
+    batches: BTreeMap<u64, (Vec<RowKey>, u32, Millis, Millis)>,
     next_batch: u64,
+    /// When a row was rejected.
+    rejected: HashMap<RowKey, u64>,
 }
 
 #[derive(Clone)]
@@ -76,6 +81,17 @@ enum Event {
     Arrive,
     Effect(Request),
     Answer {
+        run: u32,
+        batch: u64,
+        answer: Answer,
+    },
+    /// What a lookup finds, now.
+    Look {
+        run: u32,
+        batch: u64,
+        rows: Vec<RowKey>,
+    },
+    Looked {
         run: u32,
         batch: u64,
         answer: Answer,
@@ -95,11 +111,14 @@ struct Erp {
     documents: BTreeMap<RowKey, u32>,
     order: HashMap<i64, Vec<i64>>,
     keys: HashMap<RowKey, (u64, u64)>,
+    /// It can be asked what it has; if `keyless`, it does not tell a key again by itself.
+    keyless: bool,
 }
 
 impl Erp {
     fn apply(&mut self, now: u64, row: &Row, print: u64, bad: bool) -> Class {
-        if let Some((_, known)) = self.keys.get(&row.key).filter(|(first, _)| now - first < HORIZON) {
+        let known = self.keys.get(&row.key).filter(|(first, _)| !self.keyless && now - first < HORIZON);
+        if let Some((_, known)) = known {
             return if *known == print { Class::Duplicate } else { Class::KeyClash };
         }
         if bad {
@@ -139,7 +158,16 @@ struct World {
     wrong: Option<String>,
 }
 
-fn config(broken: Broken, ordered_batch: bool, visibility: bool) -> Config {
+/// How the ERP of that day tells what it has seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Memory {
+    Keys,
+    /// Keys, and it can be asked.
+    KeysAndLookup,
+    Lookup,
+}
+
+fn config(broken: Broken, ordered_batch: bool, visibility: bool, memory: Memory) -> Config {
     Config {
         id: "outbound".to_owned(),
         target: 0,
@@ -153,6 +181,8 @@ fn config(broken: Broken, ordered_batch: bool, visibility: bool) -> Config {
         max_bytes: 10_000,
         linger_ms: 20,
         max_in_flight: 3,
+        idempotency: if memory == Memory::Lookup { Idempotency::Lookup } else { Idempotency::Key },
+        settle_ms: (memory != Memory::Keys).then_some(if broken == Broken::AbsentBelieved { 0 } else { 2 * TIMEOUT }),
         dedup_horizon_ms: if broken == Broken::HorizonIgnored { 100 * DAY } else { HORIZON },
         timeout_ms: TIMEOUT,
         retry_first_ms: 500,
@@ -166,17 +196,24 @@ impl World {
         let mut rng = fastrand::Rng::with_seed(seed);
         let ordered_batch = broken == Broken::Nothing && rng.bool();
         let visibility = broken == Broken::Nothing && rng.u8(0..4) == 0;
+        let memory = match broken {
+            Broken::Nothing => {
+                *rng.choice([Memory::Keys, Memory::KeysAndLookup, Memory::Lookup].iter()).expect("three")
+            }
+            Broken::AbsentBelieved => Memory::Lookup,
+            _ => Memory::Keys,
+        };
         // Most days overflow the memory of the lane; some have subjects with most of the rows.
         let window = *rng.choice([16, 24, 48, WINDOW].iter()).expect("four windows");
         let subjects = *rng.choice([1_i64, 3, 6, 40].iter()).expect("four numbers");
         let mut world = Self {
-            lane: Lane::new(config(broken, ordered_batch, visibility), rng.u64(..)).with_window(window),
+            lane: Lane::new(config(broken, ordered_batch, visibility, memory), rng.u64(..)).with_window(window),
             window,
             broken,
             now: 0,
             disk: Disk { next_batch: 1, ..Disk::default() },
             run: 0,
-            erp: Erp::default(),
+            erp: Erp { keyless: memory == Memory::Lookup, ..Erp::default() },
             events: BTreeMap::new(),
             next_event: 0,
             bad: BTreeSet::new(),
@@ -296,10 +333,15 @@ impl World {
                     self.wrong.get_or_insert(format!("a row of batch {batch} is in batch {other} too"));
                 }
                 if self.broken != Broken::NoDurableSending {
-                    disk.batches.insert(batch, (rows.clone(), attempt, first_sent));
+                    let now = Millis(i64::try_from(self.now - self.lag).expect("a day of milliseconds fits"));
+                    disk.batches.insert(batch, (rows.clone(), attempt, first_sent, now));
                 }
                 disk.next_batch = disk.next_batch.max(batch + 1);
                 leaving.push(Request { batch, attempt, rows });
+            }
+            Action::Look { batch, rows } => {
+                let (run, at) = (self.run, self.now + self.rng.u64(1..SECOND));
+                self.schedule(at, Event::Look { run, batch, rows });
             }
             Action::Unknown { batch, rows } => {
                 if let Some(stored) = disk.batches.get_mut(&batch) {
@@ -311,6 +353,7 @@ impl World {
             Action::Wait { row, until, tries, since, .. } => disk.set(row, Stored::Waiting { until, tries, since }),
             Action::Reject { row, outcome, maybe } => {
                 disk.set(row, Stored::Rejected(outcome.class, maybe));
+                disk.rejected.insert(row, self.now);
                 if self.broken == Broken::NoParking && outcome.class == Class::Validation {
                     // A person mends it an hour later; without parking others of its subject went ahead meanwhile.
                     self.bad.remove(&row);
@@ -335,11 +378,12 @@ impl World {
         let config = self.lane.config().clone();
         self.lane = Lane::new(config, self.rng.u64(..)).with_window(self.window);
         let row = |key: &RowKey| self.disk.rows[key].0;
-        let batches = self.disk.batches.iter().map(|(batch, (rows, attempt, first_sent))| SavedBatch {
+        let batches = self.disk.batches.iter().map(|(batch, (rows, attempt, first_sent, last_sent))| SavedBatch {
             batch: *batch,
             rows: rows.iter().map(row).collect(),
             attempt: *attempt,
             first_sent: *first_sent,
+            last_sent: *last_sent,
         });
         let exceptions = self.disk.rows.values().filter_map(|(row, stored)| match *stored {
             Stored::Waiting { until, tries, since } => Some((*row, Exception::Waiting { until, tries, since })),
@@ -366,7 +410,10 @@ impl World {
     /// A person deals with one row that was rejected or held: mends what is wrong and sends it again, books what is there
     /// already, or takes it out.
     fn person(&mut self) {
-        let parked = self.disk.rows.values().filter(|(_, s)| matches!(s, Stored::Rejected(..) | Stored::Held));
+        // Whoever looks in the ERP looks when requests of before are surely over.
+        let over = |row: &Row| self.disk.rejected.get(&row.key).is_none_or(|at| self.now >= at + 2 * TIMEOUT);
+        let parks = |s: &Stored| matches!(s, Stored::Rejected(..) | Stored::Held);
+        let parked = self.disk.rows.values().filter(|(row, s)| parks(s) && over(row));
         let parked: Vec<(Row, Stored)> = parked.copied().collect();
         let Some((row, stored)) = parked.get(self.rng.usize(0..parked.len().max(1))).copied() else { return };
         let posted = self.erp.documents.contains_key(&row.key);
@@ -387,7 +434,6 @@ impl World {
                 *stored = Stored::Ready;
             }
         }
-        let parks = |s: &Stored| matches!(s, Stored::Rejected(..) | Stored::Held);
         let next = self.disk.rows.values().find(|(other, s)| other.order == row.order && parks(s));
         let next = next.map(|(row, _)| row.key);
         self.feed(Input::Freed { row, next }, &[]);
@@ -433,6 +479,24 @@ impl World {
                 }
             }
         }
+    }
+
+    /// The ERP is asked what it has. The answer, or its loss, comes a little later.
+    fn look(&mut self, rows: &[RowKey]) -> (u64, Answer) {
+        let out = self.outages.iter().any(|(from, to)| (*from..*to).contains(&self.now));
+        let lost = out || self.rng.u8(0..100) < 10;
+        let mut outcome = |row: &RowKey| {
+            let class = match self.erp.documents.contains_key(row) {
+                _ if lost => Class::Transient,
+                _ if self.rng.u8(0..100) < 5 => Class::Unknown,
+                true => Class::Found,
+                false => Class::NotAttempted,
+            };
+            Outcome::new(class, "")
+        };
+        let outcomes = rows.iter().map(&mut outcome).collect();
+        let answer = Answer { status: None, excerpt: String::new(), outcomes, whole: lost, retry_after_ms: None };
+        (self.now + self.rng.u64(1..SECOND), answer)
     }
 
     fn answer(&mut self, at: u64, request: &Request, answer: Answer) {
@@ -498,6 +562,13 @@ impl World {
                 Event::Answer { run, batch, answer } if run == self.run && self.now >= self.down_until => {
                     self.feed(Input::Answered { batch, answer }, &[]);
                 }
+                Event::Look { run, batch, rows } => {
+                    let (at, answer) = self.look(&rows);
+                    self.schedule(at, Event::Looked { run, batch, answer });
+                }
+                Event::Looked { run, batch, answer } if run == self.run && self.now >= self.down_until => {
+                    self.feed(Input::Looked { batch, answer }, &[]);
+                }
                 Event::ClockJumps => {
                     self.lag = 0;
                     let noticed = self.now + self.rng.u64(0..MINUTE);
@@ -507,7 +578,8 @@ impl World {
                     self.feed(if self.lag == 0 { Input::ClockSet } else { Input::ClockUnknown }, &[]);
                 }
                 Event::Person if self.now >= self.down_until => self.person(),
-                Event::Answer { .. } | Event::ClockLookedAt { .. } | Event::Person => {} // whoever asked is gone
+                // Whoever asked is gone.
+                Event::Answer { .. } | Event::Looked { .. } | Event::ClockLookedAt { .. } | Event::Person => {}
             }
         }
         panic!("the day never came to rest");
@@ -632,6 +704,11 @@ fn without_parking_order_breaks() {
 #[test]
 fn a_clock_that_stood_still_and_is_believed_doubles() {
     control(Broken::ClockBelieved, "duplicate");
+}
+
+#[test]
+fn an_absence_that_is_believed_at_once_doubles() {
+    control(Broken::AbsentBelieved, "duplicate");
 }
 
 #[test]

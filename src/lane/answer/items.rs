@@ -33,6 +33,38 @@ pub(super) fn judge(items: &[Value], pointer: &str, shape: &AnswerShape, keys: &
     Answer { status: None, excerpt, outcomes: outcomes.collect(), whole: false, retry_after_ms: None }
 }
 
+/// What a lookup found: `{"results": [{"key", "status", "reference", "fingerprint"}]}` (docs/erp-contract.md, "Lookup").
+pub(super) fn found(body: &Value, keys: &[Id], prints: &[String]) -> Answer {
+    let text = |item: &Value, name: &str| item.get(name).and_then(Value::as_str).map(str::to_owned);
+    let items = body.get("results").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let outcomes = keys.iter().zip(prints).map(|(key, print)| {
+        let mut named = items.iter().filter(|item| text(item, "key").and_then(|key| Id::parse(&key)) == Some(*key));
+        let (Some(item), None) = (named.next(), named.next()) else {
+            return Outcome::new(Class::Unknown, "the ERP was asked for it, and its answer does not name it once");
+        };
+        let reference = item.get("reference").and_then(reference_of);
+        let known = text(item, "fingerprint");
+        match text(item, "status").as_deref() {
+            Some("present") if known.as_ref().is_none_or(|known| known == print) => {
+                Outcome { class: Class::Found, reason: "the ERP has it".to_owned(), reference }
+            }
+            Some("present") => {
+                let at = reference.as_deref().map_or(String::new(), |at| format!(" as {at}"));
+                let reason = format!("the ERP has this key{at} with other content: compare the two");
+                Outcome { class: Class::KeyClash, reason, reference }
+            }
+            Some("absent") => Outcome::new(Class::NotAttempted, "the ERP was asked for it and does not have it"),
+            Some("processing") => Outcome::new(Class::Unknown, "the ERP is at work on it"),
+            word => Outcome::new(
+                Class::Unknown,
+                format!("the ERP was asked for it and says \"{}\"", bounded(word.unwrap_or_default(), 64)),
+            ),
+        }
+    });
+    let outcomes = outcomes.collect();
+    Answer { status: Some(200), excerpt: String::new(), outcomes, whole: false, retry_after_ms: None }
+}
+
 /// How often the answer names a key, and what it says there.
 enum Named {
     Never,
@@ -108,7 +140,11 @@ fn one(item: &Value, places: &Places) -> Outcome {
 
 /// The document's number in the target: text, or a number written as such.
 fn reference(item: &Value, places: &Places) -> Option<String> {
-    match places.reference.value(item)? {
+    reference_of(places.reference.value(item)?)
+}
+
+fn reference_of(value: &Value) -> Option<String> {
+    match value {
         Value::String(text) if !text.is_empty() => Some(bounded(text, REASON)),
         Value::Number(number) => Some(number.to_string()),
         _ => None,

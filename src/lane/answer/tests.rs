@@ -305,3 +305,39 @@ proptest! {
         prop_assert!(may || !answer.outcomes.iter().any(done), "{} can't prove an effect", status);
     }
 }
+
+/// A question's answer: what is there, there with other content, absent, at work, named twice, or not named.
+#[test]
+fn a_lookup_tells_of_each_key() {
+    let keys: Vec<Id> = (1..=7).map(|n| Id([n; 16])).collect();
+    let prints: Vec<String> = (1..=7).map(|n| format!("print-{n}")).collect();
+    let results = serde_json::json!({ "results": [
+        { "key": keys[0].to_string(), "status": "present", "reference": "GI-1", "fingerprint": "print-1" },
+        { "key": keys[1].to_string(), "status": "present", "reference": "GI-2", "fingerprint": "another" },
+        { "key": keys[2].to_string(), "status": "absent" },
+        { "key": keys[3].to_string(), "status": "processing" },
+        { "key": keys[4].to_string(), "status": "absent" },
+        { "key": keys[4].to_string(), "status": "present" },
+        { "key": keys[6].to_string(), "status": "gone" },
+    ]});
+    let answer = classify_lookup(&json(200, &results.to_string()), &keys, &prints);
+    let classes: Vec<Class> = answer.outcomes.iter().map(|o| o.class).collect();
+    let unknown = Class::Unknown;
+    let expected = [Class::Found, Class::KeyClash, Class::NotAttempted, unknown, unknown, unknown, unknown];
+    assert_eq!(classes, expected);
+    assert_eq!(answer.outcomes[0].reference.as_deref(), Some("GI-1"));
+    assert!(!answer.whole);
+}
+
+/// A wrong URL says 404 of everything: nothing is believed to be absent by it.
+#[test]
+fn a_lookup_that_fails_proves_nothing() {
+    let (keys, prints) = ([Id([1; 16])], ["print".to_owned()]);
+    let web = json(200, "<html>log in</html>");
+    let lost = Reply::Lost("no whole answer".to_owned());
+    let classes = [json(404, "{}"), json(429, "{}"), json(401, "{}"), json(500, "{}"), web, lost, json(200, "{}")]
+        .map(|reply| classify_lookup(&reply, &keys, &prints).outcomes[0].class);
+    let (contract, transient) = (Class::Contract, Class::Transient);
+    let expected = [contract, Class::Throttled, Class::Auth, transient, contract, transient, Class::Unknown];
+    assert_eq!(classes, expected);
+}

@@ -74,6 +74,36 @@ impl Lane {
         self.flights.insert(batch, flight);
     }
 
+    /// What the target says of rows that it was asked for.
+    pub(super) fn looked(&mut self, batch: u64, answer: &Answer, now: Millis, actions: &mut Vec<Action>) {
+        let Some(mut flight) = self.flights.remove(&batch) else { return };
+        self.note_trouble(answer, now);
+        let mut open = Vec::new();
+        let unsaid = Outcome::new(Class::Unknown, "the answer does not speak of it");
+        let outcomes = answer.outcomes.iter().chain(std::iter::repeat(&unsaid));
+        for (row, outcome) in flight.rows.iter().copied().zip(outcomes) {
+            match outcome.class {
+                Class::Found => {
+                    self.end(row);
+                    let reference = outcome.reference.clone();
+                    actions.push(Action::Settle { row, class: Class::Found, reference });
+                }
+                Class::KeyClash => self.reject(row, outcome.clone(), true, actions),
+                Class::NotAttempted => drop(self.again(row, now, now)),
+                _ => open.push(row),
+            }
+        }
+        if open.is_empty() {
+            actions.push(Action::Close { batch });
+            return;
+        }
+        actions.push(Action::Unknown { batch, rows: open.clone() });
+        flight.rows = open;
+        flight.looks = flight.looks.saturating_add(1);
+        flight.resend_at = Some(now.plus(self.backoff(flight.looks).max(self.config.retry_first_ms)));
+        self.flights.insert(batch, flight);
+    }
+
     /// Judges whether the answer speaks of the way or the target rather than of rows; then the lane pauses.
     pub(super) fn note_trouble(&mut self, answer: &Answer, now: Millis) -> bool {
         let wide = |class| {
@@ -184,7 +214,11 @@ impl Lane {
             return;
         }
         let (rows, attempt, first_sent) = (flight.rows.clone(), flight.attempt, flight.first_sent);
+        actions.push(if flight.looking {
+            Action::Look { batch, rows }
+        } else {
+            Action::Send { batch, rows, attempt, first_sent }
+        });
         self.flights.insert(batch, flight);
-        actions.push(Action::Send { batch, rows, attempt, first_sent });
     }
 }

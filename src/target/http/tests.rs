@@ -22,6 +22,7 @@ fn config(address: &str) -> Config {
         gzip: false,
         timeout: Duration::from_secs(20),
         connect_timeout: Duration::from_secs(5),
+        lookup: None,
         bearer_file: None,
         ca_file: None,
     }
@@ -30,7 +31,8 @@ fn config(address: &str) -> Config {
 fn batch() -> Outgoing {
     let keys = vec![Id([1; 16]), Id([2; 16])];
     let body = br#"{"events":[1,2]}"#.repeat(40);
-    Outgoing { lane: 0, batch: 1, id: batch_id(&keys), attempt: 1, first_sent: Millis(0), keys, body }
+    let errand = Errand::Post(body);
+    Outgoing { errand, lane: 0, batch: 1, id: batch_id(&keys), attempt: 1, first_sent: Millis(0), keys }
 }
 
 async fn listen() -> (TcpListener, String) {
@@ -54,7 +56,8 @@ async fn read_request(stream: &mut TcpStream) -> Request {
         }
     };
     let head = String::from_utf8(bytes[..end].to_vec()).unwrap().to_lowercase();
-    let length = head.split_once("content-length: ").unwrap().1.split_once("\r\n").unwrap().0.parse().unwrap();
+    let length =
+        head.split_once("content-length: ").map_or(0, |(_, rest)| rest.split_once("\r\n").unwrap().0.parse().unwrap());
     let mut body = bytes.split_off(end);
     while body.len() < length {
         assert_ne!(stream.read_buf(&mut body).await.unwrap(), 0, "the request ends early");
@@ -106,7 +109,33 @@ async fn a_batch_goes_out_with_its_key_and_each_row_gets_its_result() {
         assert!(request.head.contains(&format!("\r\n{line}\r\n")), "{line} is missing: {}", request.head);
     }
     assert!(!request.head.contains("authorization") && !request.head.contains("content-encoding"));
-    assert_eq!(request.body, batch().body);
+    assert_eq!(request.body, batch().body());
+}
+
+#[tokio::test]
+async fn keys_are_asked_for_some_at_a_time_until_a_request_fails() {
+    let (listener, address) = listen().await;
+    let lookup = Some(Lookup { url: format!("http://{address}/v1/lookup?client=1"), max_keys: 1 });
+    let target = Http::new(Config { lookup, ..config(&address) }).unwrap();
+    let [first, second] = [1, 2].map(|n| Id([n; 16]));
+    let keys = vec![first, second, Id([3; 16])];
+    let errand = Errand::Look(vec!["a".into(), "b".into(), "c".into()]);
+    let question = Outgoing { errand, keys, ..batch() };
+    let present = format!(r#"{{"results":[{{"key":"{first}","status":"present","fingerprint":"a"}}]}}"#);
+    let (answer, requests) = tokio::join!(target.deliver(&question), async {
+        let first = serve(&listener, &ok(&present)).await;
+        [first, serve(&listener, "HTTP/1.1 503 Busy\r\nretry-after: 7\r\ncontent-length: 0\r\n\r\n").await]
+    });
+    let classes: Vec<Class> = answer.outcomes.iter().map(|o| o.class).collect();
+    assert_eq!(classes, [Class::Found, Class::Transient], "nothing is said of the third");
+    assert_eq!(answer.retry_after_ms, Some(7_000));
+    for (request, key) in requests.iter().zip([first, second]) {
+        assert!(
+            request.head.starts_with(&format!("get /v1/lookup?client=1&key={key} http/1.1\r\n")),
+            "{}",
+            request.head
+        );
+    }
 }
 
 #[tokio::test]
@@ -140,7 +169,7 @@ fn serve_tls(listener: &std::net::TcpListener, answer: &str) {
     let mut tls = rustls::StreamOwned::new(connection, stream);
     let mut seen = Vec::new();
     let mut buffer = [0; 4_096];
-    while !seen.ends_with(&batch().body) {
+    while !seen.ends_with(batch().body()) {
         match tls.read(&mut buffer) {
             Ok(n) if n > 0 => seen.extend_from_slice(&buffer[..n]),
             _ => return,
@@ -276,7 +305,7 @@ async fn a_resend_is_byte_identical_also_when_packed() {
     assert_eq!(seen[0].body, seen[1].body);
     let mut plain = Vec::new();
     flate2::read::GzDecoder::new(seen[0].body.as_slice()).read_to_end(&mut plain).unwrap();
-    assert_eq!(plain, batch().body);
+    assert_eq!(plain, batch().body());
     assert!(seen[0].body.len() < plain.len());
 }
 
