@@ -604,9 +604,8 @@ impl World {
                 Stored::Done if wrong.contains(&row.order) => {
                     return Err(format!("order: row {} went past a wrong one", key.seq));
                 }
-                Stored::Done => {}
                 Stored::Skipped if n > 0 => return Err(format!("row {} was taken out and is posted", key.seq)),
-                Stored::Skipped => {}
+                Stored::Done | Stored::Skipped => {}
                 Stored::Held if n > 0 => return Err(format!("row {} was held and is posted", key.seq)),
                 Stored::Held => {
                     parked.insert(row.order);
