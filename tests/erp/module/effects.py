@@ -210,7 +210,10 @@ def delivery(data, find, counted):
             raise Refused("unexpected_item", f"Nothing of this is open on {data['po']}.", "/data/po")
         shipment = waiting[0].shipment
         if not shipment:
-            shipment, = Shipment.create([{"supplier": purchase.party.id, "reference": f"{data['po']}"}])
+            place = purchase.warehouse
+            shipment, = Shipment.create([{
+                "supplier": purchase.party.id, "reference": data["po"], "warehouse": place.id,
+                "warehouse_input": place.input_location.id, "warehouse_storage": place.storage_location.id}])
             Move.write([move for move in waiting if not move.shipment], {"shipment": str(shipment)})
             shipment = Shipment(shipment.id)
     if shipment.state in {"received", "done"}:

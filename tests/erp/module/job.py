@@ -6,7 +6,7 @@ import threading
 import time
 import uuid
 
-from trytond.model import ModelSQL, fields
+from trytond.model import ModelSQL, ModelView, fields
 from trytond.pool import Pool
 from trytond.transaction import Transaction
 
@@ -17,7 +17,7 @@ from .savepoint import Busy, begin, transact
 logger = logging.getLogger(__name__)
 
 
-class Job(ModelSQL):
+class Job(ModelSQL, ModelView):
     __name__ = "floorgate.job"
 
     name = fields.Char("Name", required=True)

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 from trytond import backend
 from trytond.exceptions import ConcurrencyException, UserError, UserWarning
-from trytond.model import ModelSQL, Unique, fields
+from trytond.model import ModelSQL, ModelView, Unique, fields
 from trytond.pool import Pool
 from trytond.tools import grouped_slice
 from trytond.transaction import Transaction, TransactionError
@@ -84,7 +84,7 @@ class Desk:
 desk = Desk()
 
 
-class Posting(ModelSQL):
+class Posting(ModelSQL, ModelView):
     __name__ = "floorgate.posting"
 
     key = fields.Char("Key", required=True)
