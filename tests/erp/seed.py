@@ -37,6 +37,13 @@ def save(records):
     return records
 
 
+def create(model, values):
+    """Records of plain values, where nothing has to be worked out on the client's side, which takes a minute."""
+    model, context = Model.get(model), config.get_config().context
+    return [model(number) for begin in range(0, len(values), 40)
+            for number in model._proxy.create(values[begin:begin + 40], context)]
+
+
 def company():
     Party, Currency = Model.get("party.party"), Model.get("currency.currency")
     party = Party(name="Floorgate Test Distribution")
@@ -82,42 +89,40 @@ def warehouse():
 
 def items(books):
     """SKU-0001 and on, each with a GTIN-14; every fifth is tracked by lot."""
-    Uom, Category, Template = (Model.get(name) for name in ("product.uom", "product.category", "product.template"))
+    Uom, Category = Model.get("product.uom"), Model.get("product.category")
     unit, = Uom.find([("name", "=", "Unit")])
     Uom(name="Case of 12", symbol="cs12", category=unit.category, factor=12., rate=round(1 / 12, 12), rounding=1.,
         digits=0).save()
     goods = Category(name="Goods", accounting=True, account_expense=books["expense"], account_revenue=books["revenue"])
     goods.save()
-    templates = []
+    values = []
     for n in range(1, ITEMS + 1):
         price = Decimal(dice.randrange(100, 20000)) / 100
-        template = Template(name=f"Article {n:04d}", default_uom=unit, type="goods", salable=True, purchasable=True,
-                            list_price=price, account_category=goods)
-        if n % LOTTED_EVERY == 0:
-            template.lot_required = ["storage"]
-        item = template.products[0] if template.products else template.products.new()
-        item.suffix_code, item.cost_price = f"SKU-{n:04d}", (price / 2).quantize(Decimal("0.01"))
-        item.identifiers.new(type="ean", code=gtin14(n))
-        templates.append(template)
-    return [template.products[0] for template in save(templates)]
+        values.append({
+            "name": f"Article {n:04d}", "type": "goods", "salable": True, "purchasable": True, "list_price": price,
+            "account_category": goods.id, "default_uom": unit.id, "sale_uom": unit.id, "purchase_uom": unit.id,
+            "lot_required": ["storage"] if n % LOTTED_EVERY == 0 else [],
+            "products": [("create", [{
+                "suffix_code": f"SKU-{n:04d}", "cost_price": (price / 2).quantize(Decimal("0.01")),
+                "identifiers": [("create", [{"type": "ean", "code": gtin14(n)}])]}])]})
+    return [template.products[0] for template in create("product.template", values)]
 
 
 def stock(of, bins):
     """600 of each item in a bin of zone A; of those with lots, two lots of 300 in one of zone B."""
-    Inventory, Lot = Model.get("stock.inventory"), Model.get("stock.lot")
-    lots = {item.id: [Lot(number=f"L{n:04d}-{half}", product=item) for half in "AB"]
-            for n, item in enumerate(of, 1) if n % LOTTED_EVERY == 0}
-    save([lot for pair in lots.values() for lot in pair])
+    tracked = [item for n, item in enumerate(of, 1) if n % LOTTED_EVERY == 0]
+    numbers = [f"L{item.code[4:]}-{half}" for item in tracked for half in "AB"]
+    made = create("stock.lot", [
+        {"number": number, "product": item.id} for number, item in zip(numbers, [item for item in tracked for _ in "AB"])])
+    lots = {item.id: [lot.id for lot in made[2 * place:2 * place + 2]] for place, item in enumerate(tracked)}
     counts = {}
     for n, item in enumerate(of, 1):
-        tracked = item.id in lots
-        place = bins["B" if tracked else "A"][(n // LOTTED_EVERY if tracked else n) % 10]
-        count = counts.setdefault(place.id, Inventory(location=place, date=BEGINNING))
-        for lot in lots.get(item.id, [None]):
-            line = count.lines.new(product=item, quantity=300. if lot else 600.)
-            if lot:
-                line.lot = lot
-    Inventory.click(save(list(counts.values())), "confirm")
+        zone, number = ("B", n // LOTTED_EVERY) if item.id in lots else ("A", n)
+        lines = counts.setdefault(bins[zone][number % 10].id, [])
+        lines += [{"product": item.id, "lot": lot, "quantity": 300. if lot else 600.} for lot in lots.get(item.id, [None])]
+    made = create("stock.inventory", [
+        {"location": place, "date": BEGINNING, "lines": [("create", lines)]} for place, lines in counts.items()])
+    Model.get("stock.inventory").click(made, "confirm")
     return lots
 
 
@@ -135,11 +140,9 @@ def partners():
     return customers, suppliers
 
 
-def sales(customers, of):
+def sales(home, customers, of):
     """WEB-00001 and on, lines 10, 20 …; Tryton makes an outgoing shipment of each. The last five stay unassigned."""
     Sale, Shipment = Model.get("sale.sale"), Model.get("stock.shipment.out")
-    conf = config.get_config()
-    home, = Model.get("company.company").find()
     values = []
     for n in range(SALES):
         customer = dice.choice(customers)
@@ -151,34 +154,37 @@ def sales(customers, of):
             "party": customer.id, "company": home.id, "currency": home.currency.id, "reference": f"WEB-{n + 1:05d}",
             "invoice_method": "fulfillment", "shipment_method": "order", "invoice_address": address,
             "shipment_address": address, "lines": [("create", lines)]})
-    made = [Sale(number) for number in Sale._proxy.create(values, conf.context)]
+    made = create("sale.sale", values)
     Sale.click(made, "quote")
     Sale.click(made, "confirm")
     waiting = Shipment.find([("state", "=", "waiting")], order=[("id", "ASC")])
     Shipment.click(waiting[:-5], "assign_try")
 
 
-def purchases(suppliers, of):
+def purchases(home, suppliers, of):
     """PO-0001 and on, each announced by a delivery ASN-PO-0001, except the last ten."""
-    Purchase, Shipment, Move = (Model.get(n) for n in ("purchase.purchase", "stock.shipment.in", "stock.move"))
-    made = []
+    Purchase, Location = Model.get("purchase.purchase"), Model.get("stock.location")
+    place, = Location.find([("type", "=", "warehouse")])
+    values = []
     for n in range(PURCHASES):
-        purchase = Purchase(party=dice.choice(suppliers), reference=f"PO-{n + 1:04d}", invoice_method="fulfillment")
-        for item in dice.sample(of, dice.randint(1, 5)):
-            purchase.lines.new(product=item, quantity=float(dice.randint(10, 60)), unit_price=Decimal("5.0000"))
-        made.append(purchase)
-    save(made)
+        supplier = dice.choice(suppliers)
+        lines = [{"type": "line", "product": item.id, "unit": item.default_uom.id,
+                  "quantity": float(dice.randint(10, 60)), "unit_price": Decimal("5.0000")}
+                 for item in dice.sample(of, dice.randint(1, 5))]
+        values.append({
+            "party": supplier.id, "company": home.id, "currency": home.currency.id, "reference": f"PO-{n + 1:04d}",
+            "invoice_method": "fulfillment", "invoice_address": supplier.addresses[0].id, "warehouse": place.id,
+            "lines": [("create", lines)]})
+    made = create("purchase.purchase", values)
     Purchase.click(made, "quote")
     Purchase.click(made, "confirm")
-    deliveries = []
     for purchase in made[:-10]:
         purchase.reload()
-        delivery = Shipment(supplier=purchase.party, reference=f"ASN-{purchase.reference}",
-                            planned_date=today + dt.timedelta(days=2))
-        for move in purchase.moves:
-            delivery.incoming_moves.append(Move(move.id))
-        deliveries.append(delivery)
-    save(deliveries)
+    create("stock.shipment.in", [{
+        "supplier": purchase.party.id, "reference": f"ASN-{purchase.reference}", "company": home.id,
+        "planned_date": today + dt.timedelta(days=2), "warehouse": place.id, "warehouse_input": place.input_location.id,
+        "warehouse_storage": place.storage_location.id,
+        "incoming_moves": [("add", [move.id for move in purchase.moves])]} for purchase in made[:-10]])
 
 
 def replenishments(of, lots, zones, bins):
@@ -193,29 +199,30 @@ def replenishments(of, lots, zones, bins):
     Shipment.click(save(made), "wait")
 
 
-def gateway(home):
+def gateway(folder):
     User, Group, Application = (Model.get(n) for n in ("res.user", "res.group", "res.user.application"))
     of, = Model.get("company.company").find()
-    user = User(name="floorgate", login="floorgate", company=of, password=(home / "password").read_text().strip())
+    user = User(name="floorgate", login="floorgate", company=of, password=(folder / "password").read_text().strip())
     user.companies.append(of)
     for group in Group.find([("name", "in", ["Stock", "Sales", "Purchase"])]):
         user.groups.append(group)
     user.save()
-    Application(key=(home / "apikey").read_text().strip(), user=user, application="floorgate", state="validated").save()
+    Application(key=(folder / "apikey").read_text().strip(), user=user, application="floorgate", state="validated").save()
 
 
-def main(home, database, part="data"):
-    home = Path(home)
-    config.set_trytond(f"sqlite:///{database}", config_file=str(home / "build.conf"))
+def main(folder, database, part="data"):
+    folder = Path(folder)
+    config.set_trytond(f"sqlite:///{database}", config_file=str(folder / "build.conf"))
     if part == "gateway":
-        return gateway(home)
-    books = accounts(company())
+        return gateway(folder)
+    home = company()
+    books = accounts(home)
     zones, bins = warehouse()
     of = items(books)
     lots = stock(of, bins)
     customers, suppliers = partners()
-    sales(customers, of)
-    purchases(suppliers, of)
+    sales(home, customers, of)
+    purchases(home, suppliers, of)
     replenishments(of, lots, zones, bins)
 
 
