@@ -2,12 +2,14 @@
 //!
 //! A lane is (system, site, business unit, group of transaction types): the unit of batches, order, backoff and backlog.
 
+mod act;
 mod answer;
 mod config;
 mod machine;
 mod outcome;
 mod render;
 
+pub use act::{Act, Becomes, Parked, decide};
 pub use answer::{AnswerShape, Reply, classify, classify_lookup};
 pub use config::{Config, Idempotency, Worth};
 pub use machine::{Action, Exception, Input, Lane, Row, RowKey, SavedBatch, WINDOW};

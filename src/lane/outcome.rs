@@ -44,6 +44,28 @@ impl Class {
         matches!(self, Self::Delivered | Self::Duplicate | Self::Found)
     }
 
+    /// The class of a [`Self::name`].
+    pub fn parse(name: &str) -> Option<Self> {
+        let all = [
+            Self::Delivered,
+            Self::Duplicate,
+            Self::Found,
+            Self::NotAttempted,
+            Self::Transient,
+            Self::Throttled,
+            Self::Auth,
+            Self::Contract,
+            Self::Validation,
+            Self::Reference,
+            Self::Conflict,
+            Self::KeyClash,
+            Self::Unknown,
+            Self::Unresolvable,
+            Self::Corrupt,
+        ];
+        all.into_iter().find(|class| class.name() == name)
+    }
+
     /// The name in logs, tables and JSON.
     pub fn name(self) -> &'static str {
         match self {

@@ -198,16 +198,17 @@ pub(super) fn apply(
                 .execute(params![route.id, i64::try_from(*batch).unwrap_or(i64::MAX)])?;
         }
         Action::Settle { row, class, reference } => {
-            let size: Option<i64> = db
-                .prepare_cached("DELETE FROM pending WHERE lane = ? AND seq = ? AND tx = ? RETURNING size")?
-                .query_row(params![route.id, row.seq, row.tx], |r| r.get(0))
+            let gone: Option<(i64, u32)> = db
+                .prepare_cached("DELETE FROM pending WHERE lane = ? AND seq = ? AND tx = ? RETURNING size, rev")?
+                .query_row(params![route.id, row.seq, row.tx], |r| Ok((r.get(0)?, r.get(1)?)))
                 .optional()?;
+            let (size, rev) = gone.unwrap_or_default();
             let batch = i64::try_from(cause.batch).unwrap_or(i64::MAX);
             db.prepare_cached(
-                "INSERT OR REPLACE INTO done(seq, lane, tx, at, batch, attempt, how, ref) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT OR REPLACE INTO done(seq, lane, tx, at, batch, attempt, how, ref, rev) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             )?
-            .execute(params![row.seq, route.id, row.tx, now.0, batch, cause.attempt, class.name(), reference])?;
-            return Ok(size.unwrap_or(0));
+            .execute(params![row.seq, route.id, row.tx, now.0, batch, cause.attempt, class.name(), reference, rev])?;
+            return Ok(size);
         }
         Action::Wait { row, until, outcome, tries, since } => {
             let told = format!("{}: {}", outcome.class.name(), outcome.reason);

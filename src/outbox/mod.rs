@@ -8,6 +8,7 @@ mod capture;
 mod clock;
 mod delivery;
 mod open;
+mod operate;
 pub mod read;
 mod tap;
 #[cfg(test)]
@@ -28,6 +29,7 @@ use crate::lane::{self, Answer, Outgoing};
 use crate::outbox::writer::Writer;
 
 pub use open::StorageError;
+pub use operate::{Acted, Order};
 pub use tap::{Tap, Tapped};
 
 /// Commands that may wait for the writer: each source and each request in flight has one at most.
@@ -114,6 +116,7 @@ enum Command {
     Memory { name: Arc<str>, reply: oneshot::Sender<Option<Vec<u8>>> },
     SessionLost { link: Arc<str>, reply: oneshot::Sender<()> },
     Pulse { reply: oneshot::Sender<Pulse> },
+    Operate { order: Order, actor: String, reply: oneshot::Sender<Vec<Acted>> },
     Answered { lane: usize, batch: u64, answer: Answer },
     Stop,
 }
@@ -213,6 +216,13 @@ impl Outbox {
         let (reply, pulse) = oneshot::channel();
         self.hand_in(Command::Pulse { reply })?;
         pulse.await.map_err(|_| CaptureError::Closed)
+    }
+
+    /// Carries out what a person has decided; durable when the answer is there, one for each key.
+    pub async fn operate(&self, order: Order, actor: String) -> Result<Vec<Acted>, CaptureError> {
+        let (reply, acted) = oneshot::channel();
+        self.hand_in(Command::Operate { order, actor, reply })?;
+        acted.await.map_err(|_| CaptureError::Closed)
     }
 
     /// Hands in what came of an attempt.

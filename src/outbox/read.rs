@@ -123,6 +123,8 @@ pub struct LaneStatus {
     pub behind: i64,
     /// Reached its effect.
     pub delivered: i64,
+    /// Taken out by a person.
+    pub skipped: i64,
     /// Recorded time of the oldest row that isn't delivered.
     pub oldest_at: Option<i64>,
     /// The same of the rows that go without a person.
@@ -229,12 +231,13 @@ pub fn status_with(dir: &Path, now: i64, listed: u32) -> Result<Status, StorageE
 
 fn lanes(db: &Connection) -> Result<Vec<LaneStatus>, rusqlite::Error> {
     let named: Vec<(i64, i64, LaneStatus)> =
-        all(db, "SELECT id, name, system, rows_out, good_at, rows_in FROM lane ORDER BY id", |r| {
+        all(db, "SELECT id, name, system, rows_out, good_at, rows_in, skipped FROM lane ORDER BY id", |r| {
             let good = |at| LastAnswer { at, status: None, class: Class::Delivered.name().to_owned(), excerpt: None };
             let last_answer = r.get::<_, Option<i64>>(4)?.map(good);
-            let (lane, system, delivered) = (r.get(1)?, r.get(2)?, r.get(3)?);
-            let pending = r.get::<_, i64>(5)? - delivered;
-            Ok((r.get(0)?, pending, LaneStatus { lane, system, delivered, last_answer, ..LaneStatus::default() }))
+            let (lane, system, out, skipped): (_, _, i64, i64) = (r.get(1)?, r.get(2)?, r.get(3)?, r.get(6)?);
+            let (pending, delivered) = (r.get::<_, i64>(5)? - out, out - skipped);
+            let told = LaneStatus { lane, system, delivered, skipped, last_answer, ..LaneStatus::default() };
+            Ok((r.get(0)?, pending, told))
         })?;
     let mut lanes = Vec::new();
     for (id, pending, mut lane) in named {

@@ -50,6 +50,8 @@ pub(super) struct Counters {
     pub(super) rows_out: i64,
     pub(super) bytes_in: i64,
     pub(super) bytes_out: i64,
+    /// Rows of rows_out that a person took out.
+    pub(super) skipped: i64,
     /// Highest number of a batch.
     pub(super) batches: i64,
     /// When all of an answer was good last.
@@ -128,7 +130,7 @@ impl Capture {
         for config in lanes {
             db.execute("INSERT OR IGNORE INTO lane(name, system) VALUES (?, ?)", [&config.id, &config.system])?;
             let sql =
-                "SELECT id, system, rows_in, rows_out, bytes_in, bytes_out, batches, good_at FROM lane WHERE name = ?";
+                "SELECT id, system, rows_in, rows_out, bytes_in, bytes_out, batches, good_at, skipped FROM lane WHERE name = ?";
             let (id, system, counters): (i64, String, Counters) = db.query_row(sql, [&config.id], |r| {
                 let counters = Counters {
                     rows_in: r.get(2)?,
@@ -137,6 +139,7 @@ impl Capture {
                     bytes_out: r.get(5)?,
                     batches: r.get(6)?,
                     good_at: r.get(7)?,
+                    skipped: r.get(8)?,
                 };
                 Ok((r.get(0)?, r.get(1)?, counters))
             })?;
@@ -257,10 +260,10 @@ impl Capture {
     /// Writes the counters that this transaction moved.
     pub(super) fn flush(&mut self, db: &Connection) -> Sql<()> {
         for route in self.routes.iter_mut().filter(|route| route.counters != route.stored) {
-            let Counters { rows_in, rows_out, bytes_in, bytes_out, batches, good_at } = route.counters;
-            let sql = "UPDATE lane SET rows_in = ?, rows_out = ?, bytes_in = ?, bytes_out = ?, batches = ?, good_at = ? WHERE id = ?";
+            let Counters { rows_in, rows_out, bytes_in, bytes_out, skipped, batches, good_at } = route.counters;
+            let sql = "UPDATE lane SET rows_in = ?, rows_out = ?, bytes_in = ?, bytes_out = ?, batches = ?, good_at = ?, skipped = ? WHERE id = ?";
             db.prepare_cached(sql)?
-                .execute(params![rows_in, rows_out, bytes_in, bytes_out, batches, good_at, route.id])?;
+                .execute(params![rows_in, rows_out, bytes_in, bytes_out, batches, good_at, skipped, route.id])?;
             route.stored = route.counters;
         }
         Ok(())

@@ -199,14 +199,14 @@ fn search(db: &Connection, text: &str, limit: usize) -> Result<(Vec<i64>, i64), 
 /// from the event.
 fn delivered(db: &Connection, key: Id, low: i64, high: i64) -> Result<Vec<i64>, rusqlite::Error> {
     let mut statement = db.prepare_cached(
-        "SELECT d.seq, e.id, l.system, t.text FROM done d JOIN event e ON e.seq = d.seq JOIN lane l ON l.id = d.lane
+        "SELECT d.seq, e.id, l.system, t.text, d.rev FROM done d JOIN event e ON e.seq = d.seq JOIN lane l ON l.id = d.lane
          JOIN name t ON t.id = d.tx WHERE d.seq >= ? AND d.seq < ?",
     )?;
     let mut rows = statement.query([low, high])?;
     let mut seqs = Vec::new();
     while let Some(row) = rows.next()? {
         let (system, tx) = (row.get_ref(2)?.as_str()?, row.get_ref(3)?.as_str()?);
-        if posting_id(Id(row.get(1)?), system, tx, 0) == key {
+        if posting_id(Id(row.get(1)?), system, tx, row.get(4)?) == key {
             seqs.push(row.get(0)?);
         }
     }
@@ -266,14 +266,14 @@ impl Look<'_> {
     }
 
     fn delivered(&self, seq: i64, id: Id) -> Result<Vec<Delivery>, rusqlite::Error> {
-        let sql = "SELECT l.name, l.system, t.text, d.at, d.attempt, d.how, d.ref
+        let sql = "SELECT l.name, l.system, t.text, d.at, d.attempt, d.how, d.ref, d.rev
                    FROM done d JOIN lane l ON l.id = d.lane JOIN name t ON t.id = d.tx WHERE d.seq = ? ORDER BY l.id";
         let mut statement = self.db.prepare_cached(sql)?;
         let rows = statement.query_map([seq], |r| {
             let (system, tx_type): (String, String) = (r.get(1)?, r.get(2)?);
             Ok(Delivery {
                 lane: r.get(0)?,
-                key: posting_id(id, &system, &tx_type, 0).to_string(),
+                key: posting_id(id, &system, &tx_type, r.get(7)?).to_string(),
                 system,
                 tx_type,
                 state: "delivered",

@@ -1,0 +1,251 @@
+//! What a person decides of postings that do not go on by themselves: checked, stored with its audit row in one commit, and
+//! told to the lane.
+
+use rusqlite::{Connection, OptionalExtension, params};
+use serde::{Deserialize, Serialize};
+
+use crate::event::{Id, Millis, content_hash, posting_id};
+use crate::lane::{Act, Becomes, Class, Parked, Row, RowKey, decide};
+use crate::outbox::capture::Route;
+
+type Sql<T> = Result<T, rusqlite::Error>;
+
+/// How long a first person's word waits for a second one's.
+const SECOND_WITHIN_MS: i64 = 24 * 3_600_000;
+
+/// A person's command, for some postings.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Order {
+    /// Names the command: the same one again changes nothing.
+    pub request: String,
+    /// What is done.
+    pub act: Act,
+    /// Keys of the postings.
+    pub keys: Vec<String>,
+    /// Why, in the person's words.
+    pub reason: String,
+    /// With [`Act::Resolve`]: the document at the target.
+    #[serde(default)]
+    pub reference: Option<String>,
+}
+
+/// What came of it for one posting.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Acted {
+    /// Key of the posting.
+    pub key: String,
+    /// It was done, now or when the same request came before.
+    pub done: bool,
+    /// What became of it, or why not.
+    pub text: String,
+}
+
+/// A row that a person was found for, as stored.
+struct Found {
+    row: Row,
+    parked: Parked,
+    rev: u32,
+    event: Id,
+    tx_type: String,
+    subject: String,
+}
+
+/// What the lane and its counters have to hear.
+pub(super) struct Freed {
+    pub(super) row: Row,
+    pub(super) next: Option<RowKey>,
+    /// Bytes of a row that has come to its end, and whether it was taken out.
+    pub(super) ended: Option<(i64, bool)>,
+}
+
+/// Carries out the command for one posting, within the caller's transaction.
+pub(super) fn act(
+    db: &Connection,
+    routes: &[Route],
+    order: &Order,
+    key: &str,
+    actor: &str,
+    now: Millis,
+) -> Sql<(Acted, Option<(usize, Freed)>)> {
+    let told = |done, text: String| Acted { key: key.to_owned(), done, text };
+    let sql = "SELECT outcome FROM audit WHERE request = ? AND posting = ?";
+    let before: Option<String> = db.prepare_cached(sql)?.query_row([&order.request, key], |r| r.get(0)).optional()?;
+    if let Some(before) = before {
+        return Ok((told(true, before), None));
+    }
+    let Some(id) = Id::parse(key) else {
+        return Ok((told(false, "that is no key of a posting".to_owned()), None));
+    };
+    let mut found = None;
+    for (lane, route) in routes.iter().enumerate() {
+        found = found.or(find(db, route, id)?.map(|row| (lane, row)));
+    }
+    let Some((lane, found)) = found else {
+        let text = "no posting of this key needs a person: it goes on by itself, was dealt with, or its lane is not configured";
+        return Ok((told(false, text.to_owned()), None));
+    };
+    let becomes = match decide(order.act, found.parked, seconded(db, key, actor, now)?) {
+        Ok(becomes) => becomes,
+        Err(why) => return Ok((told(false, why), None)),
+    };
+    let route = &routes[lane];
+    let (outcome, freed) = apply(db, route, &found, becomes, order.reference.as_deref(), now)?;
+    write(db, order, key, actor, &route.config.id, &found, &outcome, now)?;
+    Ok((told(true, outcome), freed.map(|freed| (lane, freed))))
+}
+
+fn find(db: &Connection, route: &Route, posting: Id) -> Sql<Option<Found>> {
+    let mut statement = db.prepare_cached(
+        "SELECT p.seq, p.tx, p.order8, p.size, p.state, p.rev, d.class, d.maybe, e.id, t.text, e.subject
+         FROM pending p INDEXED BY pending_exception JOIN event e ON e.seq = p.seq JOIN name t ON t.id = p.tx
+              LEFT JOIN letter d ON d.lane = p.lane AND d.seq = p.seq AND d.tx = p.tx
+         WHERE p.lane = ? AND p.state IN (2, 3) AND p.state <> 0 AND p.posting = ?",
+    )?;
+    let found = statement.query_row(params![route.id, posting.0], |r| {
+        let held = r.get::<_, i64>(4)? == 3;
+        let class = r.get::<_, Option<String>>(6)?.and_then(|name| Class::parse(&name)).unwrap_or(Class::Unresolvable);
+        let maybe = r.get::<_, Option<bool>>(7)?.unwrap_or(true);
+        Ok(Found {
+            row: Row {
+                key: RowKey { seq: r.get(0)?, tx: r.get(1)? },
+                order: r.get(2)?,
+                size: r.get(3)?,
+                held: false,
+            },
+            parked: if held { Parked::Held } else { Parked::Rejected { class, maybe } },
+            rev: r.get(5)?,
+            event: Id(r.get(8)?),
+            tx_type: r.get(9)?,
+            subject: r.get(10)?,
+        })
+    });
+    found.optional()
+}
+
+/// Another person has asked for the same, not long ago.
+fn seconded(db: &Connection, key: &str, actor: &str, now: Millis) -> Sql<bool> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM audit WHERE posting = ? AND act = 'repost' AND actor <> ? AND at > ?)";
+    db.prepare_cached(sql)?.query_row(params![key, actor, now.0 - SECOND_WITHIN_MS], |r| r.get(0))
+}
+
+/// Stores what becomes of the row; says it in a sentence.
+fn apply(
+    db: &Connection,
+    route: &Route,
+    found: &Found,
+    becomes: Becomes,
+    reference: Option<&str>,
+    now: Millis,
+) -> Sql<(String, Option<Freed>)> {
+    let Found { row, rev, event, tx_type, .. } = found;
+    let named = params![route.id, row.key.seq, row.key.tx];
+    let mut ended = None;
+    let said = match becomes {
+        Becomes::Asked => {
+            let text = "asked for a new key: it is sent when another person says the same within a day";
+            return Ok((text.to_owned(), None));
+        }
+        Becomes::Ready | Becomes::Revised => {
+            let rev = rev + u32::from(becomes == Becomes::Revised);
+            let posting = posting_id(*event, &route.config.system, tx_type, rev);
+            db.prepare_cached(
+                "UPDATE pending SET state = 0, not_before = NULL, why = NULL, tries = NULL, since = NULL, rev = ?, posting = ?
+                 WHERE lane = ? AND seq = ? AND tx = ?",
+            )?
+            .execute(params![rev, posting.0, route.id, row.key.seq, row.key.tx])?;
+            match (becomes, found.parked) {
+                (Becomes::Revised, _) => format!("in line under the new key {posting}"),
+                (_, Parked::Held) => "released: in line".to_owned(),
+                _ => "in line again under its key".to_owned(),
+            }
+        }
+        Becomes::Delivered | Becomes::Skipped => {
+            let skipped = becomes == Becomes::Skipped;
+            let size: i64 = db
+                .prepare_cached("DELETE FROM pending WHERE lane = ? AND seq = ? AND tx = ? RETURNING size")?
+                .query_row(named, |r| r.get(0))?;
+            ended = Some((size, skipped));
+            let how = if skipped { "skipped" } else { "manual" };
+            db.prepare_cached(
+                "INSERT OR REPLACE INTO done(seq, lane, tx, at, batch, attempt, how, ref, rev) VALUES (?, ?, ?, ?, 0, 0, ?, ?, ?)",
+            )?
+            .execute(params![row.key.seq, route.id, row.key.tx, now.0, how, reference, rev])?;
+            match (skipped, reference) {
+                (true, _) => "taken out: it will not be posted".to_owned(),
+                (false, Some(reference)) => format!("booked as {reference}, says a person"),
+                (false, None) => "booked, says a person".to_owned(),
+            }
+        }
+    };
+    db.prepare_cached("DELETE FROM letter WHERE lane = ? AND seq = ? AND tx = ?")?.execute(named)?;
+    // Behind it nothing may go first after a restart, however long it has waited.
+    db.prepare_cached(
+        "UPDATE pending SET state = 0, not_before = NULL, why = NULL, tries = NULL, since = NULL
+         WHERE lane = ? AND state = 1 AND order8 = ?",
+    )?
+    .execute([route.id, row.order])?;
+    let next = db
+        .prepare_cached(
+            "SELECT seq, tx FROM pending INDEXED BY pending_exception
+             WHERE lane = ? AND state IN (2, 3) AND state <> 0 AND order8 = ? ORDER BY seq, tx LIMIT 1",
+        )?
+        .query_row([route.id, row.order], |r| Ok(RowKey { seq: r.get(0)?, tx: r.get(1)? }))
+        .optional()?;
+    Ok((said, Some(Freed { row: *row, next, ended })))
+}
+
+#[expect(clippy::too_many_arguments, reason = "the columns of one row")]
+fn write(
+    db: &Connection,
+    order: &Order,
+    key: &str,
+    actor: &str,
+    lane: &str,
+    found: &Found,
+    outcome: &str,
+    now: Millis,
+) -> Sql<()> {
+    let last = "SELECT hash FROM audit ORDER BY id DESC LIMIT 1";
+    let before: Option<String> = db.prepare_cached(last)?.query_row([], |r| r.get(0)).optional()?;
+    let (at, seq) = (now.0.to_string(), found.row.key.seq.to_string());
+    let fields = [
+        order.request.as_str(),
+        &at,
+        actor,
+        order.act.name(),
+        lane,
+        &seq,
+        &found.tx_type,
+        &found.subject,
+        key,
+        &order.reason,
+        outcome,
+    ];
+    let hash = chained(before.as_deref().unwrap_or_default(), &fields);
+    db.prepare_cached(
+        "INSERT INTO audit(request, at, actor, act, lane, seq, tx_type, subject, posting, reason, outcome, hash)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    )?
+    .execute(params![
+        order.request,
+        now.0,
+        actor,
+        order.act.name(),
+        lane,
+        found.row.key.seq,
+        found.tx_type,
+        found.subject,
+        key,
+        order.reason,
+        outcome,
+        hash
+    ])?;
+    Ok(())
+}
+
+/// The hash of an audit row behind one with the hash `before`.
+pub(super) fn chained(before: &str, fields: &[&str; 11]) -> String {
+    let mut all = vec![before];
+    all.extend(fields);
+    content_hash(&all)
+}
