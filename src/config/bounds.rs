@@ -49,12 +49,9 @@ fn within<T: PartialOrd>(
     }
 }
 
-/// `5m` and the like, in the largest unit that divides it: what the file takes.
+/// `5m` and the like: what the file takes.
 pub(super) fn span_text(span: Duration) -> String {
-    let ms = span.as_millis();
-    let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s")];
-    let unit = units.iter().find(|(length, _)| ms > 0 && ms.is_multiple_of(*length)).unwrap_or(&(1, "ms"));
-    format!("{}{}", ms / unit.0, unit.1)
+    form::Duration(span).to_string()
 }
 
 /// `512 KiB` and the like, in the largest unit that divides it: what the file takes.

@@ -9,10 +9,7 @@ use crate::form::Table;
 use crate::source::modbus;
 use crate::source::modbus::wire::Place;
 use crate::tagmap::budget::{Behind, Budget, Polled};
-use crate::tagmap::explain::Wire;
-
-/// What a device takes to answer where the file does not say: between PLCs (a cycle, 1 to 10 ms) and slow drops.
-const ANSWER: Duration = Duration::from_millis(5);
+use crate::tagmap::explain::{ANSWER, Wire};
 
 /// `answer_time` of a link: what `floorgate status` shows of its devices; nothing but these warnings depends on it.
 pub(super) fn answer_time(table: &Table<'_>) -> Duration {

@@ -11,7 +11,9 @@ use crate::config::link::{Declared, Link};
 use crate::config::modbus::identity;
 use crate::form::{Document, Entry, Plain, Table, nearest};
 use crate::source::modbus::{self, Identity};
-use crate::tagmap::{Binding, DeviceLimits, Frame, Map, Protocol, Topic, expects_text_or_number, text_of};
+use crate::tagmap::{
+    Binding, DeviceLimits, Frame, Map, Protocol, Quirk, Topic, expects_text_or_number, quirk, text_of,
+};
 
 /// A device as `check` shows it.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -83,7 +85,9 @@ pub(super) fn read_all(
             });
         }
         let limits = device_limits(&table);
-        let binding = params.map(|params| Binding { device: id.as_str().into(), params, accept_epoch_risk, limits });
+        let quirks = quirks(&table, link.map(|link| &links[link]));
+        let unproven_here = table.entry("quirks").filter(|_| quirks.contains(&Quirk::NoTransactionEcho));
+        let binding = params.map(|params| Binding { params, accept_epoch_risk, limits, quirks, ..Binding::of(&id) });
         let bound = map.as_ref().zip(binding).and_then(|(((_, document), _), b)| bind(document, &b, reading));
         if let (Some((_, entry)), Some(bound), false) = (&map, &bound, accept_weak_identity) {
             strong(entry, bound, reading);
@@ -96,6 +100,7 @@ pub(super) fn read_all(
                     one_reader(&table, &id, link, unit, &bound.name, &mut units);
                 }
                 one_device(&table, &id, &links[link]);
+                unproven(unproven_here.as_ref().unwrap_or(entry), &bound, &links[link], reading);
                 attach(&mut links[link], &id, unit, identity, bound);
             }
         }
@@ -243,6 +248,39 @@ fn device_limits(table: &Table<'_>) -> DeviceLimits {
         limit
     };
     DeviceLimits { max_words: read("max_words", 125), max_bits: read("max_bits", 2_000) }
+}
+
+/// `quirks = ["close-after-cycle"]`, beside the map's: those that its link can have.
+fn quirks(table: &Table<'_>, link: Option<&Declared<'_>>) -> BTreeSet<Quirk> {
+    let quirks = quirk::read(table);
+    let Some(link) = link else { return quirks };
+    if let (Some(protocol @ (Protocol::Mqtt | Protocol::Socket)), Some(entry)) = (link.protocol, table.entry("quirks"))
+    {
+        entry.refuse(&format!("means nothing with {protocol}"), "remove it");
+    }
+    let Some(Link::Modbus(modbus)) = &link.link else { return quirks };
+    if quirks.contains(&Quirk::CloseAfterCycle) && !modbus.place.is_connection() {
+        let message = "close-after-cycle is for links over TCP: nobody else waits for a serial line";
+        table.refuse_key("quirks", message, "remove it");
+    }
+    if quirks.contains(&Quirk::NoTransactionEcho) && !modbus.place.has_transactions() {
+        let message = format!("no-transaction-echo is for modbus-tcp: {} has no transaction ids", modbus.place.kind());
+        table.refuse_key("quirks", &message, "remove it");
+    }
+    quirks
+}
+
+/// What is given up where an answer's id is not looked at.
+fn unproven(entry: &Entry<'_>, bound: &Map, link: &Declared<'_>, reading: &Reading) {
+    let checked = matches!(&link.link, Some(Link::Modbus(modbus)) if modbus.place.has_transactions());
+    if !checked || !bound.quirks.contains(&Quirk::NoTransactionEcho) {
+        return;
+    }
+    let message = "no-transaction-echo: an answer of another id is taken, so that a late one, or one to another client of \
+                   the same gateway, passes for this one's if unit, function and size are the same";
+    let help = "keep it to devices of which floorgate status names \"wrong transaction id\", and request_timeout above \
+                their slowest answer";
+    reading.warn(entry.fault(message, help));
 }
 
 fn unit_id(table: &Table<'_>, unit: Option<&Entry<'_>>, protocol: Option<Protocol>) -> Option<u8> {

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use crate::config::files;
 use crate::form::{Document, Fault, FromValue};
 
-const SYSTEM: &str = "/usr/share/floorgate/devices";
+pub(super) const SYSTEM: &str = "/usr/share/floorgate/devices";
 /// Most folders looked at in one place.
 const MAX_FOLDERS: usize = 1_000;
 

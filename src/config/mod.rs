@@ -26,6 +26,7 @@ mod tests;
 mod tls;
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use crate::form::{Document, Fault, Table};
@@ -123,9 +124,18 @@ pub fn check(path: &Path) -> Checked {
 /// There is none; which there are.
 pub(crate) fn map(base: &Path, name: &str) -> Result<Document, String> {
     let (library, _) = maps::Library::load(base);
-    let known = || library.names().collect::<Vec<_>>().join(", ");
+    let known = || library.names().collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>().join(", ");
     let found = library.find(name).map(|(_, document)| document.clone());
-    found.map_err(|_| format!("there is no one map {name}; there are {}", known()))
+    let own = base.join("devices");
+    found.map_err(|_| {
+        format!(
+            "there is no map {name} in {}, in {}, or among those built in; there are {}. --config says beside which \
+             configuration to look",
+            own.display(),
+            maps::SYSTEM,
+            known()
+        )
+    })
 }
 
 /// The fault of a file that can't be read.

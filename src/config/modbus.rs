@@ -99,7 +99,8 @@ fn fixed_answers(table: &Table<'_>, kind: Kind) {
     if let Some(entry) = table.entry("check_transaction_id")
         && entry.read::<bool>() == Some(false)
     {
-        let help = "remove it; a gateway that does not echo the id is spoken to as modbus-rtu-over-tcp if it can that";
+        let help = "remove it; a gateway that does not echo the id is spoken to as modbus-rtu-over-tcp if it can that, or its \
+                    devices get quirks = [\"no-transaction-echo\"]";
         entry.refuse("would take late answers for the next request's values", help);
     }
     let after = if kind == Kind::Tcp { "reconnect" } else { "drain" };
@@ -241,7 +242,7 @@ mod tests {
         let tcp = "kind = \"modbus-tcp\"\naddress = \"10.0.0.1\"\nmax_in_flight = 2\ncheck_transaction_id = false\nserial = {}";
         insta::assert_snapshot!(link(tcp), @r#"
         gateway.toml:37:17: link[2].max_in_flight: several requests at once are not in this version (remove it, or write 1)
-        gateway.toml:38:24: link[2].check_transaction_id: would take late answers for the next request's values (remove it; a gateway that does not echo the id is spoken to as modbus-rtu-over-tcp if it can that)
+        gateway.toml:38:24: link[2].check_transaction_id: would take late answers for the next request's values (remove it; a gateway that does not echo the id is spoken to as modbus-rtu-over-tcp if it can that, or its devices get quirks = ["no-transaction-echo"])
         gateway.toml:39:10: link[2].serial: is for kind = "modbus-rtu" (remove it, or write that kind)
         "#);
     }
@@ -261,6 +262,27 @@ mod tests {
                      connect_timeout = \"1s\"\npause_after_connect = \"100ms\"\n\
                      pause_between_requests = \"5ms\"\nquarantine = { after_failures = 2, for = \"10s\", max = \"20m\" }";
         insta::assert_snapshot!(link(whole), @"");
+    }
+
+    #[test]
+    fn quirks_are_those_that_a_link_can_have() {
+        let with = |quirks: &str| told(&[("unit = 1", &format!("unit = 1\nquirks = {quirks}"))]);
+        insta::assert_snapshot!(with("[\"coils-from-zero\", \"one-request-per-tag\", \"close-after-cycle\", \"string-byte-low\"]"), @"");
+        insta::assert_snapshot!(with("[\"close-after-cylce\", \"string-byte-low\", \"string-byte-high\"]"), @r#"
+        gateway.toml:50:10: device[2].quirks: has the characters of texts in both bytes (keep one of string-byte-low and string-byte-high)
+        gateway.toml:50:11: device[2].quirks[1]: "close-after-cylce" is not known here (did you mean `close-after-cycle`? One of "coils-from-zero", "one-request-per-tag", "close-after-cycle", "no-transaction-echo", "string-byte-low", "string-byte-high")
+        "#);
+        insta::assert_snapshot!(with("\"close-after-cycle\""), @r#"gateway.toml:50:10: device[2].quirks: is the text "close-after-cycle" (write a list: ["…", "…"])"#);
+        insta::assert_snapshot!(with("[\"no-transaction-echo\"]"), @r#"warning: gateway.toml:50:10: device[2].quirks: no-transaction-echo: an answer of another id is taken, so that a late one, or one to another client of the same gateway, passes for this one's if unit, function and size are the same (keep it to devices of which floorgate status names "wrong transaction id", and request_timeout above their slowest answer)"#);
+        let line =
+            "kind = \"modbus-rtu\"\nserial = { port = \"/dev/serial/by-path/x\", baud = 19200, parity = \"even\" }";
+        let shipped = "kind = \"modbus-tcp\"\naddress = \"10.20.0.21:502\"\nconnect_timeout = \"2s\"";
+        let quirks = "unit = 1\nquirks = [\"no-transaction-echo\", \"close-after-cycle\"]";
+        insta::assert_snapshot!(told(&[(shipped, line), ("unit = 1", quirks)]), @r"
+        gateway.toml:49:10: device[2].quirks: close-after-cycle is for links over TCP: nobody else waits for a serial line (remove it)
+        gateway.toml:49:10: device[2].quirks: no-transaction-echo is for modbus-tcp: modbus-rtu has no transaction ids (remove it)
+        ");
+        insta::assert_snapshot!(told(&[("map = \"hand-scanner@1\"", "map = \"hand-scanner@1\"\nquirks = []")]), @"gateway.toml:44:10: device[1].quirks: means nothing with MQTT (remove it)");
     }
 
     #[test]

@@ -16,7 +16,7 @@ mod tests {
 
     use crate::config::{Reading, maps, root_table};
     use crate::form::{Document, Shape};
-    use crate::tagmap::{Binding, DeviceLimits, Map};
+    use crate::tagmap::{Binding, Map};
 
     const TAG_MAPS: &str = include_str!("../../docs/tag-maps.md");
     const CONFIGURATION: &str = include_str!("../../docs/configuration.md");
@@ -55,10 +55,9 @@ mod tests {
             let text = document(&path);
             let declared = |name: &String| text.text.contains(&format!("\n{name} = {{ type"));
             let binding = Binding {
-                device: "device".into(),
                 params: params.into_iter().filter(|(name, _)| declared(name)).collect(),
                 accept_epoch_risk: true,
-                limits: DeviceLimits::default(),
+                ..Binding::of("device")
             };
             if let Err(faults) = Map::read_into(Some(&shape), &text, &binding) {
                 let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
@@ -150,7 +149,7 @@ mod tests {
 
     #[test]
     fn the_schema_of_maps_is_what_their_reader_asks_for() {
-        check("map", &map_shape(), TAG_MAPS, &["event[].on.when"]);
+        check("map", &map_shape(), TAG_MAPS, &["event[].on.when", "write[].rate"]);
     }
 
     #[test]

@@ -472,6 +472,30 @@ impl<'d> Entry<'d> {
         for (word, _) in words {
             self.expects(|| Kind::Word((*word).to_owned()));
         }
+        self.one_of(words)
+    }
+
+    /// A list of such words; what is none of them is a fault at its place, and left out.
+    pub fn choices<T: Clone>(&self, words: &[(&str, T)]) -> Vec<T> {
+        for (word, _) in words {
+            self.expects(|| Kind::List(Box::new(Kind::Word((*word).to_owned()))));
+        }
+        let Some(list) = self.value.as_array() else {
+            self.refuse(&format!("is {}", describe(self.value)), &format!("write {}", Vec::<String>::EXPECTED));
+            return Vec::new();
+        };
+        let item = |(i, value): (usize, &'d Spanned<DeValue<'d>>)| Entry {
+            table_path: self.table_path.clone(),
+            pattern: self.pattern.clone(),
+            key: format!("{}[{}]", self.key, i + 1),
+            span: value.span(),
+            value: value.get_ref(),
+            ..*self
+        };
+        list.iter().enumerate().filter_map(|each| item(each).one_of(words)).collect()
+    }
+
+    fn one_of<T: Clone>(&self, words: &[(&str, T)]) -> Option<T> {
         let text: String = self.value_as()?;
         if let Some((_, meaning)) = words.iter().find(|(word, _)| *word == text) {
             return Some(meaning.clone());

@@ -146,6 +146,13 @@ impl Shape {
         if !words.is_empty() {
             ways.push(json!({ "enum": words }));
         }
+        let items: BTreeSet<Kind> = kinds
+            .iter()
+            .filter_map(|kind| if let Kind::List(of) = kind { Some((**of).clone()) } else { None })
+            .collect();
+        if !items.is_empty() {
+            ways.push(json!({ "type": "array", "items": self.value(path, &items, say) }));
+        }
         if ways.len() == 1 { ways.remove(0) } else { json!({ "anyOf": ways }) }
     }
 
@@ -156,12 +163,9 @@ impl Shape {
             Kind::Form(form) => json!({ "type": "string", "pattern": form }),
             Kind::Bool => json!({ "type": "boolean" }),
             Kind::Number => json!({ "type": "number" }),
-            Kind::List(of) => {
-                json!({ "type": "array", "items": self.value(path, &BTreeSet::from([(**of).clone()]), say) })
-            }
             Kind::Table => self.object(path, say),
             Kind::Tables => json!({ "type": "array", "items": self.object(&format!("{path}[]"), say) }),
-            Kind::Integer(..) | Kind::Word(_) => return None,
+            Kind::Integer(..) | Kind::Word(_) | Kind::List(_) => return None,
         })
     }
 }

@@ -27,6 +27,17 @@ impl Duration {
     }
 }
 
+impl std::fmt::Display for Duration {
+    /// In the largest unit that divides it: what files and the command line take.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let ms = self.0.as_millis();
+        let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s")];
+        let (length, unit) =
+            units.iter().find(|(length, _)| ms > 0 && ms.is_multiple_of(*length)).unwrap_or(&(1, "ms"));
+        write!(f, "{}{unit}", ms / length)
+    }
+}
+
 impl Bytes {
     /// Reads `2 GiB` and the like.
     pub fn parse(text: &str) -> Option<Self> {

@@ -128,7 +128,7 @@ fn groups<'a>(devices: &[Behind<'a>]) -> Vec<Group<'a>> {
 mod tests {
     use super::*;
     use crate::form::Document;
-    use crate::tagmap::{Binding, DeviceLimits};
+    use crate::tagmap::Binding;
 
     /// A map with a fast poll of bits and a slow one of registers, `slow` requests of them.
     fn map(device: &str, slow: u16) -> Map {
@@ -141,12 +141,7 @@ mod tests {
              [poll.fast]\nevery = \"20ms\"\n[poll.slow]\nevery = \"10s\"\npriority = 5\n{}{slow}",
             tag("eye", "fast", "discrete", 1, "bool")
         );
-        let binding = Binding {
-            device: device.into(),
-            params: std::collections::BTreeMap::new(),
-            accept_epoch_risk: false,
-            limits: DeviceLimits::default(),
-        };
+        let binding = Binding { ..Binding::of(device) };
         Map::read(&Document { name: "map.toml".to_owned(), text }, &binding).expect("a map without fault")
     }
 

@@ -16,6 +16,9 @@ const BITS: u32 = 11;
 const SILENCE: f64 = 3.5;
 /// … above 19,200 baud a time.
 const SILENCE_MS: f64 = 1.75;
+/// What a device takes to answer where nobody says: between PLCs (a cycle, 1 to 10 ms) and slow drops. The one figure that
+/// `check` and `map explain` reckon with.
+pub const ANSWER: Duration = Duration::from_millis(5);
 /// Events that a FIFO hands over, in the case that is shown.
 const ONE: u16 = 1;
 
@@ -119,6 +122,8 @@ pub struct Explained {
     pub map: String,
     /// For people.
     pub title: String,
+    /// Where the device departs from the protocol.
+    pub quirks: Vec<&'static str>,
     /// Tags, by period.
     pub polls: Vec<Poll>,
     /// Event FIFOs.
@@ -162,6 +167,7 @@ pub fn explain(map: &Map, wire: &Wire) -> Explained {
     Explained {
         map: map.name.to_string(),
         title: map.title.clone(),
+        quirks: map.quirks.iter().map(|quirk| quirk.word()).collect(),
         polls,
         fifos,
         busy_percent: (busy * 1_000.0).round() / 10.0,

@@ -15,11 +15,12 @@ mod params;
 pub mod points;
 pub mod probe;
 pub mod proof;
+pub mod quirk;
 pub mod registers;
 mod topic;
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::event::{Decoded, Undecodable, is_valid_id};
@@ -27,6 +28,7 @@ use crate::form::{Document, Fault, FromValue, Shape, Table};
 
 pub use fifo::{Accepted, Defaults, Fifo, FifoPlan, Handshake, Missing, Queue, Registers, Ring, Span, Style, Taken};
 pub use frame::{Frame, Framer, Piece};
+pub use quirk::Quirk;
 pub use topic::{Topic, propose};
 
 /// The schema version that maps declare.
@@ -51,6 +53,8 @@ pub struct Map {
     pub frame: Option<Frame>,
     /// Modbus tags on a period, and what becomes of them; `None`: the map has none.
     pub points: Option<points::Points>,
+    /// Where its device departs from the protocol: its own and those of the device that it is bound to.
+    pub quirks: BTreeSet<Quirk>,
     /// Allowed, but doubtful: `check` tells it.
     pub warnings: Vec<Fault>,
 }
@@ -102,6 +106,16 @@ pub struct Binding {
     pub accept_epoch_risk: bool,
     /// `limits = { … }` of the device.
     pub limits: DeviceLimits,
+    /// `quirks = [ … ]` of the device, beside its map's.
+    pub quirks: BTreeSet<Quirk>,
+}
+
+impl Binding {
+    /// That device, of which nothing else is said.
+    pub fn of(device: &str) -> Self {
+        let (params, limits, quirks) = (BTreeMap::new(), DeviceLimits::default(), BTreeSet::new());
+        Self { device: device.into(), params, accept_epoch_risk: false, limits, quirks }
+    }
 }
 
 /// What one device answers at most in one request; what it does not say is the map's.
@@ -136,6 +150,8 @@ pub struct Context<'a> {
     pub defaults: Defaults,
     /// `[poll.NAME]`.
     pub polls: BTreeMap<String, Period>,
+    /// Those of the map and of the device.
+    pub quirks: BTreeSet<Quirk>,
     /// The map has a `[[fifo]]`, which counts the device's events.
     pub has_fifo: bool,
     /// Allowed, but doubtful: told by `check`.
@@ -186,6 +202,10 @@ impl Map {
                     "say how addresses are written: \"zero\", \"one\" or \"modicon\"",
                 );
             }
+            let own = quirk::read(&head);
+            if protocol.is_some_and(|protocol| protocol != Protocol::Modbus) && head.entry("quirks").is_some() {
+                head.refuse_key("quirks", "are those of Modbus devices", "remove it");
+            }
             let polls = polls(root);
             let context = Context {
                 map: format!("{}@{}", id?, version?).into(),
@@ -194,6 +214,7 @@ impl Map {
                 addresses,
                 defaults: Defaults::read(root, binding.limits, &polls),
                 polls,
+                quirks: own.union(&binding.quirks).copied().collect(),
                 has_fifo: root.entry("fifo").is_some(),
                 warnings: RefCell::default(),
             };
@@ -220,6 +241,7 @@ impl Map {
                 fifos,
                 frame,
                 points,
+                quirks: context.quirks,
                 warnings: context.warnings.into_inner(),
             })
         })

@@ -29,6 +29,11 @@ struct World {
 const TIMEOUT_MS: u32 = 150;
 
 fn world(kind: Kind) -> Option<World> {
+    world_of(kind, "")
+}
+
+/// `more`: keys of each device.
+fn world_of(kind: Kind, more: &str) -> Option<World> {
     let python = python()?;
     let site = Site::new().erp("http://127.0.0.1:9/");
     let mut pty = None;
@@ -52,7 +57,7 @@ fn world(kind: Kind) -> Option<World> {
          reconnect = {{ min = \"50ms\", max = \"200ms\" }}\nquarantine = {{ for = \"200ms\", max = \"400ms\" }}\n"
     );
     for unit in 1..=3 {
-        writeln!(text, "[[device]]\nid = \"s{unit}\"\nlink = \"bus\"\nunit = {unit}\nmap = \"sorter@1\"")
+        writeln!(text, "[[device]]\nid = \"s{unit}\"\nlink = \"bus\"\nunit = {unit}\nmap = \"sorter@1\"\n{more}")
             .expect("writing to a String cannot fail");
     }
     let site = site.links(&text);
@@ -113,7 +118,12 @@ fn one_behaves(world: &mut World, behaviour: &str, cause: Option<&str>) {
 }
 
 fn all_behaviours(kind: Kind, behaviours: &[(&str, Option<&str>)]) {
-    let Some(mut world) = world(kind) else { return };
+    if let Some(world) = world(kind) {
+        all_behaviours_of(world, kind, behaviours);
+    }
+}
+
+fn all_behaviours_of(mut world: World, kind: Kind, behaviours: &[(&str, Option<&str>)]) {
     for (behaviour, cause) in behaviours {
         one_behaves(&mut world, behaviour, *cause);
     }
@@ -149,6 +159,18 @@ fn wrong_answers_over_tcp_are_named_and_never_become_events() {
     let mut behaviours = SERIAL.to_vec();
     behaviours.push(("wrong-id", Some("wrong transaction id")));
     all_behaviours(Kind::Tcp, &behaviours);
+}
+
+/// Where ids are not looked at, all else of an answer is: but for what lies in the id alone nothing wrong is taken.
+#[test]
+fn a_unit_that_does_not_echo_ids_is_checked_in_all_else() {
+    let Some(mut world) = world_of(Kind::Tcp, "quirks = [\"no-transaction-echo\"]") else { return };
+    world.bus.tell("behave 2 own-id");
+    world.bus.tell("unit 2 push 40");
+    world.wait_for_units("unit 2 under ids of its own", &[2]);
+    let told = world.links.device("s2");
+    assert_eq!((told.state, told.errors.len()), (State::Up, 0), "{told:?}");
+    all_behaviours_of(world, Kind::Tcp, &SERIAL);
 }
 
 #[test]

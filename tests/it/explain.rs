@@ -118,3 +118,25 @@ fn a_lane_is_asked_what_is_explained() {
 fn a_scale_is_asked_what_is_explained() {
     tags_ask_what_is_explained("checkweigher@2", &[]);
 }
+
+/// Where `map test` looks by itself, `map explain` does: beside the configuration, and where that has no maps, here.
+#[test]
+fn a_map_of_this_folder_is_found_by_its_name() {
+    let own = include_str!("../../devices/acme-photo-eyes/map.toml").replacen("version = 1", "version = 7", 1);
+    let site = Site::new().erp("http://127.0.0.1:9/").plc(502);
+    site.map("lanes", &own);
+    let explain = |map: &str| {
+        let params = ["lane=7", "coil_base=124", "reg_base=1060"].into_iter().flat_map(|param| ["--param", param]);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_floorgate"));
+        command.args(["map", "explain", map]).args(params).current_dir(site.dir());
+        let output = command.output().expect("the program runs");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.code(), text(&output.stdout), text(&output.stderr))
+    };
+    let (code, told, why) = explain("divert-lane@7");
+    assert!(code == Some(0) && told.starts_with("divert-lane@7: "), "{told}{why}");
+    let (code, _, why) = explain("divert-lane@8");
+    assert_eq!(code, Some(78));
+    let looked = "there is no map divert-lane@8 in devices, in /usr/share/floorgate/devices, or among those built in; there are ";
+    assert!(why.starts_with(looked) && why.contains("divert-lane@7") && why.contains("--config"), "{why}");
+}

@@ -22,6 +22,7 @@ mod lints;
 mod oracle;
 mod plc;
 mod powercut;
+mod quirks;
 mod running;
 mod schemas;
 mod service;

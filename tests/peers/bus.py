@@ -1,22 +1,26 @@
 #!/usr/bin/env python3
 """Sorter PLCs behind one bus that answer wrongly on demand: sockets and serial ports without a Modbus library.
 
-    bus.py [--framing tcp|rtu] [--serial PATH] [--units 1,2,3]
+    bus.py [--framing tcp|rtu] [--serial PATH] [--units 1,2,3] [--single]
 
 Each unit is a sorter of its own (plc.py). Prints `port N` first; then each line on stdin is a command:
 
     unit U WORDS…    a command of plc.py for that unit
-    behave U NAME [MS]   how it answers from now on: good, late (after MS), wrong-id, wrong-unit, wrong-function, short,
+    behave U NAME [MS]   how it answers from now on: good, late (after MS), own-id (right, under an id of its own),
+                     wrong-id, wrong-unit, wrong-function, short,
                      cut (half the frame), garbage, slow (MS between bytes), never. What a wrong answer carries is the
                      registers of another sorter, whole and plausible: events that never happened.
     requests         JSON: how often each unit was asked
+    connections      JSON: how many connections were served
     quit             the end; so is the end of stdin
 
+With --single it serves one connection at a time, over TCP: who comes second waits until the first has closed.
 Function 43/14 says vendor "ACME" and product code "unit U".
 """
 
 import argparse
 import asyncio
+import contextlib
 import json
 import os
 import sys
@@ -60,6 +64,7 @@ class Bus:
         self.rtu = framing == "rtu"
         self.units = {number: Unit(number) for number in units}
         self.tasks = set()
+        self.connections = 0
 
     def frame(self, tid, unit, pdu):
         body = bytes([unit]) + pdu
@@ -101,6 +106,8 @@ class Bus:
                     await asyncio.sleep(pause)
                 if how in ("good", "late"):
                     write(right)
+                elif how == "own-id":
+                    write(self.frame((tid + 1000) & 0xFFFF, number, unit.answer(unit.plc, pdu)))
                 elif how == "slow":
                     for byte in right:
                         write(bytes([byte]))
@@ -131,6 +138,8 @@ def command(bus, words, tasks):
         return {"ok": words[2]}
     if words[0] == "requests":
         return {str(number): unit.requests for number, unit in bus.units.items()}
+    if words[0] == "connections":
+        return {"connections": bus.connections}
     return {"error": f"no command {words[0]}"}
 
 
@@ -155,13 +164,21 @@ async def main():
     parser.add_argument("--framing", choices=("tcp", "rtu"), default="tcp")
     parser.add_argument("--serial")
     parser.add_argument("--units", default="1,2,3")
+    parser.add_argument("--single", action="store_true")
     args = parser.parse_args()
     bus = Bus("rtu" if args.serial else args.framing, [int(unit) for unit in args.units.split(",")])
     if args.serial:
         await serve_serial(bus, args.serial)
         print("port 0", flush=True)
     else:
-        connected = lambda reader, writer: bus.serve(reader, writer.write)
+        turn = asyncio.Lock() if args.single else contextlib.nullcontext()
+
+        async def connected(reader, writer):
+            async with turn:
+                bus.connections += 1
+                await bus.serve(reader, writer.write)
+                writer.close()
+
         server = await asyncio.start_server(connected, "127.0.0.1", 0)
         print(f"port {server.sockets[0].getsockname()[1]}", flush=True)
     tasks, loop = [], asyncio.get_running_loop()

@@ -1,15 +1,15 @@
 //! `floorgate map explain`: the requests of a cycle, what they take, and what comes of them.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use super::beside;
 use crate::app::Exit;
 use crate::cli::{ConfigFile, print};
 use crate::config;
 use crate::form::{Document, Duration};
-use crate::tagmap::explain::{Explained, Poll, Queue, Request, Takes, Wire, explain};
-use crate::tagmap::{Binding, DeviceLimits, Map};
+use crate::tagmap::explain::{ANSWER, Explained, Poll, Queue, Request, Takes, Wire, explain};
+use crate::tagmap::{Binding, Map, Quirk};
 
 /// Tell what a map makes the gateway ask for, how long that takes, and which events may come of it.
 ///
@@ -27,14 +27,17 @@ pub(super) struct Args {
     /// A parameter of the map; may be given several times
     #[arg(long, value_name = "NAME=VALUE", value_parser = parameter)]
     param: Vec<(String, String)>,
+    /// A quirk of the device, beside those of its map; may be given several times
+    #[arg(long, value_name = "NAME", value_parser = Quirk::parse)]
+    quirk: Vec<Quirk>,
     /// The unit id that is shown
     #[arg(long, value_name = "N")]
     unit: Option<u8>,
     /// The link is a serial line of that speed, not Modbus TCP
     #[arg(long, value_name = "BITS A SECOND", value_parser = clap::value_parser!(u32).range(300..))]
     baud: Option<u32>,
-    /// How long the device takes to answer: measure it with a few reads
-    #[arg(long, value_name = "TIME", default_value = "10ms", value_parser = time)]
+    /// How long the device takes to answer, as `answer_time` of the link: measure it with a few reads
+    #[arg(long, value_name = "TIME", default_value_t = Duration(ANSWER), value_parser = time)]
     answer: Duration,
     /// `request_timeout` of the link
     #[arg(long, value_name = "TIME", default_value = "500ms", value_parser = time)]
@@ -68,13 +71,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
         Ok(document) => document,
         Err(why) => return print::refuse(args.json, &why, Exit::Config),
     };
-    let binding = Binding {
-        device: "device".into(),
-        params: args.param.iter().cloned().collect::<BTreeMap<_, _>>(),
-        accept_epoch_risk: true,
-        limits: DeviceLimits::default(),
-    };
-    let map = match Map::read(&document, &binding) {
+    let map = match Map::read(&document, &binding(args)) {
         Ok(map) => map,
         Err(faults) => {
             let mut told = print::faults(&faults);
@@ -96,13 +93,21 @@ pub(super) fn run(args: &Args) -> ExitCode {
     Exit::Clean.into()
 }
 
-/// A file, the map of a folder, or one that the configuration would find.
+fn binding(args: &Args) -> Binding {
+    Binding {
+        params: args.param.iter().cloned().collect(),
+        quirks: args.quirk.iter().copied().collect(),
+        accept_epoch_risk: true,
+        ..Binding::of("device")
+    }
+}
+
+/// A file, the map of a folder, or one that the configuration would find; where that has none beside it, those here.
 fn document(map: &str, config: &Path) -> Result<Document, String> {
     let path = PathBuf::from(map);
     let path = if path.is_dir() { path.join("map.toml") } else { path };
     if !path.exists() && map.contains('@') {
-        let base = config.parent().unwrap_or(Path::new(""));
-        return config::map(base, map);
+        return config::map(&beside(config), map);
     }
     let text = config::text(&path).map_err(|why| format!("{}: {why}", path.display()))?;
     Ok(Document { name: path.display().to_string(), text })
@@ -116,6 +121,9 @@ fn shown(explained: &Explained, args: &Args) -> String {
     if !explained.polls.is_empty() || !explained.fifos.is_empty() {
         let [answer, timeout, pause] = [args.answer, args.timeout, args.pause].map(|time| time.0.as_millis());
         print::line(&mut text, &format!("over {wire}; answers in {answer} ms, timeout {timeout} ms, pause {pause} ms"));
+    }
+    if !explained.quirks.is_empty() {
+        print::line(&mut text, &format!("quirks: {}", explained.quirks.join(", ")));
     }
     explained.polls.iter().for_each(|poll| of_poll(&mut text, poll));
     explained.fifos.iter().for_each(|fifo| of_fifo(&mut text, fifo));
@@ -213,13 +221,7 @@ mod tests {
     fn text(arguments: &str) -> String {
         let args = Line::parse_from(["explain"].into_iter().chain(arguments.split(' '))).args;
         let document = document(&args.map, &args.config.path).expect("the map is built in");
-        let binding = Binding {
-            device: "device".into(),
-            params: args.param.iter().cloned().collect(),
-            accept_epoch_risk: true,
-            limits: DeviceLimits::default(),
-        };
-        let map = Map::read(&document, &binding).expect("the map has no fault");
+        let map = Map::read(&document, &binding(&args)).expect("the map has no fault");
         let wire = Wire { baud: args.baud, timeout: args.timeout.0, answer: args.answer.0, pause: args.pause.0 };
         shown(&explain(&map, &wire), &args)
     }
@@ -228,7 +230,7 @@ mod tests {
     fn a_ring_is_explained() {
         insta::assert_snapshot!(text("sorter@1"), @r"
         sorter@1: Shoe sorter PLC, event mailbox with acknowledge
-        over Modbus TCP; answers in 10 ms, timeout 500 ms, pause 0 ms
+        over Modbus TCP; answers in 5 ms, timeout 500 ms, pause 0 ms
 
         fifo divert: each 50 ms, priority 0
           nothing waits:
@@ -239,11 +241,11 @@ mod tests {
             function 3  holding 40101 (100)  3 registers   12 + 15 bytes  counters
             function 6  holding 40102 (101)  1 register    12 + 12 bytes  acknowledge
             function 3  holding 40101 (100)  3 registers   12 + 15 bytes  counters
-          takes 50 ms, at worst 2500 ms: the period is kept while the device answers
+          takes 25 ms, at worst 2500 ms: the period is kept while the device answers
           at most 32 events and 11 requests a cycle
           emits divert.confirmed, divert.missed, divert.recirculated, divert.unknown
 
-        the link is busy for 20 % of the time while no event waits
+        the link is busy for 10 % of the time while no event waits
         ");
     }
 
@@ -275,22 +277,48 @@ mod tests {
     fn tags_on_a_serial_line_are_explained() {
         insta::assert_snapshot!(text("divert-lane@1 --param lane=7 --param coil_base=124 --param reg_base=1060 --baud 9600 --unit 12"), @r"
         divert-lane@1: Divert lane: photo-eyes, lane full, carton count, unit 12
-        over a serial line at 9600 baud; answers in 10 ms, timeout 500 ms, pause 0 ms
+        over a serial line at 9600 baud; answers in 5 ms, timeout 500 ms, pause 0 ms
 
         poll io: 2 requests each 20 ms, priority 0
             function 1  coil 126 (126)      1 bit   8 + 6 bytes  lane_full
             function 2  discrete 124 (124)  2 bits  8 + 6 bytes  eye_entry, eye_full
-          takes 60.1 ms, at worst 1008.02 ms: the period can NOT be kept: poll less often, or read less
+          takes 50.1 ms, at worst 1008.02 ms: the period can NOT be kept: poll less often, or read less
 
         poll counters: 1 request each 500 ms, priority 5
             function 4  input 1060 (1060)  2 registers  8 + 9 bytes  entry_count
-          takes 33.49 ms, at worst 504.01 ms: the period is kept while the device answers
+          takes 28.49 ms, at worst 504.01 ms: the period is kept while the device answers
 
-        the link is busy for 307.2 % of the time while no event waits
+        the link is busy for 256.2 % of the time while no event waits
 
           events lane.entered, lane.blocked, lane.full, lane.cleared
           alarms lane_full
         ");
+    }
+
+    #[test]
+    fn quirks_change_the_requests() {
+        let lane = "divert-lane@1 --param lane=7 --param coil_base=124 --param reg_base=1060";
+        let quirks = "--quirk coils-from-zero --quirk one-request-per-tag --quirk close-after-cycle";
+        insta::assert_snapshot!(text(&format!("{lane} {quirks}")), @r"
+    divert-lane@1: Divert lane: photo-eyes, lane full, carton count
+    over Modbus TCP; answers in 5 ms, timeout 500 ms, pause 0 ms
+    quirks: coils-from-zero, one-request-per-tag, close-after-cycle
+
+    poll io: 3 requests each 20 ms, priority 0
+        function 1  coil 0 (0)          127 bits  12 + 25 bytes  lane_full
+        function 2  discrete 124 (124)  1 bit     12 + 10 bytes  eye_entry
+        function 2  discrete 125 (125)  1 bit     12 + 10 bytes  eye_full
+      takes 15 ms, at worst 1500 ms: the period is kept while the device answers
+
+    poll counters: 1 request each 500 ms, priority 5
+        function 4  input 1060 (1060)  2 registers  12 + 13 bytes  entry_count
+      takes 5 ms, at worst 500 ms: the period is kept even when nothing answers
+
+    the link is busy for 76 % of the time while no event waits
+
+      events lane.entered, lane.blocked, lane.full, lane.cleared
+      alarms lane_full
+    ");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod explain;
 mod test;
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Subcommand;
@@ -19,6 +20,12 @@ pub(super) struct Args {
 enum Verb {
     Test(test::Args),
     Explain(explain::Args),
+}
+
+/// The folder whose `devices` has the maps: that of the configuration, or this one where it has none.
+fn beside(config: &Path) -> PathBuf {
+    let folder = config.parent().filter(|folder| folder.join("devices").is_dir());
+    folder.unwrap_or(Path::new("")).to_owned()
 }
 
 pub(super) fn run(args: &Args) -> ExitCode {

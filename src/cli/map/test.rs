@@ -7,12 +7,13 @@ use std::process::ExitCode;
 
 use serde_json::Value as Json;
 
+use super::beside;
 use crate::app::Exit;
 use crate::cli::{ConfigFile, print};
 use crate::config;
 use crate::form::{Document, Fault};
 use crate::tagmap::proof::{self, Line, Test, Wrong};
-use crate::tagmap::{Binding, DeviceLimits, Map};
+use crate::tagmap::{Binding, Map};
 
 /// Run the tests of maps: each file of samples/ against the one of expected/, and [[test]] in the map.
 ///
@@ -77,10 +78,7 @@ struct Case {
 }
 
 pub(super) fn run(args: &Args) -> ExitCode {
-    let place = args.map.clone().unwrap_or_else(|| {
-        let beside = args.config.path.parent().map(|folder| folder.join("devices"));
-        beside.filter(|folder| folder.is_dir()).unwrap_or_else(|| "devices".into())
-    });
+    let place = args.map.clone().unwrap_or_else(|| beside(&args.config.path).join("devices"));
     let maps = match maps(&place) {
         Ok(maps) => maps,
         Err(why) => return print::refuse(args.json, &why, Exit::Config),
@@ -156,12 +154,7 @@ fn of_map(path: &Path, accept: bool) -> OfMap {
     }
     if cases.is_empty() && faults.is_empty() {
         // Nothing has read it yet. That nobody gives its parameters is no fault of the map.
-        let binding = Binding {
-            device: "device".into(),
-            params: std::collections::BTreeMap::new(),
-            accept_epoch_risk: true,
-            limits: DeviceLimits::default(),
-        };
+        let binding = Binding { accept_epoch_risk: true, ..Binding::of("device") };
         let told = Map::read(&document, &binding).err().unwrap_or_default();
         faults.extend(told.into_iter().filter(|fault| !fault.key.starts_with("param.")));
     }
@@ -191,14 +184,14 @@ fn tell(cases: &mut Vec<Case>, faults: &mut Vec<Fault>, name: String, compared: 
 }
 
 /// The folder of a map's samples: that of `map-2.toml` is `samples-2`.
-fn beside(map: &Path, name: &str) -> PathBuf {
+fn folder_of(map: &Path, name: &str) -> PathBuf {
     let stem = map.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
     map.with_file_name(format!("{name}{}", stem.strip_prefix("map").unwrap_or_default()))
 }
 
 /// Names of samples and of what is expected.
 fn names(map: &Path) -> BTreeSet<String> {
-    let files = ["samples", "expected"].into_iter().filter_map(|name| std::fs::read_dir(beside(map, name)).ok());
+    let files = ["samples", "expected"].into_iter().filter_map(|name| std::fs::read_dir(folder_of(map, name)).ok());
     let json = |path: PathBuf| {
         path.extension().is_some_and(|e| e == "json").then(|| path.file_name()?.to_str().map(str::to_owned))
     };
@@ -207,7 +200,7 @@ fn names(map: &Path) -> BTreeSet<String> {
 
 /// One sample against what is expected of it.
 fn sample(map: &Path, document: &Document, name: &str, accept: bool) -> Result<Compared, Wrong> {
-    let file = |folder: &str| beside(map, folder).join(name);
+    let file = |folder: &str| folder_of(map, folder).join(name);
     let read = |path: &Path| -> Result<Json, Wrong> {
         let text = config::text(path).map_err(|why| Wrong::Sample(format!("{}: {why}", path.display())))?;
         serde_json::from_str(&text).map_err(|e| Wrong::Sample(format!("{} is not JSON: {e}", path.display())))
@@ -225,7 +218,7 @@ fn sample(map: &Path, document: &Document, name: &str, accept: bool) -> Result<C
     };
     let accepted = accept && !difference.is_empty();
     if accepted {
-        let folder = beside(map, "expected");
+        let folder = folder_of(map, "expected");
         std::fs::create_dir_all(&folder)
             .and_then(|()| std::fs::write(&expected, print::json(&came)))
             .map_err(|e| Wrong::Sample(format!("{} can't be written: {e}", expected.display())))?;

@@ -122,7 +122,7 @@ struct Areas {
 
 impl Areas {
     /// The table, and the address counted from 0.
-    fn place(&self, base: Base) -> Result<(Area, u16), String> {
+    fn place(&self, base: Option<Base>) -> Result<(Area, u16), String> {
         let given = [
             (Area::Holding, self.holding),
             (Area::Input, self.input),
@@ -137,9 +137,31 @@ impl Areas {
     }
 }
 
-/// The address counted from 0.
-fn address(area: Area, written: i64, base: Base) -> Result<(Area, u16), String> {
-    let addresses = Addresses::from(base);
+/// Nobody said how the address is written, and it looks like one of a list that counts holding registers from 40001: what
+/// to write then.
+fn doubt(area: Area, written: i64, base: Option<Base>) -> Option<String> {
+    let (by_number, at) = Addresses::Modicon.resolve(written)?;
+    let like_a_list = base.is_none() && area != Area::Coil && by_number == Some(area);
+    like_a_list.then(|| {
+        format!(
+            "{written} is taken for the number on the wire, which counts from 0. If a list calls the first one {}, write \
+             --base modicon, or --{} {at}",
+            written - i64::from(at),
+            area.word()
+        )
+    })
+}
+
+fn written_in(base: Option<Base>) -> Addresses {
+    base.unwrap_or(Base::Zero).into()
+}
+
+/// The address counted from 0; what is doubtful about it is told.
+fn address(area: Area, written: i64, base: Option<Base>) -> Result<(Area, u16), String> {
+    if let Some(doubt) = doubt(area, written, base) {
+        print::err(&format!("{doubt}\n"));
+    }
+    let addresses = written_in(base);
     match addresses.resolve(written) {
         None => Err(format!("{written} is no address here; {}", addresses.help())),
         Some((Some(by_number), _)) if by_number != area => {
@@ -194,6 +216,10 @@ fn advice(trouble: &Trouble) -> String {
         Cause::Refused => "is it the right address and port, is the cable in, does another program have the port?",
         Cause::Closed => "the device closed the connection: has it too many already?",
         Cause::Late => "the device is slow: a longer --timeout",
+        Cause::WrongTransaction => {
+            "a gateway that does not echo ids? --rtu-over-tcp if it can that; in the configuration quirks = \
+             [\"no-transaction-echo\"]"
+        }
         Cause::WrongUnit => {
             "another device answers for this one: two with one unit id, or one that does not look at it?"
         }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use rust_decimal::Decimal;
 use serde::Serialize;
 
-use super::{Base, Bus, PAUSE, address, block_on, failed, open};
+use super::{Base, Bus, PAUSE, address, block_on, failed, open, written_in};
 use crate::app::Exit;
 use crate::cli::print::{self, line};
 use crate::source::health::Cause;
@@ -30,9 +30,9 @@ pub(super) struct Args {
     unit: u8,
     #[command(flatten)]
     place: Registers,
-    /// How AT is written, here and in the lines for the map
-    #[arg(long, value_enum, default_value = "zero")]
-    base: Base,
+    /// How AT is written, here and in the lines for the map [default: zero]
+    #[arg(long, value_enum)]
+    base: Option<Base>,
     /// What the device shows
     #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
     expect: Decimal,
@@ -98,7 +98,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
     };
     let found = search(&pieces, at, known);
     let second_values = second_values(&found[..found.len().min(COMPARED)], &pieces, known);
-    let report = Report::of(&pieces, &found, second_values, area, args.base.into());
+    let report = Report::of(&pieces, &found, second_values, area, written_in(args.base));
     print::out(&if args.json { print::json(&report) } else { report.text(at, known) });
     if found.is_empty() { NOTHING_FITS.into() } else { Exit::Clean.into() }
 }

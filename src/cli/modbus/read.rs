@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{Areas, Base, Bus, PAUSE, advice, block_on, duration, failed, open};
+use super::{Areas, Base, Bus, PAUSE, advice, block_on, duration, failed, open, written_in};
 use crate::app::Exit;
 use crate::cli::print::{self, line, table};
 use crate::event::{Millis, Value};
@@ -31,9 +31,9 @@ pub(super) struct Args {
     /// Registers or bits [default: as many as --type has, else 1]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=2_000))]
     count: Option<u16>,
-    /// How AT is written
-    #[arg(long, value_enum, default_value = "zero")]
-    base: Base,
+    /// How AT is written [default: zero]
+    #[arg(long, value_enum)]
+    base: Option<Base>,
     /// Show values of this type as well: u16, i16, u32, i32, u64, i64, f16, f32, f64, bcd16, bcd32
     #[arg(long = "type", value_name = "TYPE")]
     kind: Option<String>,
@@ -99,7 +99,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
                     Ok(got) => {
                         wire = Some(open);
                         let reading = Reading::of(args.unit, read, got, kind);
-                        let text = if args.json { json(&reading) } else { reading.text(args.base.into(), kind) };
+                        let text = if args.json { json(&reading) } else { reading.text(written_in(args.base), kind) };
                         let heard = print::live(&text).is_continue();
                         let Some(pause) = args.watch.filter(|_| heard) else { return Exit::Clean.into() };
                         tokio::time::sleep(pause).await;
@@ -234,6 +234,7 @@ fn row(at: String, word: u16) -> [String; 6] {
 
 #[cfg(test)]
 mod tests {
+    use super::super::doubt;
     use super::*;
 
     const READ: Read = Read { area: Area::Holding, at: 10, count: 4, alone: true };
@@ -268,6 +269,21 @@ mod tests {
           0  1 0 0 1 0 0 1 0
           8  0 1 0
         ");
+    }
+
+    #[test]
+    fn a_number_of_a_list_is_doubted() {
+        let told = |area, written, base| doubt(area, written, base).unwrap_or_default();
+        insta::assert_snapshot!(told(Area::Holding, 40_011, None), @"40011 is taken for the number on the wire, which counts from 0. If a list calls the first one 40001, write --base modicon, or --holding 10");
+        insta::assert_snapshot!(told(Area::Input, 300_001, None), @"300001 is taken for the number on the wire, which counts from 0. If a list calls the first one 300001, write --base modicon, or --input 0");
+        for (area, written, base) in [
+            (Area::Holding, 40_011, Some(Base::Zero)),
+            (Area::Input, 40_011, None),
+            (Area::Coil, 7, None),
+            (Area::Holding, 100, None),
+        ] {
+            assert_eq!(told(area, written, base), "", "{area:?} {written}");
+        }
     }
 
     #[test]

@@ -14,6 +14,7 @@ use crate::event::Value;
 use crate::source::modbus::Identity;
 use crate::source::modbus::wire::{Place, Timing, Trouble};
 use crate::source::now;
+use crate::tagmap::Quirk;
 use crate::tagmap::points::{Put, WriteRequest};
 
 /// Write a value that a map allows.
@@ -52,8 +53,12 @@ struct Order {
     timing: Timing,
     unit: u8,
     identity: Option<Identity>,
+    /// Its answers have ids of their own.
+    any_id: bool,
     request: WriteRequest,
     allowed: Vec<String>,
+    /// Behind the value, for people.
+    unit_words: String,
 }
 
 pub(super) fn run(args: &Args) -> ExitCode {
@@ -91,7 +96,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
             print::refuse(false, why, Exit::Unavailable)
         }
         Ok(Ok(Done::Written)) => {
-            let how = if order.request.verify {
+            let how = if order.request.verify.is_some() {
                 "written and read back"
             } else {
                 "written; the map asks for no reading back"
@@ -129,8 +134,10 @@ fn order(config: &Config, device: &str, name: &str, value: &str) -> Result<Order
         timing: link.timing,
         unit: found.unit,
         identity: found.identity.clone(),
+        any_id: found.has(Quirk::NoTransactionEcho),
         request,
         allowed: points.allowed(name).to_vec(),
+        unit_words: points.write_unit(name).map(|unit| format!(" {unit}")).unwrap_or_default(),
     })
 }
 
@@ -161,9 +168,10 @@ impl Order {
             Put::Registers(words) => words.iter().map(|word| format!("{word:04X}")).collect::<Vec<_>>().join(" "),
             Put::Mask { and, or } => format!("and {and:04X}, or {or:04X}"),
         };
-        let verify = if *verify { ", then read back" } else { "" };
+        let verify = if verify.is_some() { ", then read back" } else { "" };
         format!(
-            "{device}: {name} = {value}\n  to unit {} at {}: function {}, {} {at} (from 0): {what}{verify}\n  the map allows it to: {}",
+            "{device}: {name} = {value}{}\n  to unit {} at {}: function {}, {} {at} (from 0): {what}{verify}\n  the map means it for: {} (not checked here: who may run this may write)",
+            self.unit_words,
             self.unit,
             self.place,
             put.function(),
@@ -176,18 +184,21 @@ impl Order {
     /// before it is known to be the right one.
     async fn carry_out(&self, asked: u64) -> Result<Done, Trouble> {
         let mut wire = open(&self.place, self.timing).await?;
+        wire.take_any_id_of(self.any_id.then_some(self.unit).into_iter().collect());
         if let Some(identity) = &self.identity {
             let says = wire.identity(self.unit, identity.object).await?.unwrap_or_default();
             if says != identity.equals {
                 return Ok(Done::OtherDevice(says));
             }
         }
-        if let Err(why) = self.request.may_leave(Duration::from_millis(now().mono - asked), None) {
+        if let Err(why) = self.request.may_leave(Duration::from_millis(now().mono - asked)) {
             return Ok(Done::TooLate(why));
         }
         let WriteRequest { put, at, verify, .. } = &self.request;
-        let held =
-            if *verify { wire.put_verified(self.unit, *at, put).await? } else { wire.put(self.unit, *at, put).await? };
+        let held = match verify {
+            Some(back) => wire.put_verified(self.unit, *at, put, *back).await?,
+            None => wire.put(self.unit, *at, put).await?,
+        };
         Ok(if held { Done::Written } else { Done::NotHeld })
     }
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use toml::de::{DeTable, DeValue};
 
 use super::*;
-use crate::tagmap::{Binding, DeviceLimits, Map};
+use crate::tagmap::{Binding, Map};
 
 /// Values that most keys do not take.
 const RETYPED: [&str; 7] = ["{ a = 1 }", "[[1]]", "true", "-1", "\"\"", "1.5", "99999999999"];
@@ -145,10 +145,8 @@ fn a_mutated_map_that_ships_is_read_or_points_to_its_line() {
             let declared = declared.as_ref().and_then(|root| root.get_ref().get("param")?.get_ref().as_table());
             let names = |name: &str| declared.is_some_and(|params| params.contains_key(name));
             let binding = Binding {
-                device: "device".into(),
                 params: given.iter().filter(|(name, _)| names(name)).map(|(n, v)| (n.clone(), v.clone())).collect(),
-                accept_epoch_risk: false,
-                limits: DeviceLimits::default(),
+                ..Binding::of("device")
             };
             let document = Document { name: "map.toml".to_owned(), text: text.to_owned() };
             Map::read(&document, &binding).err().unwrap_or_default()

@@ -1,6 +1,6 @@
 //! What is behind one link: its devices, their units, and what is due on them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use crate::event::Sample;
 use crate::outbox::{CaptureError, LastSeen, Placed};
 use crate::source::health::{Cause, Gauge, Health, State};
 use crate::source::now;
+use crate::tagmap::Quirk;
 use crate::tagmap::points::Points;
 
 /// Everything behind a link.
@@ -29,6 +30,8 @@ pub(super) struct Bus {
     /// What the schedule's jobs are.
     work: Vec<Work>,
     idle_close: Option<Duration>,
+    /// Units whose answers have ids of their own.
+    any_id: BTreeSet<u8>,
     /// When what was refused was tried again last …
     released: Instant,
     /// … and after how long it is tried once more.
@@ -84,7 +87,8 @@ impl Bus {
             tags: Pool::default(),
             schedule: Schedule::default(),
             work: Vec::new(),
-            idle_close: config.idle_close,
+            idle_close: if closes_each_cycle(config) { Some(Duration::ZERO) } else { config.idle_close },
+            any_id: config.devices.iter().filter(|d| d.has(Quirk::NoTransactionEcho)).map(|d| d.unit).collect(),
             released: start,
             release_after: config.quarantine.max,
         };
@@ -137,13 +141,18 @@ impl Bus {
         self.tags.tags.push(Tags::new(Arc::clone(&device.id), gauge.clone(), points.clone()));
     }
 
-    /// A new connection: asks the outbox where each device stood at its last commit, and tries again what the devices
-    /// refused.
+    /// A new connection: who the devices are is asked again.
+    pub(super) fn begin(&mut self, wire: &mut Wire) {
+        wire.take_any_id_of(self.any_id.clone());
+        self.devices.iter_mut().for_each(|device| device.known = device.identity.is_none());
+    }
+
+    /// The connection before was lost: asks the outbox where each device stood at its last commit, and tries again what the
+    /// devices refused.
     pub(super) async fn resume<L>(&mut self, last_seen: impl Fn(Arc<str>) -> L) -> Result<(), CaptureError>
     where
         L: Future<Output = Result<Option<LastSeen>, CaptureError>>,
     {
-        self.devices.iter_mut().for_each(|device| device.known = device.identity.is_none());
         self.release();
         for station in &mut self.fifos {
             if let Some(last) = until_taken(|| last_seen(Arc::clone(&station.device))).await? {
@@ -337,6 +346,11 @@ impl Bus {
             }
         }
     }
+}
+
+/// A device behind it wants no connection that stays.
+fn closes_each_cycle(config: &Config) -> bool {
+    config.place.is_connection() && config.devices.iter().any(|device| device.has(Quirk::CloseAfterCycle))
 }
 
 impl Behind {

@@ -25,7 +25,7 @@ use crate::event::Sample;
 use crate::outbox::{CaptureError, LastSeen, Outbox, Placed};
 use crate::source::health::{Health, State};
 use crate::source::{Backoff, Reconnect, now};
-use crate::tagmap::Map;
+use crate::tagmap::{Map, Quirk};
 use bus::{Bus, End};
 use wire::{Place, Timing, Wire};
 
@@ -69,6 +69,13 @@ pub struct Device {
     pub identity: Option<Identity>,
     /// Its map.
     pub map: Map,
+}
+
+impl Device {
+    /// Its map or its configuration says so.
+    pub(crate) fn has(&self, quirk: Quirk) -> bool {
+        self.map.quirks.contains(&quirk)
+    }
 }
 
 /// What the device's identification (function 43/14) has to hold.
@@ -153,6 +160,8 @@ async fn link<C, L>(
     let mut reconnect = Reconnect::new(backoff);
     let mut at_once: Option<Instant> = None;
     let mut down = false;
+    // Nothing was due for a while: the connection was closed, and nothing is lost.
+    let mut rested = false;
     loop {
         let opened = tokio::select! {
             biased;
@@ -162,15 +171,19 @@ async fn link<C, L>(
         let started = Instant::now();
         let (answered, trouble) = match opened {
             Err(trouble) => {
+                rested = false;
                 gauge.failed(trouble.cause, &trouble.words, now().wall);
                 (false, trouble)
             }
             Ok(mut wire) => {
                 let address = places.words();
-                tracing::info!(link = %config.link, address, "connected");
                 gauge.is(State::Up, Some(&address));
-                if bus.resume(&last_seen).await.is_err() {
-                    return;
+                bus.begin(&mut wire);
+                if !std::mem::take(&mut rested) {
+                    tracing::info!(link = %config.link, address, "connected");
+                    if bus.resume(&last_seen).await.is_err() {
+                        return;
+                    }
                 }
                 let home = (places.now > 0).then(|| &places.all[0]);
                 match serve(&mut bus, &mut wire, &capture, &stop, home, timing, backoff.reset_after).await {
@@ -182,6 +195,7 @@ async fn link<C, L>(
                     }
                     End::Idle(until) => {
                         drop(wire);
+                        rested = true;
                         tokio::select! {
                             () = stop.cancelled() => return,
                             () = sleep_until(until) => continue,

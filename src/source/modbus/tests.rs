@@ -1,7 +1,7 @@
 //! The link against a PLC of a few lines that answers wrongly on demand; sockets are real, the outbox is a closure.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::rc::Rc;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -11,7 +11,7 @@ use super::wire::Framing;
 use super::*;
 use crate::event::{Position, Sample};
 use crate::form::Document;
-use crate::tagmap::{Binding, DeviceLimits};
+use crate::tagmap::Binding;
 
 const HEAD: usize = 100;
 const ACK: usize = 101;
@@ -134,12 +134,7 @@ const TIMEOUT: Duration = Duration::from_millis(60);
 
 fn config(port: u16) -> Config {
     let text = include_str!("../../../devices/acme-sorter/map.toml").replace("\"50ms\"", "\"2ms\"");
-    let binding = Binding {
-        device: "sorter-1".into(),
-        params: BTreeMap::new(),
-        accept_epoch_risk: false,
-        limits: DeviceLimits::default(),
-    };
+    let binding = Binding::of("sorter-1");
     let map = Map::read(&Document { name: "map.toml".to_owned(), text }, &binding).expect("the map has no fault");
     Config {
         link: "net".into(),
@@ -306,12 +301,7 @@ async fn serve_tags(listener: TcpListener) -> std::io::Result<()> {
 
 fn tags_config(port: u16, text: &str) -> Config {
     let head = "schema = 1\n[map]\nid = \"m\"\nversion = 1\nprotocol = \"modbus\"\naddresses = \"zero\"\n";
-    let binding = Binding {
-        device: "plc-1".into(),
-        params: BTreeMap::new(),
-        accept_epoch_risk: false,
-        limits: DeviceLimits::default(),
-    };
+    let binding = Binding::of("plc-1");
     let map = Map::read(&Document { name: "map.toml".to_owned(), text: format!("{head}{text}") }, &binding);
     let map = map.unwrap_or_else(|faults| panic!("{}", faults.iter().map(ToString::to_string).collect::<String>()));
     Config { devices: vec![Device { id: "plc-1".into(), unit: 1, identity: None, map }], ..config(port) }

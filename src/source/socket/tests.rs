@@ -20,12 +20,7 @@ fn frame(ack: bool) -> Frame {
     if ack {
         text = text.replace("framing = \"line\"", "framing = \"line\"\nack = \"\\u0006\"\nnak = \"\\u0015\"");
     }
-    let binding = Binding {
-        device: "s-1".into(),
-        params: BTreeMap::from([("window".to_owned(), "0s".to_owned())]),
-        accept_epoch_risk: false,
-        limits: crate::tagmap::DeviceLimits::default(),
-    };
+    let binding = Binding { params: BTreeMap::from([("window".to_owned(), "0s".to_owned())]), ..Binding::of("s-1") };
     let map = Map::read(&Document { name: "map.toml".to_owned(), text }, &binding).expect("the map has no fault");
     map.frame.expect("it has a frame")
 }

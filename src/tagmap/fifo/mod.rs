@@ -226,7 +226,7 @@ const fn epoch_words(epoch: (u16, Option<Order>)) -> u16 {
 pub(crate) mod tests {
     use super::*;
     use crate::form::Document;
-    use crate::tagmap::{Binding, DeviceLimits, Map};
+    use crate::tagmap::{Binding, Map};
 
     /// The sorter's map, as it ships.
     pub(crate) const SORTER: &str = include_str!("../../../devices/acme-sorter/map.toml");
@@ -234,12 +234,7 @@ pub(crate) mod tests {
     /// A map bound to `sorter-1`, or its faults.
     pub(crate) fn read(text: &str, accept_epoch_risk: bool) -> Result<Map, Vec<String>> {
         let document = Document { name: "map.toml".to_owned(), text: text.to_owned() };
-        let binding = Binding {
-            device: "sorter-1".into(),
-            params: std::collections::BTreeMap::new(),
-            accept_epoch_risk,
-            limits: DeviceLimits::default(),
-        };
+        let binding = Binding { accept_epoch_risk, ..Binding::of("sorter-1") };
         Map::read(&document, &binding).map_err(|faults| faults.iter().map(ToString::to_string).collect())
     }
 

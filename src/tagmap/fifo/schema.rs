@@ -9,7 +9,7 @@ use super::slot::{Field, Slot, Words};
 use super::{Fifo, Queue, Ring, Span, Style};
 use crate::form::{self, Table};
 use crate::tagmap::registers::{Chars, Order, Trim, Type};
-use crate::tagmap::{Addresses, Context, DeviceLimits, Period};
+use crate::tagmap::{Addresses, Context, DeviceLimits, Period, quirk};
 
 /// `[defaults]` of a map: what its points inherit.
 #[derive(Debug, Clone)]
@@ -483,17 +483,21 @@ fn kind(table: &Table<'_>, context: &Context<'_>) -> Option<Type> {
         Kind::U32 => order(table, context).map(Type::U32),
         Kind::Text => {
             no_order::<()>(table);
-            text(table)
+            text(table, context)
         }
     }
 }
 
-pub(in crate::tagmap) fn text(table: &Table<'_>) -> Option<Type> {
+/// A text; where a register has its characters is said by `bytes`, or by a quirk: the device's counts most.
+pub(in crate::tagmap) fn text(table: &Table<'_>, context: &Context<'_>) -> Option<Type> {
     let words: Option<u16> = table.required("words");
     table.entry("encoding").and_then(|e| e.choice(&[("ascii", ())]));
     let layouts =
         [("high-first", Chars::HighFirst), ("low-first", Chars::LowFirst), ("high", Chars::High), ("low", Chars::Low)];
-    let chars = table.required_entry("bytes").and_then(|e| e.choice(&layouts));
+    let quirk = quirk::chars(&context.quirks);
+    let entry = if quirk.is_some() { table.entry("bytes") } else { table.required_entry("bytes") };
+    let chars = entry.and_then(|e| e.choice(&layouts));
+    let chars = quirk::chars(&context.binding.quirks).or(chars).or(quirk);
     let trims = [
         ("nul+space", Trim { nul: true, space: true }),
         ("nul", Trim { nul: true, space: false }),

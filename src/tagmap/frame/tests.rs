@@ -1,5 +1,3 @@
-use std::collections::BTreeMap;
-
 use super::*;
 use crate::event::{Position, Value};
 use crate::form::Document;
@@ -12,12 +10,7 @@ fn read(keys: &str, fields: &str) -> Result<Frame, Vec<String>> {
          [[frame.emit]]\nevent = \"scan.item\"\nfields = [\"code\"]\n[frame.identity]\ncontent = \"code\"\n"
     );
     let document = Document { name: "map.toml".to_owned(), text };
-    let binding = Binding {
-        device: "s-1".into(),
-        params: BTreeMap::new(),
-        accept_epoch_risk: false,
-        limits: crate::tagmap::DeviceLimits::default(),
-    };
+    let binding = Binding::of("s-1");
     match Map::read(&document, &binding) {
         Ok(map) => Ok(map.frame.expect("a map of frames has one")),
         Err(faults) => Err(faults
@@ -84,12 +77,7 @@ fn numbers_in_texts_and_bytes() {
              [[frame.emit]]\nevent = \"scan.item\"\nfields = [\"n\"]\n[frame.identity]\ncontent = \"code\"\n"
         );
         let document = Document { name: "map.toml".to_owned(), text };
-        let binding = Binding {
-            device: "s-1".into(),
-            params: BTreeMap::new(),
-            accept_epoch_risk: false,
-            limits: crate::tagmap::DeviceLimits::default(),
-        };
+        let binding = Binding::of("s-1");
         let map = Map::read(&document, &binding).expect("the map has no fault");
         let decoded = map.frame.expect("it has a frame").decode(payload);
         decoded.map(|mut d| d.events.remove(0).fields.remove(0).1).map_err(|why| why.reason)

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::Poll;
 use super::rule::{Event, On, Rule, What};
 use super::tag::{Form, Tag};
+use super::{Area, Poll};
 use crate::form::Table;
-use crate::tagmap::Context;
 use crate::tagmap::registers::Type;
+use crate::tagmap::{Context, Quirk};
 
 /// Tells what is wrong as faults, what is doubtful as warnings.
 pub(super) fn check(
@@ -20,6 +20,7 @@ pub(super) fn check(
     for (tag, table) in tags {
         wider_than_a_request(&tag_tables[*table], tag, context);
         slower_than_two_polls(&tag_tables[*table], tag, rules, tags, polls);
+        against_quirks(&tag_tables[*table], tag, context);
     }
     overlaps(tag_tables, tags, context);
     groups(tag_tables, tags, context);
@@ -51,6 +52,21 @@ fn wider_than_a_request(table: &Table<'_>, tag: &Tag, context: &Context<'_>) {
         let key = if table.entry("words").is_some() { "words" } else { "type" };
         let message = format!("takes {} registers", tag.count());
         table.refuse_key(key, &message, &format!("one request has at most {most} (max_words)"));
+    }
+}
+
+/// What can't be read from a device that is so.
+fn against_quirks(table: &Table<'_>, tag: &Tag, context: &Context<'_>) {
+    let has = |quirk| context.quirks.contains(&quirk);
+    let most = context.defaults.max_bits;
+    if has(Quirk::CoilsFromZero) && tag.area == Area::Coil && tag.at >= most {
+        let message = format!("is coil {} counted from 0, and coils-from-zero reads all before it with it", tag.at);
+        let help = format!("one request has at most {most} bits (max_bits): write more if the device answers it");
+        table.refuse_key("at", &message, &help);
+    }
+    if has(Quirk::OneRequestPerTag) && tag.group.is_some() {
+        let message = "comes in one request, and the device takes one request for each tag (one-request-per-tag)";
+        table.refuse_key("group", message, "remove it: what is read one after another need not belong together");
     }
 }
 

@@ -298,6 +298,11 @@ impl Points {
         self.writes.iter().find(|write| write.name == name).map_or(&[], |write| &write.allow)
     }
 
+    /// The unit in which it is written.
+    pub fn write_unit(&self, name: &str) -> Option<&str> {
+        self.writes.iter().find(|write| write.name == name)?.unit.as_deref()
+    }
+
     /// The tags that a read of a poll brings.
     pub fn tags_of(&self, poll: usize, read: usize) -> impl Iterator<Item = &str> {
         let plan = self.plans.get(poll);

@@ -5,25 +5,38 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::event::{DeviceEvent, Millis, Position};
 use crate::form::Document;
-use crate::tagmap::{Binding, DeviceLimits, Map};
+use crate::tagmap::{Binding, Map};
 
 mod counters;
 mod events;
 mod faults;
+mod quirks;
 mod values;
+mod writes;
 
 /// A map with two polls, and what else `text` says; or its faults.
 fn map(text: &str, params: &[(&str, &str)]) -> Result<Map, Vec<String>> {
+    map_of(text, &binding(params))
+}
+
+fn map_of(text: &str, binding: &Binding) -> Result<Map, Vec<String>> {
     let head = "schema = 1\n[map]\nid = \"m\"\nversion = 1\nprotocol = \"modbus\"\naddresses = \"zero\"\n\
                 [poll.fast]\nevery = \"20ms\"\n[poll.slow]\nevery = \"500ms\"\npriority = 5\n";
-    read_text(&format!("{head}{text}"), params)
+    read_bound(&format!("{head}{text}"), binding)
 }
 
 fn read_text(text: &str, params: &[(&str, &str)]) -> Result<Map, Vec<String>> {
-    let document = Document { name: "map.toml".to_owned(), text: text.to_owned() };
+    read_bound(text, &binding(params))
+}
+
+fn binding(params: &[(&str, &str)]) -> Binding {
     let params = params.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    let binding = Binding { device: "plc-1".into(), params, accept_epoch_risk: false, limits: DeviceLimits::default() };
-    Map::read(&document, &binding).map_err(|faults| faults.iter().map(ToString::to_string).collect())
+    Binding { params, ..Binding::of("plc-1") }
+}
+
+fn read_bound(text: &str, binding: &Binding) -> Result<Map, Vec<String>> {
+    let document = Document { name: "map.toml".to_owned(), text: text.to_owned() };
+    Map::read(&document, binding).map_err(|faults| faults.iter().map(ToString::to_string).collect())
 }
 
 /// A device in memory and the points that read it.

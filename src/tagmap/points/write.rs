@@ -18,31 +18,22 @@ pub struct WriteRequest {
     pub area: Area,
     /// First register or coil, counted from 0.
     pub at: u16,
-    /// Read it back: the device must show what was written.
-    pub verify: bool,
+    /// Read it back, from that register or coil on: the device must show what was written. `None`: it is believed.
+    pub verify: Option<u16>,
     /// A command older than this is not carried out any more.
     pub expires: Option<Duration>,
-    /// The shortest time from one write of this name to the next.
-    pub rate: Option<Duration>,
 }
 
 impl WriteRequest {
-    /// Whether it may leave now: `age`, since somebody asked for it; `since`, since the last write of this name left.
+    /// Whether it may leave now: `age`, since somebody asked for it.
     ///
     /// # Errors
-    /// It comes too late, or too soon after the last; in words.
-    pub fn may_leave(&self, age: Duration, since: Option<Duration>) -> Result<(), String> {
-        if let Some(expires) = self.expires.filter(|expires| age > *expires) {
-            return Err(format!("was asked for {} ms ago and expires after {}", age.as_millis(), expires.as_millis()));
-        }
-        match (self.rate, since) {
-            (Some(rate), Some(since)) if since < rate => Err(format!(
-                "the last one left {} ms ago, and {} must lie between",
-                since.as_millis(),
-                rate.as_millis()
-            )),
-            _ => Ok(()),
-        }
+    /// It comes too late; in words.
+    pub fn may_leave(&self, age: Duration) -> Result<(), String> {
+        let expired = self.expires.filter(|expires| age > *expires);
+        expired.map_or(Ok(()), |expires| {
+            Err(format!("was asked for {} ms ago and expires after {}", age.as_millis(), expires.as_millis()))
+        })
     }
 }
 
@@ -86,11 +77,12 @@ pub(super) struct Write {
     pub(super) area: Area,
     pub(super) at: u16,
     pub(super) shape: Shape,
+    pub(super) scaling: Scaling,
+    pub(super) unit: Option<String>,
     pub(super) allowed: Allowed,
     /// Roles and commands.
     pub(super) allow: Vec<String>,
-    pub(super) verify: bool,
-    pub(super) rate: Option<Duration>,
+    pub(super) verify: Option<u16>,
     pub(super) expires: Option<Duration>,
 }
 
@@ -100,6 +92,34 @@ pub(super) enum Shape {
     Coil { several: bool },
     Bit(u8),
     Registers { kind: Type, several: bool },
+}
+
+/// How a number is held: what is written, in the tag's unit, is the register's times `scale` plus `offset`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Scaling {
+    pub(super) scale: Decimal,
+    pub(super) offset: Decimal,
+}
+
+impl Scaling {
+    /// The registers that hold `number`.
+    ///
+    /// # Errors
+    /// Why none do.
+    pub(super) fn encode(self, number: Decimal, kind: Type) -> Result<Vec<u16>, String> {
+        let Self { scale, offset } = self;
+        if scale == Decimal::ONE && offset.is_zero() {
+            return kind.encode(number);
+        }
+        let held = number.checked_sub(offset).and_then(|number| number.checked_div(scale));
+        let held = held.ok_or_else(|| format!("{number} does not fit its type"))?.normalize();
+        let steps =
+            if offset.is_zero() { format!("steps of {scale}") } else { format!("steps of {scale} from {offset}") };
+        if !kind.is_float() && !held.is_integer() {
+            return Err(format!("{number} is no whole number of {steps}"));
+        }
+        kind.encode(held).map_err(|_| format!("{number} is {held} {steps}, which its type can't hold"))
+    }
 }
 
 /// What may be written.
@@ -134,15 +154,15 @@ impl Write {
                 Put::Mask { and: !(1 << bit), or }
             }
             (Shape::Registers { kind, several }, allowed) => {
-                let words = kind.encode(self.number(value, allowed)?)?;
+                let words = self.scaling.encode(self.number(value, allowed)?, kind)?;
                 match words.as_slice() {
                     [word] if !several => Put::Register(*word),
                     _ => Put::Registers(words),
                 }
             }
         };
-        let Self { area, at, verify, rate, expires, .. } = *self;
-        Ok(WriteRequest { put, area, at, verify, expires, rate })
+        let Self { area, at, verify, expires, .. } = *self;
+        Ok(WriteRequest { put, area, at, verify, expires })
     }
 
     fn bit(&self, value: &Value) -> Result<bool, String> {
@@ -175,7 +195,8 @@ impl Write {
                 if (*least..=*most).contains(&number) {
                     Ok(number)
                 } else {
-                    Err(format!("{} takes {least} to {most}, not {number}", self.name))
+                    let unit = self.unit.as_ref().map(|unit| format!(" {unit}")).unwrap_or_default();
+                    Err(format!("{} takes {least} to {most}{unit}, not {number}", self.name))
                 }
             }
             _ => Err(format!("{} does not take this value", self.name)),

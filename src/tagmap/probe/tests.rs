@@ -1,12 +1,10 @@
-use std::collections::BTreeMap;
-
 use proptest::prelude::*;
 
 use super::*;
 use crate::event::{Now, Value};
 use crate::form::Document;
 use crate::tagmap::points::Got;
-use crate::tagmap::{Binding, DeviceLimits, Map};
+use crate::tagmap::{Binding, Map};
 
 fn decimal(text: &str) -> Decimal {
     text.parse().expect("the test writes numbers")
@@ -65,12 +63,7 @@ fn read_by_a_map(found: &Match, words: &[u16], base: Addresses, word: &str) -> V
         "schema = 1\ntag = [{line}]\n[map]\nid = \"m\"\nversion = 1\nprotocol = \"modbus\"\naddresses = \"{word}\"\n\
          [defaults]\npoll = \"p\"\n[poll.p]\nevery = \"1s\"\n"
     );
-    let binding = Binding {
-        device: "d".into(),
-        params: BTreeMap::new(),
-        accept_epoch_risk: false,
-        limits: DeviceLimits::default(),
-    };
+    let binding = Binding::of("d");
     let map = Map::read(&Document { name: "map.toml".to_owned(), text: text.clone() }, &binding);
     let mut points = map.unwrap_or_else(|faults| panic!("{faults:?}\n{text}")).points.expect("it has a tag");
     let at = points.polls()[0].reads[0].at;

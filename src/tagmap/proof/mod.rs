@@ -22,7 +22,7 @@ use std::fmt;
 use serde_json::{Value as Json, json};
 
 use super::points::{Got, Points, Put, Read, WriteRequest};
-use super::{Addresses, Binding, DeviceLimits, Map, Piece, guarded};
+use super::{Addresses, Binding, Map, Piece, guarded};
 use crate::event::{Decoded, DeviceEvent, Millis, Now, Position, Undecodable, Value};
 use crate::form::{Document, Fault};
 
@@ -97,10 +97,9 @@ fn text(value: &Json) -> String {
 fn binding(sample: &Json) -> Binding {
     let params = sample["params"].as_object().into_iter().flatten().map(|(name, value)| (name.clone(), text(value)));
     Binding {
-        device: sample["device"].as_str().unwrap_or("device").into(),
         params: params.collect(),
         accept_epoch_risk: sample["accept_epoch_risk"] == true,
-        limits: DeviceLimits::default(),
+        ..Binding::of(sample["device"].as_str().unwrap_or("device"))
     }
 }
 

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::event::{Decoded, DeviceEvent, Position, Undecodable};
 use crate::form::Document;
-use crate::tagmap::{Binding, DeviceLimits, Map, guarded};
+use crate::tagmap::{Binding, Map, guarded};
 
 const HAND: &str = include_str!("../../../devices/acme-hand-scanner/map.toml");
 const TOPIC: &str = "dc1/scan/A1/read";
@@ -13,7 +13,7 @@ const TOPIC: &str = "dc1/scan/A1/read";
 fn read(text: &str, accept_epoch_risk: bool) -> Result<Map, Vec<String>> {
     let document = Document { name: "map.toml".to_owned(), text: text.to_owned() };
     let params = BTreeMap::from([("topic_root".to_owned(), "dc1/scan".to_owned())]);
-    let binding = Binding { device: "hand".into(), params, accept_epoch_risk, limits: DeviceLimits::default() };
+    let binding = Binding { params, accept_epoch_risk, ..Binding::of("hand") };
     Map::read(&document, &binding).map_err(|faults| faults.iter().map(ToString::to_string).collect())
 }
 

@@ -76,6 +76,13 @@ fn judge_tcp(sent: &[u8], got: &[u8]) -> (Cause, String) {
     judge_pdu(&sent[HEADER..], &got[HEADER..])
 }
 
+/// It is one whole frame of that unit, and nothing more.
+pub(super) fn is_one_frame_of(unit: u8, got: &[u8]) -> bool {
+    let [_, _, 0, 0, high, low, from, ..] = got else { return false };
+    let length = usize::from(u16::from_be_bytes([*high, *low]));
+    LENGTHS.contains(&length) && got.len() == HEADER - 1 + length && *from == unit
+}
+
 fn judge_rtu(sent: &[u8], got: &[u8], ended: Ended) -> (Cause, String) {
     if got.len() > sent.len() && got.starts_with(sent) {
         let hint = "the line echoes what is sent: switch the echo of the adapter off";
@@ -154,6 +161,26 @@ mod tests {
         check(&[0, 5, 0, 0, 0, 5, 1, 3, 2, 0, 1], Unfit, Cause::Short, less);
         let noise = "what came is no Modbus TCP frame: 48 54 54 50 2F 31 2E 31";
         check(b"HTTP/1.1", Failed, Cause::Garbage, noise);
+    }
+
+    #[test]
+    fn where_the_id_says_nothing_the_rest_must_be_one_frame() {
+        let answer = [0, 9, 0, 0, 0, 5, 1, 3, 2, 0, 1];
+        assert!(is_one_frame_of(1, &answer));
+        assert!(!is_one_frame_of(2, &answer), "another unit's");
+        assert!(!is_one_frame_of(1, &answer[..10]), "cut");
+        assert!(!is_one_frame_of(1, &[&answer[..], &[0]].concat()), "more than one");
+        assert!(!is_one_frame_of(1, &[0, 9, 0, 1, 0, 5, 1, 3, 2, 0, 1]), "another protocol");
+        assert!(!is_one_frame_of(1, &[]));
+        let mut traffic = Traffic {
+            sent: vec![0, 5, 0, 0, 0, 6, 1, 3, 0, 100, 0, 2],
+            got: answer.to_vec(),
+            stale: false,
+            closed: false,
+        };
+        traffic.id_as_asked();
+        let less = "the answer does not hold what was asked for: 03 02 00 01";
+        assert_eq!(judge(Framing::Tcp, &traffic, Ended::Unfit), (Cause::Short, less.to_owned()));
     }
 
     #[test]

@@ -60,6 +60,15 @@ pub(super) struct Heard {
     pub(super) quiet: bool,
 }
 
+impl Traffic {
+    /// What came carries the id that was asked for, for whom ids say nothing.
+    pub(super) fn id_as_asked(&mut self) {
+        if let ([high, low, ..], [asked_high, asked_low, ..]) = (&mut self.got[..], &self.sent[..]) {
+            (*high, *low) = (*asked_high, *asked_low);
+        }
+    }
+}
+
 impl Line {
     pub(super) fn new(stream: Stream) -> Self {
         Self(Arc::new(Mutex::new(Inner { stream, traffic: Traffic::default(), head: Vec::new() })))

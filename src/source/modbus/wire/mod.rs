@@ -15,7 +15,7 @@ mod judge;
 mod line;
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
@@ -76,6 +76,16 @@ impl Place {
             Self::Serial(_) => "modbus-rtu",
         }
     }
+
+    /// Somebody else may wait for it while it is open.
+    pub const fn is_connection(&self) -> bool {
+        matches!(self, Self::Tcp(..))
+    }
+
+    /// Its answers carry the ids of their requests.
+    pub const fn has_transactions(&self) -> bool {
+        matches!(self, Self::Tcp(_, Framing::Tcp))
+    }
 }
 
 impl fmt::Display for Place {
@@ -110,6 +120,8 @@ pub struct Wire {
     last: Option<Instant>,
     /// Reads without an answer, by unit: what may still come.
     unsure: BTreeMap<u8, Vec<Request<'static>>>,
+    /// Units whose answers have ids of their own.
+    any_id: BTreeSet<u8>,
     /// The link, and the devices that are asked.
     gauges: Vec<Gauge>,
     answered: bool,
@@ -137,8 +149,8 @@ impl Wire {
         if framing == Framing::Rtu {
             line.drain(timing.request, timing.request * NOISE).await;
         }
-        let gauges = vec![link];
-        Ok(Self { framing, line, context, timing, last: None, unsure: BTreeMap::new(), gauges, answered: false })
+        let (unsure, any_id, gauges) = (BTreeMap::new(), BTreeSet::new(), vec![link]);
+        Ok(Self { framing, line, context, timing, last: None, unsure, any_id, gauges, answered: false })
     }
 
     /// Whether a connection can be made; it is closed again.
@@ -146,6 +158,13 @@ impl Wire {
         match place {
             Place::Tcp(address, _) => connect(address, within).await.is_ok(),
             Place::Serial(serial) => open_serial(serial).is_ok(),
+        }
+    }
+
+    /// Answers of these units are taken whatever their transaction id is: all else of them is checked as ever.
+    pub fn take_any_id_of(&mut self, units: BTreeSet<u8>) {
+        if self.framing == Framing::Tcp {
+            self.any_id = units;
         }
     }
 
@@ -228,8 +247,8 @@ impl Wire {
         })
     }
 
-    /// Writes and reads back; `false`: the device does not hold what was written.
-    pub async fn put_verified(&mut self, unit: u8, at: u16, put: &Put) -> Result<bool, Trouble> {
+    /// Writes and reads back, from `back` to what was written at `at`; `false`: the device does not hold it.
+    pub async fn put_verified(&mut self, unit: u8, at: u16, put: &Put, back: u16) -> Result<bool, Trouble> {
         let read = |area, count| Read { area, at, count, alone: true };
         let wanted = match put {
             Put::Coil(on) => Got::Bits(vec![*on]),
@@ -241,11 +260,12 @@ impl Wire {
                 Got::Words(before.iter().map(|word| (word & and) | (or & !and)).collect())
             }
         };
-        let back = match &wanted {
+        let part = match &wanted {
             Got::Bits(bits) => read(Area::Coil, count(bits)),
             Got::Words(words) => read(Area::Holding, count(words)),
         };
-        Ok(self.put(unit, at, put).await? && self.get(unit, &back).await? == wanted)
+        let whole = Read { at: back, count: part.count.saturating_add(at.saturating_sub(back)), ..part };
+        Ok(self.put(unit, at, put).await? && self.get(unit, &whole).await?.part(&whole, &part) == Some(wanted))
     }
 
     /// A read; what may still come of an earlier one is told from its answer.
@@ -324,6 +344,15 @@ impl Wire {
             Err(_) => Ended::TimedOut,
             Ok(Ok(Ok(response))) if self.fits(request, &response) => return Ok(response),
             Ok(Ok(Err(exception))) => return self.exception(unit, request, exception),
+            Ok(Err(Error::Protocol(ProtocolError::HeaderMismatch { result, .. }))) if self.another_id_alone(unit) => {
+                match result {
+                    Ok(response) if fits::fits(request, &response) => return Ok(response),
+                    Err(e) if e.function.value() == request.function_code().value() => {
+                        return self.exception(unit, request, e.exception);
+                    }
+                    _ => Ended::Unfit,
+                }
+            }
             // The library knows function 24 by two names, and takes its exceptions for another's.
             Ok(Err(Error::Protocol(ProtocolError::FunctionCodeMismatch { request: asked, result: Err(e) })))
                 if asked.value() == e.function.value() =>
@@ -343,6 +372,12 @@ impl Wire {
         alone && fits::fits(request, response)
     }
 
+    /// The answer differs from a right one by nothing but its id, and this unit's may.
+    fn another_id_alone(&self, unit: u8) -> bool {
+        let traffic = self.line.traffic();
+        self.any_id.contains(&unit) && !traffic.stale && judge::is_one_frame_of(unit, &traffic.got)
+    }
+
     fn exception(&self, unit: u8, request: &Request<'_>, exception: ExceptionCode) -> Result<Response, Trouble> {
         let code = u8::from(exception);
         let words = format!("{} of unit {unit}: exception {code} ({exception})", fits::what(request));
@@ -355,7 +390,10 @@ impl Wire {
 
     /// Names what happened, and listens to what may still come.
     async fn failed(&mut self, unit: u8, request: &Request<'_>, ended: Ended) -> Trouble {
-        let traffic = self.line.traffic();
+        let mut traffic = self.line.traffic();
+        if self.any_id.contains(&unit) {
+            traffic.id_as_asked();
+        }
         let (mut cause, mut words) = judge(self.framing, &traffic, ended);
         let within = self.timing.request;
         let mut usable = false;

@@ -13,9 +13,9 @@ use super::plan::{Atom, Plan};
 use super::rule::{Latest, State};
 use super::tag::{Steady, Tag};
 use super::value::{Kind, Ref};
-use super::{Limits, Points, Poll, lints};
+use super::{Area, Limits, Points, Poll, lints};
 use crate::form::{Entry, Table};
-use crate::tagmap::{Context, Fifo};
+use crate::tagmap::{Context, Fifo, Quirk};
 
 /// What tags are known by in conditions and fields.
 type Known = BTreeMap<String, (Ref, Kind)>;
@@ -45,7 +45,7 @@ pub(in crate::tagmap) fn read(root: &Table<'_>, context: &Context<'_>, fifos: &[
         max_words: context.defaults.max_words,
         max_bits: context.defaults.max_bits,
     };
-    let atoms = atoms(&tags, &polls, limits);
+    let atoms = atoms(&tags, &polls, limits, context);
     lints::check(&tag_tables, &tags, &rules, &polls, context);
     let plans: Vec<Plan> = atoms.iter().map(|atoms| Plan::new(atoms, limits)).collect();
     let polls = polls.into_iter().zip(&plans).map(|(poll, plan)| Poll { reads: plan.reads(), ..poll }).collect();
@@ -99,7 +99,7 @@ fn known(tags: &[Placed]) -> Known {
 }
 
 /// What each poll reads: tags, and groups whole.
-fn atoms(tags: &[Placed], polls: &[Poll], limits: Limits) -> Vec<Vec<Atom>> {
+fn atoms(tags: &[Placed], polls: &[Poll], limits: Limits, context: &Context<'_>) -> Vec<Vec<Atom>> {
     let mut atoms: Vec<Vec<Atom>> = vec![Vec::new(); polls.len()];
     let mut groups: BTreeMap<(usize, &str), Atom> = BTreeMap::new();
     for (index, (tag, _)) in tags.iter().enumerate() {
@@ -120,6 +120,10 @@ fn atoms(tags: &[Placed], polls: &[Poll], limits: Limits) -> Vec<Vec<Atom>> {
         atoms[poll].push(atom);
     }
     for atom in atoms.iter_mut().flatten() {
+        if context.quirks.contains(&Quirk::CoilsFromZero) && atom.read.area == Area::Coil {
+            (atom.read.count, atom.read.at) = (atom.read.at.saturating_add(atom.read.count), 0);
+        }
+        atom.read.alone |= context.quirks.contains(&Quirk::OneRequestPerTag);
         // What is too large for one request was told as a fault; a plan is made nevertheless.
         let most = if atom.read.area.is_bits() { limits.max_bits } else { limits.max_words };
         atom.read.count = atom.read.count.min(most);

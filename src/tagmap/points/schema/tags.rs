@@ -238,7 +238,7 @@ fn form(table: &Table<'_>, context: &Context<'_>) -> Option<Form> {
                 Word::Bool => return Some(Form::Input),
                 Word::Bit => return bit(table).map(Form::Bit),
                 Word::One(kind) => kind,
-                Word::Text => fifo::text(table)?,
+                Word::Text => fifo::text(table, context)?,
                 _ => Type::Bytes { words: words(table)? },
             }
         }

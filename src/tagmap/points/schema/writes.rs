@@ -3,12 +3,12 @@
 use rust_decimal::Decimal;
 
 use super::{millis, tags};
-use crate::form::{Duration, Entry, Table, nearest};
+use crate::form::{Entry, Table, nearest};
 use crate::tagmap::points::condition::Names;
-use crate::tagmap::points::write::{Allowed, Shape, Write};
+use crate::tagmap::points::write::{Allowed, Scaling, Shape, Write};
 use crate::tagmap::points::{Area, Probe};
 use crate::tagmap::registers::{Order, Type};
-use crate::tagmap::{Context, Fifo, address, fifo};
+use crate::tagmap::{Context, Fifo, Quirk, address, fifo};
 
 /// All `[[write]]`s.
 pub(super) fn read(tables: &[Table<'_>], context: &Context<'_>, fifos: &[Fifo]) -> Vec<Write> {
@@ -58,7 +58,9 @@ fn write(table: &Table<'_>, context: &Context<'_>) -> Option<Write> {
     let count = if let Some(Shape::Registers { kind, .. }) = shape { kind.words() } else { 1 };
     let place = address::read(table, context, count);
     let (several, right) = function(table, shape);
-    let allowed = allowed(table, shape);
+    let scaling = scaling(table, shape);
+    let unit = table.optional("unit");
+    let allowed = allowed(table, shape, scaling);
     let who: Option<Vec<String>> = table.required("allow");
     if who.as_ref().is_some_and(|who| who.is_empty() || !who.iter().all(|who| is_grant(who))) {
         table.refuse_key(
@@ -68,7 +70,9 @@ fn write(table: &Table<'_>, context: &Context<'_>) -> Option<Write> {
         );
     }
     let verify = table.entry("verify").map_or(Some(true), |e| e.choice(&[("read-back", true), ("none", false)]));
-    let rate = table.entry("rate").and_then(|e| rate(&e));
+    if let Some(entry) = table.entry("rate") {
+        entry.refuse("counts nothing: one command writes once, and none come over a network", "remove it");
+    }
     let expires = millis(table, "expires", context).map(std::time::Duration::from_millis);
     let (area, at) = place?;
     let shape = shape.filter(|_| right)?;
@@ -86,7 +90,21 @@ fn write(table: &Table<'_>, context: &Context<'_>) -> Option<Write> {
         Shape::Registers { kind, .. } => Shape::Registers { kind, several },
         bit @ Shape::Bit(_) => bit,
     };
-    Some(Write { name: name?, area, at, shape, allowed: allowed?, allow: who?, verify: verify?, rate, expires })
+    let verify = if verify? { Some(read_back(table, area, at, context)) } else { None };
+    Some(Write { name: name?, area, at, shape, scaling, unit, allowed: allowed?, allow: who?, verify, expires })
+}
+
+/// From where on it is read back.
+fn read_back(table: &Table<'_>, area: Area, at: u16, context: &Context<'_>) -> u16 {
+    if area != Area::Coil || !context.quirks.contains(&Quirk::CoilsFromZero) {
+        return at;
+    }
+    let most = context.defaults.max_bits;
+    if at >= most {
+        let message = format!("is coil {at} counted from 0, and coils-from-zero reads all before it back with it");
+        table.refuse_key("at", &message, &format!("write verify = \"none\": one request has at most {most} bits"));
+    }
+    0
 }
 
 fn shape(table: &Table<'_>, word: Word, context: &Context<'_>) -> Option<Shape> {
@@ -126,9 +144,27 @@ fn function(table: &Table<'_>, shape: Option<Shape>) -> (bool, bool) {
     (function == 15 || function == 16, right)
 }
 
-fn allowed(table: &Table<'_>, shape: Option<Shape>) -> Option<Allowed> {
+/// `scale` and `offset`, as a tag has them: numbers are written in the unit in which they are read.
+fn scaling(table: &Table<'_>, shape: Option<Shape>) -> Scaling {
+    let (scale, offset): (Option<Decimal>, Option<Decimal>) = (table.optional("scale"), table.optional("offset"));
+    if scale.is_some_and(|scale| scale.is_zero()) {
+        table.refuse_key("scale", "is 0", "no number could be written: write what one step of the register is");
+    }
+    let word = matches!(shape, Some(Shape::Registers { .. })) && table.entry("enum").is_none();
+    for key in
+        ["scale", "offset", "unit"].into_iter().filter(|key| shape.is_some() && !word && table.entry(key).is_some())
+    {
+        table.refuse_key(key, "is for numbers without words", "remove it");
+    }
+    Scaling {
+        scale: scale.filter(|scale| !scale.is_zero()).unwrap_or(Decimal::ONE),
+        offset: offset.unwrap_or(Decimal::ZERO),
+    }
+}
+
+fn allowed(table: &Table<'_>, shape: Option<Shape>, scaling: Scaling) -> Option<Allowed> {
     let words = fifo::words_for(table);
-    let range = table.entry("range").map(|entry| range(&entry, shape));
+    let range = table.entry("range").map(|entry| range(&entry, shape, scaling));
     let bits = matches!(shape, Some(Shape::Coil { .. } | Shape::Bit(_)));
     match (words, range) {
         (Some(_), Some(_)) => {
@@ -153,7 +189,7 @@ fn allowed(table: &Table<'_>, shape: Option<Shape>) -> Option<Allowed> {
     }
 }
 
-fn range(entry: &Entry<'_>, shape: Option<Shape>) -> Option<Allowed> {
+fn range(entry: &Entry<'_>, shape: Option<Shape>, scaling: Scaling) -> Option<Allowed> {
     let list: Vec<Decimal> = entry.read()?;
     let [least, most] = list.as_slice() else {
         entry.refuse("is not two numbers", "write range = [least, most]");
@@ -163,7 +199,7 @@ fn range(entry: &Entry<'_>, shape: Option<Shape>) -> Option<Allowed> {
         entry.refuse("has its least above its most", "exchange them");
     }
     if let Some(Shape::Registers { kind, .. }) = shape
-        && let Some(why) = [least, most].into_iter().find_map(|bound| kind.encode(*bound).err())
+        && let Some(why) = [least, most].into_iter().find_map(|bound| scaling.encode(*bound, kind).err())
     {
         entry.refuse(&why, "give a range that the register can hold");
     }
@@ -173,18 +209,6 @@ fn range(entry: &Entry<'_>, shape: Option<Shape>) -> Option<Allowed> {
 /// `role:…` or `command:…`
 fn is_grant(text: &str) -> bool {
     text.split_once(':').is_some_and(|(kind, name)| ["role", "command"].contains(&kind) && !name.is_empty())
-}
-
-/// `"1/s"`, `"10/m"`: the shortest time from one to the next.
-fn rate(entry: &Entry<'_>) -> Option<std::time::Duration> {
-    let text: String = entry.read()?;
-    let parts = text.split_once('/').and_then(|(count, unit)| {
-        Some((count.parse::<u32>().ok().filter(|count| *count > 0)?, Duration::parse(&format!("1{unit}"))?))
-    });
-    if parts.is_none() {
-        entry.refuse(&format!("is \"{text}\""), "write \"1/s\", \"10/m\" or \"100/h\"");
-    }
-    parts.map(|(count, unit)| unit.0 / count)
 }
 
 /// All `[[probe]]`s.

@@ -9,12 +9,7 @@ const GS1: &str = include_str!("../../../../devices/acme-gs1-scanner/map.toml");
 fn read(text: String) -> Result<Map, Vec<String>> {
     let document = Document { name: "map.toml".to_owned(), text };
     let params = BTreeMap::from([("topic_root".to_owned(), "dc1".to_owned())]);
-    let binding = Binding {
-        device: "gs1".into(),
-        params,
-        accept_epoch_risk: false,
-        limits: crate::tagmap::DeviceLimits::default(),
-    };
+    let binding = Binding { params, ..Binding::of("gs1") };
     Map::read(&document, &binding).map_err(|faults| faults.iter().map(ToString::to_string).collect())
 }
 

@@ -4,7 +4,7 @@ use serde_json::json;
 use super::*;
 use crate::event::{Decoded, Position};
 use crate::form::Document;
-use crate::tagmap::{Binding, DeviceLimits, Map};
+use crate::tagmap::{Binding, Map};
 
 fn heard(topic: &str, payload: &Json) -> Heard {
     Heard { topic: topic.to_owned(), payload: payload.to_string().into_bytes() }
@@ -14,12 +14,7 @@ fn heard(topic: &str, payload: &Json) -> Heard {
 fn map(proposal: &Proposal) -> Map {
     let head = "schema = 1\n[map]\nid = \"sniffed\"\nversion = 1\nprotocol = \"mqtt\"\n\n";
     let document = Document { name: "map.toml".to_owned(), text: format!("{head}{}", proposal.text) };
-    let binding = Binding {
-        device: "device-1".into(),
-        params: BTreeMap::new(),
-        accept_epoch_risk: false,
-        limits: DeviceLimits::default(),
-    };
+    let binding = Binding::of("device-1");
     Map::read(&document, &binding).unwrap_or_else(|faults| panic!("{faults:#?}\n{}", document.text))
 }
 
