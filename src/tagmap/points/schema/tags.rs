@@ -23,7 +23,39 @@ pub(super) fn read(tables: &[Table<'_>], context: &Context<'_>, polls: &[Poll]) 
         tags.push((tag, index));
     }
     scales(tables, &mut tags);
+    epochs(tables, &mut tags);
     tags
+}
+
+/// `counter = { epoch = "…" }` can be looked up once all tags are known.
+fn epochs(tables: &[Table<'_>], tags: &mut [Placed]) {
+    for at in 0..tags.len() {
+        let Some(counter) = tables[tags[at].1].table("counter") else { continue };
+        counter.quiet(); // its other keys were read with the tag
+        let Some(name) = counter.optional::<String>("epoch") else { continue };
+        let Some(found) = tags.iter().position(|(tag, _)| tag.name == name) else {
+            // A tag with a fault of its own has been told.
+            let named = |table: &Table<'_>| table.entry("name").is_some_and(|e| e.value().as_str() == Some(&name));
+            if !tables.iter().any(named) {
+                let help = nearest(&name, &tags.iter().map(|(tag, _)| tag.name.clone()).collect());
+                counter.refuse_key("epoch", &format!("there is no tag `{name}`"), &help);
+            }
+            continue;
+        };
+        let (tag, of) = (&tags[at].0, &tags[found].0);
+        let is_id = matches!(of.form, Form::Registers(kind) if !kind.is_float()) && of.is_whole() && of.words.is_none();
+        if found == at || !is_id {
+            let help =
+                "name the tag of the device's restart count or boot id: registers without scale, digits and enum";
+            counter.refuse_key("epoch", &format!("`{name}` does not tell one start from the next"), help);
+        } else if tag.group.is_none() || tag.group != of.group {
+            let message = format!("`{name}` is not read in one request with the count: one could be of another run");
+            let help = format!("write group = \"…\", the same at `{}` and `{name}`", tag.name);
+            counter.refuse_key("epoch", &message, &help);
+        } else if let Some(counter) = &mut tags[at].0.counter {
+            counter.epoch = Some(found);
+        }
+    }
 }
 
 /// `scale = { tag = … }` can be looked up once all tags are known.
@@ -380,6 +412,7 @@ fn debounce(table: &Table<'_>, context: &Context<'_>) -> Option<Debounce> {
 fn counter(table: &Table<'_>, form: Option<Form>) -> Option<Counter> {
     let may_reset = table.entry("reset").and_then(|e| e.choice(&[("detect", true), ("never", false)])).unwrap_or(true);
     let wraps_at = table.entry("wraps_at");
+    table.entry("epoch"); // for `epochs`
     let Some(Form::Registers(kind)) = form else {
         if form.is_some() {
             table.refuse("counts no single bits", "give the register of the count");
@@ -408,5 +441,5 @@ fn counter(table: &Table<'_>, form: Option<Form>) -> Option<Counter> {
         table.refuse_key("wraps_at", &message, &format!("write 2 to {full}: the first number that it never shows"));
         return None;
     }
-    Some(Counter { wraps_at, may_reset })
+    Some(Counter { wraps_at, may_reset, epoch: None })
 }
