@@ -246,6 +246,19 @@ fn tables_are_nothing_for_a_map_of_messages() {
     "#);
 }
 
+/// The scales of docs/tag-maps.md, as they stand there.
+#[test]
+fn the_references_scales_prove_themselves() {
+    let reference = include_str!("../../../../docs/tag-maps.md");
+    let scales = reference.split("### A scale in another register").nth(1).expect("the reference has the section");
+    let map = scales.split("```").nth(1).and_then(|block| block.strip_prefix("toml")).expect("it begins with the map");
+    let head = "schema = 1\n[map]\nid = \"meter\"\nversion = 1\nprotocol = \"modbus\"\naddresses = \"modicon\"\n\
+                [poll.slow]\nevery = \"1s\"\n[defaults]\npoll = \"slow\"";
+    let dir = tempfile::tempdir().expect("a temp folder can be made");
+    std::fs::write(dir.path().join("map.toml"), format!("{head}{map}")).expect("a file can be written");
+    assert_eq!(text(&dir, false), "map.toml: 1 passed\n1 map: 1 passed, 0 failed\n");
+}
+
 /// Each version of a map has its own samples.
 #[test]
 fn versions_of_a_map_are_tested_side_by_side() {
