@@ -12,7 +12,7 @@ use crate::app::Exit;
 use crate::cli::{ConfigFile, print};
 use crate::config;
 use crate::form::{Document, Fault};
-use crate::tagmap::proof::{self, Line, Test, Wrong};
+use crate::tagmap::proof::{self, Came, Line, Outcome, Test, Wrong};
 use crate::tagmap::{Binding, Map};
 
 /// Run the tests of maps: each file of samples/ against the one of expected/, and [[test]] in the map.
@@ -52,6 +52,8 @@ const AROUND: usize = 3;
 struct Tested {
     passed: usize,
     failed: usize,
+    /// A fault was in the way.
+    not_run: usize,
     maps: Vec<OfMap>,
 }
 
@@ -68,9 +70,14 @@ struct OfMap {
 struct Case {
     name: String,
     passed: bool,
+    /// No fault was in the way.
+    ran: bool,
     /// Why there is nothing to compare.
     #[serde(skip_serializing_if = "Option::is_none")]
     why: Option<String>,
+    /// Tags that had no good value, and why.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    doubts: Vec<String>,
     /// It was written as what is expected.
     accepted: bool,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -126,8 +133,8 @@ fn all(maps: &[PathBuf], accept: bool) -> Tested {
     let maps: Vec<OfMap> = maps.iter().map(|map| of_map(map, accept)).collect();
     let cases = || maps.iter().flat_map(|map| &map.cases);
     let passed = cases().filter(|case| case.passed).count();
-    let failed = cases().count() - passed;
-    Tested { passed, failed, maps }
+    let not_run = cases().filter(|case| !case.ran).count();
+    Tested { passed, failed: cases().count() - passed - not_run, not_run, maps }
 }
 
 fn of_map(path: &Path, accept: bool) -> OfMap {
@@ -142,22 +149,29 @@ fn of_map(path: &Path, accept: bool) -> OfMap {
         tell(&mut cases, &mut faults, name.clone(), sample(path, &document, &name, accept));
     }
     match Test::all(&document) {
-        Err(told) => faults.extend(told),
+        Err(told) => {
+            for name in Test::names(&document) {
+                tell(&mut cases, &mut faults, name, Err(Wrong::Map(told.clone())));
+            }
+        }
         Ok(tests) => {
             for test in tests {
-                let compared = test
-                    .run(&document)
-                    .map(|(expected, came)| Compared { difference: proof::lines(&expected, &came), accepted: false });
+                let compared = test.run(&document).map(|Outcome { expected, came, doubts }| Compared {
+                    difference: proof::lines(&expected, &came),
+                    accepted: false,
+                    doubts,
+                });
                 tell(&mut cases, &mut faults, test.name, compared);
             }
         }
     }
-    if cases.is_empty() && faults.is_empty() {
-        // Nothing has read it yet. That nobody gives its parameters is no fault of the map.
+    if !cases.iter().any(|case| case.ran) {
+        // Perhaps nothing has read it whole yet. That nobody gives its parameters is no fault of the map.
         let binding = Binding { accept_epoch_risk: true, ..Binding::of("device") };
         let told = Map::read(&document, &binding).err().unwrap_or_default();
         faults.extend(told.into_iter().filter(|fault| !fault.key.starts_with("param.")));
     }
+    faults.sort_by_key(|fault| (fault.line, fault.column));
     let mut seen = BTreeSet::new();
     faults.retain(|fault| seen.insert(fault.to_string()));
     OfMap { file, faults, cases }
@@ -167,17 +181,20 @@ fn of_map(path: &Path, accept: bool) -> OfMap {
 struct Compared {
     difference: Vec<Line>,
     accepted: bool,
+    doubts: Vec<String>,
 }
 
 fn tell(cases: &mut Vec<Case>, faults: &mut Vec<Fault>, name: String, compared: Result<Compared, Wrong>) {
-    let case = Case { name, passed: false, why: None, accepted: false, difference: Vec::new() };
+    let case =
+        Case { name, passed: false, ran: true, why: None, doubts: Vec::new(), accepted: false, difference: Vec::new() };
     cases.push(match compared {
-        Ok(Compared { difference, accepted }) => {
-            Case { passed: difference.is_empty() || accepted, difference, accepted, ..case }
+        Ok(Compared { difference, accepted, .. }) if difference.is_empty() || accepted => {
+            Case { passed: true, difference, accepted, ..case }
         }
+        Ok(Compared { difference, doubts, .. }) => Case { doubts, difference, ..case },
         Err(Wrong::Map(told)) => {
             faults.extend(told);
-            Case { why: Some("the map has faults".to_owned()), ..case }
+            Case { why: Some("faults are in its way".to_owned()), ran: false, ..case }
         }
         Err(Wrong::Sample(why)) => Case { why: Some(why), ..case },
     });
@@ -205,7 +222,7 @@ fn sample(map: &Path, document: &Document, name: &str, accept: bool) -> Result<C
         let text = config::text(path).map_err(|why| Wrong::Sample(format!("{}: {why}", path.display())))?;
         serde_json::from_str(&text).map_err(|e| Wrong::Sample(format!("{} is not JSON: {e}", path.display())))
     };
-    let came = proof::run(document, &read(&file("samples"))?)?.told;
+    let Came { told: came, doubts, .. } = proof::run(document, &read(&file("samples"))?)?;
     let expected = file("expected");
     if !expected.exists() && !accept {
         let why = format!("{} is not there: look at what comes and write it with --accept", expected.display());
@@ -223,36 +240,62 @@ fn sample(map: &Path, document: &Document, name: &str, accept: bool) -> Result<C
             .and_then(|()| std::fs::write(&expected, print::json(&came)))
             .map_err(|e| Wrong::Sample(format!("{} can't be written: {e}", expected.display())))?;
     }
-    Ok(Compared { difference, accepted })
+    Ok(Compared { difference, accepted, doubts })
 }
 
 fn shown(tested: &Tested, colours: bool) -> String {
     let mut text = String::new();
     for map in &tested.maps {
-        let passed = map.cases.iter().filter(|case| case.passed).count();
-        let verdict = match (map.faults.len(), map.cases.len()) {
-            (0, 0) => "no tests: add [[test]] to the map, or samples/ beside it".to_owned(),
-            (0, all) if all == passed => format!("{passed} passed"),
-            (0, all) => format!("{passed} passed, {} failed", all - passed),
-            _ => "the map has faults".to_owned(),
-        };
-        print::line(&mut text, &format!("{}: {verdict}", map.file));
+        print::line(&mut text, &format!("{}: {}", map.file, verdict(map)));
         for fault in &map.faults {
             print::line(&mut text, &format!("  {fault}"));
         }
+        let some_ran = map.cases.iter().any(|case| case.ran);
         for case in map.cases.iter().filter(|case| !case.passed || case.accepted) {
-            let word = if case.accepted { "accepted" } else { "FAILED" };
+            let word = match case {
+                Case { ran: false, .. } if !some_ran => continue, // the verdict says so of all
+                Case { ran: false, .. } => "NOT RUN",
+                Case { accepted: true, .. } => "accepted",
+                _ => "FAILED",
+            };
             let why = case.why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
             print::line(&mut text, &format!("  {word} {}{why}", case.name));
             difference(&mut text, &case.difference, colours);
+            for doubt in &case.doubts {
+                print::line(&mut text, &format!("    {doubt}"));
+            }
         }
     }
-    let (passed, failed, maps) = (tested.passed, tested.failed, tested.maps.len());
-    print::line(
-        &mut text,
-        &format!("{maps} {}: {passed} passed, {failed} failed", if maps == 1 { "map" } else { "maps" }),
-    );
+    let count = |n: usize| if n == 1 { "1 map".to_owned() } else { format!("{n} maps") };
+    let faulty = tested.maps.iter().filter(|map| !map.faults.is_empty()).count();
+    let counted = match (tested.passed, tested.failed, tested.not_run) {
+        (0, 0, 0) => "nothing to run".to_owned(),
+        (0, 0, not_run) => format!("{not_run} not run"),
+        (passed, failed, 0) => format!("{passed} passed, {failed} failed"),
+        (passed, failed, not_run) => format!("{passed} passed, {failed} failed, {not_run} not run"),
+    };
+    let faulty = if faulty == 0 { String::new() } else { format!("; faults in {}", count(faulty)) };
+    print::line(&mut text, &format!("{}: {counted}{faulty}", count(tested.maps.len())));
     text
+}
+
+/// How it went with one map, in short.
+fn verdict(map: &OfMap) -> String {
+    let of = |is: &dyn Fn(&Case) -> bool| map.cases.iter().filter(|case| is(case)).count();
+    let (passed, not_run) = (of(&|case| case.passed), of(&|case| !case.ran));
+    let failed = map.cases.len() - passed - not_run;
+    let faults = if map.faults.len() == 1 { "1 fault".to_owned() } else { format!("{} faults", map.faults.len()) };
+    let said = [
+        (
+            map.faults.is_empty() && map.cases.is_empty(),
+            "no tests: add [[test]] to the map, or samples/ beside it".to_owned(),
+        ),
+        (!map.faults.is_empty(), faults),
+        (passed + failed > 0, format!("{passed} passed")),
+        (failed > 0, format!("{failed} failed")),
+        (not_run > 0, format!("{not_run} not run")),
+    ];
+    said.into_iter().filter(|(is, _)| *is).map(|(_, said)| said).collect::<Vec<_>>().join(", ")
 }
 
 /// The lines that differ, with a few around them.
@@ -279,150 +322,4 @@ fn difference(text: &mut String, lines: &[Line], colours: bool) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn shipped() -> PathBuf {
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("devices")
-    }
-
-    #[test]
-    fn every_shipped_map_passes_its_tests() {
-        let tested = all(&maps(&shipped()).expect("there are maps"), false);
-        assert!(
-            tested.failed == 0 && tested.maps.iter().all(|map| map.faults.is_empty()),
-            "\n{}",
-            shown(&tested, false)
-        );
-        assert!(tested.passed >= 60, "only {} were found", tested.passed);
-        let bare: Vec<&str> = tested.maps.iter().filter(|m| m.cases.is_empty()).map(|m| m.file.as_str()).collect();
-        assert_eq!(bare, [""; 0], "each map has tests");
-    }
-
-    /// A device's folder with the serial scanner's map and these lines behind it.
-    fn folder(more: &str) -> tempfile::TempDir {
-        let dir = tempfile::tempdir().expect("a temp folder can be made");
-        let map = std::fs::read_to_string(shipped().join("acme-serial-scanner/map.toml")).expect("the map is there");
-        let own = map.split("[[test]]").next().unwrap_or_default();
-        std::fs::write(dir.path().join("map.toml"), format!("{own}{more}")).expect("a file can be written");
-        dir
-    }
-
-    fn text(dir: &tempfile::TempDir, accept: bool) -> String {
-        let tested = tested(dir, accept);
-        shown(&tested, false).replace(&format!("{}/", dir.path().display()), "")
-    }
-
-    fn tested(dir: &tempfile::TempDir, accept: bool) -> Tested {
-        all(&maps(dir.path()).expect("there is a map"), accept)
-    }
-
-    #[test]
-    fn scripts_are_told_by_code_and_object() {
-        let test = |kind: &str| {
-            format!("[[test]]\nname = \"t\"\ngiven = {{ stream = \"A\\r\" }}\nexpect = [{{ event = \"{kind}\" }}]\n")
-        };
-        for (more, expected) in [
-            (test("scan.item"), Exit::Clean.into()),
-            (test("scan.carton"), ExitCode::FAILURE),
-            ("what = 1\n".to_owned(), Exit::Config.into()),
-        ] {
-            assert_eq!(exit(&tested(&folder(&more), false)), expected, "{more}");
-        }
-        let failed = tested(&folder(&test("scan.carton")), false);
-        let json = serde_json::to_value(&failed).expect("texts and numbers make JSON");
-        assert_eq!((&json["failed"], &json["maps"][0]["cases"][0]["name"]), (&1.into(), &"t".into()));
-        let lines = json["maps"][0]["cases"][0]["difference"].as_array().expect("a list of lines");
-        let line = serde_json::json!({ "line": "came", "text": "      \"event\": \"scan.item\"" });
-        assert!(lines.contains(&line), "{json:#}");
-    }
-
-    #[test]
-    fn a_difference_is_told_line_by_line() {
-        let dir = folder(
-            "[[test]]\nname = \"an item\"\ngiven = { stream = \"ABC-12\\r\" }\nexpect = [{ event = \"scan.carton\", subject = \"ABC-12\" }]\n",
-        );
-        insta::assert_snapshot!(text(&dir, false), @r#"
-        map.toml: 0 passed, 1 failed
-          FAILED an item
-              {
-                "expect": [
-                  {
-            -       "event": "scan.carton",
-            +       "event": "scan.item",
-                    "subject": "ABC-12"
-                  }
-                ]
-              …
-        1 map: 0 passed, 1 failed
-        "#);
-    }
-
-    #[test]
-    fn what_came_can_be_accepted() {
-        let dir = folder("");
-        insta::assert_snapshot!(text(&dir, false), @r#"
-        map.toml: no tests: add [[test]] to the map, or samples/ beside it
-        1 map: 0 passed, 0 failed
-        "#);
-        std::fs::create_dir(dir.path().join("samples")).expect("a folder can be made");
-        let sample = "{\"device\": \"s-1\", \"stream\": \"ABC-12\\r\"}";
-        std::fs::write(dir.path().join("samples/item.json"), sample).expect("a file can be written");
-        insta::assert_snapshot!(text(&dir, false), @r#"
-        map.toml: 0 passed, 1 failed
-          FAILED item.json: expected/item.json is not there: look at what comes and write it with --accept
-        1 map: 0 passed, 1 failed
-        "#);
-        assert!(text(&dir, true).contains("accepted item.json"), "{}", text(&dir, true));
-        insta::assert_snapshot!(text(&dir, false), @r#"
-        map.toml: 1 passed
-        1 map: 1 passed, 0 failed
-        "#);
-    }
-
-    /// The map of docs/tutorial.md with its tests, as they stand there.
-    #[test]
-    fn the_tutorial_leads_to_a_proven_map() {
-        let tutorial = include_str!("../../../docs/tutorial.md");
-        let blocks: Vec<&str> =
-            tutorial.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
-        let map = blocks.iter().find(|block| block.starts_with("#:schema")).expect("the tutorial has the map");
-        let tests = blocks.iter().find(|block| block.starts_with("[[test]]")).expect("the tutorial has its tests");
-        let dir = tempfile::tempdir().expect("a temp folder can be made");
-        std::fs::write(dir.path().join("map.toml"), format!("{map}\n{tests}")).expect("a file can be written");
-        assert_eq!(text(&dir, false), "map.toml: 2 passed\n1 map: 2 passed, 0 failed\n");
-    }
-
-    #[test]
-    fn a_faulty_map_and_a_faulty_test_are_told_with_their_places() {
-        let dir = folder("[[test]]\nname = \"x\"\ngiven = { stream = \"A\", topic = \"t\" }\nexpct = []\n");
-        insta::assert_snapshot!(text(&dir, false), @r#"
-        map.toml: the map has faults
-          map.toml:41:1: test[1]: expects nothing (add expect = [{ event = "…" }], expect_alarm or expect_write)
-          map.toml:43:9: test[1].given: says not one thing that is sent (one of topic with payload, stream, fifo with seq and words, write with value, or tables: holding = { 21 = [5] })
-          map.toml:44:1: test[1].expct: unknown key (did you mean `expect`?)
-        1 map: 0 passed, 0 failed
-        "#);
-    }
-
-    /// Each version of a map has its own samples.
-    #[test]
-    fn versions_of_a_map_are_tested_side_by_side() {
-        let shipped = shipped().join("acme-serial-scanner");
-        let dir = tempfile::tempdir().expect("a temporary directory");
-        let map = std::fs::read_to_string(shipped.join("map.toml")).expect("the map is there");
-        let second = map.replacen("version = 1", "version = 2", 1);
-        assert_ne!(second, map);
-        for (name, text) in [("map.toml", &map), ("map-2.toml", &second)] {
-            std::fs::write(dir.path().join(name), text).expect("a file can be written");
-        }
-        std::fs::create_dir(dir.path().join("samples-2")).expect("a folder can be made");
-        let sample =
-            std::fs::read_dir(shipped.join("samples")).expect("samples").next().expect("one").expect("it is there");
-        std::fs::copy(sample.path(), dir.path().join("samples-2").join(sample.file_name())).expect("it can be copied");
-        let found = maps(dir.path()).expect("both");
-        let files: Vec<_> = found.iter().filter_map(|map| map.file_name()?.to_str()).collect();
-        assert_eq!(files, ["map-2.toml", "map.toml"]);
-        assert_eq!((names(&found[0]).len(), names(&found[1]).len()), (1, 0));
-    }
-}
+mod tests;

@@ -185,8 +185,9 @@ fn take(points: &mut Points, poll: usize, answers: &[Option<Got>], at: Now) {
         let part = got.and_then(|got| got.part(&request, &tag.read()));
         let taken = part.map(|part| {
             let scale = |at: Ref| {
-                let latest = points.latest.get(at.tag).filter(|latest| latest.quality == Quality::Good)?;
-                latest.datum(at).and_then(Datum::number)
+                let latest = &points.latest[at.tag];
+                let factor = latest.datum(at).filter(|_| latest.quality == Quality::Good).and_then(Datum::number);
+                factor.ok_or_else(|| format!("has no scale: {} {}", points.tags[at.tag].name, latest.why()))
             };
             tag.take(&part, scale)
         });

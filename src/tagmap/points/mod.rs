@@ -303,6 +303,11 @@ impl Points {
         self.writes.iter().find(|write| write.name == name)?.unit.as_deref()
     }
 
+    /// The tags and where they are.
+    pub fn places(&self) -> impl Iterator<Item = (&str, Read)> {
+        self.tags.iter().map(|tag| (tag.name.as_str(), tag.read()))
+    }
+
     /// The tags that a read of a poll brings.
     pub fn tags_of(&self, poll: usize, read: usize) -> impl Iterator<Item = &str> {
         let plan = self.plans.get(poll);

@@ -91,6 +91,8 @@ pub(super) struct Counter {
     pub(super) wraps_at: u64,
     /// It may begin again at any time; otherwise a step back is a wrap.
     pub(super) may_reset: bool,
+    /// The tag that has another value after each start of the device: then the counter has begun at 0.
+    pub(super) epoch: Option<usize>,
 }
 
 /// What one read says of a tag.
@@ -152,7 +154,7 @@ impl Tag {
     ///
     /// # Errors
     /// Why there is none, after the tag's name.
-    pub(super) fn take(&self, got: &Got, scale_of: impl Fn(Ref) -> Option<Decimal>) -> Result<Taken, String> {
+    pub(super) fn take(&self, got: &Got, scale_of: impl Fn(Ref) -> Result<Decimal, String>) -> Result<Taken, String> {
         let main = match (self.form, got) {
             (Form::Input, Got::Bits(bits)) => Datum::Bool(*bits.first().ok_or("has no bit")? != self.invert),
             (Form::Bit(bit), Got::Words(words)) => {
@@ -172,7 +174,12 @@ impl Tag {
         Ok(Taken { main, bits: self.bits.iter().map(field).collect() })
     }
 
-    fn register(&self, kind: Type, words: &[u16], scale_of: impl Fn(Ref) -> Option<Decimal>) -> Result<Datum, String> {
+    fn register(
+        &self,
+        kind: Type,
+        words: &[u16],
+        scale_of: impl Fn(Ref) -> Result<Decimal, String>,
+    ) -> Result<Datum, String> {
         let number = match kind.raw(words)? {
             Raw::Text(text) => return Ok(Datum::Word(text)),
             Raw::NotANumber => return Err("is not a number (NaN)".to_owned()),
@@ -185,7 +192,7 @@ impl Tag {
         let scale = match self.scale {
             Scale::Fixed(factor) => factor,
             Scale::By { tag, pow10 } => {
-                let factor = scale_of(tag).ok_or("has no scale yet")?;
+                let factor = scale_of(tag)?;
                 if pow10 { power_of_ten(factor).ok_or("has a scale beyond 10 to the power of 20")? } else { factor }
             }
         };

@@ -13,6 +13,8 @@
 //! `devices/*/samples/NAME.json` must come to `devices/*/expected/NAME.json`; a map's own `[[test]]`s say what must come in
 //! fewer words ([`Test`]). Pure: texts in, JSON out.
 
+mod cells;
+mod compared;
 mod difference;
 mod written;
 
@@ -21,14 +23,14 @@ use std::fmt;
 
 use serde_json::{Value as Json, json};
 
-use super::points::{Got, Points, Put, Read, WriteRequest};
+use super::points::{Got, Points, Put, Quality, Read, WriteRequest};
 use super::{Addresses, Binding, Map, Piece, guarded};
 use crate::event::{Decoded, DeviceEvent, Millis, Now, Position, Undecodable, Value};
 use crate::form::{Document, Fault};
 
 pub use difference::{Line, lines};
-pub use written::Test;
 pub(super) use written::read;
+pub use written::{Outcome, Test};
 
 /// Why nothing could be decoded.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,6 +60,8 @@ pub struct Came {
     pub told: Json,
     /// Alarms that stand at the end.
     pub alarms: Vec<String>,
+    /// Tags that had no good value and why, in words: nothing is decided on them.
+    pub doubts: Vec<String>,
 }
 
 /// Decodes a sample with the map.
@@ -66,27 +70,30 @@ pub struct Came {
 /// Faults of the map, or why the sample can't be sent.
 pub fn run(document: &Document, sample: &Json) -> Result<Came, Wrong> {
     let map = Map::read(document, &binding(sample)).map_err(Wrong::Map)?;
-    let wrong = |why: String| Wrong::Sample(why);
-    if let Some(points) = map.points.as_ref().filter(|_| sample["steps"].is_array()) {
-        let addresses = map.addresses.ok_or_else(|| wrong("the map has no addresses".to_owned()))?;
-        return steps(points, addresses, &sample["steps"]).map_err(wrong);
+    decoded(&map, sample).map_err(Wrong::Sample)
+}
+
+fn decoded(map: &Map, sample: &Json) -> Result<Came, String> {
+    if sample["steps"].is_array() {
+        let (points, addresses) = map.points.as_ref().zip(map.addresses).ok_or("the map has no [[tag]]")?;
+        return steps(points, addresses, &sample["steps"]);
     }
     let told = if sample.get("write").is_some() {
-        write(&map, sample).map_err(wrong)?
+        write(map, sample)?
     } else if sample.get("fifo").is_some() {
-        slot(&map, sample).map_err(wrong)?
+        slot(map, sample)?
     } else if let Some(stream) = sample["stream"].as_str() {
-        frames(&map, stream).map_err(wrong)?
+        frames(map, stream)?
     } else if let Some(topic) = sample["topic"].as_str() {
         let payload = text(&sample["payload"]);
         match map.topics.iter().find(|t| t.matches(topic)) {
             Some(map) => shown(guarded(|| map.decode(topic, payload.as_bytes()))),
-            None => return Err(wrong(format!("no [[topic]] matches {topic}"))),
+            None => return Err(format!("no [[topic]] matches {topic}")),
         }
     } else {
-        return Err(wrong("says neither topic, fifo, stream, steps nor write".to_owned()));
+        return Err("says neither topic, fifo, stream, steps nor write".to_owned());
     };
-    Ok(Came { told, alarms: Vec::new() })
+    Ok(Came { told, alarms: Vec::new(), doubts: Vec::new() })
 }
 
 /// Texts as they are, other values as JSON.
@@ -158,7 +165,7 @@ type Cells = BTreeMap<(&'static str, u16), u16>;
 /// What the points tell in each step, and the alarms that stand at the end.
 fn steps(fresh: &Points, addresses: Addresses, steps: &Json) -> Result<Came, String> {
     let (mut points, mut memory, mut told) = (fresh.clone(), None::<Vec<u8>>, Vec::new());
-    let mut cells = Cells::new();
+    let (mut cells, mut doubts) = (Cells::new(), Vec::<(String, &str, String, u64)>::new());
     for step in steps.as_array().into_iter().flatten() {
         set(&mut cells, addresses, step)?;
         if step["restart"] == true {
@@ -180,9 +187,16 @@ fn steps(fresh: &Points, addresses: Addresses, steps: &Json) -> Result<Came, Str
                 told.push(shown);
             }
         }
+        for (tag, reading) in points.values().filter(|(_, reading)| reading.quality != Quality::Good) {
+            let why = reading.reason.as_deref().unwrap_or("was not read yet");
+            doubts.push((tag.to_owned(), reading.quality.word(), why.to_owned(), mono));
+        }
     }
     let alarms = points.standing().map(str::to_owned).collect();
-    Ok(Came { told: told.into(), alarms })
+    doubts.sort(); // of what lasts the first
+    doubts.dedup_by(|later, first| (&later.0, later.1, &later.2) == (&first.0, first.1, &first.2));
+    let doubt = |(tag, quality, why, ms)| format!("{tag} was {quality} at {ms}ms: {why}");
+    Ok(Came { told: told.into(), alarms, doubts: doubts.into_iter().map(doubt).collect() })
 }
 
 /// Puts a step's values into the tables.
@@ -192,7 +206,7 @@ fn set(cells: &mut Cells, addresses: Addresses, step: &Json) -> Result<(), Strin
             let place = written.parse().ok().and_then(|number| addresses.resolve(number));
             let (_, at) = place.ok_or_else(|| format!("{written} is no address as the map writes them"))?;
             let values = numbers(values).ok_or_else(|| format!("{area} {written} is no list of numbers to 65535"))?;
-            cells.extend(values.into_iter().zip(at..).map(|(value, at)| ((area, at), value)));
+            cells.extend((at..=u16::MAX).zip(values).map(|(at, value)| ((area, at), value)));
         }
     }
     Ok(())

@@ -3,28 +3,39 @@
 use serde_json::{Map as Object, Value as Json, json};
 use toml::de::DeValue;
 
-use super::{Wrong, run};
+use super::cells::{self, Cells};
+use super::compared::{asked, at, part, told};
+use super::{Wrong, binding, decoded};
 use crate::form::{Document, Duration, Fault, FromValue, Kind, Table};
-use crate::tagmap::expects_text_or_number;
 use crate::tagmap::fifo::crc_of;
-use crate::tagmap::points::Area;
-
-/// Reports of tags: they are compared only where a test expects one.
-const REPORT: &str = "tag.value";
+use crate::tagmap::{Map, expects_text_or_number};
 
 /// One `[[test]]`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Test {
     /// For people.
     pub name: String,
-    /// What is sent, as [`run`] takes it.
+    /// What is sent, as [`super::run`] takes it.
     sample: Json,
+    /// What it puts into tables.
+    cells: Vec<Cells>,
     /// Events, in order; each with no more than the map's author cares for. `None`: does not matter.
     expect: Option<Vec<Json>>,
     /// Alarms that stand at the end. `None`: does not matter.
     alarms: Option<Vec<String>>,
     /// The request of a write. `None`: does not matter.
     write: Option<Json>,
+}
+
+/// What came of a [`Test`]: it has passed if both are equal.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outcome {
+    /// What was asked for.
+    pub expected: Json,
+    /// What came of that.
+    pub came: Json,
+    /// See [`super::Came::doubts`].
+    pub doubts: Vec<String>,
 }
 
 /// All `[[test]]`s of a map.
@@ -44,12 +55,33 @@ impl Test {
         })
     }
 
-    /// What was expected and what came, of what was asked for: the test has passed if they are equal.
+    /// Names of the tests, as far as they have one: also where the file has faults, but is TOML.
+    pub fn names(document: &Document) -> Vec<String> {
+        let mut names = Vec::new();
+        // What is wrong with the tests is told by `all`.
+        drop(document.read(|root| {
+            root.quiet();
+            for (place, test) in (1..).zip(root.tables("test")) {
+                test.quiet();
+                let name = test.entry("name").and_then(|entry| entry.value().as_str().map(str::to_owned));
+                names.push(name.unwrap_or_else(|| format!("test[{place}]")));
+            }
+            Some(())
+        }));
+        names
+    }
+
+    /// Runs it with the map.
     ///
     /// # Errors
-    /// Faults of the map, or why the test can't be run.
-    pub fn run(&self, document: &Document) -> Result<(Json, Json), Wrong> {
-        let came = run(document, &self.sample)?;
+    /// Faults of the map or of what the test puts into tables, or why the test can't be run.
+    pub fn run(&self, document: &Document) -> Result<Outcome, Wrong> {
+        let map = Map::read(document, &binding(&self.sample)).map_err(Wrong::Map)?;
+        let faults: Vec<Fault> = self.cells.iter().filter_map(|cells| cells.fault(&map)).collect();
+        if !faults.is_empty() {
+            return Err(Wrong::Map(faults));
+        }
+        let came = decoded(&map, &self.sample).map_err(Wrong::Sample)?;
         let (mut expected, mut got) = (Object::new(), Object::new());
         if let Some(events) = &self.expect {
             expected.insert("expect".to_owned(), json!(events));
@@ -63,81 +95,8 @@ impl Test {
             expected.insert("expect_write".to_owned(), write.clone());
             got.insert("expect_write".to_owned(), part(write, &came.told));
         }
-        Ok((expected.into(), got.into()))
+        Ok(Outcome { expected: expected.into(), came: got.into(), doubts: came.doubts })
     }
-}
-
-/// What a decoder told, an object for each event, with the keys of `expect`.
-fn told(told: &Json) -> Vec<Json> {
-    let each = |told: &Json| {
-        let Some(events) = told["events"].as_array() else { return vec![told.clone()] };
-        let event = |event: &Json| {
-            let mut made = json!({ "event": event["kind"], "subject": event["subject"], "fields": event["fields"] });
-            for key in ["device", "epoch", "seq", "message"].into_iter().filter(|key| told.get(key).is_some()) {
-                made[key] = told[key].clone();
-            }
-            if let Some(ms) = told["ms"].as_u64() {
-                made["at"] = json!(at(ms));
-            }
-            made
-        };
-        let unread = told["unread"].as_array().into_iter().flatten().map(|reason| json!({ "undecodable": reason }));
-        events.iter().map(event).chain(unread).collect()
-    };
-    told.as_array().map_or_else(|| each(told), |list| list.iter().flat_map(each).collect())
-}
-
-/// Of each event what was asked of it; of one that was not expected all that matters.
-fn asked(expected: &[Json], came: &[Json]) -> Vec<Json> {
-    let kind = |event: &Json| event.get("event").cloned().unwrap_or_else(|| event.get("junk").is_some().into());
-    let is_report = |event: &Json| event["event"] == REPORT;
-    let reports = expected.iter().any(is_report);
-    let came: Vec<&Json> = came.iter().filter(|event| reports || !is_report(event)).collect();
-    let mut due = 0;
-    let one = |(place, event): (usize, &&Json)| {
-        let found = expected[due..].iter().position(|of| kind(of) == kind(event)).map(|further| due + further);
-        let by_place = (expected.len() == came.len()).then_some(place);
-        match found.or(by_place) {
-            Some(at) => {
-                due = due.max(at + 1).min(expected.len());
-                part(&expected[at], event)
-            }
-            None => whole(event),
-        }
-    };
-    came.iter().enumerate().map(one).collect()
-}
-
-/// Without what says nothing.
-fn whole(event: &Json) -> Json {
-    let said = |(key, value): &(&String, &Json)| {
-        !value.is_null() && *key != "device" && *value != "own" && **value != json!({})
-    };
-    let all = event.as_object().into_iter().flatten();
-    all.filter(said).map(|(key, value)| (key.clone(), value.clone())).collect::<Object<_, _>>().into()
-}
-
-fn at(ms: u64) -> String {
-    format!("{ms}ms")
-}
-
-/// The keys of `came` that `expected` has, in its order. Of reasons it is enough that they have the words.
-fn part(expected: &Json, came: &Json) -> Json {
-    let (Some(keys), true) = (expected.as_object(), came.is_object()) else { return came.clone() };
-    let one = |(key, value): (&String, &Json)| {
-        let got = came.get(key)?;
-        let has_words = |(got, words): (&str, &str)| got.contains(words);
-        let reason = ["undecodable", "why", "refused"].contains(&key.as_str());
-        let part = match (key.as_str(), got.as_str().zip(value.as_str())) {
-            ("fields", _) => part(value, got),
-            (_, Some(both)) if reason && has_words(both) => value.clone(),
-            _ => got.clone(),
-        };
-        Some((key.clone(), part))
-    };
-    let part: Object<String, Json> = keys.iter().filter_map(one).collect();
-    // Nothing of it came: then what came is of another kind, and shown.
-    if part.is_empty() && !keys.is_empty() { whole(came) } else { part.into() }
 }
 
 fn test(table: &Table<'_>) -> Option<Test> {
@@ -151,8 +110,12 @@ fn test(table: &Table<'_>) -> Option<Test> {
     }
     sample.insert("params".to_owned(), params.into());
     sample.insert("accept_epoch_risk".to_owned(), json!(table.or("accept_epoch_risk", false)));
-    let given = table.required_table("given").and_then(|given| self::given(&given));
-    let later: Vec<Option<Json>> = table.tables("when").iter().map(step).collect();
+    let mut cells = Vec::new();
+    let given = table.required_table("given").and_then(|given| self::given(&given, &mut cells));
+    let later: Vec<Option<Json>> = table.tables("when").iter().map(|table| step(table, &mut cells)).collect();
+    if !later.is_empty() && given.as_ref().is_some_and(|(is_tags, _)| !is_tags) {
+        table.refuse_key("when", "is for tables of tags", "remove it, or give coil, discrete, input or holding");
+    }
     let expect: Vec<Option<Json>> = table.tables("expect").iter().map(event).collect();
     let says_events = table.entry("expect").is_some();
     let alarms: Option<Vec<String>> = table.optional("expect_alarm");
@@ -167,16 +130,13 @@ fn test(table: &Table<'_>) -> Option<Test> {
         sample.insert("steps".to_owned(), steps.into());
     } else {
         sample.extend(given);
-        if !later.is_empty() {
-            table.refuse_key("when", "is for tables of tags", "remove it, or give coil, discrete, input or holding");
-        }
     }
     let expect = expect.into_iter().collect::<Option<Vec<_>>>()?;
-    Some(Test { name: name?, sample: sample.into(), expect: says_events.then_some(expect), alarms, write })
+    Some(Test { name: name?, sample: sample.into(), cells, expect: says_events.then_some(expect), alarms, write })
 }
 
 /// What is sent; `true`: what is in the tables at first.
-fn given(table: &Table<'_>) -> Option<(bool, Object<String, Json>)> {
+fn given(table: &Table<'_>, cells: &mut Vec<Cells>) -> Option<(bool, Object<String, Json>)> {
     let mut sent = Object::new();
     for key in ["topic", "stream", "fifo", "write"] {
         sent.extend(table.optional::<String>(key).map(|text| (key.to_owned(), json!(text))));
@@ -191,7 +151,7 @@ fn given(table: &Table<'_>) -> Option<(bool, Object<String, Json>)> {
         sent.extend(table.optional::<u32>(key).map(|number| (key.to_owned(), json!(number))));
     }
     sent.extend(table.optional::<Slot>("words").map(|Slot(words)| ("words".to_owned(), json!(words))));
-    let tables = tables(table);
+    let tables = cells::read(table, cells);
     let ways = ["topic", "stream", "fifo", "write"].iter().filter(|key| table.entry(key).is_some()).count();
     if ways + usize::from(!tables.is_empty()) != 1 {
         let help = "one of topic with payload, stream, fifo with seq and words, write with value, or tables: \
@@ -234,9 +194,9 @@ impl FromValue for Slot {
 }
 
 /// What is in the tables from then on.
-fn step(table: &Table<'_>) -> Option<Json> {
+fn step(table: &Table<'_>, cells: &mut Vec<Cells>) -> Option<Json> {
     let at: Option<Duration> = table.required("at");
-    let mut step = tables(table);
+    let mut step = cells::read(table, cells);
     if table.or("restart", false) {
         step.insert("restart".to_owned(), json!(true));
     }
@@ -246,20 +206,6 @@ fn step(table: &Table<'_>) -> Option<Json> {
 
 fn millis(at: Duration) -> u64 {
     u64::try_from(at.0.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// `holding = { 21 = [5, 6] }`
-fn tables(table: &Table<'_>) -> Object<String, Json> {
-    let mut tables = Object::new();
-    for area in [Area::Coil, Area::Discrete, Area::Input, Area::Holding] {
-        let Some(of) = table.table(area.word()) else { continue };
-        let mut cells = Object::new();
-        for entry in of.all() {
-            cells.extend(entry.read::<Vec<u16>>().map(|values| (entry.key().to_owned(), json!(values))));
-        }
-        tables.insert(area.word().to_owned(), cells.into());
-    }
-    tables
 }
 
 /// `{ event = "lane.full", subject = "lane-7", at = "3s", fields = { lane = "7" } }`, or `{ undecodable = "words" }`.
@@ -353,8 +299,8 @@ allow = ["role:supervisor"]
             Err(faults) => told(&faults),
             Ok(tests) => match tests[0].run(&document) {
                 Err(wrong) => wrong.to_string(),
-                Ok((expected, came)) if expected == came => "passed".to_owned(),
-                Ok((expected, came)) => format!("expected {expected}, came {came}"),
+                Ok(Outcome { expected, came, .. }) if expected == came => "passed".to_owned(),
+                Ok(Outcome { expected, came, .. }) => format!("expected {expected}, came {came}"),
             },
         }
     }
@@ -397,7 +343,8 @@ allow = ["role:supervisor"]
         assert_eq!(outcome("given = { fifo = \"x\", seq = 1, words = [] }\nexpect = []"), "there is no FIFO \"x\"");
         assert_eq!(
             outcome("given = { holding = { 50001 = [1] } }\nexpect = []"),
-            "50001 is no address as the map writes them"
+            "map.toml:27:31: test[1].given.holding.50001: 50001 is no address (addresses = \"modicon\": coils from 1, inputs \
+             from 10001, input registers from 30001, holding registers from 40001; of six digits from 100001, 300001, 400001)"
         );
         assert_eq!(
             outcome("given = { holding = { 40001 = [70000] } }\nexpect = [{ evnt = \"x\" }]").lines().count(),

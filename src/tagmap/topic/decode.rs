@@ -73,7 +73,7 @@ impl Topic {
                 .filter_map(|(name, slot)| slots[*slot].clone().map(|value| (name.clone(), value)))
                 .chain(self.barcode.iter().flat_map(|barcode| barcode.marks(emit, slots)))
                 .collect(),
-            device_time: self.identity.time.and_then(|slot| text(slots, slot)).map(Cow::into_owned),
+            device_time: emit.time.or(self.identity.time).and_then(|slot| text(slots, slot)).map(Cow::into_owned),
         };
         Ok((emit, event))
     }

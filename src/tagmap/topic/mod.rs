@@ -102,6 +102,8 @@ struct Emit {
     event: String,
     subject: Option<Template>,
     fields: Vec<(String, usize)>,
+    /// The field that says when; otherwise [`Identity::time`].
+    time: Option<usize>,
     once: Option<bool>,
 }
 
@@ -128,7 +130,7 @@ struct Identity {
     message_id: Option<usize>,
     content: Option<usize>,
     repeat: Repeat,
-    /// The field that says when.
+    /// The field that says when, if there is only one of that type.
     time: Option<usize>,
 }
 

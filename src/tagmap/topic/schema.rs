@@ -13,6 +13,8 @@ use crate::form::{self, Bytes, Entry, FromValue, Table};
 use crate::tagmap::Context;
 use crate::tagmap::number::Number;
 
+/// What says when.
+const TIMES: &[Kind] = &[Kind::Time, Kind::UnixTime, Kind::UnixTimeMs];
 /// Largest payload when the map does not say: far above any scanner's.
 const MAX_BYTES: u64 = 64 << 10;
 /// The same content within this time is one scan (docs/adr/0005).
@@ -59,7 +61,8 @@ impl Topic {
         }
         let emits = table.tables("emit");
         if emits.is_empty() {
-            table.refuse_key("emit", "is missing", "add [[topic.emit]] with the event that a message is");
+            let section = table.path().split('[').next().unwrap_or_default();
+            table.refuse_key("emit", "is missing", &format!("add [[{section}.emit]] with the event that a message is"));
         }
         let identity = table.required_table("identity");
         let barcode = table.table("barcode");
@@ -75,7 +78,8 @@ impl Topic {
             after.refuse("is never reached: the one before it takes every message", "give that one a `when`");
         }
         let barcode = barcode.map(|barcode| Some(barcode?.for_emits(read.iter().flatten())));
-        let identity = identity.and_then(|table| identity_of(&table, &slots, context));
+        let each_says = emits.iter().all(|emit| emit.entry("time").is_some());
+        let identity = identity.and_then(|table| identity_of(&table, &slots, each_says, context));
         let payload = payload?;
         Some(Self {
             filter: filter?,
@@ -160,6 +164,18 @@ impl Slots {
             Some(Field::Taken { from, what: Take::Sscc }) => {
                 named(slot) || (named(from) && when.is_some_and(|when| when.is == Is::Sscc))
             }
+        }
+    }
+
+    /// What makes sure that an emit has this slot.
+    fn demand(&self, slot: usize) -> String {
+        let when = format!("write when = {{ field = \"{}\" }} in this emit", self.0[slot].name);
+        match self.0[slot].field {
+            Some(Field::At { ref number, .. }) if !leaves_out(number.as_ref()) => {
+                format!("{when}, or required = true at the field")
+            }
+            Some(Field::Ai { .. }) => format!("{when}: a barcode without it is then another event, or bad input"),
+            _ => when,
         }
     }
 
@@ -276,6 +292,7 @@ fn emit(table: &Table<'_>, slots: &Slots, context: &Context<'_>) -> Option<Emit>
     let when = asked.as_ref().and_then(|asked| when(asked, slots));
     let event = event(table);
     let once = table.optional("once");
+    let time = slots.field(table, "time", TIMES, "a field of type \"time\"");
     let fields = carried(table, slots);
     let subject = table.entry("subject").map(|entry| template(&entry, slots, when.as_ref(), context));
     if asked.is_some() {
@@ -285,7 +302,7 @@ fn emit(table: &Table<'_>, slots: &Slots, context: &Context<'_>) -> Option<Emit>
         Some(read) => Some(read?),
         None => None,
     };
-    Some(Emit { when, event: event?, subject, fields: fields?, once })
+    Some(Emit { when, event: event?, subject, fields: fields?, time, once })
 }
 
 fn event(table: &Table<'_>) -> Option<String> {
@@ -373,21 +390,25 @@ fn carried(table: &Table<'_>, slots: &Slots) -> Option<Vec<(String, usize)>> {
 
 fn template(entry: &Entry<'_>, slots: &Slots, when: Option<&When>, context: &Context<'_>) -> Option<Template> {
     let text = context.fill(&entry.read::<String>()?);
+    let mut help = format!("known here: {}", slots.known());
     let read = Template::parse(&text, |name| match slots.find(name) {
         None => Err(format!("names `{name}`, which is no field")),
-        Some(slot) if !slots.always(slot, when) => Err(format!("names `{name}`, which a message may lack")),
+        Some(slot) if !slots.always(slot, when) => {
+            help = slots.demand(slot);
+            Err(format!("names `{name}`, which a message may lack"))
+        }
         Some(slot) => Ok(slot),
     });
     match read {
         Ok(template) => Some(template),
         Err(why) => {
-            entry.refuse(&why, &format!("known here: {}; `required = true` where it must be there", slots.known()));
+            entry.refuse(&why, &help);
             None
         }
     }
 }
 
-fn identity_of(table: &Table<'_>, slots: &Slots, context: &Context<'_>) -> Option<Identity> {
+fn identity_of(table: &Table<'_>, slots: &Slots, each_emit_says_when: bool, context: &Context<'_>) -> Option<Identity> {
     const ID: &[Kind] = &[Kind::Text, Kind::Unsigned];
     let device = match table.entry("device") {
         Some(entry) if entry.value().as_str() != Some("{device}") => Some(device(&entry, slots, context)),
@@ -421,18 +442,23 @@ fn identity_of(table: &Table<'_>, slots: &Slots, context: &Context<'_>) -> Optio
             table.refuse_key(key, &message, "write of = \"message\" at a field that stands once in the message");
         }
     }
-    let is_time = |slot: &usize| matches!(slots.kind(*slot), Kind::Time | Kind::UnixTime | Kind::UnixTimeMs);
-    let times: Vec<usize> = (0..slots.0.len()).filter(is_time).collect();
-    if let [_, second, ..] = times[..] {
-        let name = &slots.0[second].name;
-        table.refuse(&format!("the field `{name}` is a second time"), "one field is of type \"time\"");
-    }
+    let times: Vec<usize> = (0..slots.0.len()).filter(|slot| TIMES.contains(&slots.kind(*slot))).collect();
+    let time = match times[..] {
+        [_, second, ..] if !each_emit_says_when => {
+            let name = &slots.0[second].name;
+            let help = "one field is of type \"time\", or each emit says which: time = \"…\"";
+            table.refuse(&format!("the field `{name}` is a second time"), help);
+            None
+        }
+        [only] => Some(only),
+        _ => None,
+    };
     let repeat = Repeat { window_ms: window?, max_burst_ms: max_burst?, once };
     let device = match device {
         Some(read) => Some(read?),
         None => None,
     };
-    Some(Identity { device, boot, seq, message_id, content, repeat, time: times.first().copied() })
+    Some(Identity { device, boot, seq, message_id, content, repeat, time })
 }
 
 /// `{device}-{station}`: ids behind the device's own. More than one name in it could be told apart in two ways

@@ -18,7 +18,7 @@ impl Template {
     ///
     /// # Errors
     /// A brace that is not closed, or what `find` says.
-    pub(super) fn parse(text: &str, find: impl Fn(&str) -> Result<usize, String>) -> Result<Self, String> {
+    pub(super) fn parse(text: &str, mut find: impl FnMut(&str) -> Result<usize, String>) -> Result<Self, String> {
         let mut parts = Vec::new();
         let mut rest = text;
         while let Some((before, after)) = rest.split_once('{') {

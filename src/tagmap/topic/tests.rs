@@ -175,8 +175,9 @@ fn what_is_wrong_with_a_map_is_told_at_its_place() {
     check(
         "when = { field = \"sscc\" }\n",
         "",
-        &["topic[1].emit[1].subject: names `sscc`, which a message may lack (known here: `station`, `code`, `sscc`, \
-         `item`, `read_at`, `boot`, `seq`; `required = true` where it must be there)"],
+        &[
+            "topic[1].emit[1].subject: names `sscc`, which a message may lack (write when = { field = \"sscc\" } in this emit)",
+        ],
     );
     check(
         "{device}-{station}",
@@ -203,10 +204,41 @@ fn what_is_wrong_with_a_map_is_told_at_its_place() {
         "field = \"seq\", check = \"sscc\" }",
         &[
             "topic[1].emit[1].when: can never hold for `seq`: it has another type (correct either)",
-            "topic[1].emit[1].subject: names `sscc`, which a message may lack (known here: `station`, `code`, `sscc`, \
-         `item`, `read_at`, `boot`, `seq`; `required = true` where it must be there)",
+            "topic[1].emit[1].subject: names `sscc`, which a message may lack (write when = { field = \"sscc\" } in this emit)",
         ],
     );
+}
+
+/// Two times in a message: each event says which is its own.
+#[test]
+fn an_emit_says_which_field_is_its_time() {
+    let map = |first: &str, second: &str| {
+        format!(
+            "schema = 1\n[map]\nid = \"m\"\nversion = 1\nprotocol = \"mqtt\"\n\
+             [param.topic_root]\ntype = \"string\"\n[[topic]]\nfilter = \"{{topic_root}}/A1/read\"\npayload = \"json\"\n\
+             [topic.field]\nid = {{ path = \"$.id\", type = \"string\", required = true }}\n\
+             read_at = {{ path = \"$.read\", type = \"time\" }}\n\
+             sent_at = {{ path = \"$.sent\", type = \"time\", format = \"unix\" }}\n\
+             [[topic.emit]]\nwhen = {{ field = \"read_at\" }}\nevent = \"a\"\nfields = []\n{first}\n\
+             [[topic.emit]]\nevent = \"b\"\nfields = []\n{second}\n[topic.identity]\nmessage_id = \"id\"\n"
+        )
+    };
+    let time = |name: &str| format!("time = \"{name}\"");
+    let topic = read(&map(&time("read_at"), &time("sent_at")), false).expect("it has no fault").topics.remove(0);
+    for (payload, expected) in [
+        (r#"{"id":"1","read":"2026-01-02T03:04:05Z","sent":1770000000}"#, ("a", Some("2026-01-02T03:04:05Z"))),
+        (r#"{"id":"2","sent":1770000000}"#, ("b", Some("2026-02-02T02:40:00Z"))),
+        (r#"{"id":"3"}"#, ("b", None)),
+    ] {
+        let event = decode(&topic, payload).expect("it is an event").events.remove(0);
+        assert_eq!((event.kind.as_str(), event.device_time.as_deref()), expected);
+    }
+    let told = |first: &str, second: &str| read(&map(first, second), false).err().unwrap_or_default().join("\n");
+    insta::assert_snapshot!(told(&time("read_at"), ""), @r#"map.toml:24:1: topic[1].identity: the field `sent_at` is a second time (one field is of type "time", or each emit says which: time = "…")"#);
+    insta::assert_snapshot!(told(&time("id"), &time("sent")), @r#"
+    map.toml:19:8: topic[1].emit[1].time: `id` can't be that (a field of type "time")
+    map.toml:23:8: topic[1].emit[2].time: there is no field `sent` (known here: `id`, `read_at`, `sent_at`)
+    "#);
 }
 
 const DIMENSIONER: &str = include_str!("../../../devices/acme-dimensioner/map.toml");
@@ -279,7 +311,11 @@ fn what_may_be_left_out_names_nothing() {
     );
     let faults = read(&map.replacen("path = \"$.weight\"", "path = \"$.weight\", required = true", 1), false);
     let faults = faults.expect_err("`gross` may be left out");
-    assert!(faults[0].contains("names `gross`, which a message may lack"), "{faults:?}");
+    assert!(
+        faults[0]
+            .ends_with("names `gross`, which a message may lack (write when = { field = \"gross\" } in this emit)"),
+        "{faults:?}"
+    );
 }
 
 fn json() -> impl Strategy<Value = serde_json::Value> {

@@ -65,6 +65,9 @@ impl Event {
             On::Count(tag, _) => vec![Ref { tag: *tag, bit: None }],
         };
         refs.extend(self.when.iter().flat_map(Condition::refs));
+        if let On::Count(_, Counter { epoch: Some(tag), .. }) = self.on {
+            refs.push(Ref { tag, bit: None });
+        }
         if let Some(seq) = self.seq {
             refs.push(Ref { tag: seq.tag, bit: None });
             if let Epoch::Tag { tag, .. } = seq.epoch {
@@ -121,18 +124,24 @@ impl Event {
     fn count(&self, tag: usize, counter: Counter, when: Option<bool>, state: &mut State, view: &View<'_>) -> Vec<Told> {
         let now = view.good(Ref { tag, bit: None }).and_then(Datum::number).and_then(|n| u64::try_from(n).ok());
         let (Some(now), Some(when)) = (now, when) else { return Vec::new() };
-        let before = std::mem::replace(&mut state.kept, Kept::Count(now));
-        let Kept::Count(last) = before else { return Vec::new() };
-        if last == now || !when {
+        let Some(kept) = counted_to(now, counter, view) else { return Vec::new() };
+        let before = std::mem::replace(&mut state.kept, kept);
+        let (last, restarted) = match (&before, &state.kept) {
+            (Kept::CountOf { count, run, said_by }, Kept::CountOf { run: in_run, said_by: by, .. }) => {
+                (*count, said_by == by && run != in_run)
+            }
+            (Kept::Count(last) | Kept::CountOf { count: last, .. }, _) => (*last, false),
+            _ => return Vec::new(),
+        };
+        let (count, reset) = if restarted { (now, true) } else { counter.passed(last, now) };
+        if (count == 0 && !reset) || !when {
             return Vec::new();
         }
-        let (count, reset) = counter.passed(last, now);
         let mut fields = vec![("count".to_owned(), number(count)), ("total".to_owned(), number(now))];
         if reset {
             fields.push(("reset".to_owned(), Value::Bool(true)));
         }
-        // A counter that was set to 0 has counted nothing: there is nothing to tell.
-        self.told((count > 0).then_some(fields), view)
+        self.told(Some(fields), view)
     }
 
     fn change(&self, at: Ref, digest: u64, when: Option<bool>, state: &mut State, view: &View<'_>) -> Vec<Told> {
@@ -163,7 +172,13 @@ impl Event {
             }
         };
         let Kept::Seen { value, seq, epoch, .. } = &now else { return Vec::new() };
-        if (value == before && epoch == run) || when != Some(true) {
+        // A device that has just started has told nothing yet: its number is 0, or still that of the run before.
+        let is_new_run = epoch != run || last.zip(*seq).is_some_and(|(last, seq)| self.went_back(last, seq));
+        if is_new_run && (value == before || *seq == Some(0)) {
+            state.kept = now;
+            return Vec::new();
+        }
+        if value == before || when != Some(true) {
             return Vec::new();
         }
         let mut told = Vec::new();
@@ -182,6 +197,12 @@ impl Event {
         told
     }
 
+    /// Nothing but the number tells one run of the device from the next, and it says so.
+    fn went_back(&self, last: u64, seq: u64) -> bool {
+        let Some(Seq { bits, epoch: Epoch::Gateway, .. }) = self.seq else { return false };
+        ahead(last, seq, bits) > mask(bits) / 2
+    }
+
     fn told(&self, happened: Happened, view: &View<'_>) -> Vec<Told> {
         let Some(own) = happened else { return Vec::new() };
         vec![match self.carried.event(&self.kind, own, view) {
@@ -192,10 +213,11 @@ impl Event {
 }
 
 impl Counter {
-    /// How far it has moved, and whether it began again in between; then what it counted before that is not known.
+    /// How far it has moved in one run of the device, and whether it began again in between; then what it counted before
+    /// that is not known.
     ///
     /// A step back is a wrap where it can be nothing else, or where it is a short way across it: at most an eighth of the
-    /// range, or one.
+    /// range, or one (docs/adr/0008).
     pub(in crate::tagmap::points) const fn passed(self, last: u64, now: u64) -> (u64, bool) {
         if now >= last {
             return (now - last, false);
@@ -206,11 +228,28 @@ impl Counter {
     }
 }
 
+/// What is remembered of a count; `None`: the run that it belongs to is not known now.
+fn counted_to(count: u64, counter: Counter, view: &View<'_>) -> Option<Kept> {
+    let Some(tag) = counter.epoch else { return Some(Kept::Count(count)) };
+    let run = view.good(Ref { tag, bit: None })?.clone();
+    // A map that takes another register for it says nothing of the run that was seen.
+    let of = &view.tags[tag];
+    Some(Kept::CountOf { count, run, said_by: format!("{} {} {}", of.name, of.area.word(), of.at) })
+}
+
 /// First and last of the numbers between `last` and `seq`, if any are missing; a number that goes back is a new run.
 fn missing(last: u64, seq: u64, bits: u8) -> Option<(u64, u64)> {
-    let mask = if bits >= 64 { u64::MAX } else { (1 << bits) - 1 };
-    let ahead = seq.wrapping_sub(last) & mask;
-    (2..=mask / 2).contains(&ahead).then(|| (last.wrapping_add(1) & mask, seq.wrapping_sub(1) & mask))
+    let mask = mask(bits);
+    let is_gap = (2..=mask / 2).contains(&ahead(last, seq, bits));
+    is_gap.then(|| (last.wrapping_add(1) & mask, seq.wrapping_sub(1) & mask))
+}
+
+const fn ahead(last: u64, seq: u64, bits: u8) -> u64 {
+    seq.wrapping_sub(last) & mask(bits)
+}
+
+const fn mask(bits: u8) -> u64 {
+    if bits >= 64 { u64::MAX } else { (1 << bits) - 1 }
 }
 
 /// A whole number; as text where it is beyond 63 bits.

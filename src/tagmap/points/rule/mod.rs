@@ -68,6 +68,8 @@ pub(super) enum Kept {
     Flag(bool),
     /// The counter stood there.
     Count(u64),
+    /// It stood there in that run of the device, as the tag said that tells one run from the next.
+    CountOf { count: u64, run: Datum, said_by: String },
     /// The values told last; none while they were bad.
     Told(Option<Vec<Datum>>),
     /// The value seen last, its number, the device's run, and the digest of what the map then said of the tag.
@@ -132,6 +134,12 @@ impl<'a> View<'a> {
         ms == 0 || (self.passed(since) >= ms && read())
     }
 
+    /// As the map calls it.
+    fn name(&self, at: Ref) -> String {
+        let tag = &self.tags[at.tag];
+        at.bit.map_or_else(|| tag.name.clone(), |bit| format!("{}.{}", tag.name, tag.bits[bit].name))
+    }
+
     /// The value, if it is good.
     pub(super) fn good(&self, at: Ref) -> Option<&'a Datum> {
         self.latest.get(at.tag).filter(|latest| latest.quality == Quality::Good)?.datum(at)
@@ -146,6 +154,11 @@ impl Latest {
     pub(super) fn datum(&self, at: Ref) -> Option<&Datum> {
         let taken = self.taken.as_ref()?;
         at.bit.map_or(Some(&taken.main), |bit| taken.bits.get(bit))
+    }
+
+    /// Why there is no good value, after the tag's name.
+    pub(super) fn why(&self) -> &str {
+        self.reason.as_deref().unwrap_or("was not read yet")
     }
 
     pub(super) fn reading(&self, whole: bool) -> Reading {
@@ -246,7 +259,7 @@ impl Carried {
 fn missing(at: Ref, view: &View<'_>, worst: Option<Quality>) -> Result<Quality, String> {
     let (tag, latest) = (&view.tags[at.tag], &view.latest[at.tag]);
     if tag.valid.reject {
-        return Err(format!("{} {}", tag.name, latest.reason.as_deref().unwrap_or("was not read")));
+        return Err(format!("{} {}", tag.name, latest.why()));
     }
     Ok(if worst == Some(Quality::Stale) { Quality::Stale } else { latest.quality })
 }
@@ -257,8 +270,14 @@ fn filled(parts: &[Part], view: &View<'_>) -> Result<String, String> {
         match part {
             Part::Text(part) => text.push_str(part),
             Part::Value(at) => {
-                let name = || format!("the subject needs {}, which has no good value", view.tags[at.tag].name);
-                text.push_str(&view.good(*at).map(Datum::text).filter(|t| !t.is_empty()).ok_or_else(name)?);
+                let value = view.good(*at).map(Datum::text).ok_or_else(|| {
+                    let latest = &view.latest[at.tag];
+                    format!("the subject needs {} ({}: {})", view.name(*at), latest.quality.word(), latest.why())
+                })?;
+                if value.is_empty() {
+                    return Err(format!("the subject needs {}, which is empty", view.name(*at)));
+                }
+                text.push_str(&value);
             }
         }
     }

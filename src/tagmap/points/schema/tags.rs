@@ -1,5 +1,7 @@
 //! `[[tag]]`.
 
+mod ties;
+
 use rust_decimal::Decimal;
 
 use super::{Placed, millis};
@@ -7,7 +9,6 @@ use crate::form::{Kind, Table, nearest};
 use crate::tagmap::number::conversion;
 use crate::tagmap::points::condition::is_name;
 use crate::tagmap::points::tag::{Bits, Counter, Debounce, Form, Scale, Tag, Valid};
-use crate::tagmap::points::value::Ref;
 use crate::tagmap::points::{Area, Poll};
 use crate::tagmap::registers::{Order, Type};
 use crate::tagmap::{Context, address, fifo};
@@ -22,41 +23,9 @@ pub(super) fn read(tables: &[Table<'_>], context: &Context<'_>, polls: &[Poll]) 
         }
         tags.push((tag, index));
     }
-    scales(tables, &mut tags);
+    ties::scales(tables, &mut tags);
+    ties::epochs(tables, &mut tags);
     tags
-}
-
-/// `scale = { tag = … }` can be looked up once all tags are known.
-fn scales(tables: &[Table<'_>], tags: &mut [Placed]) {
-    let by_tag = |tables: &[Table<'_>], index: usize| {
-        tables[index].entry("scale").is_some_and(|entry| entry.value().as_table().is_some())
-    };
-    for at in 0..tags.len() {
-        let table = &tables[tags[at].1];
-        let Some(scale) = table.entry("scale").filter(|_| by_tag(tables, tags[at].1)).and_then(|e| e.table()) else {
-            continue;
-        };
-        let pow10 = scale.or("pow10", false);
-        let Some(name) = scale.required::<String>("tag") else { continue };
-        let found = tags.iter().position(|(tag, _)| tag.name == name);
-        let numbers = |tag: &Tag| matches!(tag.form, Form::Registers(kind) if kind.is_number()) && tag.words.is_none();
-        let Some(found) = found else {
-            let help = nearest(&name, &tags.iter().map(|(tag, _)| tag.name.clone()).collect());
-            scale.refuse_key("tag", &format!("there is no tag `{name}`"), &help);
-            continue;
-        };
-        let wrong = if found == at {
-            "is the tag itself".to_owned()
-        } else if !numbers(&tags[found].0) {
-            format!("`{name}` is no number")
-        } else if by_tag(tables, tags[found].1) {
-            format!("`{name}` is scaled by a tag itself")
-        } else {
-            tags[at].0.scale = Scale::By { tag: Ref { tag: found, bit: None }, pow10 };
-            continue;
-        };
-        scale.refuse_key("tag", &wrong, "name a number that is not scaled by another tag");
-    }
 }
 
 fn tag(table: &Table<'_>, context: &Context<'_>, polls: &[Poll]) -> Option<Tag> {
@@ -380,6 +349,7 @@ fn debounce(table: &Table<'_>, context: &Context<'_>) -> Option<Debounce> {
 fn counter(table: &Table<'_>, form: Option<Form>) -> Option<Counter> {
     let may_reset = table.entry("reset").and_then(|e| e.choice(&[("detect", true), ("never", false)])).unwrap_or(true);
     let wraps_at = table.entry("wraps_at");
+    table.entry("epoch"); // for `epochs`
     let Some(Form::Registers(kind)) = form else {
         if form.is_some() {
             table.refuse("counts no single bits", "give the register of the count");
@@ -408,5 +378,5 @@ fn counter(table: &Table<'_>, form: Option<Form>) -> Option<Counter> {
         table.refuse_key("wraps_at", &message, &format!("write 2 to {full}: the first number that it never shows"));
         return None;
     }
-    Some(Counter { wraps_at, may_reset })
+    Some(Counter { wraps_at, may_reset, epoch: None })
 }

@@ -31,6 +31,7 @@ fn a_counter_tells_how_many_have_passed() {
     assert_eq!(show(993), ["carton.passed count=3 total=993"]);
     assert_eq!(show(4), ["carton.passed count=11 total=4"], "it wrapped");
     assert_eq!(show(2), ["carton.passed count=2 total=2 reset=true"], "it began again");
+    assert_eq!(show(0), ["carton.passed count=0 total=0 reset=true"], "a reset is told, whatever it counts");
     assert_eq!(show(0), [""; 0]);
     assert_eq!(show(1), ["carton.passed count=1 total=1"]);
     assert_eq!(show(1_000), [""; 0], "it never shows that");
@@ -195,6 +196,169 @@ proptest! {
                 }
             }
         }
+    }
+}
+
+/// A count and the device's restart count beside it.
+fn tied(wraps_at: u64, reset: &str) -> String {
+    let of = format!("reset = \"{reset}\"");
+    counter(wraps_at, reset)
+        .replace(&of, &format!("{of}, epoch = \"starts\""))
+        .replace("[[event]]", "group = \"g\"\n[[event]]")
+        + "[[tag]]\nname = \"starts\"\npoll = \"fast\"\narea = \"input\"\nat = 1\ntype = \"u16\"\ngroup = \"g\"\n"
+}
+
+#[test]
+fn a_count_that_is_tied_to_the_devices_starts_begins_with_them() {
+    let text = tied(1_000, "detect");
+    let mut bench = Bench::new(&text);
+    let show = |bench: &mut Bench, count: u16, starts: u16| {
+        bench.set(Area::Input, 0, &[count, starts]);
+        bench.poll_after(20)
+    };
+    assert_eq!(show(&mut bench, 990, 7), [""; 0]);
+    assert_eq!(show(&mut bench, 4, 7), ["carton.passed count=14 total=4"], "it wrapped");
+    assert_eq!(show(&mut bench, 990, 7), ["carton.passed count=986 total=990"]);
+    assert_eq!(show(&mut bench, 4, 8), ["carton.passed count=4 total=4 reset=true"], "it began again");
+    assert_eq!(show(&mut bench, 9, 9), ["carton.passed count=9 total=9 reset=true"], "and counted past the last one");
+    assert_eq!(show(&mut bench, 9, 10), ["carton.passed count=9 total=9 reset=true"], "or just to it");
+    assert_eq!(show(&mut bench, 0, 11), ["carton.passed count=0 total=0 reset=true"]);
+    assert_eq!(show(&mut bench, 0, 12), ["carton.passed count=0 total=0 reset=true"], "each start is told");
+    assert_eq!(show(&mut bench, 1, 12), ["carton.passed count=1 total=1"]);
+    bench.restart(&text);
+    assert_eq!(show(&mut bench, 3, 13), ["carton.passed count=3 total=3 reset=true"], "while the gateway was away");
+}
+
+/// The device's restart count lies in another register, or is told for the first time: that is no restart.
+#[test]
+fn a_map_that_ties_a_count_anew_counts_on() {
+    let (untied, before) = (counter(1_000, "detect"), tied(1_000, "detect"));
+    let after = before.replace("at = 1", "at = 2").replace("starts", "boots");
+    let mut bench = Bench::new(&untied);
+    bench.set(Area::Input, 0, &[5, 7, 900]);
+    bench.poll_after(20);
+    for (text, count) in [(&before, 8), (&after, 12), (&untied, 13)] {
+        bench.restart(text);
+        bench.set(Area::Input, 0, &[count]);
+        let told = bench.poll_after(20);
+        assert!(told.len() == 1 && !told[0].contains("reset"), "{told:?}");
+    }
+}
+
+#[test]
+fn a_count_waits_for_the_run_that_it_belongs_to() {
+    let text =
+        tied(1_000, "detect").replace("at = 1\ntype = \"u16\"", "at = 1\ntype = \"u16\"\nvalid = { invalid = [0] }");
+    let mut bench = Bench::new(&text);
+    for (count, starts, expected) in
+        [(990, 7, vec![]), (3, 0, vec![]), (5, 8, vec!["carton.passed count=5 total=5 reset=true"])]
+    {
+        bench.set(Area::Input, 0, &[count, starts]);
+        assert_eq!(bench.poll_after(20), expected, "{count} in run {starts}");
+    }
+}
+
+#[test]
+fn a_count_is_tied_to_a_tag_of_the_same_request() {
+    let told =
+        |edit: &dyn Fn(String) -> String| map(&edit(tied(1_000, "detect")), &[]).err().unwrap_or_default().join("\n");
+    assert_eq!(told(&|text| text), "");
+    insta::assert_snapshot!(told(&|text| text.replace("epoch = \"starts\"", "epoch = \"start\"")), @"map.toml:18:56: tag[1].counter.epoch: there is no tag `start` (did you mean `starts`?)");
+    insta::assert_snapshot!(told(&|text| text.replace("group = \"g\"\n[[event]]", "[[event]]")), @r#"map.toml:18:56: tag[1].counter.epoch: `starts` is not read in one request with the count: one could be of another run (write group = "…", the same at `n` and `starts`)"#);
+    insta::assert_snapshot!(told(&|text| text.replace("epoch = \"starts\"", "epoch = \"n\"")), @"map.toml:18:56: tag[1].counter.epoch: `n` does not tell one start from the next (name the tag of the device's restart count or boot id: registers without scale, digits and enum)");
+    insta::assert_snapshot!(told(&|text| text.replace("at = 1\ntype = \"u16\"", "at = 1\ntype = \"bit\"\nbit = 0")), @"map.toml:18:56: tag[1].counter.epoch: `starts` does not tell one start from the next (name the tag of the device's restart count or boot id: registers without scale, digits and enum)");
+}
+
+/// What happens to a device and to its count before the next look at both.
+#[derive(Debug, Clone)]
+enum Happens {
+    /// So many pass, and the poll's samples are committed, or are not for the outbox is full.
+    Pass(u64, bool),
+    /// So many pass, and the poll brings no answer.
+    Miss(u64),
+    /// So many pass, the device starts anew as often as that, and so many pass.
+    Start(u64, u16, u64),
+    /// So many pass, and the gateway dies with that poll's samples committed or not.
+    Die(u64, bool),
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    /// All that passed is counted but what passed between the last look and a start, and each start that is looked at is
+    /// one reset: over wraps and restarts of both, with any count at a start. What can be known is known.
+    #[test]
+    fn a_tied_count_loses_and_doubles_nothing_over_restarts(
+        wraps_at in prop_oneof![Just(800_u64), Just(1_000), Just(65_536)],
+        never: bool, first: u16,
+        day in proptest::collection::vec(prop_oneof![
+            4 => (0_u64..60, any::<bool>()).prop_map(|(n, taken)| Happens::Pass(n, taken)),
+            1 => (0_u64..60).prop_map(Happens::Miss),
+            2 => (0_u64..60, 1_u16..4, 0_u64..800).prop_map(|(n, times, after)| Happens::Start(n, times, after)),
+            1 => (0_u64..60, any::<bool>()).prop_map(|(n, taken)| Happens::Die(n, taken)),
+        ], 1..80),
+    ) {
+        let text = tied(wraps_at, if never { "never" } else { "detect" });
+        let mut bench = Bench::new(&text);
+        let (mut count, mut starts) = (u64::from(first), 7_u16);
+        // What was passed since the last look whose samples were taken: in this run, and is it a new one?
+        let (mut due, mut is_new) = (0_u64, false);
+        bench.set(Area::Input, 0, &[(count % wraps_at) as u16, starts]);
+        bench.poll_after(20);
+        for happens in day {
+            let (Happens::Pass(n, _) | Happens::Miss(n) | Happens::Start(n, ..) | Happens::Die(n, _)) = happens;
+            // Without a look in time a wrap can't be told from a step back: that is the other property's affair.
+            let n = if due + n > wraps_at / 8 { 0 } else { n };
+            (count, due) = (count + n, due + n);
+            if let Happens::Start(_, times, after) = happens {
+                let after = after % (wraps_at / 8);
+                (count, starts, due, is_new) = (after, starts.wrapping_add(times), after, true);
+            }
+            bench.set(Area::Input, 0, &[(count % wraps_at) as u16, starts]);
+            let taken = match happens {
+                Happens::Miss(_) => {
+                    bench.mono += 20;
+                    let now = bench.now();
+                    prop_assert_eq!(bench.points.observe(0, &[None], now), []);
+                    continue;
+                }
+                Happens::Pass(_, taken) | Happens::Die(_, taken) => taken,
+                Happens::Start(..) => true,
+            };
+            let samples = bench.look(0, 20);
+            if taken {
+                let told = bench.commit(samples);
+                let counts: u64 = told.iter().map(|(_, event)| number(event, "count")).sum();
+                let resets = told.iter().filter(|(_, event)| short(event).contains("reset=true")).count();
+                prop_assert_eq!((counts, resets), (due, usize::from(is_new)));
+                (due, is_new) = (0, false);
+            } else {
+                bench.points.undo();
+            }
+            if let Happens::Die(..) = happens {
+                bench.restart(&text);
+            }
+        }
+    }
+
+    /// Without a tie: a step back is a wrap within an eighth of the range, and told as a reset everywhere else, also one
+    /// to 0; what is counted after it is what the device shows.
+    #[test]
+    fn each_step_back_that_can_be_no_wrap_is_told(wraps_at in 16_u64..=65_536, last: u16, now: u16) {
+        let (last, now) = (u64::from(last) % wraps_at, u64::from(now) % wraps_at);
+        let mut bench = Bench::new(&counter(wraps_at, "detect"));
+        bench.set(Area::Input, 0, &[last as u16]);
+        bench.poll_after(20);
+        bench.set(Area::Input, 0, &[now as u16]);
+        let told = bench.poll_after(20);
+        let across = wraps_at - last + now;
+        let expected = match now {
+            _ if now == last => vec![],
+            _ if now > last => vec![format!("carton.passed count={} total={now}", now - last)],
+            _ if across <= wraps_at / 8 => vec![format!("carton.passed count={across} total={now}")],
+            _ => vec![format!("carton.passed count={now} total={now} reset=true")],
+        };
+        prop_assert_eq!(told, expected);
     }
 }
 

@@ -71,6 +71,10 @@ fn a_change_waits_for_its_condition_and_tells_missing_numbers() {
     );
     bench.hold(2, &[200, 1, 4]);
     assert_eq!(bench.run(40), ["20 weight.measured [scale/1] seq=1 weight=\"0.200\""], "it counts afresh");
+    bench.hold(2, &[0, 0, 4]);
+    assert_eq!(bench.run(40), [""; 0], "a scale that was switched on has weighed nothing");
+    bench.hold(2, &[300, 1, 4]);
+    assert_eq!(bench.run(40), ["20 weight.measured [scale/1] seq=1 weight=\"0.300\""]);
 }
 
 #[test]
@@ -92,7 +96,12 @@ fn numbers_with_the_devices_own_run_are_its_position() {
     let told = |boot, seq| vec![(counted(boot, seq), "weight.measured".to_owned())];
     assert_eq!(position(0, 0x1F), told("001F", 0));
     assert_eq!(position(0, 0x1F), []);
-    assert_eq!(position(0, 0x20), told("0020", 0), "the same number of another run");
+    assert_eq!(position(0, 0x20), [], "it has started and told nothing yet");
+    assert_eq!(position(1, 0x20), told("0020", 1));
+    assert_eq!(position(1, 0x21), [], "one that keeps its number has told nothing either");
+    assert_eq!(position(2, 0x21), told("0021", 2));
+    assert_eq!(position(0, 0x22), [], "back to 0 with a start is no event");
+    assert_eq!(position(3, 0x23), told("0023", 3), "what came since its start is");
 }
 
 #[test]
@@ -107,6 +116,40 @@ fn what_may_not_be_missing_refuses_the_event() {
     assert_eq!(bench.refused, ["weight.measured is not told: weight is 61.000, above 60"]);
     bench.hold(2, &[60_000, 10]);
     assert_eq!(bench.run(60), ["20 weight.measured weight=\"60.000\""]);
+}
+
+#[test]
+fn what_the_subject_needs_says_why_it_is_not_there() {
+    let label = "[[tag]]\nname = \"label\"\npoll = \"fast\"\narea = \"input\"\nat = 9\ntype = \"u16\"\n";
+    let event = "[[event]]\nname = \"weight.measured\"\non = { change = \"no\" }\nsubject = \"{label}\"\n";
+    let scaled = "scale = { tag = \"digits\", pow10 = true }\n\
+                  [[tag]]\nname = \"digits\"\npoll = \"slow\"\narea = \"input\"\nat = 30\ntype = \"i16\"\n";
+    let text = "[[tag]]\nname = \"label\"\npoll = \"fast\"\narea = \"input\"\nat = 9\ntype = \"string\"\nwords = 1\nbytes = \"high-first\"\n";
+    for (tag, value, expected) in [
+        (format!("{label}valid = {{ invalid = [9999] }}\n"), Some(9999), "(bad: is 9999, which the map calls invalid)"),
+        (format!("{label}valid = {{ max = 60 }}\n"), Some(61), "(bad: is 61, above 60)"),
+        (label.replace("fast", "slow"), Some(1), "(stale: was not read yet)"),
+        (label.to_owned(), None, "(stale: was not answered)"),
+        (format!("{label}{scaled}"), Some(1), "(bad: has no scale: digits was not read yet)"),
+        (text.to_owned(), Some(0), ", which is empty"),
+    ] {
+        let mut bench = Bench::new(&format!("{WEIGHT}{tag}{event}"));
+        bench.run(20);
+        bench.hold(3, &word(9));
+        bench.set(Area::Input, 9, &[value.unwrap_or_default()]);
+        bench.mono += 20;
+        let (mut answers, now) = (bench.answers(0), bench.now());
+        if value.is_none() {
+            let of = bench.points.polls()[0].reads.iter().position(|read| read.area == Area::Input);
+            answers[of.expect("it is read")] = None;
+        }
+        let samples = bench.points.observe(0, &answers, now);
+        bench.commit(samples);
+        assert_eq!(
+            bench.refused,
+            [format!("weight.measured is not told: the subject needs label {expected}").replace(" ,", ",")]
+        );
+    }
 }
 
 #[test]
