@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::event::is_valid_id;
-use crate::form::{self, FromValue, Table};
+use crate::form::{self, FromValue, Kind, Table};
 
 pub(super) const SECOND: Duration = Duration::from_secs(1);
 pub(super) const HOUR: Duration = Duration::from_hours(1);
@@ -29,9 +29,11 @@ pub(super) fn size(table: &Table<'_>, key: &str, default: u64, range: RangeInclu
 /// A whole number of the file, `default` when it is absent.
 pub(super) fn number<T>(table: &Table<'_>, key: &str, default: T, range: RangeInclusive<T>) -> T
 where
-    T: FromValue + PartialOrd + Display + Copy,
+    T: FromValue + PartialOrd + Display + Copy + TryInto<i64>,
 {
-    let value = table.or(key, default);
+    let bound = |bound: &T| (*bound).try_into().unwrap_or(i64::MAX);
+    let kind = || Kind::Integer(bound(range.start()), bound(range.end()));
+    let value = table.entry(key).and_then(|entry| entry.read_of(kind)).unwrap_or(default);
     within(table, key, &value, range, T::to_string);
     value
 }

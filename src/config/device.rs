@@ -9,9 +9,9 @@ use crate::config::device_set::{self, Set};
 use crate::config::emits::{Emits, emits, topics_meet};
 use crate::config::link::{Declared, Link};
 use crate::config::modbus::identity;
-use crate::form::{Document, Entry, Plain, Table, nearest};
+use crate::form::{Document, Entry, Kind, Plain, Table, nearest};
 use crate::source::modbus::{self, Identity};
-use crate::tagmap::{Binding, DeviceLimits, Frame, Map, Protocol, Topic, expects_text_or_number, text_of};
+use crate::tagmap::{Binding, DeviceLimits, Frame, Map, Protocol, Topic, text_of};
 
 /// A device as `check` shows it.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -166,7 +166,6 @@ fn params(table: &Table<'_>, map: Option<&Document>) -> Option<BTreeMap<String, 
             let help = nearest(entry.key(), &declared.keys().cloned().collect());
             entry.refuse("is no parameter of the map", &help);
         }
-        expects_text_or_number(&entry);
         match entry.read::<Plain>() {
             Some(Plain(text)) => drop(given.insert(entry.key().to_owned(), text)),
             None => fine = false,
@@ -235,8 +234,8 @@ fn strong(entry: &Entry<'_>, map: &Map, reading: &Reading) {
 /// `limits = { max_words = 60 }`: less than what the map says, where a device answers less.
 fn device_limits(table: &Table<'_>) -> DeviceLimits {
     let Some(limits) = table.table("limits") else { return DeviceLimits::default() };
-    let read = |key, most| {
-        let limit: Option<u16> = limits.optional(key);
+    let read = |key, most: u16| {
+        let limit: Option<u16> = limits.entry(key).and_then(|entry| entry.read_of(|| Kind::Integer(1, most.into())));
         if limit.is_some_and(|limit| limit == 0 || limit > most) {
             limits.refuse_key(key, "is more than a request may have, or nothing", &format!("write 1 to {most}"));
         }

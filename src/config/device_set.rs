@@ -58,6 +58,7 @@ pub(super) fn read<'d>(root: &Table<'d>) -> Vec<Set<'d>> {
 fn members<'d>(table: &Table<'d>) -> Option<Vec<Made<'d>>> {
     let (name, values) = values(table)?;
     let except = numbers(table, "except", &values)?;
+    table.lends("override", &OWN);
     let overrides = overrides(table, &name, &values)?;
     table.quiet(); // its members are read
     let members = values.iter().filter(|value| !except.contains(value)).map(|value| {

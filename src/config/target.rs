@@ -103,10 +103,7 @@ fn ms(span: Duration) -> u64 {
 
 fn kind(table: &Table<'_>) {
     let Some(entry) = table.required_entry("kind") else { return };
-    let Some(text) = entry.read::<String>() else { return };
-    if ["nats", "file", "mqtt", "erp", "odata", "soap"].contains(&text.as_str()) {
-        entry.refuse(&format!("\"{text}\" is not in this version"), "this version has \"http\"");
-    } else {
+    if !entry.later(&["nats", "file", "mqtt", "erp", "odata", "soap"], "this version has \"http\"") {
         entry.choice(&[("http", ())]);
     }
 }
@@ -196,11 +193,8 @@ fn answers(table: &Table<'_>) -> AnswerShape {
 
 fn idempotency(table: &Table<'_>) {
     let Some(entry) = table.required_entry("idempotency") else { return };
-    let Some(text) = entry.read::<String>() else { return };
-    if ["natural", "lookup", "none"].contains(&text.as_str()) {
-        let help = "write \"key\": the target must remember the key of each item";
-        entry.refuse(&format!("\"{text}\" is not in this version"), help);
-    } else {
+    let help = "write \"key\": the target must remember the key of each item";
+    if !entry.later(&["natural", "lookup", "none"], help) {
         entry.choice(&[("key", ())]);
     }
 }

@@ -23,6 +23,9 @@ use fill::Filled;
 pub use made::Made;
 pub use units::{Bytes, Duration, Plain};
 
+/// A text that is filled in: `"= lane + 1"`, `"lane-{lane}"`.
+const EXPRESSION: &str = r"^=|\{.*\}";
+
 /// One thing wrong in a file.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Fault {
@@ -295,6 +298,13 @@ impl<'d> Table<'d> {
         texts
     }
 
+    /// The tables of `[[part]]` may have its keys but for some: they are read merged with it.
+    pub fn lends(&self, part: &str, but: &[&str]) {
+        if let Some(shape) = self.shape {
+            shape.borrow_mut().lend(&self.pattern, format!("{}.{part}[]", self.pattern), but);
+        }
+    }
+
     /// A fault of the table as a whole.
     pub fn refuse(&self, message: &str, help: &str) {
         let fault = self.document.fault(self.header(), &self.path, message.to_owned(), help.to_owned());
@@ -357,7 +367,12 @@ impl Drop for Table<'_> {
 impl<'d> Entry<'d> {
     /// The value as a `T`; a fault when it is not one.
     pub fn read<T: FromValue>(&self) -> Option<T> {
-        self.expects(T::kind);
+        self.read_of(T::kind)
+    }
+
+    /// The same, where the reader takes less than all of `T`: `kind` says what.
+    pub fn read_of<T: FromValue>(&self, kind: impl Fn() -> Kind) -> Option<T> {
+        self.expects(kind);
         self.value_as()
     }
 
@@ -411,10 +426,12 @@ impl<'d> Entry<'d> {
     /// Tells what the value may be, where it is looked at without one of the ways of reading.
     pub fn expects(&self, kind: impl Fn() -> Kind) {
         if let Some(shape) = self.shape {
-            shape.borrow_mut().kind(&self.pattern.0, &self.pattern.1, kind());
-            if self.names.is_some() && !matches!(kind(), Kind::Table | Kind::Tables) {
-                shape.borrow_mut().kind(&self.pattern.0, &self.pattern.1, Kind::Text); // an expression
+            let (kind, key) = (kind(), &self.pattern);
+            let one = matches!(kind, Kind::Form(_) | Kind::Bool | Kind::Integer(..) | Kind::Word(_) | Kind::Numeral(_));
+            if self.names.is_some() && one {
+                shape.borrow_mut().kind(&key.0, &key.1, Kind::Form(EXPRESSION));
             }
+            shape.borrow_mut().kind(&key.0, &key.1, kind);
         }
     }
 
@@ -465,6 +482,26 @@ impl<'d> Entry<'d> {
     /// Path of the value: `link[2].address`.
     pub fn path(&self) -> String {
         join(&self.table_path, &self.key)
+    }
+
+    /// Whether it is one of these words, which are kept for later versions: that is told.
+    pub fn later(&self, words: &[&str], help: &str) -> bool {
+        let word = self.value.as_str().filter(|text| words.contains(text));
+        word.iter().for_each(|word| self.refuse(&format!("\"{word}\" is not in this version"), help));
+        word.is_some()
+    }
+
+    /// One of the `(number, meaning)` pairs; a fault with that help when it is none.
+    pub fn number_of<T: Copy>(&self, numbers: &[(i64, T)], help: &str) -> Option<T> {
+        for (number, _) in numbers {
+            self.expects(|| Kind::Numeral(*number));
+        }
+        let given: i64 = self.value_as()?;
+        let found = numbers.iter().find(|(number, _)| *number == given);
+        if found.is_none() {
+            self.refuse(&format!("is {given}"), help);
+        }
+        found.map(|(_, meaning)| *meaning)
     }
 
     /// One of the `(word, meaning)` pairs; a fault that lists them (and the nearest) when it is none.
