@@ -79,7 +79,11 @@ impl Ids {
         let path = format!("{}.id", table.path());
         if let Some(first) = self.seen.get(&id.to_lowercase()) {
             let message = format!("\"{id}\" is taken by {first}");
-            table.refuse_key("id", &message, "choose another: ids differ also when case is ignored");
+            let name = table.names().and_then(|names| names.keys().next());
+            let help = name.map_or("choose another: ids differ also when case is ignored".to_owned(), |name| {
+                format!("write {{{name}}} in it, so that each member has its own: ids differ also when case is ignored")
+            });
+            table.refuse_key("id", &message, &help);
         } else {
             self.seen.insert(id.to_lowercase(), path);
         }
@@ -93,7 +97,9 @@ pub(super) fn id(table: &Table<'_>, key: &str) -> Option<String> {
     let text: String = entry.read()?;
     if !is_valid_id(&text) {
         let rule = "write letters, digits, - and _, at most 32, a letter or digit first";
-        entry.refuse(&format!("\"{text}\" is not an id"), rule);
+        let name = table.names().filter(|_| text.contains('{')).and_then(|names| names.keys().next());
+        let help = name.map(|name| format!("the name of this loop is `{name}`: write {{{name}}}"));
+        entry.refuse(&format!("\"{text}\" is not an id"), help.as_deref().unwrap_or(rule));
         return None;
     }
     Some(text)

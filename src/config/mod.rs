@@ -124,7 +124,7 @@ pub fn check(path: &Path) -> Checked {
 pub(crate) fn map(base: &Path, name: &str) -> Result<Document, String> {
     let (library, _) = maps::Library::load(base);
     let known = || library.names().collect::<Vec<_>>().join(", ");
-    let found = library.find(name).map(|(_, document)| document.clone());
+    let found = library.find(name).map(|map| map.document.clone());
     found.map_err(|_| format!("there is no one map {name}; there are {}", known()))
 }
 

@@ -240,7 +240,7 @@ fn topics(root: &Table<'_>, context: &Context<'_>) -> Vec<Topic> {
     topics
 }
 
-pub use params::expects_text_or_number;
+pub use params::{Param, declared, expects_text_or_number};
 
 /// A parameter's value as text, if it is a text or a number.
 pub fn text_of(value: &toml::de::DeValue<'_>) -> Option<String> {

@@ -114,7 +114,9 @@ const FUNCTIONS: [i64; 5] = [5, 6, 15, 16, 22];
 /// Whether it is written with the function for several (`function` says so where it is one); and whether that is right.
 fn function(table: &Table<'_>, shape: Option<Shape>) -> (bool, bool) {
     let Some(entry) = table.entry("function") else { return (false, true) };
-    FUNCTIONS.iter().for_each(|one| entry.expects(|| form::Kind::Numeral(*one)));
+    for one in FUNCTIONS {
+        entry.expects(|| form::Kind::Numeral(one));
+    }
     let (Some(function), Some(shape)) = (entry.read_of::<u8>(|| form::Kind::Numeral(FUNCTIONS[0])), shape) else {
         return (false, false);
     };
