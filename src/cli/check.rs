@@ -18,7 +18,8 @@ use crate::outbox::Preset;
 ///
 /// Reads the file, the device maps it uses and the files it refers to; changes nothing and connects to nothing. All
 /// faults are told at once, each with its place, and what to write instead. Ends with 78 when there is one. Warnings
-/// are told and let pass, unless --strict.
+/// are told and let pass, unless --strict. What is the same in many places is told at the first, with the lines of the
+/// others; --json has each.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
@@ -66,7 +67,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
 }
 
 /// A finding as scripts read it.
-#[derive(serde::Serialize)]
+#[derive(Clone, serde::Serialize)]
 struct Finding<'a> {
     severity: &'static str,
     #[serde(flatten)]
@@ -78,6 +79,33 @@ fn findings<'a>(faults: &'a [Fault], warnings: &'a [Fault]) -> impl Iterator<Ite
     faults.chain(warnings.iter().map(|fault| Finding { severity: "warning", fault }))
 }
 
+/// Findings as people read them: what is the same in many places is told at the first, with the lines of the others.
+fn each_once<'a>(faults: &'a [Fault], warnings: &'a [Fault]) -> Vec<(&'static str, Fault)> {
+    let mut once: Vec<(Finding<'a>, Vec<usize>)> = Vec::new();
+    let what = |of: &Finding<'a>| {
+        let key = of.fault.key.rsplit('.').next().filter(|key| key.len() < of.fault.key.len());
+        (of.severity, &of.fault.file, key, &of.fault.message, &of.fault.help)
+    };
+    for finding in findings(faults, warnings) {
+        match once.iter_mut().find(|(first, _)| what(first).2.is_some() && what(first) == what(&finding)) {
+            Some((_, lines)) => lines.push(finding.fault.line),
+            None => once.push((finding, Vec::new())),
+        }
+    }
+    let told = |(Finding { severity, fault }, lines): (Finding<'_>, Vec<usize>)| {
+        let mut fault = fault.clone();
+        let lines: Vec<String> = lines.iter().map(usize::to_string).collect();
+        let others = match lines.as_slice() {
+            [] => String::new(),
+            [line] => format!(", and so it is in line {line}"),
+            [some @ .., last] => format!(", and so it is in lines {} and {last}", some.join(", ")),
+        };
+        fault.message.push_str(&others);
+        (severity, fault)
+    };
+    once.into_iter().map(told).collect()
+}
+
 fn json(faults: &[Fault], warnings: &[Fault]) -> String {
     let all: Vec<Finding<'_>> = findings(faults, warnings).collect();
     let text = serde_json::to_string_pretty(&all).expect("texts and numbers always make JSON");
@@ -87,8 +115,7 @@ fn json(faults: &[Fault], warnings: &[Fault]) -> String {
 /// `file:line:column: key: message (help)`; a warning says so after its place.
 fn plain(faults: &[Fault], warnings: &[Fault]) -> String {
     let mut text = String::new();
-    for Finding { severity, fault } in findings(faults, warnings) {
-        let mut fault = fault.clone();
+    for (severity, mut fault) in each_once(faults, warnings) {
         if severity == "warning" {
             fault.message = format!("warning: {}", fault.message);
         }
@@ -101,8 +128,8 @@ fn graphical(faults: &[Fault], checked: &Checked, colours: bool) -> String {
     let theme = if colours { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
     let handler = GraphicalReportHandler::new_themed(theme);
     let mut text = String::new();
-    for Finding { severity, fault } in findings(faults, &checked.warnings) {
-        let report = report(fault, severity, &checked.documents);
+    for (severity, fault) in each_once(faults, &checked.warnings) {
+        let report = report(&fault, severity, &checked.documents);
         handler.render_report(&mut text, report.as_ref()).expect("writing to a String cannot fail");
     }
     let (faults, warnings) = (faults.len(), checked.warnings.len());
@@ -161,16 +188,16 @@ fn summary(config: &Config, checked: &Checked, rate: u32) -> String {
             if acknowledges { "acknowledged after the commit" } else { "not acknowledged: lost while we are down" };
         line(format!("link {}: scanner, {}; frames are {worth}", link.link, link.place));
     }
-    for members in
-        checked.devices.chunk_by(|a, b| a.set.is_some() && (a.set, &a.map, &a.link) == (b.set, &b.map, &b.link))
-    {
-        let [device, ..] = members else { continue };
-        let (of, n) = (format!("{} on {}", device.map, device.link), members.len());
-        match members.last().filter(|_| n > 1) {
-            Some(last) => line(format!("devices {} to {}, {n} of one set: {of}", device.id, last.id)),
-            None => line(format!("device {}: {of}", device.id)),
-        }
-        for filter in members.iter().flat_map(|member| &member.filters) {
+    for equal in checked.devices.chunk_by(|a, b| (a.set, &a.map) == (b.set, &b.map)) {
+        let [device, ..] = equal else { continue };
+        let last = equal.last().filter(|last| last.id != device.id);
+        let ids = last.map_or(format!("device {}", device.id), |last| {
+            format!("{} devices {} … {}", equal.len(), device.id, last.id)
+        });
+        let last = last.filter(|last| last.link != device.link);
+        let links = last.map_or(device.link.clone(), |last| format!("{} … {}", device.link, last.link));
+        line(format!("{ids}: {} on {links}", device.map));
+        for filter in equal.iter().flat_map(|device| &device.filters) {
             line(format!("  topic {filter}"));
         }
         for kind in &device.kinds {
@@ -290,6 +317,69 @@ mod tests {
       help: write an IANA name
     1 fault, 1 warning
     "#);
+    }
+
+    #[test]
+    fn what_is_the_same_in_many_places_is_told_once_and_listed_for_scripts() {
+        let fault = |line: usize, key: &str, message: &str| Fault {
+            file: "gateway.toml".to_owned(),
+            span: 0..0,
+            line,
+            column: 7,
+            key: key.to_owned(),
+            message: message.to_owned(),
+            help: String::new(),
+        };
+        let all = [
+            fault(3, "device[1].map", "is doubtful"),
+            fault(5, "device[1].link", "is doubtful"),
+            fault(9, "device[2].map", "is doubtful"),
+            fault(12, "device_set[1].map", "is doubtful"),
+            fault(14, "device[3].map", "is not known"),
+            fault(15, "site", "is doubtful"),
+            fault(16, "site", "is doubtful"),
+        ];
+        insta::assert_snapshot!(plain(&all[4..], &all[..5]), @"
+        gateway.toml:14:7: device[3].map: is not known
+        gateway.toml:15:7: site: is doubtful
+        gateway.toml:16:7: site: is doubtful
+        gateway.toml:3:7: device[1].map: warning: is doubtful, and so it is in lines 9 and 12
+        gateway.toml:5:7: device[1].link: warning: is doubtful
+        gateway.toml:14:7: device[3].map: warning: is not known
+        ");
+        assert_eq!(json(&all, &[]).matches("\"line\"").count(), 7);
+    }
+
+    #[test]
+    fn equal_devices_are_one_line() {
+        let dir = tempfile::tempdir().expect("a temp directory");
+        let path = dir.path().join("gateway.toml");
+        let shipped = include_str!("../../config/gateway.toml");
+        let link = |n: u8| format!("[[link]]\nid = \"c{n}\"\nkind = \"modbus-tcp\"\naddress = \"10.0.0.{n}\"\n");
+        let links: String = (1..=12).map(link).collect();
+        let set = "[[device_set]]\nfor = { n = { from = 1, to = 12 } }\nid = \"belt-{n:02}\"\nlink = \"c{n}\"\n\
+                   unit = 1\nmap = \"sorter@1\"\n";
+        std::fs::write(&path, format!("{shipped}{links}{set}").replace("sorter-1", "belt-00")).expect("a file");
+        let checked = config::check(&path);
+        let config = checked.config.as_ref().unwrap_or_else(|faults| panic!("{faults:?}"));
+        let text = summary(config, &checked, 300);
+        let devices = text.lines().filter(|line| line.contains("device") || line.contains("divert"));
+        insta::assert_snapshot!(devices.collect::<Vec<_>>().join("\n"), @"
+        device hand: hand-scanner@1 on broker
+        device belt-00: sorter@1 on sorter-net
+          divert.confirmed -> outbound (erp)
+          divert.missed -> outbound (erp)
+          divert.recirculated -> outbound (erp)
+          divert.unknown -> outbound (erp)
+        12 devices belt-01 … belt-12: sorter@1 on c1 … c12
+          divert.confirmed -> outbound (erp)
+          divert.missed -> outbound (erp)
+          divert.recirculated -> outbound (erp)
+          divert.unknown -> outbound (erp)
+        missing numbers of any device: sequence_gap -> kept, not posted
+        lane outbound: divert.*, scan.carton -> erp (https://erp.example.com/floorgate/v1/events)
+        at 300 events/s the outbox holds 3.1 hours; then devices are not acknowledged
+        ");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::event::is_valid_id;
-use crate::form::{self, FromValue, Table};
+use crate::form::{self, FromValue, Kind, Table};
 
 pub(super) const SECOND: Duration = Duration::from_secs(1);
 pub(super) const HOUR: Duration = Duration::from_hours(1);
@@ -29,9 +29,11 @@ pub(super) fn size(table: &Table<'_>, key: &str, default: u64, range: RangeInclu
 /// A whole number of the file, `default` when it is absent.
 pub(super) fn number<T>(table: &Table<'_>, key: &str, default: T, range: RangeInclusive<T>) -> T
 where
-    T: FromValue + PartialOrd + Display + Copy,
+    T: FromValue + PartialOrd + Display + Copy + TryInto<i64>,
 {
-    let value = table.or(key, default);
+    let bound = |bound: &T| (*bound).try_into().unwrap_or(i64::MAX);
+    let kind = || Kind::Integer(bound(range.start()), bound(range.end()));
+    let value = table.entry(key).and_then(|entry| entry.read_of(kind)).unwrap_or(default);
     within(table, key, &value, range, T::to_string);
     value
 }
@@ -74,7 +76,11 @@ impl Ids {
         let path = format!("{}.id", table.path());
         if let Some(first) = self.seen.get(&id.to_lowercase()) {
             let message = format!("\"{id}\" is taken by {first}");
-            table.refuse_key("id", &message, "choose another: ids differ also when case is ignored");
+            let name = table.names().and_then(|names| names.keys().next());
+            let help = name.map_or("choose another: ids differ also when case is ignored".to_owned(), |name| {
+                format!("write {{{name}}} in it, so that each member has its own: ids differ also when case is ignored")
+            });
+            table.refuse_key("id", &message, &help);
         } else {
             self.seen.insert(id.to_lowercase(), path);
         }
@@ -88,7 +94,9 @@ pub(super) fn id(table: &Table<'_>, key: &str) -> Option<String> {
     let text: String = entry.read()?;
     if !is_valid_id(&text) {
         let rule = "write letters, digits, - and _, at most 32, a letter or digit first";
-        entry.refuse(&format!("\"{text}\" is not an id"), rule);
+        let name = table.names().filter(|_| text.contains('{')).and_then(|names| names.keys().next());
+        let help = name.map(|name| format!("the name of this loop is `{name}`: write {{{name}}}"));
+        entry.refuse(&format!("\"{text}\" is not an id"), help.as_deref().unwrap_or(rule));
         return None;
     }
     Some(text)

@@ -6,14 +6,13 @@ use std::sync::Arc;
 use crate::config::Reading;
 use crate::config::bounds::Ids;
 use crate::config::device_set::{self, Set};
-use crate::config::emits::{Emits, emits, topics_meet};
+use crate::config::emits::{Emits, topics_meet};
 use crate::config::link::{Declared, Link};
+use crate::config::maps::Known;
 use crate::config::modbus::identity;
-use crate::form::{Document, Entry, Plain, Table, nearest};
+use crate::form::{Document, Entry, Kind, Plain, Table, nearest};
 use crate::source::modbus::{self, Identity};
-use crate::tagmap::{
-    Binding, DeviceLimits, Frame, Map, Protocol, Quirk, Topic, expects_text_or_number, quirk, text_of,
-};
+use crate::tagmap::{Binding, DeviceLimits, Frame, Map, Protocol, Quirk, Topic, quirk};
 
 /// A device as `check` shows it.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -54,7 +53,7 @@ pub(super) fn read_all(
     let mut seen = Vec::new();
     let mut units = BTreeMap::new();
     let mut used = BTreeSet::new();
-    let mut all_found = true;
+    let mut all_found = sets.iter().all(|set| !set.members().is_empty());
     let member = |(i, set)| Set::members(set).iter().map(move |member| (member.table(), Some(i + 1)));
     let single = root.tables("device").into_iter().map(|table| (table, None));
     for (table, set) in single.chain(sets.iter().enumerate().flat_map(member)) {
@@ -62,7 +61,7 @@ pub(super) fn read_all(
         same_business_unit(&table, business_unit);
         let link = link(&table, links);
         let map = table.required_entry("map").and_then(|e| Some((named_map(&e, reading)?, e)));
-        let params = params(&table, map.as_ref().map(|((_, document), _)| *document));
+        let params = params(&table, map.as_ref().map(|(map, _)| *map));
         let accept_epoch_risk = table.or("accept_epoch_risk", false);
         let accept_weak_identity = table.or("accept_weak_identity", false);
         let unit = table.entry("unit");
@@ -70,15 +69,15 @@ pub(super) fn read_all(
         used.extend(link);
         all_found &= link.is_some();
         let Some(id) = id else { continue };
-        let emits = map.as_ref().map(|((_, document), _)| emits(document)).unwrap_or_default();
+        let emits = map.as_ref().map(|(map, _)| map.emits.clone()).unwrap_or_default();
         let filters: Vec<String> =
             params.iter().flat_map(|params| emits.filters.iter().map(|filter| fill(filter, params))).collect();
-        if let (Some(link), Some(((name, _), _))) = (link, &map) {
+        if let (Some(link), Some((map, _))) = (link, &map) {
             let (kinds, filters) = (emits.kinds.clone(), filters.clone());
             devices.push(Device {
                 id: id.clone(),
                 link: links[link].id.clone(),
-                map: name.clone(),
+                map: map.name.clone(),
                 kinds,
                 filters,
                 set,
@@ -88,7 +87,7 @@ pub(super) fn read_all(
         let quirks = quirks(&table, link.map(|link| &links[link]));
         let unproven_here = table.entry("quirks").filter(|_| quirks.contains(&Quirk::NoTransactionEcho));
         let binding = params.map(|params| Binding { params, accept_epoch_risk, limits, quirks, ..Binding::of(&id) });
-        let bound = map.as_ref().zip(binding).and_then(|(((_, document), _), b)| bind(document, &b, reading));
+        let bound = map.as_ref().zip(binding).and_then(|((map, _), b)| bind(&map.document, &b, reading));
         if let (Some((_, entry)), Some(bound), false) = (&map, &bound, accept_weak_identity) {
             strong(entry, bound, reading);
         }
@@ -138,10 +137,10 @@ fn link(table: &Table<'_>, links: &[Declared<'_>]) -> Option<usize> {
     found
 }
 
-fn named_map<'r>(entry: &Entry<'_>, reading: &'r Reading) -> Option<(String, &'r Document)> {
+fn named_map<'r>(entry: &Entry<'_>, reading: &'r Reading) -> Option<&'r Known> {
     let name: String = entry.read()?;
     match reading.library.find(&name) {
-        Ok((full, document)) => Some((full.to_owned(), document)),
+        Ok(map) => Some(map),
         Err(versions) if !versions.is_empty() => {
             let versions: Vec<&str> = versions.into_iter().collect();
             let message = format!("\"{name}\" has several versions");
@@ -160,49 +159,50 @@ fn named_map<'r>(entry: &Entry<'_>, reading: &'r Reading) -> Option<(String, &'r
 }
 
 /// The device's parameters; `None` when they don't suit the map's, which is told here, at the device.
-fn params(table: &Table<'_>, map: Option<&Document>) -> Option<BTreeMap<String, String>> {
-    let mut given = BTreeMap::new();
-    let declared = map.and_then(declared_params);
+fn params(table: &Table<'_>, map: Option<&Known>) -> Option<BTreeMap<String, String>> {
+    let (mut given, mut meant) = (BTreeMap::new(), Vec::new());
     let mut fine = true;
     for entry in table.table("params").iter().flat_map(Table::all) {
-        let unknown = declared.as_ref().is_some_and(|declared| !declared.contains_key(entry.key()));
-        if let Some(declared) = declared.as_ref().filter(|_| unknown) {
+        let text = entry.read().map(|Plain(text)| text);
+        let wrong = text.as_ref().and_then(|text| unsuitable(map?, entry.key(), text));
+        fine &= text.is_some() && wrong.is_none();
+        given.insert(entry.key().to_owned(), text.unwrap_or_default());
+        if let Some((message, help)) = wrong {
+            entry.refuse(&message, &help);
+            meant.push(help);
+        }
+    }
+    for (name, param) in map.iter().flat_map(|map| &map.params) {
+        if given.contains_key(name) {
+            continue;
+        }
+        // The loop's own name is a parameter without being given.
+        let of_the_loop = table.names().and_then(|names| names.get(name));
+        if let Some((message, help)) = of_the_loop.and_then(|value| unsuitable(map?, name, value)) {
             fine = false;
-            let help = nearest(entry.key(), &declared.keys().cloned().collect());
-            entry.refuse("is no parameter of the map", &help);
+            table.refuse_key("params", &format!("`{name}` {message}"), &help);
         }
-        expects_text_or_number(&entry);
-        match entry.read::<Plain>() {
-            Some(Plain(text)) => drop(given.insert(entry.key().to_owned(), text)),
-            None => fine = false,
+        if let Some(value) = of_the_loop.or(param.default.as_ref()) {
+            given.insert(name.clone(), value.clone());
+            continue;
         }
-    }
-    // The loop's own name is a parameter without being given.
-    for (name, value) in table.names().into_iter().flatten() {
-        if declared.as_ref().is_some_and(|declared| declared.contains_key(name)) {
-            given.entry(name.clone()).or_insert_with(|| value.clone());
-        }
-    }
-    for (name, default) in declared.iter().flatten() {
-        if let (Some(default), false) = (default, given.contains_key(name)) {
-            given.insert(name.clone(), default.clone());
-        }
-    }
-    for name in declared.iter().flat_map(BTreeMap::keys).filter(|name| !given.contains_key(*name)) {
         fine = false;
-        let help = format!("write params = {{ {name} = … }}");
-        table.refuse_key("params", &format!("the map needs the parameter `{name}`"), &help);
+        if !meant.contains(&format!("did you mean `{name}`?")) {
+            let help = format!("write params = {{ {name} = … }}");
+            table.refuse_key("params", &format!("the map needs the parameter `{name}`"), &help);
+        }
     }
     fine.then_some(given)
 }
 
-/// The map's parameters with their defaults.
-fn declared_params(map: &Document) -> Option<BTreeMap<String, Option<String>>> {
-    let root = toml::de::DeTable::parse(&map.text).ok()?;
-    let Some(params) = root.get_ref().get("param") else { return Some(BTreeMap::new()) };
-    let default = |param: &toml::de::DeValue<'_>| text_of(param.as_table()?.get("default")?.get_ref());
-    let params = params.get_ref().as_table()?.iter();
-    Some(params.map(|(name, param)| (name.get_ref().to_string(), default(param.get_ref()))).collect())
+/// What is wrong with a value for the map's parameter of that name, and what to write.
+fn unsuitable(map: &Known, name: &str, value: &str) -> Option<(String, String)> {
+    let Some(param) = map.params.get(name) else {
+        let help = nearest(name, &map.params.keys().cloned().collect());
+        return Some((format!("is no parameter of {}", map.name), help));
+    };
+    let (message, help) = param.wrong(value)?;
+    Some((message, format!("{help}: {} declares it so, {}", map.name, param.place)))
 }
 
 fn fill(text: &str, params: &BTreeMap<String, String>) -> String {
@@ -240,8 +240,8 @@ fn strong(entry: &Entry<'_>, map: &Map, reading: &Reading) {
 /// `limits = { max_words = 60 }`: less than what the map says, where a device answers less.
 fn device_limits(table: &Table<'_>) -> DeviceLimits {
     let Some(limits) = table.table("limits") else { return DeviceLimits::default() };
-    let read = |key, most| {
-        let limit: Option<u16> = limits.optional(key);
+    let read = |key, most: u16| {
+        let limit: Option<u16> = limits.entry(key).and_then(|entry| entry.read_of(|| Kind::Integer(1, most.into())));
         if limit.is_some_and(|limit| limit == 0 || limit > most) {
             limits.refuse_key(key, "is more than a request may have, or nothing", &format!("write 1 to {most}"));
         }

@@ -20,6 +20,7 @@ pub(super) struct Set<'d> {
 }
 
 impl<'d> Set<'d> {
+    /// None, when its loop or overrides are wrong, which is told.
     pub(super) fn members(&self) -> &[Made<'d>] {
         &self.members
     }
@@ -58,6 +59,7 @@ pub(super) fn read<'d>(root: &Table<'d>) -> Vec<Set<'d>> {
 fn members<'d>(table: &Table<'d>) -> Option<Vec<Made<'d>>> {
     let (name, values) = values(table)?;
     let except = numbers(table, "except", &values)?;
+    table.lends("override", &OWN);
     let overrides = overrides(table, &name, &values)?;
     table.quiet(); // its members are read
     let members = values.iter().filter(|value| !except.contains(value)).map(|value| {
@@ -66,7 +68,7 @@ fn members<'d>(table: &Table<'d>) -> Option<Vec<Made<'d>>> {
             entries = merged(&entries, &without(instead.entries(), |key| key == name));
         }
         let path = format!("{}({name} = {value})", table.path());
-        table.make(path, entries, [(name.clone(), value.to_string())].into())
+        table.make(path, entries, [(name.clone(), value.to_string())].into(), &OWN)
     });
     let members: Vec<Made<'d>> = members.collect();
     if members.is_empty() {
@@ -79,6 +81,10 @@ fn members<'d>(table: &Table<'d>) -> Option<Vec<Made<'d>>> {
 fn values(table: &Table<'_>) -> Option<(String, Vec<i64>)> {
     let help = "write for = { lane = { from = 1, to = 40 } }, or for = { lane = [1, 2, 5] }";
     let entry = table.required_entry("for")?;
+    if entry.value().as_table().is_none() {
+        entry.refuse("is no loop", help);
+        return None;
+    }
     let all = entry.table()?.all();
     let [of] = all.as_slice() else {
         entry.refuse("wants one name", help);
@@ -91,6 +97,9 @@ fn values(table: &Table<'_>) -> Option<(String, Vec<i64>)> {
     }
     let values: Vec<i64> = if of.value().is_array() {
         of.read()?
+    } else if of.value().as_table().is_none() {
+        of.refuse("is neither a range nor a list", help);
+        return None;
     } else {
         let range = of.table()?;
         let (from, to): (Option<i64>, Option<i64>) = (range.required("from"), range.required("to"));

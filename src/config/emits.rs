@@ -2,10 +2,8 @@
 
 use toml::de::{DeTable, DeValue};
 
-use crate::form::Document;
-
-/// What the text of a map promises. A map that can't be parsed promises nothing.
-#[derive(Debug, Default, PartialEq, Eq)]
+/// What the text of a map promises.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(super) struct Emits {
     /// Kinds of events; `*` stands where a field's text is not known beforehand.
     pub(super) kinds: Vec<String>,
@@ -15,11 +13,10 @@ pub(super) struct Emits {
     pub(super) instances: Vec<String>,
 }
 
-pub(super) fn emits(document: &Document) -> Emits {
+pub(super) fn emits(root: &DeTable<'_>) -> Emits {
     let mut made = Emits::default();
-    let Ok(root) = DeTable::parse(&document.text) else { return made };
     for section in ["topic", "fifo", "frame"] {
-        for table in items(root.get_ref().get(section).map(toml::Spanned::get_ref)) {
+        for table in items(root.get(section).map(toml::Spanned::get_ref)) {
             for emit in items(table.get("emit").map(toml::Spanned::get_ref)) {
                 if let Some(event) = emit.get("event").and_then(|e| e.get_ref().as_str()) {
                     made.kinds.extend(kinds(event, table));
@@ -29,7 +26,7 @@ pub(super) fn emits(document: &Document) -> Emits {
             made.filters.extend(table.get("filter").and_then(|f| f.get_ref().as_str()).map(str::to_owned));
         }
     }
-    made.kinds.extend(of_points(root.get_ref()));
+    made.kinds.extend(of_points(root));
     made.kinds.sort();
     made.kinds.dedup();
     made
@@ -112,7 +109,8 @@ mod tests {
             [[topic.emit]]
             event = "scan.item"
         "#;
-        let made = emits(&Document { name: "map.toml".to_owned(), text: text.to_owned() });
+        let root = DeTable::parse(text).expect("it is TOML");
+        let made = emits(root.get_ref());
         assert_eq!(made.kinds, ["divert.confirmed", "divert.missed", "scan.*", "scan.item"]);
         assert_eq!(made.instances, ["-"]);
         assert_eq!(made.filters, ["{root}/+station/read"]);
@@ -130,7 +128,8 @@ mod tests {
             [[alarm]]
             event = "lane.full"
         "#;
-        let made = emits(&Document { name: "map.toml".to_owned(), text: text.to_owned() });
+        let root = DeTable::parse(text).expect("it is TOML");
+        let made = emits(root.get_ref());
         assert_eq!(
             made.kinds,
             ["alarm.cleared", "carton.passed", "device.live", "device.stale", "lane.full", "tag.value"]

@@ -143,7 +143,7 @@ fn unposted(root: &Table<'_>, seen: &[Seen<'_>], devices: &[Device], reading: &R
         let taken = |kind: &String| seen.iter().flat_map(|lane| &lane.take).any(|glob| meet(glob, kind));
         let left: Vec<&str> = device.kinds.iter().filter(|kind| !taken(kind)).map(String::as_str).collect();
         if !left.is_empty() {
-            let message = format!("no lane takes {} of \"{}\"", left.join(", "), device.id);
+            let message = format!("no lane takes {}", left.join(", "));
             let help = "they are kept and not posted; a lane that is added later takes those that come from then on";
             reading.warn(table.fault_at("map", &message, help));
         }

@@ -35,23 +35,18 @@ enum Kind {
     Modbus(bus::Kind),
     Tcp,
     Serial,
-    Later,
 }
 
-/// Kinds of this version.
-const KNOWN: usize = 6;
-/// Those of this version come first.
-const KINDS: [(&str, Kind); 9] = [
+const KINDS: [(&str, Kind); 6] = [
     ("mqtt", Kind::Mqtt),
     ("modbus-tcp", Kind::Modbus(bus::Kind::Tcp)),
     ("modbus-rtu", Kind::Modbus(bus::Kind::Rtu)),
     ("modbus-rtu-over-tcp", Kind::Modbus(bus::Kind::RtuOverTcp)),
     ("tcp", Kind::Tcp),
     ("serial", Kind::Serial),
-    ("modbus-tls", Kind::Later),
-    ("http", Kind::Later),
-    ("file", Kind::Later),
 ];
+/// Kinds that are not in this version.
+const LATER: [&str; 3] = ["modbus-tls", "http", "file"];
 
 pub(super) fn read_all<'d>(root: &Table<'d>, reading: &Reading, gateway: Option<&str>) -> Vec<Declared<'d>> {
     let mut ids = Ids::default();
@@ -74,17 +69,16 @@ pub(super) fn read_all<'d>(root: &Table<'d>, reading: &Reading, gateway: Option<
                 stream::read_serial(&table, reading, name, &mut ports).map(Box::new).map(Link::Socket)
             }
             // The rest of its keys can't be judged.
-            Some(Kind::Later) | None => {
+            None => {
                 table.quiet();
                 None
             }
         };
-        let protocol = match kind {
-            Some(Kind::Mqtt) => Some(Protocol::Mqtt),
-            Some(Kind::Modbus(_)) => Some(Protocol::Modbus),
-            Some(Kind::Tcp | Kind::Serial) => Some(Protocol::Socket),
-            Some(Kind::Later) | None => None,
-        };
+        let protocol = kind.map(|kind| match kind {
+            Kind::Mqtt => Protocol::Mqtt,
+            Kind::Modbus(_) => Protocol::Modbus,
+            Kind::Tcp | Kind::Serial => Protocol::Socket,
+        });
         if let Some(Link::Modbus(modbus)) = &link {
             one_link_an_address(&table, reading, modbus, &mut addresses);
         }
@@ -111,17 +105,9 @@ fn one_link_an_address(
 
 fn kind(table: &Table<'_>) -> Option<Kind> {
     let entry = table.required_entry("kind")?;
-    let text: String = entry.read()?;
-    match KINDS.iter().find(|(word, _)| *word == text) {
-        Some((_, Kind::Later)) => {
-            let has: Vec<String> = KINDS[..KNOWN].iter().map(|(word, _)| format!("\"{word}\"")).collect();
-            entry
-                .refuse(&format!("\"{text}\" is not in this version"), &format!("this version has {}", has.join(", ")));
-            Some(Kind::Later)
-        }
-        Some((_, known)) => Some(*known),
-        None => entry.choice(&KINDS[..KNOWN]),
-    }
+    let has: Vec<String> = KINDS.iter().map(|(word, _)| format!("\"{word}\"")).collect();
+    let later = entry.later(&LATER, &format!("this version has {}", has.join(", ")));
+    if later { None } else { entry.choice(&KINDS) }
 }
 
 /// Two sessions of one client id throw each other out, again and again.
@@ -138,11 +124,8 @@ fn unique_client(table: &Table<'_>, link: Option<&mqtt::Config>, clients: &mut B
 fn read_mqtt(table: &Table<'_>, reading: &Reading, id: &str, gateway: &str) -> Option<mqtt::Config> {
     let address = mqtt_address(table);
     let versions = [(3, mqtt::Version::V311), (5, mqtt::Version::V5)];
-    let number_given: u8 = table.or("version", 5);
-    let version = versions.iter().find(|(number, _)| *number == number_given).map(|(_, version)| *version);
-    if version.is_none() {
-        table.refuse_key("version", &format!("is {number_given}"), "write 5, or 3 for MQTT 3.1.1");
-    }
+    let version = table.entry("version");
+    let version = version.map_or(Some(mqtt::Version::V5), |e| e.number_of(&versions, "write 5, or 3 for MQTT 3.1.1"));
     let client_id = client_id(table, format!("floorgate-{gateway}-{id}"));
     let login = login(table, reading);
     let tls = tls::read(table, reading, address.as_ref().map(|address| address.secure));

@@ -4,11 +4,15 @@
 //! that a site can replace a map of the package by its own. A folder holds the versions of its map side by side:
 //! `map.toml`, and beside it any `map-….toml`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use toml::de::DeTable;
+
+use crate::config::emits::{Emits, emits};
 use crate::config::files;
 use crate::form::{Document, Fault, FromValue};
+use crate::tagmap::{Param, declared};
 
 pub(super) const SYSTEM: &str = "/usr/share/floorgate/devices";
 /// Most folders looked at in one place.
@@ -30,7 +34,16 @@ const BUILT_IN: &[(&str, &str)] = &[
 ];
 
 pub(super) struct Library {
-    maps: Vec<(String, Document)>,
+    maps: Vec<Known>,
+}
+
+/// A map, and what it says before any device is bound to it.
+pub(super) struct Known {
+    /// `id@version`.
+    pub(super) name: String,
+    pub(super) document: Document,
+    pub(super) emits: Emits,
+    pub(super) params: BTreeMap<String, Param>,
 }
 
 impl Library {
@@ -48,23 +61,24 @@ impl Library {
                         continue;
                     }
                 };
-                match name_of(&document) {
-                    None => match document.read(|root| Some(root.all().len())) {
+                match Known::read(document) {
+                    Err(document) => match document.read(|root| Some(root.all().len())) {
                         Ok(_) => warnings.push(unusable(&path, "names no map")),
                         Err(faults) => warnings.extend(faults),
                     },
-                    Some(name) => {
-                        if let Some((_, first)) = library.maps[before..].iter().find(|(n, _)| *n == name) {
-                            warnings.push(unusable(&path, &format!("is {name} again, after {}", first.name)));
+                    Ok(map) => {
+                        if let Some(first) = library.maps[before..].iter().find(|first| first.name == map.name) {
+                            let message = format!("is {} again, after {}", map.name, first.document.name);
+                            warnings.push(unusable(&path, &message));
                         }
-                        library.maps.push((name, document));
+                        library.maps.push(map);
                     }
                 }
             }
         }
         for (path, text) in BUILT_IN {
             let document = Document { name: format!("built-in:{path}"), text: (*text).to_owned() };
-            library.maps.extend(name_of(&document).map(|name| (name, document)));
+            library.maps.extend(Known::read(document));
         }
         (library, warnings)
     }
@@ -73,21 +87,20 @@ impl Library {
     ///
     /// # Errors
     /// The versions that there are of that `id`; none, if there is no such map.
-    pub(super) fn find(&self, name: &str) -> Result<(&str, &Document), BTreeSet<&str>> {
+    pub(super) fn find(&self, name: &str) -> Result<&Known, BTreeSet<&str>> {
         let is = |full: &str| full == name || full.split_once('@').is_some_and(|(id, _)| id == name);
         let versions: BTreeSet<&str> = self.names().filter(|full| is(full)).collect();
         let one = versions.first().filter(|_| versions.len() == 1);
-        let found = one.and_then(|one| self.maps.iter().find(|(full, _)| full == one));
-        found.map(|(full, document)| (full.as_str(), document)).ok_or(versions)
+        one.and_then(|one| self.maps.iter().find(|map| map.name == **one)).ok_or(versions)
     }
 
     /// The names of all maps.
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
-        self.maps.iter().map(|(name, _)| name.as_str())
+        self.maps.iter().map(|map| map.name.as_str())
     }
 
     pub(super) fn into_documents(self) -> impl Iterator<Item = Document> {
-        self.maps.into_iter().map(|(_, document)| document)
+        self.maps.into_iter().map(|map| map.document)
     }
 }
 
@@ -110,9 +123,23 @@ fn map_files(place: &Path) -> Vec<PathBuf> {
     files
 }
 
-fn name_of(document: &Document) -> Option<String> {
-    let root = toml::de::DeTable::parse(&document.text).ok()?;
-    let map = root.get_ref().get("map")?.get_ref().as_table()?;
+impl Known {
+    /// The map, or the document if it names none. What else is wrong with it is told with the devices that use it.
+    fn read(document: Document) -> Result<Self, Document> {
+        let mut read = None;
+        drop(document.read(|root| {
+            root.quiet();
+            let name = name_of(root.entries())?;
+            read = Some((name, emits(root.entries()), declared(root)));
+            Some(())
+        }));
+        let Some((name, emits, params)) = read else { return Err(document) };
+        Ok(Self { name, document, emits, params })
+    }
+}
+
+fn name_of(root: &DeTable<'_>) -> Option<String> {
+    let map = root.get("map")?.get_ref().as_table()?;
     let id = map.get("id")?.get_ref().as_str()?;
     Some(format!("{id}@{}", <u32 as FromValue>::from_value(map.get("version")?.get_ref())?))
 }

@@ -26,7 +26,6 @@ mod tests;
 mod tls;
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use crate::form::{Document, Fault, Table};
@@ -124,8 +123,8 @@ pub fn check(path: &Path) -> Checked {
 /// There is none; which there are.
 pub(crate) fn map(base: &Path, name: &str) -> Result<Document, String> {
     let (library, _) = maps::Library::load(base);
-    let known = || library.names().collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>().join(", ");
-    let found = library.find(name).map(|(_, document)| document.clone());
+    let known = || library.names().collect::<Vec<_>>().join(", ");
+    let found = library.find(name).map(|map| map.document.clone());
     let own = base.join("devices");
     found.map_err(|_| {
         format!(

@@ -8,7 +8,7 @@ use crate::config::bounds::{DAY, HOUR, SECOND, duration, number, span_text};
 use crate::config::budget;
 use crate::config::link::{MS, backoff, host_port};
 use crate::config::port;
-use crate::form::{self, Entry, Table};
+use crate::form::{self, Entry, Kind as Form, Table};
 use crate::source::modbus;
 use crate::source::modbus::wire::{CharSize, Framing, Parity, Place, Serial, StopBits, Timing};
 
@@ -87,7 +87,7 @@ pub(super) fn read(
 /// Keys that other gateways have, and that have one answer here.
 fn fixed_answers(table: &Table<'_>, kind: Kind) {
     if let Some(entry) = table.entry("max_in_flight")
-        && entry.read::<u32>().is_some_and(|most| most != 1)
+        && entry.read_of::<u32>(|| Form::Numeral(1)).is_some_and(|most| most != 1)
     {
         let message = if kind == Kind::Tcp {
             "several requests at once are not in this version"
@@ -128,28 +128,16 @@ fn serial(table: &Table<'_>, reading: &Reading, ports: &mut BTreeMap<String, Str
     let table = &table.required_table("serial")?;
     let port = port::read(table, reading, ports);
     port::no_transceiver(table);
-    let baud: Option<u32> = table.required("baud");
-    if let Some(baud) = baud.filter(|baud| !BAUDS.contains(baud)) {
-        let known: Vec<String> = BAUDS.iter().map(ToString::to_string).collect();
-        table.refuse_key("baud", &format!("is {baud}"), &format!("one of {}", known.join(", ")));
-    }
-    let data_bits: u8 = table.or("data_bits", 8);
-    if data_bits != 8 {
-        table.refuse_key("data_bits", &format!("is {data_bits}"), "write 8: what RTU has");
-    }
+    let known: Vec<String> = BAUDS.iter().map(ToString::to_string).collect();
+    let bauds = BAUDS.map(|baud| (i64::from(baud), baud));
+    let help = format!("one of {}", known.join(", "));
+    let baud = table.required_entry("baud").and_then(|entry| entry.number_of(&bauds, &help));
+    table.entry("data_bits").map(|entry| entry.number_of(&[(8, ())], "write 8: what RTU has"));
     let parities = [("even", Parity::Even), ("odd", Parity::Odd), ("none", Parity::None)];
     let parity = table.required_entry("parity").and_then(|entry| entry.choice(&parities));
-    let stop_bits: u8 = table.or("stop_bits", 1);
-    if !(1..=2).contains(&stop_bits) {
-        table.refuse_key("stop_bits", &format!("is {stop_bits}"), "write 1 or 2");
-    }
-    Some(Serial {
-        port: port?,
-        baud: baud?,
-        data_bits: CharSize::Bits8,
-        parity: parity?,
-        stop_bits: if stop_bits == 2 { StopBits::Two } else { StopBits::One },
-    })
+    let stops = [(1, StopBits::One), (2, StopBits::Two)];
+    let stop_bits = table.entry("stop_bits").map_or(Some(StopBits::One), |e| e.number_of(&stops, "write 1 or 2"));
+    Some(Serial { port: port?, baud: baud?, data_bits: CharSize::Bits8, parity: parity?, stop_bits: stop_bits? })
 }
 
 /// The pause between requests; a serial line needs at least the silence that ends a frame.

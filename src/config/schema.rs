@@ -11,7 +11,7 @@ pub const GATEWAY: &str = include_str!("../../schemas/gateway.json");
 #[cfg(test)]
 mod tests {
     use std::cell::RefCell;
-    use std::collections::BTreeMap;
+    use std::collections::{BTreeMap, BTreeSet};
     use std::path::{Path, PathBuf};
 
     use crate::config::{Reading, maps, root_table};
@@ -80,38 +80,66 @@ mod tests {
         shape.into_inner()
     }
 
-    /// The meaning of each key in a reference: rows `| key | type | default | meaning |` below headings that name tables.
-    fn meanings(reference: &str) -> Vec<(Vec<String>, String)> {
-        let (mut tables, mut rows) = (Vec::new(), Vec::new());
+    /// A row of a reference: the paths of its keys, what they may hold, and what an editor says of them.
+    struct Row {
+        paths: Vec<String>,
+        holds: String,
+        said: String,
+    }
+
+    /// The rows of a reference, `| key | type | default | meaning |`, below headings that name tables. What is behind the
+    /// table's name in a heading (`with kind = "mqtt"`) says of which of them a row is.
+    fn rows(reference: &str) -> Vec<Row> {
+        let (mut tables, mut of, mut rows) = (Vec::new(), "", Vec::new());
         for line in reference.lines() {
             if let Some(heading) = line.strip_prefix("## ") {
                 let named = heading.split('`').skip(1).step_by(2).filter(|name| name.starts_with('['));
                 let path = |name: &str| name.trim_matches(['[', ']']).replace("NAME", "*");
                 tables = named.map(path).collect();
+                of = heading
+                    .rsplit("]`")
+                    .next()
+                    .map(str::trim)
+                    .filter(|of| of.starts_with(['w', 'o']))
+                    .unwrap_or_default();
             }
             let cells: Vec<&str> = line.trim().trim_matches('|').split('|').map(str::trim).collect();
-            if let (true, [keys, .., meaning]) = (line.starts_with("| `"), cells.as_slice()) {
+            if let (true, [keys, holds, .., meaning]) = (line.starts_with("| `"), cells.as_slice()) {
                 let keys = keys.split('`').skip(1).step_by(2).map(|key| key.replace("NAME", "*")).collect::<Vec<_>>();
                 let default = cells.get(2).filter(|_| cells.len() == 4).map_or("", |default| default);
-                let said = if default.is_empty() { String::new() } else { format!(" (default: {default})") };
-                let said = if default == "required" { String::new() } else { said };
+                let default =
+                    if ["", "required"].contains(&default) { String::new() } else { format!(" (default: {default})") };
+                let said = format!("{meaning}{default}").trim().to_owned();
+                let said = if of.is_empty() || said.is_empty() { said } else { format!("{of}: {said}") };
                 for table in &tables {
                     let mut paths: Vec<String> = keys.iter().map(|key| format!("{table}.{key}")).collect();
                     if table == "map" {
                         paths.extend(keys.clone()); // of the root
                     }
-                    rows.push((paths, format!("{meaning}{said}").trim().to_owned()));
+                    rows.push(Row { paths, holds: (*holds).to_owned(), said: said.clone() });
                 }
             }
         }
         rows
     }
 
+    /// The words or numbers of a type such as `"a"`, `"b"` or 1, 2; `None`: it is no such choice.
+    fn closed(holds: &str) -> Option<BTreeSet<String>> {
+        let plain = |word: &str| word.chars().all(|c| c.is_ascii_alphanumeric() || "_-+".contains(c));
+        let all =
+            holds.split(", ").map(|word| match word.strip_prefix("`\"").and_then(|word| word.strip_suffix("\"`")) {
+                Some(word) => plain(word).then(|| format!("\"{word}\"")),
+                None => word.parse::<i64>().ok().map(|number| number.to_string()),
+            });
+        all.collect()
+    }
+
     /// A member of a set has the keys of a device.
     fn plain(path: &str) -> String {
         let path = path.replace("[]", "");
-        let own = |rest: &str| ["for", "except", "override"].iter().any(|own| rest.starts_with(own));
-        match path.strip_prefix("device_set.").filter(|rest| !own(rest)) {
+        let own = |rest: &str| ["for", "except", "override", "*"].iter().any(|own| rest.starts_with(own));
+        let of_a_member = path.strip_prefix("device_set.override.").or_else(|| path.strip_prefix("device_set."));
+        match of_a_member.filter(|rest| !own(rest)) {
             Some(of_a_device) => format!("device.{of_a_device}"),
             None => path,
         }
@@ -123,20 +151,46 @@ mod tests {
             refused,
             "keys that are always refused, and no others, may stand in no teaching document"
         );
-        let meanings = meanings(reference);
+        assert_eq!(shape.open_choices(), [""; 0], "one of some words, or any text: read_of(…) the words alone");
+        let rows = rows(reference);
+        let of = |path: &str| rows.iter().filter(|row| row.paths.iter().any(|of| of == path)).collect::<Vec<&Row>>();
         let say = |path: &str| {
-            let found = meanings.iter().find(|(paths, _)| paths.iter().any(|of| *of == plain(path)));
-            found.map(|(_, meaning)| meaning.clone()).filter(|meaning| !meaning.is_empty())
+            let mut said: Vec<&str> = Vec::new();
+            for row in of(&plain(path)) {
+                if !row.said.is_empty() && !said.contains(&row.said.as_str()) {
+                    said.push(&row.said);
+                }
+            }
+            (!said.is_empty()).then(|| said.join("; "))
         };
+        for row in &rows {
+            let elsewhere = ["…", "below", "the same:"].iter().any(|word| row.said.starts_with(word))
+                || ["…", "below"].iter().any(|word| row.said.ends_with(word))
+                || ["…: ", "… (default", ": …"].iter().any(|word| row.said.contains(word));
+            assert!(!elsewhere, "{:?}: \"{}\" is not to be understood alone, as editors show it", row.paths, row.said);
+        }
         let leaves: Vec<String> = shape.leaves().iter().map(|path| plain(path)).collect();
-        let documented = |path: &String| meanings.iter().any(|(paths, _)| paths.contains(path));
+        // What the reference says to be one of some words is that and nothing else.
+        let choices = shape.choices();
+        let said: BTreeMap<&String, BTreeSet<String>> = rows
+            .iter()
+            .filter(|row| closed(&row.holds).is_some())
+            .flat_map(|row| &row.paths)
+            .filter(|path| leaves.contains(path))
+            .map(|path| (path, of(path).iter().filter_map(|row| closed(&row.holds)).flatten().collect()))
+            .collect();
+        for (path, due) in said {
+            let known = choices.iter().find(|(of, _)| plain(of) == *path).map(|(_, words)| words);
+            assert_eq!(known, Some(&due), "{path}: the reader's words, and those of the reference of {name}");
+        }
+        let documented = |path: &String| !of(path).is_empty();
         let free = |path: &String| path.ends_with(".*");
         let missing: Vec<&String> = leaves.iter().filter(|path| !free(path) && !documented(path)).collect();
         assert_eq!(missing, [""; 0], "not in the reference of {name}");
         let known =
             |path: &String| leaves.contains(path) || leaves.iter().any(|leaf| leaf.starts_with(&format!("{path}.")));
         let strange: Vec<&Vec<String>> =
-            meanings.iter().map(|(paths, _)| paths).filter(|paths| !paths.iter().any(known)).collect();
+            rows.iter().map(|row| &row.paths).filter(|paths| !paths.iter().any(known)).collect();
         assert!(strange.is_empty(), "{strange:?}: in the reference of {name}, but unknown");
         let schema = format!("{:#}\n", shape.schema(&format!("floorgate: {name}"), &say));
         let path = root().join(format!("schemas/{name}.json"));

@@ -49,24 +49,12 @@ fn read_port(table: &Table<'_>, reading: &Reading, ports: &mut BTreeMap<String, 
     let port = port::read(table, reading, ports);
     port::no_transceiver(table);
     let baud = number(table, "baud", 9_600, 50..=4_000_000);
-    let data_bits = match table.or("data_bits", 8_u8) {
-        7 => Some(CharSize::Bits7),
-        8 => Some(CharSize::Bits8),
-        other => {
-            table.refuse_key("data_bits", &format!("is {other}"), "write 7 or 8");
-            None
-        }
-    };
+    let sizes = [(7, CharSize::Bits7), (8, CharSize::Bits8)];
+    let data_bits = table.entry("data_bits").map_or(Some(CharSize::Bits8), |e| e.number_of(&sizes, "write 7 or 8"));
     let parities = [("none", Parity::None), ("even", Parity::Even), ("odd", Parity::Odd)];
     let parity = table.entry("parity").map_or(Some(Parity::None), |entry| entry.choice(&parities));
-    let stop_bits = match table.or("stop_bits", 1_u8) {
-        1 => Some(StopBits::One),
-        2 => Some(StopBits::Two),
-        other => {
-            table.refuse_key("stop_bits", &format!("is {other}"), "write 1 or 2");
-            None
-        }
-    };
+    let stops = [(1, StopBits::One), (2, StopBits::Two)];
+    let stop_bits = table.entry("stop_bits").map_or(Some(StopBits::One), |e| e.number_of(&stops, "write 1 or 2"));
     Some(Serial { port: port?, baud, data_bits: data_bits?, parity: parity?, stop_bits: stop_bits? })
 }
 

@@ -112,10 +112,7 @@ fn ms(span: Duration) -> u64 {
 
 fn kind(table: &Table<'_>) {
     let Some(entry) = table.required_entry("kind") else { return };
-    let Some(text) = entry.read::<String>() else { return };
-    if ["nats", "file", "mqtt", "erp", "odata", "soap"].contains(&text.as_str()) {
-        entry.refuse(&format!("\"{text}\" is not in this version"), "this version has \"http\"");
-    } else {
+    if !entry.later(&["nats", "file", "mqtt", "erp", "odata", "soap"], "this version has \"http\"") {
         entry.choice(&[("http", ())]);
     }
 }

@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use toml::de::DeTable;
 
-use super::{Document, Fault, Shape, Table};
+use super::{Asked, Document, Fault, Shape, Table};
 
 /// A table made from parts of a file. Its faults are its own, until somebody tells them.
 pub struct Made<'d> {
@@ -17,6 +17,7 @@ pub struct Made<'d> {
     span: Range<usize>,
     entries: DeTable<'d>,
     names: BTreeMap<String, String>,
+    known: &'static [&'static str],
     faults: RefCell<Vec<Fault>>,
     shape: Option<&'d RefCell<Shape>>,
 }
@@ -24,13 +25,14 @@ pub struct Made<'d> {
 impl Made<'_> {
     /// Read like any other; unknown keys are told when it is dropped.
     pub fn table(&self) -> Table<'_> {
+        let keys = self.known.iter().map(|key| (*key).to_owned()).collect();
         Table {
             document: self.document,
             path: self.path.clone(),
             pattern: self.pattern.clone(),
             span: self.span.clone(),
             entries: &self.entries,
-            asked: RefCell::default(),
+            asked: RefCell::new(Asked { keys, ..Asked::default() }),
             faults: &self.faults,
             names: Some(&self.names),
             shape: self.shape,
@@ -50,10 +52,16 @@ impl Made<'_> {
 
 impl<'d> Table<'d> {
     /// A table of these entries, whose texts may have `names` in braces. Faults that concern it as a whole are told at the
-    /// head of this one.
-    pub fn make(&self, path: String, entries: DeTable<'d>, names: BTreeMap<String, String>) -> Made<'d> {
-        let (document, span, shape) = (self.document, self.span.clone(), self.shape);
-        Made { document, path, pattern: self.pattern.clone(), span, entries, names, faults: RefCell::default(), shape }
+    /// head of this one. `known`: keys that are not in it, but may be meant by a misspelled one.
+    pub fn make(
+        &self,
+        path: String,
+        entries: DeTable<'d>,
+        names: BTreeMap<String, String>,
+        known: &'static [&'static str],
+    ) -> Made<'d> {
+        let (document, span, shape, pattern) = (self.document, self.span.clone(), self.shape, self.pattern.clone());
+        Made { document, path, pattern, span, entries, names, known, faults: RefCell::default(), shape }
     }
 
     /// The entries as they stand in the file; asks for none.
@@ -80,7 +88,7 @@ mod tests {
             set.all();
             for lane in [5, 6] {
                 let names = [("lane".to_owned(), lane.to_string())].into();
-                let made = set.make(format!("set(lane {lane})"), set.entries().clone(), names);
+                let made = set.make(format!("set(lane {lane})"), set.entries().clone(), names, &["for"]);
                 let table = made.table();
                 assert_eq!(table.required::<String>("id"), Some(format!("lane-0{lane}")));
                 assert_eq!(table.required::<u16>("port").is_some(), lane == 5);
@@ -95,8 +103,8 @@ mod tests {
         f.toml:3:8: set(lane 6).port: is the number 66000 (write a whole number from 0 to 65535)
         f.toml:4:8: set(lane 5).kind: a number is missing (write a whole number, a name, or ( … ))
         f.toml:4:8: set(lane 6).kind: a number is missing (write a whole number, a name, or ( … ))
-        f.toml:5:1: set(lane 5).wrong: unknown key (known here: `id`, `kind`, `port`)
-        f.toml:5:1: set(lane 6).wrong: unknown key (known here: `id`, `kind`, `port`)
+        f.toml:5:1: set(lane 5).wrong: unknown key (known here: `for`, `id`, `kind`, `port`)
+        f.toml:5:1: set(lane 6).wrong: unknown key (known here: `for`, `id`, `kind`, `port`)
         ");
     }
 }

@@ -23,6 +23,9 @@ use fill::Filled;
 pub use made::Made;
 pub use units::{Bytes, Duration, Plain};
 
+/// A text that is filled in: `"= lane + 1"`, `"lane-{lane}"`.
+const EXPRESSION: &str = r"^=|\{.*\}";
+
 /// One thing wrong in a file.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Fault {
@@ -147,6 +150,8 @@ struct Asked {
     keys: BTreeSet<String>,
     /// Those that have to be there.
     demanded: BTreeSet<String>,
+    /// Faults of keys that are not there.
+    missed: Vec<(String, Fault)>,
     /// All keys, whatever their names.
     all: bool,
     /// Nothing is said with it: it was read elsewhere, or is not looked at any more.
@@ -254,7 +259,8 @@ impl<'d> Table<'d> {
         self.expects(key, || Kind::Tables);
         let Some(entry) = self.entry(key) else { return Vec::new() };
         let Some(array) = entry.value.as_array() else {
-            entry.refuse("is not a list of tables", &format!("write `[[{key}]]` above each"));
+            let path = join(&self.pattern.replace("[]", ""), key);
+            entry.refuse("is not a list of tables", &format!("write `[[{path}]]` above each"));
             return Vec::new();
         };
         let mut tables = Vec::new();
@@ -295,16 +301,31 @@ impl<'d> Table<'d> {
         texts
     }
 
+    /// The tables of `[[part]]` may have its keys but for some: they are read merged with it.
+    pub fn lends(&self, part: &str, but: &[&str]) {
+        if let Some(shape) = self.shape {
+            shape.borrow_mut().lend(&self.pattern, format!("{}.{part}[]", self.pattern), but);
+        }
+    }
+
     /// A fault of the table as a whole.
     pub fn refuse(&self, message: &str, help: &str) {
         let fault = self.document.fault(self.header(), &self.path, message.to_owned(), help.to_owned());
         self.faults.borrow_mut().push(fault);
     }
 
-    /// A fault of one key: at its value if it is there, at the table's head if not.
+    /// A fault of one key: at its value if it is there, at the table's head if not, unless it is there misspelled.
     pub fn refuse_key(&self, key: &str, message: &str, help: &str) {
         let fault = self.fault_at(key, message, help);
-        self.faults.borrow_mut().push(fault);
+        if self.has(key) {
+            self.faults.borrow_mut().push(fault);
+        } else {
+            self.asked.borrow_mut().missed.push((key.to_owned(), fault));
+        }
+    }
+
+    fn has(&self, key: &str) -> bool {
+        self.entries.iter().any(|(k, _)| k.get_ref().as_ref() == key)
     }
 
     /// The same, made and not told: for warnings, which do not stop the reading.
@@ -324,6 +345,12 @@ impl<'d> Table<'d> {
         &self.path
     }
 
+    /// Where it stands: `file:line`.
+    pub fn place(&self) -> String {
+        let Fault { file, line, .. } = self.document.fault(self.header(), "", String::new(), String::new());
+        format!("{file}:{line}")
+    }
+
     fn header(&self) -> Range<usize> {
         self.span.clone()
     }
@@ -331,33 +358,43 @@ impl<'d> Table<'d> {
 
 impl Drop for Table<'_> {
     fn drop(&mut self) {
-        let asked = self.asked.borrow();
+        let asked = self.asked.take();
         if let (Some(shape), false) = (self.shape, asked.quiet) {
             shape.borrow_mut().table(&self.pattern, &asked.keys, &asked.demanded, asked.all);
         }
         // A table that was given up for a missing key may have it, misspelled: that alone is told of it.
         let given_up = asked.quiet || asked.all;
-        let missing = || asked.demanded.iter().filter(|key| !self.entries.iter().any(|(k, _)| k.get_ref() == *key));
+        let missing = || asked.demanded.iter().filter(|key| !self.has(key));
         let known = if given_up { missing().cloned().collect() } else { asked.keys.clone() };
+        let mut misspelled = BTreeSet::new();
         for (key, _) in self.entries {
             let name = key.get_ref().as_ref();
             if asked.keys.contains(name) {
                 continue;
             }
-            let help = nearest(name, &known);
-            if given_up && !help.starts_with("did you mean") {
+            let meant = meant(name, &known);
+            if given_up && meant.is_none() {
                 continue;
             }
+            misspelled.extend(meant);
+            let help = nearest(name, &known);
             let fault = self.document.fault(key.span(), &join(&self.path, name), "unknown key".to_owned(), help);
             self.faults.borrow_mut().push(fault);
         }
+        let missed = asked.missed.into_iter().filter(|(key, _)| !misspelled.contains(key));
+        self.faults.borrow_mut().extend(missed.map(|(_, fault)| fault));
     }
 }
 
 impl<'d> Entry<'d> {
     /// The value as a `T`; a fault when it is not one.
     pub fn read<T: FromValue>(&self) -> Option<T> {
-        self.expects(T::kind);
+        self.read_of(T::kind)
+    }
+
+    /// The same, where the reader takes less than all of `T`: `kind` says what.
+    pub fn read_of<T: FromValue>(&self, kind: impl Fn() -> Kind) -> Option<T> {
+        self.expects(kind);
         self.value_as()
     }
 
@@ -411,10 +448,12 @@ impl<'d> Entry<'d> {
     /// Tells what the value may be, where it is looked at without one of the ways of reading.
     pub fn expects(&self, kind: impl Fn() -> Kind) {
         if let Some(shape) = self.shape {
-            shape.borrow_mut().kind(&self.pattern.0, &self.pattern.1, kind());
-            if self.names.is_some() && !matches!(kind(), Kind::Table | Kind::Tables) {
-                shape.borrow_mut().kind(&self.pattern.0, &self.pattern.1, Kind::Text); // an expression
+            let (kind, key) = (kind(), &self.pattern);
+            let one = matches!(kind, Kind::Form(_) | Kind::Bool | Kind::Integer(..) | Kind::Word(_) | Kind::Numeral(_));
+            if self.names.is_some() && one {
+                shape.borrow_mut().kind(&key.0, &key.1, Kind::Form(EXPRESSION));
             }
+            shape.borrow_mut().kind(&key.0, &key.1, kind);
         }
     }
 
@@ -467,6 +506,28 @@ impl<'d> Entry<'d> {
         join(&self.table_path, &self.key)
     }
 
+    /// Whether it is one of these words, which are kept for later versions: that is told.
+    pub fn later(&self, words: &[&str], help: &str) -> bool {
+        let word = self.value.as_str().filter(|text| words.contains(text));
+        if let Some(word) = word {
+            self.refuse(&format!("\"{word}\" is not in this version"), help);
+        }
+        word.is_some()
+    }
+
+    /// One of the `(number, meaning)` pairs; a fault with that help when it is none.
+    pub fn number_of<T: Copy>(&self, numbers: &[(i64, T)], help: &str) -> Option<T> {
+        for (number, _) in numbers {
+            self.expects(|| Kind::Numeral(*number));
+        }
+        let given: i64 = self.value_as()?;
+        let found = numbers.iter().find(|(number, _)| *number == given);
+        if found.is_none() {
+            self.refuse(&format!("is {given}"), help);
+        }
+        found.map(|(_, meaning)| *meaning)
+    }
+
     /// One of the `(word, meaning)` pairs; a fault that lists them (and the nearest) when it is none.
     pub fn choice<T: Clone>(&self, words: &[(&str, T)]) -> Option<T> {
         for (word, _) in words {
@@ -513,13 +574,18 @@ fn join(path: &str, key: &str) -> String {
     if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
 }
 
+/// The one of `known` that a word may be a misspelling of.
+fn meant<'k>(word: &str, known: &'k BTreeSet<String>) -> Option<&'k String> {
+    let best = known.iter().map(|k| (strsim::damerau_levenshtein(word, k), k)).min();
+    best.filter(|(distance, _)| *distance <= (word.len() / 3).max(2)).map(|(_, k)| k)
+}
+
 /// `did you mean …?` for the nearest of `known`, or the list of them.
 pub fn nearest(word: &str, known: &BTreeSet<String>) -> String {
-    let best = known.iter().map(|k| (strsim::damerau_levenshtein(word, k), k)).min();
-    match best {
-        Some((distance, k)) if distance <= (word.len() / 3).max(2) => format!("did you mean `{k}`?"),
-        _ if known.is_empty() => "nothing is expected here".to_owned(),
-        _ => format!("known here: {}", known.iter().map(|k| format!("`{k}`")).collect::<Vec<_>>().join(", ")),
+    match meant(word, known) {
+        Some(k) => format!("did you mean `{k}`?"),
+        None if known.is_empty() => "nothing is expected here".to_owned(),
+        None => format!("known here: {}", known.iter().map(|k| format!("`{k}`")).collect::<Vec<_>>().join(", ")),
     }
 }
 

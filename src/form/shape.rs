@@ -22,10 +22,14 @@ pub enum Kind {
     Integer(i64, i64),
     /// A number.
     Number,
+    /// A text or a number.
+    Plain,
     /// A list of these.
     List(Box<Kind>),
     /// A word of several.
     Word(String),
+    /// A whole number of several.
+    Numeral(i64),
     /// A table: its path has a shape of its own.
     Table,
     /// A list of tables.
@@ -33,13 +37,15 @@ pub enum Kind {
 }
 
 /// Tables by their paths; `[]` stands for any table of a list, `*` for any key.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct Shape {
     tables: BTreeMap<String, Seen>,
+    /// Tables that may have the keys of another (its path) but for some.
+    lent: BTreeMap<String, (String, Vec<String>)>,
 }
 
 /// What was asked of the tables of one path.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 struct Seen {
     times: usize,
     keys: BTreeMap<String, Key>,
@@ -47,7 +53,7 @@ struct Seen {
     open: bool,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 struct Key {
     /// In how many of the tables it had to be there.
     demanded: usize,
@@ -68,6 +74,61 @@ impl Shape {
     /// A key may hold that.
     pub(super) fn kind(&mut self, table: &str, key: &str, kind: Kind) {
         self.tables.entry(table.to_owned()).or_default().keys.entry(key.to_owned()).or_default().kinds.insert(kind);
+    }
+
+    /// The tables of `part` may have the keys of `whole` but for some: they are read merged with it.
+    pub(super) fn lend(&mut self, whole: &str, part: String, but: &[&str]) {
+        let but = but.iter().map(|key| (*key).to_owned()).collect();
+        self.lent.insert(part, (whole.to_owned(), but));
+    }
+
+    /// The shape with what tables lend each other; what is merged has to be there in neither of both.
+    fn with_lent(&self) -> Self {
+        let mut all = self.clone();
+        for (part, (whole, but)) in &self.lent {
+            for (path, seen) in &self.tables {
+                let Some(rest) = path.strip_prefix(whole).filter(|rest| rest.is_empty() || rest.starts_with('.'))
+                else {
+                    continue;
+                };
+                let own = |key: &str| but.iter().any(|own| own == key.trim_end_matches("[]"));
+                if rest.split('.').nth(1).is_some_and(own) {
+                    continue;
+                }
+                let into = all.tables.entry(format!("{part}{rest}")).or_default();
+                into.open |= seen.open;
+                for (key, of) in seen.keys.iter().filter(|(key, _)| !rest.is_empty() || !own(key)) {
+                    into.keys.entry(key.clone()).or_default().kinds.extend(of.kinds.clone());
+                }
+            }
+        }
+        all
+    }
+
+    /// Keys that may hold one of several words, and also any other text.
+    pub fn open_choices(&self) -> Vec<String> {
+        let keys = self.tables.iter().flat_map(|(path, seen)| seen.keys.iter().map(move |(key, of)| (path, key, of)));
+        let open = |of: &Key| {
+            let holds = |is: fn(&Kind) -> bool| of.kinds.iter().any(is);
+            holds(|kind| matches!(kind, Kind::Word(_)))
+                && holds(|kind| matches!(kind, Kind::Any | Kind::Text | Kind::Plain))
+        };
+        keys.filter(|(_, _, of)| open(of)).map(|(path, key, _)| super::join(path, key)).collect()
+    }
+
+    /// The words and numbers of each key that may hold one of several.
+    pub fn choices(&self) -> BTreeMap<String, BTreeSet<String>> {
+        let keys = self.tables.iter().flat_map(|(path, seen)| seen.keys.iter().map(move |(key, of)| (path, key, of)));
+        let words = |of: &Key| {
+            let word = |kind: &Kind| match kind {
+                Kind::Word(word) => Some(format!("\"{word}\"")),
+                Kind::Numeral(number) => Some(number.to_string()),
+                _ => None,
+            };
+            of.kinds.iter().filter_map(word).collect::<BTreeSet<String>>()
+        };
+        let all = keys.map(|(path, key, of)| (super::join(path, key), words(of)));
+        all.filter(|(_, words)| !words.is_empty()).collect()
     }
 
     /// Keys of which nothing was found out, because they never stood in a document: those that are always refused.
@@ -93,7 +154,7 @@ impl Shape {
     /// The shape as JSON Schema (draft 7); `say` describes a key by its path.
     pub fn schema(&self, title: &str, say: &impl Fn(&str) -> Option<String>) -> Json {
         let mut schema = json!({ "$schema": "http://json-schema.org/draft-07/schema#", "title": title });
-        let root = self.object("", say);
+        let root = self.with_lent().object("", say);
         schema.as_object_mut().into_iter().for_each(|all| all.extend(root.as_object().cloned().unwrap_or_default()));
         schema
     }
@@ -127,8 +188,12 @@ impl Shape {
     }
 
     fn value(&self, path: &str, kinds: &BTreeSet<Kind>, say: &impl Fn(&str) -> Option<String>) -> Json {
-        let words: Vec<&String> =
-            kinds.iter().filter_map(|kind| if let Kind::Word(word) = kind { Some(word) } else { None }).collect();
+        let word = |kind: &Kind| match kind {
+            Kind::Word(word) => Some(json!(word)),
+            Kind::Numeral(number) => Some(json!(number)),
+            _ => None,
+        };
+        let words: Vec<Json> = kinds.iter().filter_map(word).collect();
         let mut ways: Vec<Json> = kinds.iter().filter_map(|kind| self.way(path, kind, say)).collect();
         let (numbers, least, most) = kinds.iter().fold((0, i64::MAX, i64::MIN), |so_far, kind| match kind {
             Kind::Integer(least, most) => (so_far.0 + 1, so_far.1.min(*least), so_far.2.max(*most)),
@@ -163,9 +228,10 @@ impl Shape {
             Kind::Form(form) => json!({ "type": "string", "pattern": form }),
             Kind::Bool => json!({ "type": "boolean" }),
             Kind::Number => json!({ "type": "number" }),
+            Kind::Plain => json!({ "type": ["string", "number"] }),
             Kind::Table => self.object(path, say),
             Kind::Tables => json!({ "type": "array", "items": self.object(&format!("{path}[]"), say) }),
-            Kind::Integer(..) | Kind::Word(_) | Kind::List(_) => return None,
+            Kind::Integer(..) | Kind::Word(_) | Kind::Numeral(_) | Kind::List(_) => return None,
         })
     }
 }

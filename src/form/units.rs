@@ -77,7 +77,7 @@ impl FromValue for Bytes {
 impl FromValue for Plain {
     const EXPECTED: &'static str = "a text in quotes or a number";
     fn kind() -> Kind {
-        Kind::Any
+        Kind::Plain
     }
     fn from_value(value: &DeValue<'_>) -> Option<Self> {
         let text = value.as_str().map(str::to_owned);

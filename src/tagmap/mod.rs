@@ -24,7 +24,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::event::{Decoded, Undecodable, is_valid_id};
-use crate::form::{Document, Fault, FromValue, Shape, Table};
+use crate::form::{Document, Fault, FromValue, Kind, Shape, Table};
 
 pub use fifo::{Accepted, Defaults, Fifo, FifoPlan, Handshake, Missing, Queue, Registers, Ring, Span, Style, Taken};
 pub use frame::{Frame, Framer, Piece};
@@ -32,7 +32,7 @@ pub use quirk::Quirk;
 pub use topic::{Topic, propose};
 
 /// The schema version that maps declare.
-const SCHEMA: u8 = 1;
+const SCHEMA: i64 = 1;
 
 /// A map bound to one device.
 #[derive(Debug, Clone)]
@@ -181,7 +181,8 @@ impl Map {
         binding: &Binding,
     ) -> Result<Self, Vec<Fault>> {
         document.read_into(shape, |root| {
-            if root.required::<u8>("schema").is_some_and(|schema| schema != SCHEMA) {
+            let schema = root.required_entry("schema").and_then(|e| e.read_of(|| Kind::Numeral(SCHEMA)));
+            if schema.is_some_and(|schema: i64| schema != SCHEMA) {
                 root.refuse_key("schema", "is of a later floorgate", &format!("write schema = {SCHEMA}"));
             }
             let head = root.required_table("map")?;
@@ -261,7 +262,7 @@ fn topics(root: &Table<'_>, context: &Context<'_>) -> Vec<Topic> {
     topics
 }
 
-pub use params::expects_text_or_number;
+pub use params::{Param, declared, expects_text_or_number};
 
 /// A parameter's value as text, if it is a text or a number.
 pub fn text_of(value: &toml::de::DeValue<'_>) -> Option<String> {

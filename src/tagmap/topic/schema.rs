@@ -26,10 +26,8 @@ impl Topic {
     /// Reads one `[[topic]]`.
     pub fn read(table: &Table<'_>, context: &Context<'_>) -> Option<Self> {
         let filter = table.required_entry("filter").and_then(|entry| filter(&entry, context));
-        let qos: u8 = table.or("qos", 1);
-        if qos > 2 {
-            table.refuse_key("qos", &format!("is {qos}"), "0, 1 or 2; 1 loses nothing");
-        }
+        let all = [(0, 0), (1, 1), (2, 2)];
+        let qos = table.entry("qos").and_then(|entry| entry.number_of(&all, "0, 1 or 2; 1 loses nothing")).unwrap_or(1);
         table.entry("retain").and_then(|entry| only(&entry, "ignore"));
         Self::read_message(table, context, filter, qos)
     }
@@ -107,7 +105,7 @@ fn quiet(table: &Table<'_>) {
 
 /// The one word that this version knows.
 fn only(entry: &Entry<'_>, word: &str) -> Option<()> {
-    let text: String = entry.read()?;
+    let text: String = entry.read_of(|| form::Kind::Word(word.to_owned()))?;
     if text != word {
         entry.refuse(&format!("\"{text}\" is not in this version"), &format!("write \"{word}\""));
     }

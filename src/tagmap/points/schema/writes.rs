@@ -3,7 +3,7 @@
 use rust_decimal::Decimal;
 
 use super::{millis, tags};
-use crate::form::{Entry, Table, nearest};
+use crate::form::{self, Entry, Table, nearest};
 use crate::tagmap::points::condition::Names;
 use crate::tagmap::points::write::{Allowed, Scaling, Shape, Write};
 use crate::tagmap::points::{Area, Probe};
@@ -126,10 +126,18 @@ fn shape(table: &Table<'_>, word: Word, context: &Context<'_>) -> Option<Shape> 
     })
 }
 
+/// Functions that write.
+const FUNCTIONS: [i64; 5] = [5, 6, 15, 16, 22];
+
 /// Whether it is written with the function for several (`function` says so where it is one); and whether that is right.
 fn function(table: &Table<'_>, shape: Option<Shape>) -> (bool, bool) {
     let Some(entry) = table.entry("function") else { return (false, true) };
-    let (Some(function), Some(shape)) = (entry.read::<u8>(), shape) else { return (false, false) };
+    for one in FUNCTIONS {
+        entry.expects(|| form::Kind::Numeral(one));
+    }
+    let (Some(function), Some(shape)) = (entry.read_of::<u8>(|| form::Kind::Numeral(FUNCTIONS[0])), shape) else {
+        return (false, false);
+    };
     let fits: &[u8] = match shape {
         Shape::Coil { .. } => &[5, 15],
         Shape::Bit(_) => &[22],

@@ -131,10 +131,10 @@ fn parameters_that_do_not_fit() {
     );
     let told = |params: &[(&str, &str)]| map(&text, params).err().unwrap_or_default().join("\n");
     assert_eq!(told(&[("lane", "7")]), "");
-    insta::assert_snapshot!(told(&[("lane", "41")]), @"map.toml:13:8: param.lane: device plc-1: it is 41 (1 to 40)");
+    insta::assert_snapshot!(told(&[("lane", "41")]), @"map.toml:13:8: param.lane: device plc-1: it is 41 (write 1 to 40)");
     insta::assert_snapshot!(told(&[("lane", "x"), ("delay", "3")]), @r#"
     map.toml:13:8: param.lane: device plc-1: it is "x" (write a whole number)
-    map.toml:14:9: param.delay: device plc-1: it is "3" (write a duration with its unit, such as "500ms", "20s", "5m", "24h" or "30d")
+    map.toml:14:9: param.delay: device plc-1: it is 3 (write a duration with its unit, such as "500ms", "20s", "5m", "24h" or "30d")
     "#);
     insta::assert_snapshot!(told(&[]), @"map.toml:13:8: param.lane: device plc-1 gives no value for it (write params = { lane = … } at the device)");
     let read = map(&text, &[("lane", "7")]).expect("it has no fault").points.expect("it has points");
