@@ -33,4 +33,5 @@ mod tags;
 mod tap;
 mod tls;
 mod upgrades;
+mod values;
 mod world;

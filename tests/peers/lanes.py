@@ -59,6 +59,7 @@ async def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--units", type=int, default=1)
     parser.add_argument("--serial", metavar="PORT")
+    parser.add_argument("--port", type=int, default=0, help="listen there")
     args = parser.parse_args()
     requests = collections.Counter()
     devices = [device(unit) for unit in range(1, args.units + 1)]
@@ -66,7 +67,7 @@ async def main():
         serial = {"port": args.serial, "baudrate": 19200, "framer": FramerType.RTU}
         server = ModbusSerialServer(devices, trace_pdu=counted(requests), **serial)
     else:
-        server = ModbusTcpServer(devices, address=("127.0.0.1", 0), trace_pdu=counted(requests))
+        server = ModbusTcpServer(devices, address=("127.0.0.1", args.port), trace_pdu=counted(requests))
     await server.serve_forever(background=True)
     lanes = Lanes(server, requests)
     print(f"port {0 if args.serial else server.transport.sockets[0].getsockname()[1]}", flush=True)

@@ -10,6 +10,7 @@ use crate::tagmap::{Binding, DeviceLimits, Map};
 mod counters;
 mod events;
 mod faults;
+mod shown;
 mod values;
 
 /// A map with two polls, and what else `text` says; or its faults.

@@ -182,7 +182,7 @@ fn steps(fresh: &Points, addresses: Addresses, steps: &Json) -> Result<Came, Str
             }
         }
     }
-    let alarms = points.standing().map(str::to_owned).collect();
+    let alarms = points.standing().map(|standing| standing.alarm).collect();
     Ok(Came { told: told.into(), alarms })
 }
 
