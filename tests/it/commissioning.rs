@@ -470,6 +470,50 @@ fn what_passes_at_the_broker_becomes_the_section_of_a_map() {
     assert!(why.contains("127.0.0.1:9"), "{why}");
 }
 
+/// A scanner with labels, a clock of its own and a number that nobody called a boot id; switched off and on meanwhile.
+#[test]
+fn what_a_scanner_sends_is_known_by_what_it_does() {
+    let Some(mosquitto) = mosquitto() else { return };
+    let broker = Broker::start(&mosquitto, Settings::Stock);
+    let address = format!("127.0.0.1:{}", broker.port);
+    let listen = ["mqtt", "sniff", "--broker", &address, "hall/+station/#", "--for", "50s", "--count", "12", "--json"];
+    let mut sniff = Command::new(env!("CARGO_BIN_EXE_floorgate"));
+    sniff.args(listen).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut sniff = Process(sniff.spawn().expect("it starts"));
+    let mut scanner = Scanner::connect(broker.port, "scanner");
+    let mut sent = 0;
+    wait_for("the listener to end", || {
+        sent += 1;
+        let (up, n) = (sent / 5, sent % 5); // off and on again, each five scans
+        let at = 1_767_225_600_000_u64 + sent * 900;
+        let payload = format!(r#"{{"data":"]C100395212345000000125","ts":{at},"up":{up},"n":{n},"fw":"1.2"}}"#);
+        scanner.publish("hall/A/read", payload.as_bytes());
+        scanner.flush();
+        sniff.0.try_wait().expect("our own child").is_some()
+    });
+    let mut text = String::new();
+    sniff.0.stdout.take().expect("its output is ours").read_to_string(&mut text).expect("it wrote text");
+    let report: Value = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text}"));
+    let section = report["section"].as_str().unwrap_or_else(|| panic!("there is one: {report}"));
+    for part in [
+        "type = \"time\", format = \"unix-ms\", required = true }",
+        "\n[topic.barcode]\nfrom = \"data\"\nparse = \"gs1\"\nsymbology_id = \"required\"",
+        "subject = \"{ai.00}\"",
+        "boot = \"up\"\nseq = \"n\"\n",
+    ] {
+        assert!(section.contains(part), "{part}\n{section}");
+    }
+    let links = format!(
+        "[[link]]\nid = \"broker\"\nkind = \"mqtt\"\naddress = \"mqtt://{address}\"\n\
+         [[device]]\nid = \"reader\"\nlink = \"broker\"\nmap = \"sniffed-scanner@1\"\n"
+    );
+    let site = Site::new().erp("http://127.0.0.1:9/").links(&links);
+    let head = "schema = 1\n[map]\nid = \"sniffed-scanner\"\nversion = 1\nprotocol = \"mqtt\"\n";
+    site.map("sniffed", &format!("{head}{section}"));
+    let (code, lines, faults) = said(&["check", "--config", &site.write().display().to_string()]);
+    assert!(lines.contains("device reader: sniffed-scanner@1"), "{code:?} {lines}{faults}");
+}
+
 /// Beside a gateway whose session the broker keeps: it is the same session afterwards, and has all messages.
 #[test]
 fn who_listens_beside_a_gateway_takes_nothing_from_it() {
