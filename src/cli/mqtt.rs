@@ -34,7 +34,7 @@ enum Verb {
 ///
 /// Shows each message as it comes, then every path of the payloads with what stands there, and a topic section that this
 /// version reads and that decodes all of them: a beginning, in which names and meaning are to be mended by someone who
-/// knows the device. Listens as a client of its own, whose session ends with it: a running gateway misses nothing.
+/// knows the device. Switch the device off and on meanwhile: so its boot id is known by what it does. Listens as a client of its own, whose session ends with it: a running gateway misses nothing.
 ///
 /// Ends with 69 when the broker can't be reached, refuses, or says nothing.
 #[derive(Debug, clap::Args)]

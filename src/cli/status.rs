@@ -10,22 +10,29 @@ use crate::app::Exit;
 use crate::cli::outbox::{Room, stopped};
 use crate::cli::place::Place;
 use crate::cli::print::{self, age, clean, line};
+use crate::cli::tap;
 use crate::control::{self, Request, Unanswered};
 use crate::event::Millis;
 use crate::outbox::read::{self, Bounds};
 use crate::source::health::{self, State};
+use crate::tagmap::points::{Quality, Stands};
 
 /// Ask the running gateway how its links, devices and outbox are doing.
 ///
 /// For each link and device: its state and since when, its last good answer or message, how long its last poll took,
-/// requests and messages since the gateway started, how many of them failed, and why the last one did. Asks through
-/// control.sock in the data directory, which is the user's that runs the gateway.
+/// requests and messages since the gateway started, how many of them failed, how many polls were left out because one took
+/// too long, and why the last failure was, until an hour after it is over; then the alarms that stand. With a DEVICE: its row,
+/// and each of its tags as the gateway reads it: value, unit, whether it can be trusted, how old it is and why there is
+/// none; in parentheses the last one that was good. Asks through control.sock in the data directory, which is the user's that runs the gateway.
 ///
-/// Ends with 0 when the gateway has answered, whatever it has to tell; with 69 when none runs or it can't be asked, and
-/// tells how the outbox stands all the same; with 74 when the gateway runs and its outbox can't be read.
+/// Ends with 0 when the gateway has answered, whatever it has to tell; with 69 when none runs, it can't be asked or knows no
+/// such device (without DEVICE it tells how the outbox stands all the same); with 74 when the gateway runs and its outbox
+/// can't be read.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
+    /// Tell of this device (or link) alone, with its tags
+    device: Option<String>,
     #[command(flatten)]
     place: Place,
     /// Print one JSON object
@@ -37,6 +44,8 @@ const EXAMPLES: &str = "\
 Examples:
   floorgate status
   floorgate status --config config/gateway.toml
+  floorgate status scale-1
+  floorgate status scale-1 --json | jq -r '.tags[] | select(.quality != \"good\") | [.tag, .reason] | @tsv'
   floorgate status --json | jq -r '.gateway.devices[] | select(.state != \"up\") | [.id, .last_error.words] | @tsv'";
 
 pub(super) fn run(args: &Args) -> ExitCode {
@@ -45,6 +54,15 @@ pub(super) fn run(args: &Args) -> ExitCode {
         Err(why) => return print::refuse(args.json, &why, Exit::Config),
     };
     let now = crate::source::now().wall;
+    if let Some(device) = &args.device {
+        return match control::ask::<health::Device>(&dir, Request::Device { device: device.clone() }) {
+            Ok(device) => {
+                print::out(&if args.json { print::json(&device) } else { device_text(&device, now) });
+                Exit::Clean.into()
+            }
+            Err(why) => print::refuse(args.json, &why.to_string(), Exit::Unavailable),
+        };
+    }
     let report = Report::of(&dir, bounds, control::ask(&dir, Request::Status), now);
     print::out(&if args.json { print::json(&report) } else { report.text(now) });
     match (&report.gateway, &report.outbox_error) {
@@ -193,10 +211,44 @@ impl Outbox {
     }
 }
 
+/// One device: its row, what is wrong with it, and its tags.
+fn device_text(device: &health::Device, now: Millis) -> String {
+    let mut text = String::new();
+    let part = &device.status;
+    let (link, id) = part.link.as_deref().map_or((part.id.as_str(), "-"), |link| (link, &part.id));
+    print::table(&mut text, &[HEAD.map(str::to_owned), row(link, id, part, now)], 3);
+    note(&mut text, part, now);
+    if device.tags.is_empty() {
+        let help = format!("`floorgate tap {}` shows what it sends", part.id);
+        line(&mut text, &format!("no tags are polled; {help}"));
+        return text;
+    }
+    line(&mut text, "");
+    let mut rows = vec![["tag", "value", "unit", "quality", "age", ""].map(str::to_owned)];
+    rows.extend(device.tags.iter().map(|tag| {
+        [
+            tag.tag.clone(),
+            match tag.value.as_ref().map(|value| clean(&tap::word(value))) {
+                Some(value) if tag.quality == Quality::Good => value,
+                Some(last) => format!("({last})"),
+                None => "-".to_owned(),
+            },
+            tag.unit.as_ref().map(|unit| clean(unit)).unwrap_or_default(),
+            tag.quality.word().to_owned(),
+            tag.at.map_or_else(|| "-".to_owned(), |at| age(at.0, now)),
+            tag.reason.as_ref().map(|why| clean(why)).unwrap_or_default(),
+        ]
+    }));
+    print::table(&mut text, &rows, 6);
+    text
+}
+
+const HEAD: [&str; 11] =
+    ["link", "device", "state", "since", "seen", "poll", "requests", "messages", "bad", "errors", "missed"];
+
 /// One row for each link and behind it its devices, and below a line for what is wrong with them.
 fn parts(text: &mut String, health: &health::Snapshot, now: Millis) {
-    let head = ["link", "device", "state", "since", "seen", "poll", "requests", "messages", "bad", "errors"];
-    let mut rows = vec![head.map(str::to_owned)];
+    let mut rows = vec![HEAD.map(str::to_owned)];
     let mut notes = String::new();
     for link in &health.links {
         rows.push(row(&link.id, "-", link, now));
@@ -210,7 +262,7 @@ fn parts(text: &mut String, health: &health::Snapshot, now: Millis) {
     text.push_str(&notes);
 }
 
-fn row(link: &str, device: &str, part: &health::Status, now: Millis) -> [String; 10] {
+fn row(link: &str, device: &str, part: &health::Status, now: Millis) -> [String; 11] {
     let ago = |at: Option<Millis>| at.map_or_else(|| "-".to_owned(), |at| age(at.0, now));
     [
         link.to_owned(),
@@ -223,6 +275,7 @@ fn row(link: &str, device: &str, part: &health::Status, now: Millis) -> [String;
         part.messages.to_string(),
         part.bad.to_string(),
         errors(part),
+        part.missed_periods.to_string(),
     ]
 }
 
@@ -232,10 +285,32 @@ fn note(notes: &mut String, part: &health::Status, now: Millis) {
         line(notes, &format!("  {}: {}", part.id, clean(detail)));
     }
     if let Some(last) = &part.last_error {
-        let (ago, words) = (age(last.at.0, now), clean(&last.words));
-        line(notes, &format!("  {}: the last error {ago} ago, {}: {words}", part.id, last.cause));
+        let (id, ago, words) = (&part.id, age(last.at.0, now), clean(&last.words));
+        match last.over {
+            Some(over) if now.since(over) >= FORGOTTEN => {}
+            Some(over) if now.since(over) >= OVER => {
+                line(notes, &format!("  {id}: was {} {ago} ago, over since {over}: {words}", last.cause));
+            }
+            _ => line(notes, &format!("  {id}: the last error {ago} ago, {}: {words}", last.cause)),
+        }
+    }
+    for alarm in &part.alarms {
+        let since =
+            alarm.since.map_or_else(String::new, |since| format!(", raised {} ago, at {since}", age(since.0, now)));
+        let how = match alarm.state {
+            Stands::Active => "active",
+            Stands::Acknowledged => "active, acknowledged",
+            Stands::Latched => "over, but not acknowledged at the device",
+        };
+        let text = alarm.text.as_ref().map(|text| format!(": {}", clean(text))).unwrap_or_default();
+        line(notes, &format!("  {}: alarm {} ({}), {how}{since}{text}", part.id, alarm.alarm, alarm.severity));
     }
 }
+
+/// After so many milliseconds without another an error is over: one in each tenth poll is not.
+const OVER: u64 = 60_000;
+/// After so many it is history: its count stays.
+const FORGOTTEN: u64 = 3_600_000;
 
 fn state(part: &health::Status, now: Millis) -> String {
     match part.state {
@@ -268,6 +343,7 @@ mod tests {
 
     use super::*;
     use crate::source::health::{Cause, Health};
+    use crate::tagmap::points::Standing;
 
     const NOW: Millis = Millis(1_763_906_709_412);
 
@@ -294,6 +370,7 @@ mod tests {
         gauge.answered(ago(600));
         gauge.polled(Duration::from_micros(3_240));
         gauge.failed(Cause::Timeout, "reading 4 registers from 100: no answer within 500ms", ago(590));
+        gauge.missed(3);
         let mut snapshot = health.snapshot();
         for part in snapshot.links.iter_mut().chain(&mut snapshot.devices) {
             part.since = part.since.map(|_| ago(7_000));
@@ -326,11 +403,11 @@ mod tests {
         });
         insta::assert_snapshot!(report.text(NOW), @r#"
         gateway gw-7 of site dc1 runs for 25 h: process 4711, version 0.1.0
-          link        device    state               since    seen    poll  requests  messages  bad     errors
-          broker      -         up, session kept  116 min     2 s       -         0         2    1          0
-          broker      hand      up                116 min     2 s       -         0         2    1          0
-          sorter-net  -         down              116 min       -       -         0         0    0          0
-          sorter-net  sorter-1  stuck             116 min  10 min  3.2 ms       400         0    0  1 (0.2 %)
+          link        device    state               since    seen    poll  requests  messages  bad     errors  missed
+          broker      -         up, session kept  116 min     2 s       -         0         2    1          0       0
+          broker      hand      up                116 min     2 s       -         0         2    1          0       0
+          sorter-net  -         down              116 min       -       -         0         0    0          0       0
+          sorter-net  sorter-1  stuck             116 min  10 min  3.2 ms       400         0    0  1 (0.2 %)       3
           sorter-net: 10.20.0.21:502
           sorter-1: events wait and nothing is committed
           sorter-1: the last error 9 min ago, timeout: reading 4 registers from 100: no answer within 500ms
@@ -343,9 +420,58 @@ mod tests {
     }
 
     #[test]
+    fn trouble_that_is_over_is_told_as_such_and_then_no_more() {
+        let (link, id): (Arc<str>, Arc<str>) = ("net".into(), "scale-1".into());
+        let told = |failed: i64, good: Option<i64>| {
+            let health = Health::default();
+            let gauge = health.device(&link, &id);
+            gauge.answered(ago(9_000));
+            gauge.failed(Cause::Timeout, "no answer within 500ms", ago(failed));
+            for seconds in good.into_iter().flat_map(|good| [good, good - 1]) {
+                gauge.answered(ago(seconds));
+            }
+            let mut notes = String::new();
+            note(&mut notes, &health.snapshot().devices[0], NOW);
+            notes
+        };
+        let still = "  scale-1: the last error 10 min ago, timeout: no answer within 500ms\n";
+        assert_eq!(told(600, None), still);
+        assert_eq!(told(600, Some(59)), still, "one in each tenth poll is not over");
+        let over = "  scale-1: was timeout 10 min ago, over since 2025-11-23T13:57:49.412Z: no answer within 500ms\n";
+        assert_eq!(told(600, Some(440)), over);
+        assert_eq!(told(8_000, Some(3_600)), "");
+    }
+
+    #[test]
+    fn alarms_are_told_with_since_when_and_who_has_seen_them() {
+        let standing = |alarm: &str, state, since| Standing {
+            alarm: alarm.to_owned(),
+            severity: "high".to_owned(),
+            text: Some("the rope is pulled".to_owned()),
+            since,
+            state,
+        };
+        let health = Health::default();
+        health.device(&"net".into(), &"lane-1".into()).is(State::Up, None);
+        let mut part = health.snapshot().devices.remove(0);
+        part.alarms = vec![
+            standing("stop", Stands::Active, Some(ago(300))),
+            standing("door", Stands::Acknowledged, None),
+            standing("jam", Stands::Latched, Some(ago(60))),
+        ];
+        let mut notes = String::new();
+        note(&mut notes, &part, NOW);
+        insta::assert_snapshot!(notes, @r"
+        lane-1: alarm stop (high), active, raised 5 min ago, at 2025-11-23T14:00:09.412Z: the rope is pulled
+        lane-1: alarm door (high), active, acknowledged: the rope is pulled
+        lane-1: alarm jam (high), over, but not acknowledged at the device, raised 60 s ago, at 2025-11-23T14:04:09.412Z: the rope is pulled
+        ");
+    }
+
+    #[test]
     fn no_gateway_is_told_plainly_with_its_own_code() {
         let dir = tempfile::tempdir().expect("a temp directory");
-        assert_eq!(run(&Args { place: Place::of(dir.path()), json: true }), Exit::Unavailable.into());
+        assert_eq!(run(&Args { device: None, place: Place::of(dir.path()), json: true }), Exit::Unavailable.into());
         std::fs::write(dir.path().join("outbox.db"), "").expect("a file");
         let gateway = Err(Unanswered::NotRunning("/d".to_owned()));
         let report = Report::of(dir.path(), None, gateway, crate::source::now().wall);

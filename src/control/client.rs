@@ -50,7 +50,7 @@ pub fn ask<T: DeserializeOwned>(dir: &Path, request: Request) -> Result<T, Unans
     let runtime = runtime.map_err(|e| failed(e.to_string()))?;
     runtime.block_on(async {
         let stream = connect(dir).await?;
-        let pid = stream.peer_cred().ok().and_then(|peer| peer.pid()).unwrap_or_default();
+        let pid = pid(&stream).unwrap_or_default();
         let Ok(answer) = timeout(PATIENCE, exchange(stream, request)).await else {
             return Err(Unanswered::Silent { dir: shown.clone(), pid });
         };
@@ -69,21 +69,23 @@ pub fn ask<T: DeserializeOwned>(dir: &Path, request: Request) -> Result<T, Unans
 /// When none runs, it refuses, or it ends.
 pub async fn watch(
     dir: &Path,
-    device: &str,
+    (device, all): (&str, bool),
     mut take: impl FnMut(TapLine) -> ControlFlow<()>,
 ) -> Result<(), Unanswered> {
     let shown = dir.display().to_string();
     let failed = |why: String| Unanswered::Failed(shown.clone(), why);
-    let mut stream = BufReader::new(connect(dir).await?);
+    let stream = connect(dir).await?;
+    let pid = pid(&stream);
+    let mut stream = BufReader::new(stream);
     let request =
-        serde_json::to_string(&Request::Tap { device: device.to_owned() }).map_err(|e| failed(e.to_string()))?;
+        serde_json::to_string(&Request::Tap { device: device.to_owned(), all }).map_err(|e| failed(e.to_string()))?;
     stream.write_all((request + "\n").as_bytes()).await.map_err(|e| failed(e.to_string()))?;
     let mut line = String::new();
     loop {
         line.clear();
         match stream.read_line(&mut line).await {
-            Ok(0) => return Err(failed("it has ended".to_owned())),
-            Ok(_) => {}
+            Ok(_) if line.ends_with('\n') => {}
+            Ok(_) => return Err(failed(ended(dir, pid).await)),
             Err(e) => return Err(failed(e.to_string())),
         }
         match serde_json::from_str(&line) {
@@ -95,6 +97,21 @@ pub async fn watch(
             Ok(Answer::Error(why)) => return Err(failed(why)),
             Err(e) => return Err(failed(format!("its answer is not understood: {e}; is it another version?"))),
         }
+    }
+}
+
+/// Who listens.
+fn pid(stream: &UnixStream) -> Option<i32> {
+    stream.peer_cred().ok().and_then(|peer| peer.pid())
+}
+
+/// Why a tap has ended: a gateway that still listens has let go of it, and does so to one that does not read.
+async fn ended(dir: &Path, before: Option<i32>) -> String {
+    let now = timeout(PATIENCE, connect(dir)).await.ok().and_then(Result::ok).and_then(|stream| pid(&stream));
+    if now.is_some() && now == before {
+        "this tap took nothing for too long (stopped, or its output is not read), and the gateway ended it".to_owned()
+    } else {
+        "it has ended".to_owned()
     }
 }
 

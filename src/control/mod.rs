@@ -2,8 +2,9 @@
 //!
 //! A Unix socket `control.sock` in the data directory, mode 0600: one JSON request a line, one JSON answer a line, either
 //! `{"ok": …}` or `{"error": "…"}`. It has a thread and a runtime of its own, so that it answers while the sources are
-//! busy, and it reads what others noted: nothing asked here can hold up a commit or a poll. Connections, the length of a
-//! line and the time for one are bounded (`server.rs`).
+//! busy, and it reads what others noted: nothing asked here can hold up a commit, or a poll for longer than its values take to
+//! be copied. Connections, the length of a line and the time for one are bounded (`server.rs`); those that watch are counted
+//! apart, so that however many of them stand still, a question is answered.
 //!
 //! A gateway whose socket can't be made runs without it, tries again, and says so: capture does not depend on it.
 //!
@@ -25,7 +26,7 @@ use serde::{Deserialize, Serialize};
 pub use client::{Unanswered, ask, watch};
 pub use server::Server;
 pub use status::{Status, View};
-pub use tap::{Event, Shown, TapLine};
+pub use tap::{Cycle, Event, Shown, TapLine};
 
 /// The socket's name in the data directory.
 const SOCKET: &str = "control.sock";
@@ -36,10 +37,18 @@ const SOCKET: &str = "control.sock";
 pub enum Request {
     /// How the gateway, its links and its devices are doing: a [`Status`].
     Status,
+    /// What the gateway knows of one device: a [`Device`](crate::source::health::Device).
+    Device {
+        /// The device's id.
+        device: String,
+    },
     /// What a device sends, live: [`TapLine`]s until the asking side ends.
     Tap {
         /// The device's id.
         device: String,
+        /// Polls in which nothing has changed, too.
+        #[serde(default)]
+        all: bool,
     },
 }
 

@@ -15,8 +15,10 @@ use tokio_util::sync::CancellationToken;
 use crate::control::status::refusal;
 use crate::control::{Address, SOCKET, View, tap};
 
-/// Connections at a time; who comes then is told so.
+/// Questions at a time; who comes then is told so.
 const CONNECTIONS: usize = 16;
+/// Those who watch at a time, beside them.
+const TAPS: usize = 16;
 /// Bytes of a request with its line end.
 const LINE: u64 = 4_096;
 /// A request has to be there after this time, and then the next one.
@@ -92,18 +94,28 @@ async fn serve(dir: &Path, view: &View) {
         }
         sleep(AGAIN).await;
     };
-    let mut open = JoinSet::new();
+    let (mut open, mut taps) = (JoinSet::new(), JoinSet::new());
     loop {
         tokio::select! {
-            Some(ended) = open.join_next() => {
+            Some(ended) = open.join_next() => match ended {
+                Ok(None) => {}
+                Ok(Some(Wish { stream, .. })) if taps.len() >= TAPS => {
+                    refuse(&stream, &format!("{TAPS} others are watching: end one of them (`floorgate tap`), and try again"));
+                }
+                Ok(Some(Wish { stream, device, all })) => {
+                    let watch = view.tap.watch(&device);
+                    drop(taps.spawn(tap::pour(device, all, watch, stream)));
+                }
+                Err(e) => tracing::error!(error = %e, "a question at the control socket failed"),
+            },
+            Some(ended) = taps.join_next() => {
                 if let Err(e) = ended {
-                    tracing::error!(error = %e, "a question at the control socket failed");
+                    tracing::error!(error = %e, "a tap failed");
                 }
             }
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) if open.len() >= CONNECTIONS => {
-                    let line = refusal(&format!("{CONNECTIONS} others are asking: try again"));
-                    drop(stream.try_write(line.as_bytes())); // who does not hear it sees the end
+                    refuse(&stream, &format!("{CONNECTIONS} others are asking: try again"));
                 }
                 Ok((stream, _)) => drop(open.spawn(converse(stream, view.clone()))),
                 Err(e) => {
@@ -113,6 +125,18 @@ async fn serve(dir: &Path, view: &View) {
             },
         }
     }
+}
+
+/// Who does not hear it sees the end.
+fn refuse(stream: &UnixStream, why: &str) {
+    drop(stream.try_write(refusal(why).as_bytes()));
+}
+
+/// A connection that watches from now on.
+struct Wish {
+    stream: UnixStream,
+    device: String,
+    all: bool,
 }
 
 /// A socket that only this user can reach from its first moment on.
@@ -131,8 +155,8 @@ fn listen(dir: &Path) -> io::Result<(UnixListener, Socket)> {
     Ok((listener, Socket { path, inode }))
 }
 
-/// Answers line by line until the other side ends, is silent for too long or takes no answer.
-async fn converse(mut stream: UnixStream, view: View) {
+/// Answers line by line until the other side ends, is silent for too long or takes no answer; or until it wants to watch.
+async fn converse(mut stream: UnixStream, view: View) -> Option<Wish> {
     let (read, mut write) = stream.split();
     let mut read = BufReader::new(read);
     let mut line = Vec::new();
@@ -140,17 +164,17 @@ async fn converse(mut stream: UnixStream, view: View) {
         line.clear();
         let got = timeout(READ, (&mut read).take(LINE).read_until(b'\n', &mut line)).await;
         let whole = line.ends_with(b"\n") || (line.len() as u64) < LINE;
-        if let Some(device) = view.watched(&line).filter(|_| matches!(got, Ok(Ok(1..)))) {
-            return tap::pour(&device, view.tap.listen(), read, write).await;
+        if let Some((device, all)) = view.watched(&line).filter(|_| matches!(got, Ok(Ok(1..)))) {
+            return Some(Wish { stream, device, all });
         }
         let answer = match got {
             Ok(Ok(1..)) if whole => view.answer(&line),
             Ok(Ok(1..)) => refusal(&format!("a request has at most {LINE} bytes")),
-            _ => return,
+            _ => return None,
         };
         let sent = timeout(WRITE, write.write_all(answer.as_bytes())).await;
         if !matches!(sent, Ok(Ok(()))) || !whole {
-            return;
+            return None;
         }
     }
 }

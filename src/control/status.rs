@@ -57,17 +57,22 @@ impl View {
     pub(super) fn answer(&self, line: &[u8]) -> String {
         match serde_json::from_slice(line) {
             Ok(Request::Status) => written(&Answer::Ok(self.status())),
-            Ok(Request::Tap { device }) => refusal(&self.unknown(&device)),
+            Ok(Request::Device { device }) => match self.health.device_now(&device) {
+                Some(found) => written(&Answer::Ok(found)),
+                None => refusal(&self.unknown(&device)),
+            },
+            Ok(Request::Tap { device, .. }) => refusal(&self.unknown(&device)),
             Err(e) => refusal(&format!("this version does not know the request: {e}; ask {{\"request\":\"status\"}}")),
         }
     }
 
-    /// The device of a line that asks to watch one that there is, or an instance of one (`hand-p07` of `hand`).
-    pub(super) fn watched(&self, line: &[u8]) -> Option<String> {
-        let Ok(Request::Tap { device }) = serde_json::from_slice(line) else { return None };
+    /// The device of a line that asks to watch one that there is, or an instance of one (`hand-p07` of `hand`), and whether
+    /// polls without a change are wanted.
+    pub(super) fn watched(&self, line: &[u8]) -> Option<(String, bool)> {
+        let Ok(Request::Tap { device, all }) = serde_json::from_slice(line) else { return None };
         let is =
             |known: &String| device.strip_prefix(known).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'));
-        self.devices.iter().any(is).then_some(device)
+        self.devices.iter().any(is).then_some((device, all))
     }
 
     fn unknown(&self, device: &str) -> String {

@@ -1,18 +1,23 @@
 //! What a device sends, live: `{"request":"tap","device":"hand-1"}` is answered by a line for each sample that is committed,
-//! until the asking side ends.
+//! and for each poll of its tags that brings something else than the one before, until the asking side ends or stops
+//! reading.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use tokio::sync::broadcast::Receiver;
-use tokio::sync::broadcast::error::RecvError;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::UnixStream;
+use tokio::time::timeout;
 
 use crate::control::Answer;
 use crate::control::status::written;
 use crate::event::{DeviceEvent, Legible, Millis, Position, Value};
-use crate::outbox::{Placed, Tapped};
+use crate::outbox::{Committed, Placed, Polled, Sight, Tapped, Watch};
+use crate::tagmap::points::{self, Answered};
+
+/// Who takes nothing for so long has stopped, and is let go.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// One line of a tap.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -22,8 +27,25 @@ pub enum TapLine {
     Watching(String),
     /// A sample that was committed.
     Sample(Box<Shown>),
-    /// So many, of whichever device, came faster than they were taken, and are not shown; none is lost to the outbox.
+    /// A poll of its tags.
+    Cycle(Box<Cycle>),
+    /// So many of this device came faster than they were taken, and are not shown; none is lost to the outbox.
     Missed(u64),
+}
+
+/// A poll of tags as people are shown it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Cycle {
+    /// When it was read, UTC milliseconds.
+    pub at: Millis,
+    /// The device.
+    pub source: String,
+    /// `[poll.NAME]`.
+    pub poll: String,
+    /// Names of the tags that say something else than in the poll before; all of them in the first.
+    pub changed: Vec<String>,
+    /// Its requests, what came, and the tags in it.
+    pub reads: Vec<Answered>,
 }
 
 /// A sample as people are shown it.
@@ -43,7 +65,8 @@ pub struct Shown {
     pub hex: Option<String>,
     /// Bytes that came.
     pub length: usize,
-    /// `new`, `duplicate`, `held`, `bad`: what became of it.
+    /// `new`, `duplicate`, `held`, `bad`: what became of it; `memory`: it is no event, and only what the gateway has to know of
+    /// the tags after a restart was stored.
     pub placed: String,
     /// Why it, or a part of it, could not be read.
     pub reason: Option<String>,
@@ -69,14 +92,16 @@ pub struct Event {
 }
 
 impl Shown {
-    fn of(tapped: &Tapped) -> Self {
+    fn of(tapped: &Committed) -> Self {
         let sample = &tapped.sample;
         let (text, hex) = match Legible::of(&sample.raw) {
             Legible::Text(text) => (Some(text), None),
             Legible::Hex(hex) => (None, Some(hex)),
         };
         let decoded = sample.content.as_ref().ok();
+        let is_memory = tapped.remembers && decoded.is_some_and(|of| of.events.is_empty() && of.unread.is_empty());
         let placed = match tapped.placed {
+            Placed::New if is_memory => "memory",
             Placed::New => "new",
             Placed::Duplicate => "duplicate",
             Placed::Held => "held",
@@ -124,38 +149,58 @@ fn position(position: &Position) -> Option<String> {
     }
 }
 
-/// Whether a sample is of the device, or of one of its instances (`hand-p07` of `hand`).
-fn is_of(tapped: &Tapped, device: &str) -> bool {
-    let sample = &tapped.sample;
-    *sample.source == *device || sample.content.as_ref().is_ok_and(|decoded| *decoded.device == *device)
+/// What each tag said in the last poll of each name.
+#[derive(Default)]
+struct Before(BTreeMap<String, points::Shown>);
+
+impl Before {
+    /// The poll, unless nothing in it has changed and only changes are wanted.
+    fn next(&mut self, polled: &Polled, all: bool) -> Option<Cycle> {
+        let mut changed = Vec::new();
+        for tag in polled.cycle.reads.iter().flat_map(|read| &read.tags) {
+            let now = points::Shown { at: None, ..tag.clone() };
+            if self.0.get(&tag.tag) != Some(&now) {
+                changed.push(tag.tag.clone());
+                self.0.insert(tag.tag.clone(), now);
+            }
+        }
+        let points::Cycle { poll, reads } = polled.cycle.clone();
+        let source = polled.device.to_string();
+        (all || !changed.is_empty()).then_some(Cycle { at: polled.at, source, poll, changed, reads })
+    }
 }
 
-/// Writes what is tapped until the other side ends. A slow one is told what it has missed.
-pub(super) async fn pour(
-    device: &str,
-    mut tap: Receiver<Arc<Tapped>>,
-    mut read: impl AsyncRead + Unpin,
-    mut write: impl AsyncWrite + Unpin,
-) {
-    let mut line = written(&Answer::Ok(TapLine::Watching(device.to_owned())));
-    let mut ignored = [0; 64];
+/// Writes what is tapped until the other side ends, or takes nothing for a while. A slow one is told what it has missed.
+pub(super) async fn pour(device: String, all: bool, mut watch: Watch, mut stream: UnixStream) {
+    let (mut read, mut write) = stream.split();
+    let mut line = written(&Answer::Ok(TapLine::Watching(device)));
+    let (mut before, mut ignored) = (Before::default(), [0; 64]);
     loop {
-        if write.write_all(line.as_bytes()).await.is_err() {
-            return;
+        match timeout(PATIENCE, write.write_all(line.as_bytes())).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => return,
+            Err(_) => {
+                tracing::info!("a tap took nothing for {} s and was ended", PATIENCE.as_secs());
+                return;
+            }
         }
         let next = loop {
-            let tapped = tokio::select! {
-                tapped = tap.recv() => tapped,
+            let sight = tokio::select! {
+                sight = watch.next() => sight,
                 got = read.read(&mut ignored) => match got {
                     Ok(1..) => continue,
                     _ => return,
                 },
             };
-            match tapped {
-                Ok(tapped) if is_of(&tapped, device) => break TapLine::Sample(Box::new(Shown::of(&tapped))),
-                Ok(_) => {}
-                Err(RecvError::Lagged(missed)) => break TapLine::Missed(missed),
-                Err(RecvError::Closed) => return,
+            match sight {
+                Some(Sight::Tapped(Tapped::Sample(sample))) => break TapLine::Sample(Box::new(Shown::of(&sample))),
+                Some(Sight::Tapped(Tapped::Cycle(polled))) => {
+                    if let Some(cycle) = before.next(&polled, all) {
+                        break TapLine::Cycle(Box::new(cycle));
+                    }
+                }
+                Some(Sight::Missed(missed)) => break TapLine::Missed(missed),
+                None => return,
             }
         };
         line = written(&Answer::Ok(next));

@@ -1,21 +1,22 @@
 //! The socket from both ends, in a temporary directory.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::ops::ControlFlow;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::time::Duration;
 
 use serde_json::Value;
-use tokio::sync::watch;
+use tokio::sync::watch as value;
 
 use super::*;
-use crate::event::Millis;
-use crate::outbox::Tap;
+use crate::event::{Millis, Sample};
 use crate::outbox::read::Bounds;
+use crate::outbox::{Placed, Tap};
 use crate::source::health::{Health, State as Doing};
 
-fn view() -> (View, watch::Sender<bool>) {
-    let (room_tx, room) = watch::channel(true);
+fn view() -> (View, value::Sender<bool>) {
+    let (room_tx, room) = value::channel(true);
     let bounds = Bounds { max_size: 1 << 20, max_parked: [("outbound".to_owned(), 500)].into() };
     let health = Health::default();
     health.link(&"broker".into()).is(Doing::Down, None);
@@ -36,7 +37,7 @@ fn view() -> (View, watch::Sender<bool>) {
 }
 
 /// A server that listens already, and whoever tells whether there is room.
-fn serving(dir: &Path) -> (Server, watch::Sender<bool>) {
+fn serving(dir: &Path) -> (Server, value::Sender<bool>) {
     let (view, room) = view();
     let server = Server::start(dir, view).expect("a thread starts");
     for _ in 0..1_000 {
@@ -129,32 +130,46 @@ fn too_many_at_a_time_are_told_so_and_silent_ones_do_not_stay() {
     assert_eq!(reader.read(&mut [0]).expect("closed in time, not left open"), 0);
 }
 
-/// Who looks and does not read is told what went by; whoever commits never waits.
-#[test]
-fn a_slow_watcher_is_told_what_it_missed() {
-    let dir = tempfile::tempdir().expect("a temp directory");
-    let (mut view, _room) = view();
-    let tap = Tap::default();
-    view.tap = tap.clone();
-    let _server = Server::start(dir.path(), view).expect("a thread starts");
-    while !dir.path().join(SOCKET).exists() {
+/// A server that listens already, and where what is committed is told.
+fn tapped(dir: &Path) -> (Server, Tap) {
+    let (view, _room) = view();
+    let tap = view.tap.clone();
+    let server = Server::start(dir, view).expect("a thread starts");
+    while !dir.join(SOCKET).exists() {
         std::thread::yield_now();
     }
-    let (mut stream, mut reader) = connected(dir.path());
-    stream.write_all(b"{\"request\":\"tap\",\"device\":\"hand\"}\n").expect("it takes a request");
-    assert_eq!(line(&mut reader), serde_json::json!({"ok": {"watching": "hand"}}));
-    let sample = |n: usize| crate::event::Sample {
-        source: "hand".into(),
+    (server, tap)
+}
+
+/// Somebody who watches, from the answer on.
+fn watching(dir: &Path, device: &str) -> BufReader<UnixStream> {
+    let (mut stream, mut reader) = connected(dir);
+    writeln!(stream, "{{\"request\":\"tap\",\"device\":\"{device}\"}}").expect("it takes a request");
+    assert_eq!(line(&mut reader), serde_json::json!({"ok": {"watching": device}}));
+    reader
+}
+
+fn sample(source: &str, n: usize) -> Sample {
+    Sample {
+        source: source.into(),
         at: crate::event::Now { wall: Millis(1), mono: 1 },
         origin: "t".into(),
         raw: vec![b'x'; 4_000],
         content: Err(crate::event::Undecodable { reason: n.to_string(), panicked: false }),
         redelivery: None,
         memory: None,
-    };
+    }
+}
+
+/// Who looks and does not read is told what went by of its device; whoever commits never waits.
+#[test]
+fn a_slow_watcher_is_told_what_it_missed_of_its_own_device() {
+    let dir = tempfile::tempdir().expect("a temp directory");
+    let (_server, tap) = tapped(dir.path());
+    let mut reader = watching(dir.path(), "hand");
     let sent = 20_000;
     for n in 0..sent {
-        tap.tell(vec![sample(n)], &[crate::outbox::Placed::Bad]);
+        tap.tell(vec![sample("hand", n), sample("other", n)], &[Placed::Bad, Placed::Bad]);
     }
     let (mut shown, mut missed) = (0, 0);
     while shown + missed < sent as u64 {
@@ -165,4 +180,51 @@ fn a_slow_watcher_is_told_what_it_missed() {
         }
     }
     assert!(missed > 0 && shown >= 256, "{shown} shown, {missed} missed");
+    tap.tell(vec![sample("hand", 0)], &[Placed::Bad]);
+    assert_eq!(line(&mut reader)["ok"]["sample"]["source"], "hand", "nothing more was missed");
+}
+
+/// Sixteen who stand still hold up no question, and no one else for long.
+#[test]
+fn those_who_watch_and_do_not_read_are_let_go_and_told_why() {
+    let dir = tempfile::tempdir().expect("a temp directory");
+    let (_server, tap) = tapped(dir.path());
+    let mut still: Vec<_> = (0..15).map(|_| watching(dir.path(), "hand")).collect();
+    let (go, wait) = std::sync::mpsc::sync_channel::<()>(1);
+    let (begun_tx, begun) = std::sync::mpsc::sync_channel(1);
+    let path = dir.path().to_owned();
+    let stopped = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(watch(&path, ("hand", false), |line| {
+            if matches!(line, TapLine::Watching(_)) {
+                begun_tx.send(()).expect("the test waits");
+                assert!(wait.recv().is_err(), "it stands still until the others are let go");
+            }
+            ControlFlow::Continue(())
+        }))
+    });
+    begun.recv().expect("it watches");
+    for n in 0..1_000 {
+        tap.tell(vec![sample("hand", n)], &[Placed::Bad]);
+    }
+    ask::<Status>(dir.path(), Request::Status).expect("a question is answered beside them");
+    let (mut more, mut refused) = connected(dir.path());
+    more.write_all(b"{\"request\":\"tap\",\"device\":\"hand\"}\n").expect("it takes a request");
+    let why = line(&mut refused)["error"].as_str().expect("a sentence").to_owned();
+    assert!(why.starts_with("16 others are watching"), "{why}");
+    // Nobody reads until all of them are let go: then there is room for as many others.
+    let mut others = Vec::new();
+    while others.len() < 16 {
+        let (mut stream, mut reader) = connected(dir.path());
+        stream.write_all(b"{\"request\":\"tap\",\"device\":\"hand\"}\n").expect("it takes a request");
+        if line(&mut reader)["ok"]["watching"] == "hand" {
+            others.push(reader);
+        }
+    }
+    for reader in &mut still {
+        assert!(reader.read_to_end(&mut Vec::new()).expect("the end") > 0);
+    }
+    drop(go);
+    let Err(Unanswered::Failed(_, why)) = stopped.join().expect("no panic") else { panic!("it was let go") };
+    assert!(why.contains("took nothing for too long"), "{why}");
 }

@@ -30,7 +30,7 @@ use crate::outbox::writer::Writer;
 
 pub use open::StorageError;
 pub use operate::{Acted, Order};
-pub use tap::{Tap, Tapped};
+pub use tap::{Committed, Polled, Sight, Tap, Tapped, Watch};
 
 /// Commands that may wait for the writer: each source and each request in flight has one at most.
 const QUEUE: usize = 4_096;

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::Millis;
 use crate::source::now;
+use crate::tagmap::points::{Points, Quality, Shown, Standing};
 
 /// Most links, and most devices, that are noted; what comes after them is not shown.
 const MAX_PARTS: usize = 4096;
@@ -45,6 +46,7 @@ struct Part {
     session_present: Option<bool>,
     messages: u64,
     bad: u64,
+    tags: Option<Arc<Mutex<Points>>>,
 }
 
 /// What a link or device is doing.
@@ -123,6 +125,8 @@ pub struct Trouble {
     pub words: String,
     /// When, milliseconds since 1970.
     pub at: Millis,
+    /// The first good answer, message or connection behind it, milliseconds since 1970; `None`: none came yet.
+    pub over: Option<Millis>,
 }
 
 /// One link or device, as people are shown it.
@@ -156,6 +160,18 @@ pub struct Status {
     pub messages: u64,
     /// Of these or of what was read, what could not be decoded.
     pub bad: u64,
+    /// Alarms of its map that stand.
+    pub alarms: Vec<Standing>,
+}
+
+/// One device with all that is known of its tags.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Device {
+    /// How it is doing.
+    #[serde(flatten)]
+    pub status: Status,
+    /// Its tags as they were read last, in the order of its map; empty where it sends and is not read.
+    pub tags: Vec<Shown>,
 }
 
 /// All links and devices, each in the order of their ids.
@@ -187,6 +203,15 @@ impl Health {
         entry.or_insert_with(|| (Arc::clone(link), Gauge::default())).1.clone()
     }
 
+    /// A device with its tags, or a link; `None`: there is none of that name.
+    pub fn device_now(&self, id: &str) -> Option<Device> {
+        let parts = locked(&self.0);
+        let device = parts.devices.get(id).map(|(link, gauge)| (Some(Arc::clone(link)), gauge.clone()));
+        let found = device.or_else(|| parts.links.get(id).map(|gauge| (None, gauge.clone())));
+        drop(parts); // one lock at a time
+        found.map(|(link, gauge)| gauge.device(id, link.as_deref()))
+    }
+
     /// Everything as it is now.
     pub fn snapshot(&self) -> Snapshot {
         let parts = locked(&self.0);
@@ -206,6 +231,14 @@ impl Gauge {
         }
         part.state = state;
         part.detail = detail.map(str::to_owned);
+        if state == State::Up && part.is_in_trouble() {
+            part.over(now().wall);
+        }
+    }
+
+    /// The tags that it is read for.
+    pub fn shows(&self, tags: &Arc<Mutex<Points>>) {
+        locked(&self.0).tags = Some(Arc::clone(tags));
     }
 
     /// A request is sent.
@@ -215,14 +248,16 @@ impl Gauge {
 
     /// A good answer came.
     pub fn answered(&self, at: Millis) {
-        locked(&self.0).seen = Some(at);
+        let mut part = locked(&self.0);
+        part.seen = Some(at);
+        part.over(at);
     }
 
     /// A request brought nothing.
     pub fn failed(&self, cause: Cause, words: &str, at: Millis) {
         let mut part = locked(&self.0);
         *part.errors.entry(cause).or_default() += 1;
-        part.last = Some(Trouble { cause: cause.to_string(), words: words.to_owned(), at });
+        part.last = Some(Trouble { cause: cause.to_string(), words: words.to_owned(), at, over: None });
     }
 
     /// The broker has kept the session, or has begun a new one.
@@ -236,6 +271,7 @@ impl Gauge {
         part.messages += 1;
         part.bad += u64::from(bad);
         part.seen = Some(at);
+        part.over(at);
     }
 
     /// A whole poll was done in this time.
@@ -248,9 +284,32 @@ impl Gauge {
         locked(&self.0).missed += periods;
     }
 
+    /// What is away says nothing of its tags: what was read before is told as such.
+    fn device(&self, id: &str, link: Option<&str>) -> Device {
+        let tags = locked(&self.0).tags.clone();
+        let mut tags = tags.map(|tags| locked(&tags).shown()).unwrap_or_default();
+        let status = self.status(id, link);
+        let away = match status.state {
+            State::Connecting => Some("is not read: the link is being connected"),
+            State::Down => Some("is not read: the device or its link is down"),
+            State::Quarantined { .. } => Some("is not read: the device is left alone for a while"),
+            State::Up | State::Stuck | State::Refused => None,
+        };
+        if let Some(why) = away {
+            for tag in tags.iter_mut().filter(|tag| tag.quality != Quality::Bad) {
+                tag.quality = Quality::Stale;
+                tag.reason = Some(why.to_owned());
+            }
+        }
+        Device { status, tags }
+    }
+
     fn status(&self, id: &str, link: Option<&str>) -> Status {
+        let tags = locked(&self.0).tags.clone(); // one lock at a time
+        let alarms = tags.map(|tags| locked(&tags).standing().collect()).unwrap_or_default();
         let part = locked(&self.0);
         Status {
+            alarms,
             id: id.to_owned(),
             link: link.map(str::to_owned),
             state: part.state,
@@ -265,6 +324,19 @@ impl Gauge {
             session_present: part.session_present,
             messages: part.messages,
             bad: part.bad,
+        }
+    }
+}
+
+impl Part {
+    fn is_in_trouble(&self) -> bool {
+        self.last.as_ref().is_some_and(|last| last.over.is_none())
+    }
+
+    /// Something good came.
+    fn over(&mut self, at: Millis) {
+        if let Some(last) = &mut self.last {
+            last.over.get_or_insert(at);
         }
     }
 }
@@ -302,11 +374,11 @@ mod tests {
         let expected = serde_json::json!({
             "links": [{"id": "line-1", "link": null, "state": "up", "since": null, "detail": "10.0.0.7:502", "last_seen": 2,
                 "poll_us": null, "requests": 0, "errors": {}, "last_error": null, "missed_periods": 0,
-                "session_present": true, "messages": 2, "bad": 1}],
+                "session_present": true, "messages": 2, "bad": 1, "alarms": []}],
             "devices": [{"id": "scale-7", "link": "line-1", "state": {"quarantined": {"until": 30_000}}, "since": null, "detail": null,
                 "last_seen": 5, "poll_us": 3000, "requests": 2, "errors": {"exception 2": 1},
-                "last_error": {"cause": "exception 2", "words": "reading 2 registers from 7: exception 2", "at": 9},
-                "missed_periods": 2, "session_present": null, "messages": 0, "bad": 0}],
+                "last_error": {"cause": "exception 2", "words": "reading 2 registers from 7: exception 2", "at": 9, "over": null},
+                "missed_periods": 2, "session_present": null, "messages": 0, "bad": 0, "alarms": []}],
         });
         assert_eq!(shown, expected);
         let written = serde_json::to_string(&health.snapshot()).expect("plain data");

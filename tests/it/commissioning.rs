@@ -63,6 +63,111 @@ fn a_number_is_found_by_its_value_and_read_as_the_map_will() {
     assert!(nobody.2.contains("right address"), "{}", nobody.2);
 }
 
+/// A known value proves a map: with the words of the float swapped, it does not.
+#[test]
+fn the_probes_of_a_map_are_run_against_the_device() {
+    let Some(python) = python() else { return };
+    let mut plc = Plc::start_peer(&python, "lanes.py", &["--units", "2"]);
+    let address = format!("127.0.0.1:{}", plc.port);
+    let links = format!(
+        "[[link]]\nid = \"net\"\nkind = \"modbus-tcp\"\naddress = \"{address}\"\n\
+         [[device]]\nid = \"scale-1\"\nlink = \"net\"\nunit = 2\nmap = \"test-lane@1\"\nparams = {{ at = 100 }}\n"
+    );
+    let site = Site::new().erp("http://127.0.0.1:9/").links(&links);
+    site.map("test-lane", PROBED);
+    let config = site.write().display().to_string();
+    let map = site.dir().join("devices/test-lane/map.toml").display().to_string();
+    plc.tell("word 2 101 16544"); // 5.0, low word first
+    plc.tell("word 2 103 3");
+    plc.tell("word 2 1190 65534"); // ten to the power of -2
+    let by_map = ["modbus", "probe", &address, "--unit", "2", "--map", &map, "--param", "at=100"];
+    let (code, report) = json(&[&by_map[..], &["--json"]].concat());
+    assert_eq!(code, Some(1), "{report}");
+    let proofs = report["probes"].as_array().cloned().unwrap_or_default();
+    let of = |field: &str| -> Vec<Value> { proofs.iter().map(|proof| proof[field].clone()).collect() };
+    assert_eq!(of("ok"), [true, true, false], "the address beyond the end costs its own tag alone: {report}");
+    assert_eq!(of("value"), [Value::from("5"), Value::from("0.03"), Value::Null], "{report}");
+
+    plc.tell("word 2 101 0");
+    plc.tell("word 2 100 16544");
+    let (code, text, why) = said(&["modbus", "probe", "scale-1", "--config", &config]);
+    assert_eq!(code, Some(1), "{text}{why}");
+    assert!(text.contains("test-lane@1 on unit 2:\n  off  weight is 0 kg; expected 5.000 +- 0.005 kg\n       put the 5 kg test weight on\n"), "{text}");
+    assert!(text.contains("  ok   speed is 0.03; expected 0.03\n"), "{text}");
+    assert!(text.contains("  off  beyond is stale: the device refuses its address; expected 1\n"), "{text}");
+
+    site.map("test-lane", &PROBED.replace("order = \"CDAB\"", "order = \"ABCD\"").replace("9000", "30"));
+    plc.tell("word 2 30 1");
+    let (code, text, why) = said(&["modbus", "probe", "scale-1", "--config", &config]);
+    assert_eq!(code, Some(0), "{text}{why}");
+
+    for wrong in [&["--expect", "5"][..], &["--map", "x@1", "--expect", "5", "--holding", "0"], &[]] {
+        assert_eq!(said(&[&["modbus", "probe", &address], wrong].concat()).0, Some(64), "{wrong:?}");
+    }
+    site.map("test-lane", MAP);
+    let (code, _, why) = said(&["modbus", "probe", &address, "--map", &map]);
+    assert!(code == Some(64) && why.contains("test-lane@1 has no [[probe]]"), "{code:?} {why}");
+    let (code, _, why) = said(&["modbus", "probe", "127.0.0.1:9", "--map", "devices/acme-checkweigher"]);
+    assert_eq!(code, Some(69), "{why}");
+}
+
+/// A float, and a number that is scaled by a register of a slower poll.
+const PROBED: &str = r#"
+schema = 1
+[map]
+id = "test-lane"
+version = 1
+protocol = "modbus"
+addresses = "zero"
+[param]
+at = { type = "int" }
+[poll.io]
+every = "1s"
+[poll.slow]
+every = "20s"
+priority = 5
+[[tag]]
+name = "weight"
+area = "holding"
+at = "{at}"
+type = "f32"
+order = "CDAB"
+unit = "kg"
+poll = "io"
+[[tag]]
+name = "speed"
+area = "holding"
+at = "{at + 3}"
+type = "u16"
+scale = { tag = "speed_sf", pow10 = true }
+poll = "io"
+[[tag]]
+name = "speed_sf"
+area = "holding"
+at = 1190
+type = "i16"
+poll = "slow"
+[[tag]]
+name = "beyond"
+area = "holding"
+at = 9000
+type = "u16"
+poll = "io"
+[[event]]
+name = "lane.weighed"
+on = { change = "weight" }
+[[probe]]
+tag = "weight"
+expect = "5.000 +- 0.005"
+hint = "put the 5 kg test weight on"
+[[probe]]
+tag = "speed"
+expect = "0.03"
+[[probe]]
+tag = "beyond"
+expect = "1"
+"#;
+
 /// One unit says nothing, one stammers, one is slow, one speaks for another: the others are found, and these are told.
 fn scanned_behind_troubled_units(bus: &mut Plc, place: &[&str]) {
     for behaviour in ["2 never", "3 garbage", "4 late 250", "5 wrong-unit", "6 slow 1"] {
@@ -363,6 +468,50 @@ fn what_passes_at_the_broker_becomes_the_section_of_a_map() {
     let (code, _, why) = said(&["mqtt", "sniff", "--broker", "127.0.0.1:9", "#", "--for", "20s"]);
     assert_eq!(code, Some(69));
     assert!(why.contains("127.0.0.1:9"), "{why}");
+}
+
+/// A scanner with labels, a clock of its own and a number that nobody called a boot id; switched off and on meanwhile.
+#[test]
+fn what_a_scanner_sends_is_known_by_what_it_does() {
+    let Some(mosquitto) = mosquitto() else { return };
+    let broker = Broker::start(&mosquitto, Settings::Stock);
+    let address = format!("127.0.0.1:{}", broker.port);
+    let listen = ["mqtt", "sniff", "--broker", &address, "hall/+station/#", "--for", "50s", "--count", "12", "--json"];
+    let mut sniff = Command::new(env!("CARGO_BIN_EXE_floorgate"));
+    sniff.args(listen).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut sniff = Process(sniff.spawn().expect("it starts"));
+    let mut scanner = Scanner::connect(broker.port, "scanner");
+    let mut sent = 0;
+    wait_for("the listener to end", || {
+        sent += 1;
+        let (up, n) = (sent / 5, sent % 5); // off and on again, each five scans
+        let at = 1_767_225_600_000_u64 + sent * 900;
+        let payload = format!(r#"{{"data":"]C100395212345000000125","ts":{at},"up":{up},"n":{n},"fw":"1.2"}}"#);
+        scanner.publish("hall/A/read", payload.as_bytes());
+        scanner.flush();
+        sniff.0.try_wait().expect("our own child").is_some()
+    });
+    let mut text = String::new();
+    sniff.0.stdout.take().expect("its output is ours").read_to_string(&mut text).expect("it wrote text");
+    let report: Value = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text}"));
+    let section = report["section"].as_str().unwrap_or_else(|| panic!("there is one: {report}"));
+    for part in [
+        "type = \"time\", format = \"unix-ms\", required = true }",
+        "\n[topic.barcode]\nfrom = \"data\"\nparse = \"gs1\"\nsymbology_id = \"required\"",
+        "subject = \"{ai.00}\"",
+        "boot = \"up\"\nseq = \"n\"\n",
+    ] {
+        assert!(section.contains(part), "{part}\n{section}");
+    }
+    let links = format!(
+        "[[link]]\nid = \"broker\"\nkind = \"mqtt\"\naddress = \"mqtt://{address}\"\n\
+         [[device]]\nid = \"reader\"\nlink = \"broker\"\nmap = \"sniffed-scanner@1\"\n"
+    );
+    let site = Site::new().erp("http://127.0.0.1:9/").links(&links);
+    let head = "schema = 1\n[map]\nid = \"sniffed-scanner\"\nversion = 1\nprotocol = \"mqtt\"\n";
+    site.map("sniffed", &format!("{head}{section}"));
+    let (code, lines, faults) = said(&["check", "--config", &site.write().display().to_string()]);
+    assert!(lines.contains("device reader: sniffed-scanner@1"), "{code:?} {lines}{faults}");
 }
 
 /// Beside a gateway whose session the broker keeps: it is the same session afterwards, and has all messages.

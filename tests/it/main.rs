@@ -34,4 +34,5 @@ mod tags;
 mod tap;
 mod tls;
 mod upgrades;
+mod values;
 mod world;

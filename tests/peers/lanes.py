@@ -87,6 +87,7 @@ async def main():
     parser.add_argument("--units", type=int, default=1)
     parser.add_argument("--serial", metavar="PORT")
     parser.add_argument("--quirk", action="append", default=[])
+    parser.add_argument("--port", type=int, default=0, help="listen there")
     args = parser.parse_args()
     requests = collections.Counter()
     trace = counted(requests)
@@ -97,7 +98,7 @@ async def main():
         serial = {"port": args.serial, "baudrate": 19200, "framer": FramerType.RTU}
         server = ModbusSerialServer(devices, trace_pdu=trace, **serial)
     else:
-        server = ModbusTcpServer(devices, address=("127.0.0.1", 0), trace_pdu=trace)
+        server = ModbusTcpServer(devices, address=("127.0.0.1", args.port), trace_pdu=trace)
     await server.serve_forever(background=True)
     lanes = Lanes(server, requests)
     print(f"port {0 if args.serial else server.transport.sockets[0].getsockname()[1]}", flush=True)

@@ -57,7 +57,7 @@ Examples:
   floorgate map explain checkweigher@2 --baud 9600 --unit 12 --answer 25ms
   floorgate map explain sorter@1 --json | jq '.fifos[].idle'";
 
-fn parameter(text: &str) -> Result<(String, String), String> {
+pub(in crate::cli) fn parameter(text: &str) -> Result<(String, String), String> {
     let parts = text.split_once('=').ok_or("write NAME=VALUE")?;
     Ok((parts.0.to_owned(), parts.1.to_owned()))
 }
@@ -103,7 +103,7 @@ fn binding(args: &Args) -> Binding {
 }
 
 /// A file, the map of a folder, or one that the configuration would find; where that has none beside it, those here.
-fn document(map: &str, config: &Path) -> Result<Document, String> {
+pub(in crate::cli) fn document(map: &str, config: &Path) -> Result<Document, String> {
     let path = PathBuf::from(map);
     let path = if path.is_dir() { path.join("map.toml") } else { path };
     if !path.exists() && map.contains('@') {

@@ -8,6 +8,8 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
+pub(super) use explain::{document, parameter};
+
 /// Prove maps, and see what they will do
 #[derive(Debug, clap::Args)]
 #[command(arg_required_else_help = true)]

@@ -1,5 +1,6 @@
 //! `floorgate modbus`: looking at Modbus devices from a laptop, beside a gateway or without one.
 
+mod known;
 mod probe;
 mod read;
 mod scan;
@@ -12,9 +13,10 @@ use clap::Subcommand;
 
 use crate::app::Exit;
 use crate::cli::{block_on, duration, print};
-use crate::config;
+use crate::config::{self, Config};
 use crate::source::health::{Cause, Gauge};
 use crate::source::modbus::wire::{CharSize, Framing, Parity, Place, Serial, StopBits, Timing, Trouble, Wire};
+use crate::source::modbus::{Config as Link, Device};
 use crate::tagmap::Addresses;
 use crate::tagmap::points::Area;
 
@@ -190,6 +192,21 @@ impl From<Base> for Addresses {
             Base::Modicon => Self::Modicon,
         }
     }
+}
+
+/// A Modbus device of the configuration, and its link.
+fn device<'c>(config: &'c Config, id: &str) -> Result<(&'c Link, &'c Device), String> {
+    let all = || config.modbus.iter().flat_map(|link| link.devices.iter().map(move |device| (link, device)));
+    all().find(|(_, device)| *device.id == *id).ok_or_else(|| {
+        let known: Vec<&str> = all().map(|(_, device)| &*device.id).collect();
+        let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+        format!("there is no Modbus device \"{id}\" in the configuration; it has: {known}")
+    })
+}
+
+/// A running gateway has the serial line.
+fn occupied(place: &Place) -> String {
+    format!("a gateway has {place} open: stop it first, two on one serial line destroy each other's frames")
 }
 
 /// Opens the bus.

@@ -1,12 +1,14 @@
 //! `floorgate modbus probe`: how does the device hold a number that is known?
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use rust_decimal::Decimal;
 use serde::Serialize;
 
-use super::{Base, Bus, PAUSE, address, block_on, failed, open, written_in};
+use super::{Base, Bus, PAUSE, address, block_on, failed, known, open, written_in};
 use crate::app::Exit;
+use crate::cli::map::parameter;
 use crate::cli::print::{self, line};
 use crate::source::health::Cause;
 use crate::source::modbus::wire::{Place, Trouble, Wire};
@@ -14,39 +16,53 @@ use crate::tagmap::Addresses;
 use crate::tagmap::points::{Area, Got, Read};
 use crate::tagmap::probe::{Known, Match, Piece, search, second_values};
 
-/// Find out how a device holds a number, from a value that is known.
+/// Find out how a device holds a number, from a value that is known; or whether a map reads it rightly.
 ///
 /// Put a weight of 5 kg on the scale, and say so: reads up to four registers from there, from one before and from one
 /// behind, and tries every type, every byte order and the scales 1, 0.1, 0.01, 0.001 and 10. Prints what fits, the
 /// likeliest first, each as a line for `tag = [ … ]` of a map. Where several fit it says which second value would tell
-/// them apart. Reads only. Ends with 69 when nothing answers, with 1 when nothing fits.
+/// them apart.
+///
+/// With --map or --config it runs the [[probe]] blocks of a map instead: reads the device as the gateway would, and tells of
+/// each known value whether the device shows it. Reads only. Ends with 69 when nothing answers, with 1 when nothing fits or
+/// a probe is off.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
     #[command(flatten)]
-    bus: Bus,
+    pub(super) bus: Bus,
     /// Unit id
     #[arg(long, value_name = "N", default_value_t = 1)]
-    unit: u8,
+    pub(super) unit: u8,
     #[command(flatten)]
     place: Registers,
     /// How AT is written, here and in the lines for the map [default: zero]
     #[arg(long, value_enum)]
     base: Option<Base>,
     /// What the device shows
-    #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
-    expect: Decimal,
+    #[arg(long, value_name = "NUMBER", allow_negative_numbers = true, requires = "Registers")]
+    #[arg(required_unless_present_any = ["map", "config"])]
+    expect: Option<Decimal>,
     /// How far it may be off [default: half of the last decimal of NUMBER; nothing for a whole number]
     #[arg(long, value_name = "NUMBER")]
     within: Option<Decimal>,
+    /// Run the [[probe]] blocks of this map: a file, the folder of a device, or `id@version`
+    #[arg(long, value_name = "MAP", conflicts_with_all = ["expect", "Registers", "config"])]
+    pub(super) map: Option<String>,
+    /// A parameter of the map; may be given several times
+    #[arg(long, value_name = "NAME=VALUE", requires = "map", value_parser = parameter)]
+    pub(super) param: Vec<(String, String)>,
+    /// Run the [[probe]] blocks of a device of this configuration: ADDRESS is its id
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["expect", "Registers", "rtu", "rtu_over_tcp"])]
+    pub(super) config: Option<PathBuf>,
     /// Print one JSON object
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
 }
 
 /// Bits hold no numbers.
 #[derive(Debug, clap::Args)]
-#[group(required = true, multiple = false)]
+#[group(multiple = false)]
 struct Registers {
     /// Holding register
     #[arg(long, value_name = "AT")]
@@ -60,6 +76,8 @@ const EXAMPLES: &str = "\
 Examples:
   floorgate modbus probe 10.20.0.21 --unit 3 --holding 10 --expect 5.000
   floorgate modbus probe 10.20.0.21 --unit 3 --holding 40011 --base modicon --expect 5.000 --within 0.01
+  floorgate modbus probe 10.20.0.21 --unit 3 --map checkweigher@2
+  floorgate modbus probe scale-1 --config config/gateway.toml
   floorgate modbus probe /dev/serial/by-path/… --rtu --baud 9600 --unit 7 --input 0 --expect -12.5";
 
 /// Matches that are shown to people.
@@ -86,6 +104,9 @@ struct Fit {
 }
 
 pub(super) fn run(args: &Args) -> ExitCode {
+    if args.map.is_some() || args.config.is_some() {
+        return known::run(args);
+    }
     let (area, at, known, place) = match asked(args) {
         Ok(asked) => asked,
         Err(why) => return print::refuse(args.json, &why, Exit::Usage),
@@ -112,12 +133,13 @@ fn asked(args: &Args) -> Result<(Area, u16, Known, Place), String> {
         (None, None) => return Err("name a table: --holding or --input".to_owned()),
     };
     let (area, at) = address(area, written, args.base)?;
-    if args.expect.is_zero() {
+    let expect = args.expect.ok_or("say what the device shows: --expect NUMBER")?;
+    if expect.is_zero() {
         return Err("0 is in every empty register: have the device show another value".to_owned());
     }
-    let scale = args.expect.scale();
+    let scale = expect.scale();
     let half = if scale == 0 { Decimal::ZERO } else { Decimal::new(5, (scale + 1).min(28)) };
-    let known = Known { value: args.expect.normalize(), within: args.within.unwrap_or(half).abs() };
+    let known = Known { value: expect.normalize(), within: args.within.unwrap_or(half).abs() };
     Ok((area, at, known, args.bus.place()?))
 }
 

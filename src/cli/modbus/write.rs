@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use super::{block_on, failed, open};
+use super::{block_on, failed, occupied, open};
 use crate::app::Exit;
 use crate::cli::print;
 use crate::config::{self, Config};
@@ -72,11 +72,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
     };
     let runs = control::ask::<control::Status>(&config.outbox.dir, Request::Status).is_ok();
     if runs && matches!(order.place, Place::Serial(_)) {
-        let why = format!(
-            "a gateway has {} open: stop it first, two on one serial line destroy each other's frames",
-            order.place
-        );
-        return print::refuse(false, &why, Exit::Usage);
+        return print::refuse(false, &occupied(&order.place), Exit::Usage);
     }
     print::err(&format!("{}\n", order.words(&args.device, &args.name, &args.value)));
     let asked = now().mono;
@@ -120,12 +116,7 @@ fn agreed() -> bool {
 }
 
 fn order(config: &Config, device: &str, name: &str, value: &str) -> Result<Order, String> {
-    let all = || config.modbus.iter().flat_map(|link| link.devices.iter().map(move |device| (link, device)));
-    let Some((link, found)) = all().find(|(_, found)| *found.id == *device) else {
-        let known: Vec<&str> = all().map(|(_, device)| &*device.id).collect();
-        let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-        return Err(format!("there is no Modbus device \"{device}\" in the configuration; it has: {known}"));
-    };
+    let (link, found) = super::device(config, device)?;
     let points = found.map.points.as_ref();
     let points = points.ok_or_else(|| format!("the map {} of {device} has no [[write]]", found.map.name))?;
     let request = points.write(name, &value_of(value))?;

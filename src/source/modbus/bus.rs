@@ -14,7 +14,7 @@ use super::unit::{Unit, Verdict};
 use super::wire::{Trouble, Wire};
 use super::{Config, Device, Identity, until_taken};
 use crate::event::Sample;
-use crate::outbox::{CaptureError, LastSeen, Placed};
+use crate::outbox::{CaptureError, LastSeen, Placed, Tap};
 use crate::source::health::{Cause, Gauge, Health, State};
 use crate::source::now;
 use crate::tagmap::Quirk;
@@ -78,13 +78,13 @@ pub(super) enum End {
 }
 
 impl Bus {
-    pub(super) fn new(config: &Config, health: &Health) -> Self {
+    pub(super) fn new(config: &Config, health: &Health, tap: Tap) -> Self {
         let start = Instant::now();
         let mut bus = Self {
             devices: Vec::new(),
             units: BTreeMap::new(),
             fifos: Vec::new(),
-            tags: Pool::default(),
+            tags: Pool::new(tap),
             schedule: Schedule::default(),
             work: Vec::new(),
             idle_close: if closes_each_cycle(config) { Some(Duration::ZERO) } else { config.idle_close },
@@ -165,7 +165,7 @@ impl Bus {
     /// A device that refused an address may have been given it meanwhile: a program is loaded, a module put in.
     fn release(&mut self) {
         self.released = Instant::now();
-        self.tags.tags.iter_mut().for_each(Tags::release);
+        self.tags.tags.iter().for_each(Tags::release);
         self.work.iter_mut().for_each(|work| match &mut work.part {
             Part::Tags(group) => group.release(),
             Part::Fifo(_) => {}

@@ -22,7 +22,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::event::Sample;
-use crate::outbox::{CaptureError, LastSeen, Outbox, Placed};
+use crate::outbox::{CaptureError, LastSeen, Outbox, Placed, Tap};
 use crate::source::health::{Health, State};
 use crate::source::{Backoff, Reconnect, now};
 use crate::tagmap::{Map, Quirk};
@@ -102,7 +102,7 @@ pub async fn run(mut config: Config, outbox: Outbox, health: Health, stop: Cance
         let outbox = outbox.clone();
         async move { outbox.last_seen(device).await }
     };
-    link(config, health, capture, last_seen, stop).await;
+    link(config, (health, outbox.tap()), capture, last_seen, stop).await;
 }
 
 /// Asks the outbox, again while its queue is full.
@@ -145,7 +145,7 @@ impl Places {
 /// The link, given what it needs of the outbox.
 async fn link<C, L>(
     config: Config,
-    health: Health,
+    (health, tap): (Health, Tap),
     capture: impl Fn(Vec<Sample>) -> C,
     last_seen: impl Fn(Arc<str>) -> L,
     stop: CancellationToken,
@@ -154,7 +154,7 @@ async fn link<C, L>(
     L: Future<Output = Result<Option<LastSeen>, CaptureError>>,
 {
     let gauge = health.link(&config.link);
-    let mut bus = Bus::new(&config, &health);
+    let mut bus = Bus::new(&config, &health, tap);
     let mut places = Places { all: std::iter::once(config.place).chain(config.standby).collect(), now: 0 };
     let (timing, backoff) = (config.timing, config.reconnect);
     let mut reconnect = Reconnect::new(backoff);

@@ -5,12 +5,12 @@
 
 use std::collections::BTreeSet;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::station::{Next, is_refusal};
 use super::wire::{Trouble, Wire};
-use crate::event::Sample;
-use crate::outbox::{CaptureError, Placed};
+use crate::event::{Now, Sample};
+use crate::outbox::{CaptureError, Placed, Tap};
 use crate::source::health::{Cause, Gauge};
 use crate::source::now;
 use crate::tagmap::points::{Got, Joint, Limits, Points, Read, join};
@@ -24,7 +24,8 @@ const NOTHING_LEFT: &str = "the device refuses all addresses of this poll (excep
 pub(super) struct Tags {
     device: Arc<str>,
     gauge: Gauge,
-    points: Points,
+    /// Shared with those who are shown its values; nobody holds it for longer than a look takes.
+    points: Arc<Mutex<Points>>,
     /// It was told that the outbox is full.
     full: bool,
     /// Tags that were told to be refused: once, though they are tried again.
@@ -32,17 +33,22 @@ pub(super) struct Tags {
 }
 
 /// The points of all devices, and what of them is being committed.
-#[derive(Default)]
 pub(super) struct Pool {
     pub(super) tags: Vec<Tags>,
     /// At most one for each group.
     commits: Vec<(Vec<usize>, Commit)>,
+    /// Where polls are shown.
+    tap: Tap,
 }
 
 type Captured = Result<Vec<Placed>, CaptureError>;
 type Commit = Pin<Box<dyn Future<Output = Captured> + Send>>;
 
 impl Pool {
+    pub(super) const fn new(tap: Tap) -> Self {
+        Self { tags: Vec::new(), commits: Vec::new(), tap }
+    }
+
     /// Waits for the commits of these points; `false`: the outbox is closed.
     async fn settle(&mut self, members: &[usize]) -> bool {
         while let Some((of, commit)) = self.commit_of(members) {
@@ -86,23 +92,39 @@ struct Asked {
 
 impl Tags {
     pub(super) fn new(device: Arc<str>, gauge: Gauge, points: Points) -> Self {
+        let points = Arc::new(Mutex::new(points));
+        gauge.shows(&points);
         Self { device, gauge, points, full: false, refusals: BTreeSet::new() }
     }
 
+    /// A panic while a rule looks is caught inside and leaves what was seen before it.
+    fn points(&self) -> MutexGuard<'_, Points> {
+        self.points.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes the answers of one poll; the samples to capture.
+    fn observe(&self, poll: usize, answers: &[Option<Got>], at: Now, tap: &Tap) -> Vec<Sample> {
+        let mut points = self.points();
+        let samples = points.observe(poll, answers, at);
+        tap.polled(&self.device, at.wall, || points.cycle(poll, answers));
+        samples
+    }
+
     /// What the device refused is tried again.
-    pub(super) fn release(&mut self) {
-        self.points.release();
+    pub(super) fn release(&self) {
+        self.points().release();
     }
 
     /// Its watchdog does not move.
     pub(super) fn is_stale(&self) -> bool {
-        self.points.is_stale()
+        self.points().is_stale()
     }
 
     fn refused(&mut self, poll: usize, read: usize) {
-        let before = self.points.quarantined().count();
-        self.points.refused(poll, read);
-        for tag in self.points.quarantined().skip(before) {
+        let mut points = self.points.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = points.quarantined().count();
+        points.refused(poll, read);
+        for tag in points.quarantined().skip(before) {
             if !self.refusals.insert(tag.tag.to_owned()) {
                 continue;
             }
@@ -112,14 +134,14 @@ impl Tags {
     }
 
     fn committed(&mut self) {
-        self.points.committed();
+        self.points().committed();
         if std::mem::take(&mut self.full) {
             tracing::info!(device = %self.device, "the outbox takes events again");
         }
     }
 
     fn undo(&mut self) {
-        self.points.undo();
+        self.points().undo();
         if !std::mem::replace(&mut self.full, true) {
             tracing::error!(device = %self.device,
                 "the outbox is full: what the tags do meanwhile is told when there is room, as far as it still holds");
@@ -182,8 +204,8 @@ impl Group {
     /// All reads of the members, each with whose it is.
     fn reads(&self, all: &[Tags]) -> (Vec<Asked>, Vec<Read>) {
         let each = self.members.iter().enumerate().flat_map(|(member, (tags, poll))| {
-            let reads = all[*tags].points.polls()[*poll].reads.iter().enumerate();
-            reads.map(move |(read, what)| (Asked { member, read }, *what))
+            let reads = all[*tags].points().polls()[*poll].reads.clone();
+            reads.into_iter().enumerate().map(move |(read, what)| (Asked { member, read }, what))
         });
         each.unzip()
     }
@@ -192,7 +214,7 @@ impl Group {
         if self.apart || self.members.len() == 1 {
             return reads.iter().enumerate().map(|(part, read)| Joint { read: *read, parts: vec![part] }).collect();
         }
-        let limits = self.members.iter().map(|(tags, _)| all[*tags].points.limits()).reduce(|a, b| Limits {
+        let limits = self.members.iter().map(|(tags, _)| all[*tags].points().limits()).reduce(|a, b| Limits {
             gap_words: a.gap_words.min(b.gap_words),
             gap_bits: a.gap_bits.min(b.gap_bits),
             max_words: a.max_words.min(b.max_words),
@@ -240,7 +262,7 @@ impl Group {
             while let Some((_, answer)) = answers.next_if(|(asked, _)| asked.member == member) {
                 own.push(answer);
             }
-            samples.extend(all.tags[*tags].points.observe(*poll, &own, at));
+            samples.extend(all.tags[*tags].observe(*poll, &own, at, &all.tap));
         }
         let members: Vec<usize> = self.members.iter().map(|(tags, _)| *tags).collect();
         if samples.is_empty() {

@@ -204,7 +204,7 @@ async fn run_until_acknowledged(plc: Plc, refusals: &[CaptureError]) -> (Plc, St
         }
     };
     tokio::select! {
-        () = link(config(port), health, &capture, &last_seen, stop.clone()) => {}
+        () = link(config(port), (health, Tap::default()), &capture, &last_seen, stop.clone()) => {}
         () = serve_plc(listener, Rc::clone(&plc)) => {}
         () = done => {}
     }
@@ -329,7 +329,7 @@ async fn tag_events(text: &str, mut full: usize, run: Duration) -> Vec<String> {
     let last_seen = |_| async { Ok(None) };
     let stop = CancellationToken::new();
     tokio::select! {
-        () = link(tags_config(port, text), Health::default(), &capture, &last_seen, stop.clone()) => {}
+        () = link(tags_config(port, text), (Health::default(), Tap::default()), &capture, &last_seen, stop.clone()) => {}
         served = serve_tags(listener) => panic!("{served:?}"),
         () = sleep(run) => {}
     }
@@ -402,7 +402,7 @@ async fn a_refusal_does_not_outlive_the_connection() {
     let last_seen = |_| async { Ok(None) };
     let stop = CancellationToken::new();
     tokio::select! {
-        () = link(tags_config(port, text), Health::default(), &capture, &last_seen, stop.clone()) => {}
+        () = link(tags_config(port, text), (Health::default(), Tap::default()), &capture, &last_seen, stop.clone()) => {}
         served = plc => panic!("{served:?}"),
         () = sleep(Duration::from_secs(2)) => {}
     }
@@ -441,7 +441,7 @@ async fn a_unit_that_is_not_there_is_asked_once_a_poll() {
     let last_seen = |_| async { Ok(None) };
     let stop = CancellationToken::new();
     tokio::select! {
-        () = link(tags_config(port, &text), Health::default(), &capture, &last_seen, stop.clone()) => {}
+        () = link(tags_config(port, &text), (Health::default(), Tap::default()), &capture, &last_seen, stop.clone()) => {}
         served = plc => panic!("{served:?}"),
         () = sleep(Duration::from_millis(500)) => {}
     }

@@ -86,6 +86,7 @@ impl Look<'_> {
                 device: &self.points.device,
                 stale,
                 mono: self.at.mono,
+                wall: self.at.wall,
             };
             // What the rule has remembered before it panicked stays: it panics once for one happening.
             let told = catch_unwind(AssertUnwindSafe(|| rule.step(&mut state, &view))).unwrap_or_else(|panic| {

@@ -11,6 +11,7 @@ mod look;
 mod plan;
 mod rule;
 mod schema;
+mod shown;
 mod tag;
 mod value;
 mod write;
@@ -19,6 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
 
 use crate::event::{Now, Sample, Value};
 use plan::{Atom, Plan};
@@ -28,10 +30,12 @@ use write::Write;
 
 pub use plan::{Joint, Limits, join};
 pub(super) use schema::read;
+pub use shown::{Answered, Cycle, Shown, Standing, Stands};
 pub use write::{Put, WriteRequest};
 
 /// One of the four tables of a Modbus device (Modbus Application Protocol 1.1b3, 4.3).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Area {
     /// Bits that can be written: functions 1, 5, 15.
     Coil,
@@ -108,7 +112,8 @@ pub struct Poll {
 }
 
 /// How far a value can be trusted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Quality {
     /// Read as the map says.
     Good,
@@ -263,15 +268,16 @@ impl Points {
 
     /// Each tag as it was read last, in the order of the map; stale all together when a watchdog says so.
     pub fn values(&self) -> impl Iterator<Item = (&str, Reading)> {
-        let stale = self.is_stale();
-        self.tags.iter().zip(&self.latest).map(move |(tag, latest)| {
-            let mut reading = latest.reading(tag.is_whole());
-            if stale && reading.quality == Quality::Good {
-                reading.quality = Quality::Stale;
-                reading.reason = Some("the device answers, but its watchdog value does not move".to_owned());
-            }
-            (tag.name.as_str(), reading)
-        })
+        self.tags.iter().enumerate().map(|(index, tag)| (tag.name.as_str(), self.reading(index)))
+    }
+
+    fn reading(&self, index: usize) -> Reading {
+        let mut reading = self.latest[index].reading(self.tags[index].is_whole());
+        if reading.quality == Quality::Good && self.is_stale() {
+            reading.quality = Quality::Stale;
+            reading.reason = Some("the device answers, but its watchdog value does not move".to_owned());
+        }
+        reading
     }
 
     /// The device answers, but a tag with a `watchdog` does not move.
@@ -323,14 +329,6 @@ impl Points {
     pub fn alarms(&self) -> impl Iterator<Item = &str> {
         self.rules.iter().filter_map(|rule| match &rule.what {
             What::Alarm(alarm) => Some(alarm.name.as_str()),
-            _ => None,
-        })
-    }
-
-    /// Alarms that stand.
-    pub fn standing(&self) -> impl Iterator<Item = &str> {
-        self.rules.iter().zip(&self.states).filter_map(|(rule, state)| match (&rule.what, &state.kept) {
-            (What::Alarm(alarm), Kept::Alarm { raised: true, .. }) => Some(alarm.name.as_str()),
             _ => None,
         })
     }

@@ -11,6 +11,7 @@ mod counters;
 mod events;
 mod faults;
 mod quirks;
+mod shown;
 mod values;
 mod writes;
 

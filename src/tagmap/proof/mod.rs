@@ -192,7 +192,7 @@ fn steps(fresh: &Points, addresses: Addresses, steps: &Json) -> Result<Came, Str
             doubts.push((tag.to_owned(), reading.quality.word(), why.to_owned(), mono));
         }
     }
-    let alarms = points.standing().map(str::to_owned).collect();
+    let alarms = points.standing().map(|standing| standing.alarm).collect();
     doubts.sort(); // of what lasts the first
     doubts.dedup_by(|later, first| (&later.0, later.1, &later.2) == (&first.0, first.1, &first.2));
     let doubt = |(tag, quality, why, ms)| format!("{tag} was {quality} at {ms}ms: {why}");

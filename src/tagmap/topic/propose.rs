@@ -3,22 +3,24 @@
 //! What comes out is read by this version without fault, and decodes every message that it was made of. What can't be
 //! told from a few messages (names, what a message means, which field is its subject) is guessed plainly and marked.
 
+mod barcode;
+mod identity;
+mod section;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
 
 use rust_decimal::Decimal;
 use serde_json::Value as Json;
 
 use super::filter::is_name;
 use crate::event::is_valid_id;
-use crate::tagmap::gs1;
+use identity::{hinted, identity};
+use section::Parts;
 
 /// Fields that are proposed at most.
 const MOST_FIELDS: usize = 64;
 /// Objects within objects that are looked into.
 const DEEPEST: usize = 8;
-/// A boot id or message id has at most so many bytes.
-const LONGEST_ID: usize = 128;
 /// An instance of a device has room in its id for so many characters of the topic.
 const LONGEST_INSTANCE: usize = 15;
 
@@ -135,6 +137,8 @@ struct Field<'a> {
     name: String,
     path: &'a str,
     kind: &'static str,
+    /// Of a time: seconds or milliseconds since 1970.
+    format: Option<&'static str>,
     required: bool,
     found: &'a Found<'a>,
 }
@@ -159,19 +163,22 @@ pub fn propose(filter: &str, heard: &[Heard]) -> Result<Proposal, String> {
     let mut names: BTreeSet<String> = captures.iter().map(|capture| capture.name.clone()).collect();
     let mut has_time = false;
     for found in &found {
-        match type_of(found, has_time) {
+        match type_of(found) {
             Some(kind) => {
-                has_time |= kind == "time";
                 let name = name_of(&found.names, &mut names);
                 let required = found.leaf.count == of.len();
-                fields.push(Field { name, path: &found.leaf.path, kind, required, found });
+                let mut field = Field { name, path: &found.leaf.path, kind, format: None, required, found };
+                field.become_time(&mut has_time);
+                fields.push(field);
             }
             None => left_out.push(found),
         }
     }
     let identity =
         identity(&fields).ok_or("nothing in the payloads could tell one message from another: no text, no count")?;
-    Ok(Proposal { text: written(&filter, &captures, &fields, &left_out, &identity, &of), of: of.len() })
+    let barcode = barcode::find(&fields, &names);
+    let parts = Parts { captures: &captures, fields: &fields, left_out: &left_out, identity, barcode };
+    Ok(Proposal { text: parts.written(&filter, &of), of: of.len() })
 }
 
 /// How many different topics these are.
@@ -222,10 +229,9 @@ fn filter_of(asked: &str, of: &[Heard], length: usize) -> (String, Vec<Capture>)
 }
 
 /// `None`: no type of this version fits all values.
-fn type_of(found: &Found<'_>, has_time: bool) -> Option<&'static str> {
+fn type_of(found: &Found<'_>) -> Option<&'static str> {
     let types: Vec<&str> = found.leaf.types.iter().copied().collect();
     match types.as_slice() {
-        ["text"] if !has_time && found.values.iter().all(|(_, value)| is_time(value)) => Some("time"),
         ["text"] => Some("string"),
         ["true or false"] => Some("bool"),
         ["whole number"] => Some("u64"),
@@ -245,6 +251,36 @@ fn is_decimal(value: &Json) -> bool {
     Decimal::from_str_exact(&value.to_string()).is_ok()
 }
 
+impl Field<'_> {
+    /// The first one that can be nothing but a time is one.
+    fn become_time(&mut self, has_time: &mut bool) {
+        let values = || self.found.values.iter().map(|(_, value)| value);
+        let format = match self.kind {
+            _ if *has_time => return,
+            "string" if values().all(is_time) => None,
+            "u64" if !identity::is_named_boot(self) => {
+                match unix(&values().filter_map(Json::as_u64).collect::<Vec<_>>()) {
+                    Some(format) if hinted(self, &TIMES) => Some(format),
+                    _ => return,
+                }
+            }
+            _ => return,
+        };
+        (self.kind, self.format, *has_time) = ("time", format, true);
+    }
+}
+
+/// What fields are called that hold a time.
+const TIMES: [&str; 5] = ["time", "ts", "date", "stamp", "_at"];
+/// Seconds since 1970 of the years 2015 to 2100.
+const SECONDS: std::ops::Range<u64> = 1_420_070_400..4_102_444_800;
+
+/// Whether all numbers are times, in seconds or milliseconds since 1970.
+fn unix(numbers: &[u64]) -> Option<&'static str> {
+    let all = |unit: u64| numbers.iter().all(|number| SECONDS.contains(&(number / unit)));
+    if all(1) { Some("unix") } else { all(1_000).then_some("unix-ms") }
+}
+
 /// ISO 8601 with a date and a time.
 fn is_time(value: &Json) -> bool {
     let Some(text) = value.as_str() else { return false };
@@ -260,165 +296,18 @@ fn is_time(value: &Json) -> bool {
 fn name_of(path: &[String], names: &mut BTreeSet<String>) -> String {
     let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' };
     let last: String = path.last().map(|name| name.chars().map(plain).collect()).unwrap_or_default();
-    let last = if is_name(&last) && last != "device" { last } else { format!("field_{last}") };
-    let mut name = last.clone();
+    unlike(&if is_name(&last) && last != "device" { last } else { format!("field_{last}") }, names)
+}
+
+/// The name, with a number behind it where it is taken.
+fn unlike(wanted: &str, names: &mut BTreeSet<String>) -> String {
+    let mut name = wanted.to_owned();
     let mut number = 2;
     while !names.insert(name.clone()) {
-        name = format!("{last}_{number}");
+        name = format!("{wanted}_{number}");
         number += 1;
     }
     name
-}
-
-/// What names a message, by the index of its field.
-enum Identity {
-    Counted { boot: usize, seq: usize },
-    Message(usize),
-    Content(usize),
-}
-
-fn identity(fields: &[Field<'_>]) -> Option<Identity> {
-    let find = |is: &dyn Fn(&Field<'_>) -> bool| fields.iter().position(|field| field.required && is(field));
-    let seq = find(&|field| field.kind == "u64" && counts(field));
-    let boot = find(&|field| is_boot(field));
-    if let (Some(boot), Some(seq)) = (boot, seq)
-        && boot != seq
-    {
-        return Some(Identity::Counted { boot, seq });
-    }
-    if let Some(id) = find(&|field| is_message_id(field)) {
-        return Some(Identity::Message(id));
-    }
-    let named = find(&|field| is_content(field) && hinted(field, &["barcode", "code", "sscc", "epc", "tag", "data"]));
-    named.or_else(|| find(&|field| is_content(field))).map(Identity::Content)
-}
-
-fn hinted(field: &Field<'_>, words: &[&str]) -> bool {
-    words.iter().any(|word| field.name.contains(word))
-}
-
-/// Grows from message to message of one topic; one message alone must have the name of a counter.
-fn counts(field: &Field<'_>) -> bool {
-    let mut last: BTreeMap<&str, u64> = BTreeMap::new();
-    let mut steps = 0;
-    for (topic, value) in &field.found.values {
-        let Some(number) = value.as_u64() else { return false };
-        if let Some(before) = last.insert(topic, number) {
-            if number <= before {
-                return false;
-            }
-            steps += usize::from(number - before == 1);
-        }
-    }
-    steps >= 2 || hinted(field, &["seq", "count", "number", "index"])
-}
-
-/// Stays the same within one topic, and has such a name.
-fn is_boot(field: &Field<'_>) -> bool {
-    let mut of: BTreeMap<&str, &Json> = BTreeMap::new();
-    let steady = field.found.values.iter().all(|(topic, value)| *of.entry(topic).or_insert(value) == value);
-    let named = hinted(field, &["boot", "session", "epoch", "power", "run_id"]);
-    named && steady && (field.kind == "u64" || is_id(field))
-}
-
-fn is_id(field: &Field<'_>) -> bool {
-    let short = |text: &str| !text.is_empty() && text.len() <= LONGEST_ID;
-    field.kind == "string" && field.found.values.iter().all(|(_, value)| value.as_str().is_some_and(short))
-}
-
-/// Never the same twice, and has such a name.
-fn is_message_id(field: &Field<'_>) -> bool {
-    let distinct: BTreeSet<String> = field.found.values.iter().map(|(_, value)| value.to_string()).collect();
-    let named = ["id", "uuid", "guid"].contains(&field.name.as_str())
-        || hinted(field, &["message_id", "messageid", "msg_id", "msgid", "event_id", "eventid"]);
-    named && distinct.len() == field.found.values.len() && (field.kind == "u64" || is_id(field))
-}
-
-fn is_content(field: &Field<'_>) -> bool {
-    let is_there = |value: &Json| value.as_str().is_some_and(|text| !gs1::bare(text).is_empty());
-    field.kind == "string" && field.found.values.iter().all(|(_, value)| is_there(value))
-}
-
-fn written(
-    filter: &str,
-    captures: &[Capture],
-    fields: &[Field<'_>],
-    left_out: &[&Found<'_>],
-    identity: &Identity,
-    of: &[Heard],
-) -> String {
-    let mut text = String::new();
-    let mut line = |line: &str| writeln!(text, "{line}").expect("writing to a String cannot fail");
-    let quoted = |text: &str| toml::Value::from(text).to_string();
-    line("[[topic]]");
-    line(&format!("filter = {}", quoted(filter)));
-    line("qos = 1");
-    line("payload = \"json\"");
-    let longest = of.iter().map(|heard| heard.payload.len()).max().unwrap_or_default();
-    if longest > 32 << 10 {
-        line(&format!("max_bytes = \"{} KiB\"", (longest * 2).div_ceil(1 << 10)));
-    }
-    line("\n[topic.field]");
-    for Field { name, path, kind, required, found } in fields {
-        let required = if *required { ", required = true" } else { "" };
-        let example: String = found.leaf.example.chars().take(40).filter(|c| !c.is_control()).collect();
-        line(&format!("{name} = {{ path = {}, type = \"{kind}\"{required} }}    # {example}", quoted(path)));
-    }
-    for found in left_out {
-        let types: Vec<&str> = found.leaf.types.iter().copied().collect();
-        let path: String = found.leaf.path.chars().filter(|c| !c.is_control()).collect();
-        line(&format!("# {path} is a {}: no type of this version takes it", types.join(" or a ")));
-    }
-    let apart: Vec<usize> = match identity {
-        Identity::Counted { boot, seq } => vec![*boot, *seq],
-        Identity::Message(id) => vec![*id],
-        Identity::Content(_) => Vec::new(),
-    };
-    let carried = fields.iter().enumerate().filter(|(i, field)| !apart.contains(i) && field.kind != "time");
-    let carried: Vec<String> = captures
-        .iter()
-        .map(|capture| &capture.name)
-        .chain(carried.map(|(_, field)| &field.name))
-        .map(|name| format!("\"{name}\""))
-        .collect();
-    let subject = match identity {
-        Identity::Content(content) => Some(&fields[*content]),
-        _ => fields.iter().find(|field| {
-            field.required && is_content(field) && hinted(field, &["barcode", "code", "sscc", "epc", "tag"])
-        }),
-    };
-    line("\n[[topic.emit]]");
-    line("event = \"device.message\"    # name what it means: \"scan.carton\"");
-    if let Some(subject) = subject {
-        line(&format!("subject = \"{{{}}}\"    # what it is about: events of one subject stay in order", subject.name));
-    }
-    line(&format!("fields = [{}]", carried.join(", ")));
-    line("\n[topic.identity]");
-    match captures.iter().rfind(|capture| capture.is_instance) {
-        Some(instance) => {
-            line(&format!("device = \"{{device}}-{{{}}}\"    # each counts for itself", instance.name));
-        }
-        None if topics(of) > 1 => {
-            line(&format!("# {} topics are one device here: where each counts for itself, it needs a", topics(of)));
-            line("# [[device]] of its own, with the level of its topic as a parameter of the map");
-        }
-        None => {}
-    }
-    match identity {
-        Identity::Counted { boot, seq } => {
-            line(&format!("boot = \"{}\"", fields[*boot].name));
-            line(&format!("seq = \"{}\"", fields[*seq].name));
-        }
-        Identity::Message(id) => line(&format!("message_id = \"{}\"", fields[*id].name)),
-        Identity::Content(content) => {
-            line(&format!(
-                "content = \"{}\"    # no count was seen: repeats are told apart by time alone",
-                fields[*content].name
-            ));
-            line("window = \"2s\"");
-        }
-    }
-    text
 }
 
 #[cfg(test)]

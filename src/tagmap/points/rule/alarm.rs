@@ -28,13 +28,13 @@ pub(in crate::tagmap::points) struct Alarm {
 
 impl Alarm {
     pub(super) fn step(&self, state: &mut State, view: &View<'_>) -> Option<Told> {
-        let (raised, seen) = match state.kept {
-            Kept::Alarm { raised, seen } => (raised, seen),
-            _ => (false, false),
+        let (raised, seen, stands_since) = match state.kept {
+            Kept::Alarm { raised, seen, since } => (raised, seen, since),
+            _ => (false, false, None),
         };
         let seen = seen || (raised && self.acknowledged(view));
         if raised {
-            state.kept = Kept::Alarm { raised, seen };
+            state.kept = Kept::Alarm { raised, seen, since: stands_since };
         }
         let holds = self.when.holds(&|at| view.good(at));
         let turns = holds.is_some_and(|holds| holds != raised);
@@ -47,7 +47,8 @@ impl Alarm {
         if !view.lasted(&self.when, since, delay) || (raised && self.ack.is_some() && !seen) {
             return None;
         }
-        (state.kept, state.since) = (Kept::Alarm { raised: !raised, seen: false }, None);
+        let stands_since = (!raised).then_some(view.wall);
+        (state.kept, state.since) = (Kept::Alarm { raised: !raised, seen: false, since: stands_since }, None);
         let kind = if raised { &self.clear_event } else { &self.event };
         let mut own: Fields = vec![word("alarm", &self.name), word("severity", self.severity)];
         own.extend(self.text.as_ref().map(|text| word("text", text)));

@@ -14,7 +14,7 @@ use super::condition::{Condition, Operand};
 use super::tag::{Tag, Taken};
 use super::value::{Datum, Ref};
 use super::{Quality, Reading};
-use crate::event::{DeviceEvent, Fields, Now, Position, Value};
+use crate::event::{DeviceEvent, Fields, Millis, Now, Position, Value};
 
 pub(super) use alarm::{Alarm, Watchdog};
 pub(super) use event::{Epoch, Event, On, Seq};
@@ -80,8 +80,13 @@ pub(super) enum Kept {
         #[serde(default)]
         digest: Option<u64>,
     },
-    /// The alarm stands, and a person has seen it.
-    Alarm { raised: bool, seen: bool },
+    /// The alarm stands, a person has seen it, and since when it stands, by the wall clock: for people alone.
+    Alarm {
+        raised: bool,
+        seen: bool,
+        #[serde(default)]
+        since: Option<Millis>,
+    },
 }
 
 /// What a rule tells.
@@ -120,6 +125,7 @@ pub(super) struct View<'a> {
     pub(super) stale: bool,
     /// Monotonic milliseconds.
     pub(super) mono: u64,
+    pub(super) wall: Millis,
 }
 
 impl<'a> View<'a> {

@@ -96,6 +96,129 @@ fn a_scanner_that_does_not_count() {
     assert_eq!(decoded(&proposal, &all).len(), 1);
 }
 
+/// A part of a proposal, from the line that is `head` to the next empty one.
+fn part(proposal: &Proposal, head: &str) -> String {
+    let (_, text) = proposal.text.split_once(&format!("{head}\n")).unwrap_or_else(|| panic!("{}", proposal.text));
+    text.split_once("\n\n").map_or(text, |(part, _)| part).to_owned()
+}
+
+#[test]
+fn labels_that_are_gs1_are_taken_apart() {
+    let scan = |seq: u32, code: &str| heard("dc1/A", &json!({"boot": "b1", "seq": seq, "data": code, "lot": "x"}));
+    let all = [
+        scan(1, "]C100395212345000000125"),
+        scan(2, "]C10109521234543213310300125010LOT-7<GS>21S1"),
+        scan(3, "]C10109521234543213310200125010LOT-8"),
+    ];
+    let proposal = propose("dc1/A", &all).expect("there is one");
+    insta::assert_snapshot!(part(&proposal, "[topic.barcode]"), @r#"
+    from = "data"
+    parse = "gs1"
+    symbology_id = "required"    # all of these had one: a scanner that was reset sends none
+    separator = ["<GS>"]
+    require = [["00"], ["01", "10", "310n"]]    # what was seen: a lost separator shows up here
+    # a barcode with a fault is bad input, unless an emit has when = { field = "refused" }
+    "#);
+    insta::assert_snapshot!(part(&proposal, "[[topic.emit]]"), @r#"
+    event = "device.message"    # name what it means: "scan.carton"
+    subject = "{data}"    # what it is about: events of one subject stay in order
+    fields = { data = "data", lot = "lot", sscc = "ai.00", gtin = "ai.01", lot_2 = "ai.10", serial = "ai.21", net_kg = "ai.310n" }
+    "#);
+    let told = decoded(&proposal, &all);
+    let field = |n: usize, name: &str| {
+        told[n].events[0].fields.iter().find(|(field, _)| field == name).map(|(_, value)| value.clone())
+    };
+    let text = |text: &str| Some(crate::event::Value::Text(text.to_owned()));
+    assert_eq!((field(0, "sscc"), field(0, "gtin")), (text("395212345000000125"), None));
+    assert_eq!((field(1, "lot"), field(1, "lot_2"), field(1, "serial")), (text("x"), text("LOT-7"), text("S1")));
+    assert_eq!((field(1, "net_kg"), field(2, "net_kg")), (text("1.250"), text("12.50")));
+
+    let subject = |codes: &[&str]| {
+        let all: Vec<Heard> = (0..).zip(codes).map(|(seq, code)| scan(seq, code)).collect();
+        let proposal = propose("dc1/A", &all).expect("there is one");
+        assert_eq!(decoded(&proposal, &all).len(), codes.len());
+        let barcode = proposal.text.contains("[topic.barcode]");
+        (
+            barcode,
+            part(&proposal, "[[topic.emit]]")
+                .lines()
+                .find_map(|line| line.strip_prefix("subject = ")?.split("    ").next().map(str::to_owned)),
+        )
+    };
+    let of = |codes: &[&str]| subject(codes).1.unwrap_or_default();
+    assert_eq!(of(&["00395212345000000125", "00395212345000000132"]), "\"{ai.00}\"");
+    assert_eq!(of(&["https://id.gs1.org/01/09521234543213/10/L1"]), "\"{ai.01}\"");
+    assert_eq!(of(&["0614141999996", "0614141999989", "0614141999972"]), "\"{ai.01}\"");
+    assert!(subject(&["00395212345000000125", "NOREAD"]).0, "what was not read is told apart");
+    for other in [
+        &["0614141999996"][..],
+        &["4006381333931", "4006381333948", "4006381333955"],
+        &["10ABC", "21DEF"],
+        &["00395212345000000125", "X1"],
+        &["00395212345000000126"],
+    ] {
+        assert!(!subject(other).0, "{other:?}: by chance, or not at all");
+    }
+}
+
+/// A boot id of any name, if it does what a boot id does; what only stays may be anything.
+#[test]
+fn a_boot_id_is_known_by_what_it_does() {
+    let of = |all: &[(&str, u32, &str)]| {
+        let all: Vec<Heard> = all
+            .iter()
+            .map(|(up, n, topic)| heard(topic, &json!({"code": "X1", "fw": "1.2", "up": up, "n": n, "station": "A"})))
+            .collect();
+        let proposal = propose("#", &all).expect("there is one");
+        let decoded = decoded(&proposal, &all);
+        assert_eq!(decoded.len(), all.len());
+        (part(&proposal, "[topic.identity]"), decoded)
+    };
+    let (text, told) = of(&[("a7", 8, "hall/A"), ("a7", 9, "hall/A"), ("c1", 1, "hall/A"), ("c1", 2, "hall/A")]);
+    assert_eq!(text, "boot = \"up\"\nseq = \"n\"\n", "another one where the number goes back");
+    assert_eq!(told[2].position, Position::Counted { boot: Some("c1".to_owned()), seq: 1, bits: 64, ring: 1_024 });
+
+    let (text, _) = of(&[("a7", 8, "hall/A"), ("a7", 9, "hall/A"), ("a7", 10, "hall/A")]);
+    insta::assert_snapshot!(text, @r#"
+    # n counts; is `fw` or `up` the boot id? It stays while n counts. Switch the device off and on
+    # while you listen: if it is another one then, and the same until the next time, write instead of what follows:
+    #   boot = "fw"
+    #   seq = "n"
+    content = "code"    # repeats are told apart by time alone
+    window = "2s"
+    "#);
+    let not = |text: &str| text.contains("content = \"code\"") && !text.contains("is `");
+    let (text, _) = of(&[("a7", 8, "hall/A"), ("a8", 9, "hall/A"), ("a9", 10, "hall/A")]);
+    assert!(text.starts_with("# n counts; is `fw` the boot id?"), "each message has another: {text}");
+    let (text, _) = of(&[("a7", 8, "hall/A"), ("c1", 9, "hall/A"), ("c1", 7, "hall/A"), ("c1", 8, "hall/A")]);
+    assert!(not(&text), "the number goes back while it stays: {text}");
+    let counts = |n: u32| heard("hall/A", &json!({"code": "X1", "n": n}));
+    let proposal = propose("#", &[counts(1), counts(2), counts(3)]).expect("there is one");
+    let text = part(&proposal, "[topic.identity]");
+    assert!(text.starts_with("# n counts, but nothing that could be a boot id stays"), "{text}");
+}
+
+#[test]
+fn a_time_since_1970_is_known_by_its_size_and_name() {
+    let of = |field: &str, values: [u64; 2]| {
+        let all = values.map(|value| heard("hall/A", &json!({"code": "X1", field: value})));
+        let proposal = propose("#", &all).expect("there is one");
+        assert_eq!(decoded(&proposal, &all).len(), 2);
+        let fields = part(&proposal, "[topic.field]");
+        let line = fields.lines().find(|line| line.starts_with(field)).expect("it has a line").to_owned();
+        line.split_once("type = ").expect("it has a type").1.split_once(" }").expect("it ends").0.to_owned()
+    };
+    assert_eq!(of("ts", [1_767_225_600, 1_767_225_601]), "\"time\", format = \"unix\", required = true");
+    assert_eq!(
+        of("read_time", [1_767_225_600_000, 1_767_225_601_250]),
+        "\"time\", format = \"unix-ms\", required = true"
+    );
+    assert_eq!(of("ts", [1_767_225_600, 1_767_225_601_250]), "\"u64\", required = true", "neither");
+    assert_eq!(of("serial", [1_767_225_600, 1_767_225_601]), "\"u64\", required = true");
+    assert_eq!(of("boot_time", [1_767_225_600, 1_767_225_600]), "\"u64\", required = true", "a run's name");
+    assert_eq!(of("ts", [12, 13]), "\"u64\", required = true");
+}
+
 #[test]
 fn what_can_not_be_proposed_is_told() {
     let refused = |payload: &[u8]| {
