@@ -6,6 +6,8 @@
 pub enum Exit {
     /// All was done.
     Clean = 0,
+    /// Done, and the answer is no: not found, not permitted, a test failed.
+    No = 1,
     /// The command line was wrong.
     Usage = 64,
     /// What was given to look at is invalid.

@@ -92,6 +92,7 @@ impl App {
             health: health.clone(),
             devices: config.devices_and_links(),
             tap: outbox.tap(),
+            outbox: Some(outbox.clone()),
         };
         let control = control::Server::start(&config.outbox.dir, view)
             .map_err(|e| (Exit::Internal, format!("no thread for the control socket: {e}")))?;

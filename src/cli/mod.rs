@@ -5,6 +5,7 @@
 
 mod check;
 mod completions;
+mod dead;
 mod logging;
 mod map;
 mod modbus;
@@ -53,6 +54,7 @@ enum Verb {
     Status(status::Args),
     Tap(tap::Args),
     Outbox(outbox::Args),
+    Dead(dead::Args),
     Scan(scan::Args),
     Map(map::Args),
     Schema(schema::Args),
@@ -96,6 +98,7 @@ fn run_from(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             Verb::Status(args) => status::run(&args),
             Verb::Tap(args) => tap::run(&args),
             Verb::Outbox(args) => outbox::run(&args),
+            Verb::Dead(args) => dead::run(&args),
             Verb::Scan(args) => scan::run(&args),
             Verb::Map(args) => map::run(&args),
             Verb::Schema(args) => schema::run(&args),

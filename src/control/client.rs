@@ -14,6 +14,8 @@ use crate::control::{Address, Answer, Request, SOCKET, TapLine};
 
 /// A gateway that lives answers within this time.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// … and has stored a command within this one.
+const PATIENCE_TO_STORE: Duration = Duration::from_secs(35);
 /// Bytes of an answer: some kilobytes for each of some thousand devices.
 const MOST: u64 = 32 << 20;
 
@@ -51,7 +53,8 @@ pub fn ask<T: DeserializeOwned>(dir: &Path, request: Request) -> Result<T, Unans
     runtime.block_on(async {
         let stream = connect(dir).await?;
         let pid = pid(&stream).unwrap_or_default();
-        let Ok(answer) = timeout(PATIENCE, exchange(stream, request)).await else {
+        let patience = if matches!(request, Request::Operate(_)) { PATIENCE_TO_STORE } else { PATIENCE };
+        let Ok(answer) = timeout(patience, exchange(stream, request)).await else {
             return Err(Unanswered::Silent { dir: shown.clone(), pid });
         };
         let line = answer.map_err(|e| failed(e.to_string()))?;

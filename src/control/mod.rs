@@ -23,6 +23,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::outbox::Order;
+
 pub use client::{Unanswered, ask, watch};
 pub use server::Server;
 pub use status::{Status, View};
@@ -50,6 +52,9 @@ pub enum Request {
         #[serde(default)]
         all: bool,
     },
+    /// Carry out what a person has decided of postings: an [`Acted`](crate::outbox::Acted) for each. Who it is, the socket
+    /// itself says.
+    Operate(Order),
 }
 
 /// What comes back.

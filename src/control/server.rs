@@ -20,7 +20,7 @@ const CONNECTIONS: usize = 16;
 /// Those who watch at a time, beside them.
 const TAPS: usize = 16;
 /// Bytes of a request with its line end.
-const LINE: u64 = 4_096;
+const LINE: u64 = 64 << 10;
 /// A request has to be there after this time, and then the next one.
 const READ: Duration = Duration::from_secs(5);
 /// An answer has to be taken within this time.
@@ -139,7 +139,7 @@ struct Wish {
     all: bool,
 }
 
-/// A socket that only this user can reach from its first moment on.
+/// A socket that only this user and its group can reach from its first moment on.
 fn listen(dir: &Path) -> io::Result<(UnixListener, Socket)> {
     let new = format!("{SOCKET}.new");
     let (path, made) = (dir.join(SOCKET), dir.join(&new));
@@ -149,7 +149,7 @@ fn listen(dir: &Path) -> io::Result<(UnixListener, Socket)> {
         return Err(e);
     }
     let listener = UnixListener::bind(&Address::of(dir, &new)?.path)?;
-    std::fs::set_permissions(&made, Permissions::from_mode(0o600))?;
+    std::fs::set_permissions(&made, Permissions::from_mode(0o660))?;
     let inode = std::fs::metadata(&made)?.ino();
     std::fs::rename(&made, &path)?;
     Ok((listener, Socket { path, inode }))
@@ -157,6 +157,7 @@ fn listen(dir: &Path) -> io::Result<(UnixListener, Socket)> {
 
 /// Answers line by line until the other side ends, is silent for too long or takes no answer; or until it wants to watch.
 async fn converse(mut stream: UnixStream, view: View) -> Option<Wish> {
+    let actor = stream.peer_cred().map_or_else(|_| "unknown".to_owned(), |peer| user(peer.uid()));
     let (read, mut write) = stream.split();
     let mut read = BufReader::new(read);
     let mut line = Vec::new();
@@ -168,7 +169,7 @@ async fn converse(mut stream: UnixStream, view: View) -> Option<Wish> {
             return Some(Wish { stream, device, all });
         }
         let answer = match got {
-            Ok(Ok(1..)) if whole => view.answer(&line),
+            Ok(Ok(1..)) if whole => view.answer(&line, &actor).await,
             Ok(Ok(1..)) => refusal(&format!("a request has at most {LINE} bytes")),
             _ => return None,
         };
@@ -177,4 +178,15 @@ async fn converse(mut stream: UnixStream, view: View) -> Option<Wish> {
             return None;
         }
     }
+}
+
+/// The name of a user of this machine; of one that only a directory service knows, the number.
+fn user(uid: u32) -> String {
+    let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let named = users.lines().find_map(|line| {
+        let mut columns = line.split(':');
+        let name = columns.next()?;
+        (columns.nth(1)?.parse() == Ok(uid)).then(|| name.to_owned())
+    });
+    named.unwrap_or_else(|| format!("uid {uid}"))
 }

@@ -1,12 +1,15 @@
 //! What a gateway says of itself.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
+use tokio::time::timeout;
 
 use crate::control::{Answer, Request};
 use crate::event::Millis;
-use crate::outbox::Tap;
 use crate::outbox::read::Bounds;
+use crate::outbox::{Order, Outbox, Tap};
 use crate::source::health::{Health, Snapshot};
 
 /// How a running gateway is doing. Times are UTC milliseconds.
@@ -50,12 +53,18 @@ pub struct View {
     pub devices: Vec<String>,
     /// Where what is committed can be watched.
     pub tap: Tap,
+    /// Who carries out what persons decide.
+    pub outbox: Option<Outbox>,
 }
 
+/// A person's command is durable within this time, or nobody knows.
+const COMMIT: Duration = Duration::from_secs(30);
+
 impl View {
-    /// The answer to one line, as a line.
-    pub(super) fn answer(&self, line: &[u8]) -> String {
+    /// The answer to one line of `actor`, as a line.
+    pub(super) async fn answer(&self, line: &[u8], actor: &str) -> String {
         match serde_json::from_slice(line) {
+            Ok(Request::Operate(order)) => self.operate(order, actor).await,
             Ok(Request::Status) => written(&Answer::Ok(self.status())),
             Ok(Request::Device { device }) => match self.health.device_now(&device) {
                 Some(found) => written(&Answer::Ok(found)),
@@ -73,6 +82,21 @@ impl View {
         let is =
             |known: &String| device.strip_prefix(known).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'));
         self.devices.iter().any(is).then_some((device, all))
+    }
+
+    async fn operate(&self, order: Order, actor: &str) -> String {
+        if order.reason.trim().is_empty() || order.request.is_empty() {
+            return refusal("a command has a `request` id and a `reason`: say why, the audit keeps it");
+        }
+        if order.keys.len() > Order::MOST {
+            return refusal(&format!("{} postings at once: at most {}", order.keys.len(), Order::MOST));
+        }
+        let Some(outbox) = &self.outbox else { return refusal("this gateway takes no commands") };
+        match timeout(COMMIT, outbox.operate(order, actor.to_owned())).await {
+            Ok(Ok(acted)) => written(&Answer::Ok(acted)),
+            Ok(Err(why)) => refusal(&format!("nothing was done: {why}")),
+            Err(_) => refusal("the disk takes too long: ask again with the same request id, to hear what came of it"),
+        }
     }
 
     fn unknown(&self, device: &str) -> String {

@@ -31,6 +31,7 @@ fn view() -> (View, value::Sender<bool>) {
             health,
             devices: vec!["hand".to_owned()],
             tap: Tap::default(),
+            outbox: None,
         },
         room_tx,
     )
@@ -85,7 +86,7 @@ fn the_socket_is_its_users_alone_and_replaces_a_stale_one() {
     assert!(matches!(ask::<Status>(dir.path(), Request::Status), Err(Unanswered::NotRunning(_))), "nobody listens");
     let _server = serving(dir.path());
     let mode = std::fs::metadata(dir.path().join(SOCKET)).expect("it is there").permissions().mode();
-    assert_eq!(mode & 0o777, 0o600);
+    assert_eq!(mode & 0o777, 0o660);
 }
 
 #[test]
@@ -114,8 +115,8 @@ fn a_long_line_ends_the_connection_with_a_sentence() {
     let dir = tempfile::tempdir().expect("a temp directory");
     let _server = serving(dir.path());
     let (mut stream, mut answers) = connected(dir.path());
-    stream.write_all(&[b'x'; 4_096]).expect("it reads");
-    assert_eq!(line(&mut answers)["error"], "a request has at most 4096 bytes");
+    stream.write_all(&[b'x'; 64 << 10]).expect("it reads");
+    assert_eq!(line(&mut answers)["error"], "a request has at most 65536 bytes");
     assert_eq!(answers.read(&mut [0]).expect("the end"), 0);
 }
 

@@ -67,24 +67,34 @@ pub enum Becomes {
 pub fn decide(act: Act, parked: Parked, seconded: bool) -> Result<Becomes, String> {
     let open = match parked {
         Parked::Held => None,
-        Parked::Rejected { class, maybe } => Some((class, maybe || matches!(class, Class::KeyClash | Class::Unresolvable))),
+        Parked::Rejected { class, maybe } => {
+            Some((class, maybe || matches!(class, Class::KeyClash | Class::Unresolvable)))
+        }
     };
     match (act, open) {
         (Act::Skip, _) => Ok(Becomes::Skipped),
-        (Act::Resolve, None) => Err("it was never sent, so that it can't be there: `retry` sends it, `skip` drops it".to_owned()),
+        (Act::Resolve, None) => {
+            Err("it was never sent, so that it can't be there: `retry` sends it, `skip` drops it".to_owned())
+        }
         (Act::Resolve, Some(_)) => Ok(Becomes::Delivered),
         (Act::Retry, Some((Class::Corrupt, _))) => {
-            Err("its stored content is damaged and can't be sent: book it by hand and `resolve` it, or `skip` it".to_owned())
+            Err("its stored content is damaged and can't be sent: book it by hand and `resolve` it, or `skip` it"
+                .to_owned())
         }
-        (Act::Retry, Some((Class::KeyClash, _))) => Err("the target knows its key with other content, and would say so again: \
+        (Act::Retry, Some((Class::KeyClash, _))) => {
+            Err("the target knows its key with other content, and would say so again: \
              compare the two; `resolve` it if the document is right, or `repost` it under a new key"
-            .to_owned()),
-        (Act::Retry, Some((_, true))) => Err("an attempt may have had effect, and sending it again could post it twice: look in the \
+                .to_owned())
+        }
+        (Act::Retry, Some((_, true))) => {
+            Err("an attempt may have had effect, and sending it again could post it twice: look in the \
              target; `resolve` it if it is there, `repost` it if it is not"
-            .to_owned()),
+                .to_owned())
+        }
         (Act::Retry, None | Some((_, false))) => Ok(Becomes::Ready),
         (Act::Repost, Some((Class::Corrupt, _))) => {
-            Err("its stored content is damaged and can't be sent: book it by hand and `resolve` it, or `skip` it".to_owned())
+            Err("its stored content is damaged and can't be sent: book it by hand and `resolve` it, or `skip` it"
+                .to_owned())
         }
         (Act::Repost, None | Some((_, false))) => {
             Err("it surely had no effect, so that its key can be used again: `retry` it".to_owned())

@@ -4,6 +4,7 @@
 
 mod act;
 mod answer;
+mod category;
 mod config;
 mod machine;
 mod outcome;
@@ -11,6 +12,7 @@ mod render;
 
 pub use act::{Act, Becomes, Parked, decide};
 pub use answer::{AnswerShape, Reply, classify, classify_lookup};
+pub use category::{Category, sentence};
 pub use config::{Config, Idempotency, Worth};
 pub use machine::{Action, Exception, Input, Lane, Row, RowKey, SavedBatch, WINDOW};
 pub use outcome::{Answer, Class, Errand, Outcome, Outgoing};

@@ -93,6 +93,8 @@ impl Class {
 pub struct Outcome {
     /// The class.
     pub class: Class,
+    /// The target's word for the reason: `order_on_hold`.
+    pub code: Option<String>,
     /// The target's words, or ours; for people.
     pub reason: String,
     /// The target's own reference of the posting.
@@ -102,7 +104,7 @@ pub struct Outcome {
 impl Outcome {
     /// An outcome without reference.
     pub fn new(class: Class, reason: impl Into<String>) -> Self {
-        Self { class, reason: reason.into(), reference: None }
+        Self { class, code: None, reason: reason.into(), reference: None }
     }
 }
 

@@ -221,7 +221,8 @@ pub(super) fn apply(
             db.prepare_cached("UPDATE pending SET state = 2, why = ? WHERE lane = ? AND seq = ? AND tx = ?")?
                 .execute(params![outcome.class.name(), route.id, row.seq, row.tx])?;
             db.prepare_cached(
-                "INSERT OR REPLACE INTO letter(lane, seq, tx, at, class, maybe, reason, status, answer) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT OR REPLACE INTO letter(lane, seq, tx, at, class, maybe, reason, status, answer, code)
+                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             )?
             .execute(params![
                 route.id,
@@ -232,7 +233,8 @@ pub(super) fn apply(
                 maybe,
                 outcome.reason,
                 cause.status,
-                cause.excerpt
+                cause.excerpt,
+                outcome.code
             ])?;
         }
     }

@@ -29,6 +29,11 @@ pub struct Order {
     pub reference: Option<String>,
 }
 
+impl Order {
+    /// Postings of one command.
+    pub const MOST: usize = 1_000;
+}
+
 /// What came of it for one posting.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Acted {
@@ -106,12 +111,7 @@ fn find(db: &Connection, route: &Route, posting: Id) -> Sql<Option<Found>> {
         let class = r.get::<_, Option<String>>(6)?.and_then(|name| Class::parse(&name)).unwrap_or(Class::Unresolvable);
         let maybe = r.get::<_, Option<bool>>(7)?.unwrap_or(true);
         Ok(Found {
-            row: Row {
-                key: RowKey { seq: r.get(0)?, tx: r.get(1)? },
-                order: r.get(2)?,
-                size: r.get(3)?,
-                held: false,
-            },
+            row: Row { key: RowKey { seq: r.get(0)?, tx: r.get(1)? }, order: r.get(2)?, size: r.get(3)?, held: false },
             parked: if held { Parked::Held } else { Parked::Rejected { class, maybe } },
             rev: r.get(5)?,
             event: Id(r.get(8)?),

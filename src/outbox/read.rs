@@ -2,6 +2,7 @@
 
 pub mod bad_input;
 pub mod find;
+pub mod parked;
 mod stuck;
 
 use std::collections::BTreeMap;

@@ -1,6 +1,7 @@
 //! The outbox through its door, on real SQLite in a temporary directory.
 
 mod find;
+mod operate;
 mod unread;
 
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::*;
-use crate::event::{Decoded, DeviceEvent, Millis, Now, Position, Redelivery, Repeat, Undecodable, Value};
+use crate::event::{Decoded, DeviceEvent, Id, Millis, Now, Position, Redelivery, Repeat, Undecodable, Value};
 use crate::lane::{Class, Format, Outcome, Worth};
 
 const DEADLINE: Duration = Duration::from_secs(20);

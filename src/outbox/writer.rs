@@ -280,11 +280,20 @@ impl Writer {
         let (mut acted, mut freed) = (Vec::new(), Vec::new());
         for key in &order.keys {
             let (told, row) = act(&tx, &self.capture.routes, order, key, actor, now)?;
-            tracing::info!(actor, act = order.act.name(), key, done = told.done, reason = order.reason, "{}", told.text);
+            tracing::info!(
+                actor,
+                act = order.act.name(),
+                key,
+                done = told.done,
+                reason = order.reason,
+                "{}",
+                told.text
+            );
             acted.push(told);
             freed.extend(row);
         }
-        for (lane, bytes, skipped) in freed.iter().filter_map(|(lane, row)| row.ended.map(|(n, skip)| (*lane, n, skip))) {
+        for (lane, bytes, skipped) in freed.iter().filter_map(|(lane, row)| row.ended.map(|(n, skip)| (*lane, n, skip)))
+        {
             let counters = &mut self.capture.routes[lane].counters;
             counters.rows_out += 1;
             counters.bytes_out += bytes;

@@ -35,7 +35,7 @@ fn a_running_gateway_tells_how_its_links_and_devices_are() {
     assert!(link["since"].as_i64() <= device["last_seen"].as_i64(), "{status}");
     assert_eq!((&status["gateway"]["room"], &status["outbox"]["full"]), (&true.into(), &false.into()));
     let socket = floor.site.data().join("control.sock");
-    assert_eq!(std::fs::metadata(&socket).expect("the socket").permissions().mode() & 0o777, 0o600);
+    assert_eq!(std::fs::metadata(&socket).expect("the socket").permissions().mode() & 0o777, 0o660);
     let (code, said) = floor.gateway.say(&["outbox", "status"]);
     let pid = status["gateway"]["pid"].to_string();
     assert!(code == Some(0) && said.contains(&format!("a gateway runs on it: process {pid}")), "{said}");

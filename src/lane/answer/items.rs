@@ -46,12 +46,12 @@ pub(super) fn found(body: &Value, keys: &[Id], prints: &[String]) -> Answer {
         let known = text(item, "fingerprint");
         match text(item, "status").as_deref() {
             Some("present") if known.as_ref().is_none_or(|known| known == print) => {
-                Outcome { class: Class::Found, reason: "the ERP has it".to_owned(), reference }
+                Outcome { reference, ..Outcome::new(Class::Found, "the ERP has it") }
             }
             Some("present") => {
                 let at = reference.as_deref().map_or(String::new(), |at| format!(" as {at}"));
                 let reason = format!("the ERP has this key{at} with other content: compare the two");
-                Outcome { class: Class::KeyClash, reason, reference }
+                Outcome { reference, ..Outcome::new(Class::KeyClash, reason) }
             }
             Some("absent") => Outcome::new(Class::NotAttempted, "the ERP was asked for it and does not have it"),
             Some("processing") => Outcome::new(Class::Unknown, "the ERP is at work on it"),
@@ -109,6 +109,20 @@ impl Places {
     }
 }
 
+/// What is not there may be on its way: master data and documents come by other roads than postings.
+const MAY_COME: [&str; 10] = [
+    "unknown_item",
+    "unknown_order",
+    "unknown_line",
+    "unknown_shipment",
+    "unknown_purchase",
+    "unknown_location",
+    "unknown_uom",
+    "unknown_lot",
+    "unknown_request",
+    "unknown_posting",
+];
+
 /// What one result says.
 fn one(item: &Value, places: &Places) -> Outcome {
     let (word, reason, message) = (places.status.text(item), places.reason.text(item), places.message.text(item));
@@ -116,8 +130,9 @@ fn one(item: &Value, places: &Places) -> Outcome {
         (Some("posted" | "ok" | "created" | "delivered"), _) => Class::Delivered,
         (Some("duplicate"), _) => Class::Duplicate,
         (Some("rejected"), Some("key_reused")) => Class::KeyClash,
+        (Some("rejected"), Some(reason)) if MAY_COME.contains(&reason) => Class::Reference,
         (Some("rejected"), _) => Class::Validation,
-        (Some("retry"), Some("lane_blocked")) => Class::NotAttempted,
+        (Some("retry"), Some("lane_blocked" | "not_attempted")) => Class::NotAttempted,
         (Some("retry"), Some("concurrent")) => Class::Conflict,
         (Some("retry"), _) => Class::Transient,
         _ => Class::Unknown,
@@ -135,7 +150,8 @@ fn one(item: &Value, places: &Places) -> Outcome {
         let told = bounded(&told.join(": "), REASON);
         text = if class == Class::Unknown { format!("{text}: {told}") } else { format!("the ERP says: {told}") };
     }
-    Outcome { class, reason: text, reference: reference(item, places) }
+    let code = reason.map(|code| bounded(code, 64));
+    Outcome { class, code, reason: text, reference: reference(item, places) }
 }
 
 /// The document's number in the target: text, or a number written as such.

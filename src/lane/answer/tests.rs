@@ -128,8 +128,13 @@ fn each_status_word_of_an_item_has_its_class() {
         (r#""status":"delivered""#, Class::Delivered, "the ERP says: delivered"),
         (r#""status":"duplicate""#, Class::Duplicate, "the ERP says: duplicate"),
         (
-            r#""status":"rejected","reason":"unknown_item","message":"item X is not known""#,
+            r#""status":"rejected","reason":"order_on_hold","message":"order X is on credit hold""#,
             Class::Validation,
+            "the ERP says: order_on_hold: order X is on credit hold",
+        ),
+        (
+            r#""status":"rejected","reason":"unknown_item","message":"item X is not known""#,
+            Class::Reference,
             "the ERP says: unknown_item: item X is not known",
         ),
         (r#""status":"rejected""#, Class::Validation, "the ERP says: rejected"),
@@ -208,7 +213,8 @@ fn pointers_reach_a_list_at_the_root_and_nested_members() {
     };
     let body = format!(r#"[{{"ref":{{"key":"{}"}},"state":"rejected","why":"closed","doc":null}}]"#, Id([1; 16]));
     let answer = classify(&json(200, &body), &shape, &keys(1));
-    assert_eq!(answer.outcomes, [Outcome::new(Class::Validation, "the ERP says: closed")]);
+    let closed = Outcome::new(Class::Validation, "the ERP says: closed");
+    assert_eq!(answer.outcomes, [Outcome { code: Some("closed".to_owned()), ..closed }]);
 }
 
 #[test]

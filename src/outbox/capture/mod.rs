@@ -129,8 +129,7 @@ impl Capture {
         let mut routes = Vec::new();
         for config in lanes {
             db.execute("INSERT OR IGNORE INTO lane(name, system) VALUES (?, ?)", [&config.id, &config.system])?;
-            let sql =
-                "SELECT id, system, rows_in, rows_out, bytes_in, bytes_out, batches, good_at, skipped FROM lane WHERE name = ?";
+            let sql = "SELECT id, system, rows_in, rows_out, bytes_in, bytes_out, batches, good_at, skipped FROM lane WHERE name = ?";
             let (id, system, counters): (i64, String, Counters) = db.query_row(sql, [&config.id], |r| {
                 let counters = Counters {
                     rows_in: r.get(2)?,

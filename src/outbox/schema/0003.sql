@@ -10,3 +10,5 @@ CREATE INDEX audit_posting ON audit(posting);
 ALTER TABLE done ADD COLUMN rev INTEGER NOT NULL DEFAULT 0;
 -- Deliveries that a person took out: they count in rows_out and are not delivered.
 ALTER TABLE lane ADD COLUMN skipped INTEGER NOT NULL DEFAULT 0;
+-- The target's own word for the reason.
+ALTER TABLE letter ADD COLUMN code TEXT;

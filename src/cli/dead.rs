@@ -1,0 +1,407 @@
+//! `floorgate dead`: postings that need a person, and the way out.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Subcommand;
+use serde::Serialize;
+
+use crate::app::Exit;
+use crate::cli::place::Place;
+use crate::cli::print::{self, age, ago, clean, line};
+use crate::control::{self, Request, Unanswered};
+use crate::event::Millis;
+use crate::lane::Act;
+use crate::outbox::read::Bounds;
+use crate::outbox::read::parked::{self, Deed, Need};
+use crate::outbox::{Acted, Order};
+
+/// Show what needs a person, and do it.
+///
+/// A posting that the target rejected, or of which nobody knows whether it is there, waits for a person, and the later ones of
+/// its subject wait behind it. `list` and `show` read the outbox, beside a running gateway or without one; the others ask the
+/// gateway, say why, and stand in the audit under the name of the user who runs them.
+#[derive(Debug, clap::Args)]
+#[command(arg_required_else_help = true)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    List(List),
+    Show(Show),
+    /// Send it again under its key: what was wrong is mended at the target
+    ///
+    /// Only what surely had no effect; the same content goes under the same key. A held one is released.
+    #[command(after_help = RETRY)]
+    Retry(Do),
+    /// Send it under a new key: it is not at the target, two persons say so
+    ///
+    /// For what may have had effect and was looked for in vain. The first command is noted, the same of another user within a
+    /// day carries it out.
+    Repost(Do),
+    /// It is there: booked by hand, or by an attempt that nobody heard of again
+    Resolve(Resolve),
+    /// Never send it, and let its successors go on
+    Skip(Do),
+    Audit(Audit),
+}
+
+const RETRY: &str = "\
+Examples:
+  floorgate dead retry 5d5f5c7d-bf6e-879a-b6e2-a74afa96e7d1 --reason 'hold on SO-10077 cleared'
+  floorgate dead retry SH-88121 --reason 'hold cleared'
+  floorgate dead retry --all --code unknown_item --reason 'item A-100 created' --yes";
+
+/// List what needs a person
+#[derive(Debug, clap::Args)]
+struct List {
+    #[command(flatten)]
+    place: Place,
+    #[command(flatten)]
+    filter: Filter,
+    /// Print at most so many
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    limit: usize,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// Show one: the sentence, the answer, what waits behind it, what was done before
+#[derive(Debug, clap::Args)]
+struct Show {
+    /// A key, #NUMBER, or a subject
+    word: String,
+    #[command(flatten)]
+    place: Place,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+struct Filter {
+    /// Only of this lane
+    #[arg(long, value_name = "ID")]
+    lane: Option<String>,
+    /// Only of this class: validation, unresolvable, held …
+    #[arg(long, value_name = "CLASS")]
+    class: Option<String>,
+    /// Only of this category: shipment_blocked, duplicate_suspect …
+    #[arg(long, value_name = "NAME")]
+    category: Option<String>,
+    /// Only with this word of the target for the reason: unknown_item …
+    #[arg(long, value_name = "WORD")]
+    code: Option<String>,
+}
+
+impl Filter {
+    fn takes(&self, need: &Need) -> bool {
+        let is = |asked: &Option<String>, has: &str| asked.as_deref().is_none_or(|asked| asked == has);
+        is(&self.lane, &need.lane)
+            && is(&self.class, &need.class)
+            && is(&self.category, need.category.name())
+            && is(&self.code, need.code.as_deref().unwrap_or_default())
+    }
+}
+
+#[derive(Debug, clap::Args)]
+struct Do {
+    /// Keys, #NUMBERs or subjects
+    #[arg(value_name = "KEY", required_unless_present = "all")]
+    words: Vec<String>,
+    /// All that the filters leave, 1,000 at most
+    #[arg(long, conflicts_with = "words")]
+    all: bool,
+    #[command(flatten)]
+    filter: Filter,
+    /// Why: the audit keeps it
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+    /// Do not ask before more than one is changed
+    #[arg(long)]
+    yes: bool,
+    /// Names the command: with the same id again nothing is done twice [default: a new one]
+    #[arg(long, value_name = "ID")]
+    request: Option<String>,
+    #[command(flatten)]
+    place: Place,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+struct Resolve {
+    /// The document's number at the target
+    #[arg(long, value_name = "TEXT")]
+    reference: Option<String>,
+    #[command(flatten)]
+    what: Do,
+}
+
+/// Show what persons did, the newest first
+#[derive(Debug, clap::Args)]
+struct Audit {
+    /// Of this posting only
+    key: Option<String>,
+    #[command(flatten)]
+    place: Place,
+    /// Print at most so many
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    limit: u32,
+    /// Check that no row was changed or taken out; ends with 1 if one was
+    #[arg(long)]
+    verify: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(args: &Args) -> ExitCode {
+    match &args.verb {
+        Verb::List(args) => list(args),
+        Verb::Show(args) => show(args),
+        Verb::Retry(args) => act(Act::Retry, args, None),
+        Verb::Repost(args) => act(Act::Repost, args, None),
+        Verb::Resolve(args) => act(Act::Resolve, &args.what, args.reference.clone()),
+        Verb::Skip(args) => act(Act::Skip, args, None),
+        Verb::Audit(args) => audit(args),
+    }
+}
+
+/// Where it is looked, what needs a person there, and now.
+fn needs(place: &Place) -> Result<(PathBuf, Vec<Need>, Millis), (String, Exit)> {
+    let (dir, bounds) = place.find().map_err(|why| (why, Exit::Config))?;
+    let running = || control::ask(&dir, Request::Status).ok().map(|gateway: control::Status| gateway.bounds);
+    let bounds: Option<Bounds> = bounds.or_else(running);
+    let now = crate::source::now().wall;
+    let needs = parked::needs(&dir, bounds.as_ref(), now).map_err(|e| (e.to_string(), Exit::Storage))?;
+    Ok((dir, needs, now))
+}
+
+fn list(args: &List) -> ExitCode {
+    let (_, mut needs, now) = match needs(&args.place) {
+        Ok(found) => found,
+        Err((why, exit)) => return print::refuse(args.json, &why, exit),
+    };
+    needs.retain(|need| args.filter.takes(need));
+    let all = needs.len();
+    needs.truncate(args.limit);
+    if args.json {
+        print::out(&print::json(&serde_json::json!({ "needs": needs, "all": all })));
+        return Exit::Clean.into();
+    }
+    let mut text = String::new();
+    for need in &needs {
+        entry(&mut text, need, now);
+    }
+    match all - needs.len() {
+        0 if all == 0 => line(&mut text, "nothing needs a person"),
+        0 => line(&mut text, "`floorgate dead show KEY` tells more of one"),
+        left => line(&mut text, &format!("and {left} more: --limit lists them")),
+    }
+    print::out(&text);
+    Exit::Clean.into()
+}
+
+fn entry(text: &mut String, need: &Need, now: Millis) {
+    let Need { key, seq, lane, at, owner, may, .. } = need;
+    let late = if need.lateness == "ok" { String::new() } else { format!(" ({})", need.lateness) };
+    line(text, &clean(&need.sentence));
+    line(text, &format!("  {}, {}{late}, for {owner}; {lane} #{seq}", need.category.name(), ago(*at, now)));
+    line(text, &format!("  key {key}; you may {}", may.join(", ")));
+}
+
+/// The ones that a word names.
+fn named<'a>(needs: &'a [Need], word: &str) -> Vec<&'a Need> {
+    let number = word.strip_prefix('#').and_then(|number| number.parse::<i64>().ok());
+    let is = |need: &&Need| match number {
+        Some(number) => need.seq == number,
+        None => need.key == word || need.subject == word || need.subject.rsplit('/').next() == Some(word),
+    };
+    needs.iter().filter(is).collect()
+}
+
+#[derive(Serialize)]
+struct Shown<'a> {
+    #[serde(flatten)]
+    need: &'a Need,
+    behind: i64,
+    behind_since: Option<i64>,
+    audit: Vec<Deed>,
+}
+
+fn show(args: &Show) -> ExitCode {
+    let (dir, needs, now) = match needs(&args.place) {
+        Ok(found) => found,
+        Err((why, exit)) => return print::refuse(args.json, &why, exit),
+    };
+    let found = named(&needs, &args.word);
+    if found.is_empty() {
+        let why = format!("nothing of {} needs a person: `floorgate outbox find {0}` tells where it is", args.word);
+        return print::refuse(args.json, &why, Exit::No);
+    }
+    let shown: Result<Vec<Shown<'_>>, _> = found.into_iter().map(|need| of(&dir, need)).collect();
+    match shown {
+        Ok(shown) if args.json => print::out(&print::json(&shown)),
+        Ok(shown) => print::out(&shown.iter().map(|shown| shown.text(now)).collect::<String>()),
+        Err(e) => return print::refuse(args.json, &e.to_string(), Exit::Storage),
+    }
+    Exit::Clean.into()
+}
+
+fn of<'a>(dir: &Path, need: &'a Need) -> Result<Shown<'a>, crate::outbox::StorageError> {
+    let (behind, behind_since) = parked::behind(dir, need)?;
+    Ok(Shown { need, behind, behind_since, audit: parked::audit(dir, Some(&need.key), 20)? })
+}
+
+impl Shown<'_> {
+    fn text(&self, now: Millis) -> String {
+        let mut text = String::new();
+        let Need { kind, tx_type, system, class, answer, status, .. } = self.need;
+        entry(&mut text, self.need, now);
+        line(&mut text, &format!("  {kind}, to be posted to {system} as {tx_type}; class {class}"));
+        if self.need.maybe_posted {
+            line(&mut text, "  an attempt may have had effect");
+        }
+        if let Some(answer) = answer {
+            let http = status.map_or_else(String::new, |status| format!(" (HTTP {status})"));
+            line(&mut text, &format!("  the answer{http}: {}", clean(answer)));
+        }
+        let since = self.behind_since.map_or_else(String::new, |at| format!(", the oldest for {}", age(at, now)));
+        line(&mut text, &format!("  behind it: {}{since}", self.behind));
+        line(&mut text, &format!("  what helps: {}", self.need.action));
+        for deed in &self.audit {
+            deed_line(&mut text, deed, now);
+        }
+        text
+    }
+}
+
+fn deed_line(text: &mut String, deed: &Deed, now: Millis) {
+    let Deed { at, actor, act, reason, outcome, .. } = deed;
+    line(text, &format!("  {}: {actor}: {act}: {}: {outcome}", ago(*at, now), clean(reason)));
+}
+
+fn act(act: Act, args: &Do, reference: Option<String>) -> ExitCode {
+    let (dir, needs, now) = match needs(&args.place) {
+        Ok(found) => found,
+        Err((why, exit)) => return print::refuse(args.json, &why, exit),
+    };
+    let mut chosen: Vec<&Need> = Vec::new();
+    for word in &args.words {
+        let found = named(&needs, word);
+        if found.is_empty() {
+            // Perhaps a command is asked for again; the gateway knows.
+            if crate::event::Id::parse(word).is_some() {
+                continue;
+            }
+            return print::refuse(args.json, &format!("nothing of {word} needs a person"), Exit::No);
+        }
+        chosen.extend(found);
+    }
+    if args.all {
+        chosen.extend(&needs);
+    }
+    chosen.retain(|need| args.filter.takes(need));
+    let mut keys: Vec<String> = chosen.iter().map(|need| need.key.clone()).collect();
+    keys.extend(args.words.iter().filter(|word| crate::event::Id::parse(word).is_some()).cloned());
+    keys.sort();
+    keys.dedup();
+    if keys.is_empty() {
+        return print::refuse(args.json, "nothing needs a person", Exit::No);
+    }
+    if keys.len() > Order::MOST {
+        let why = format!("{} at once: at most {}; filter with --lane, --class, --code", keys.len(), Order::MOST);
+        return print::refuse(args.json, &why, Exit::Usage);
+    }
+    if keys.len() > 1 && !args.yes && !agreed(act, &chosen, now) {
+        return print::refuse(args.json, "nothing was done: --yes does it without asking", Exit::Usage);
+    }
+    let order = Order {
+        request: args.request.clone().unwrap_or_else(request_id),
+        act,
+        keys,
+        reason: args.reason.clone(),
+        reference,
+    };
+    match control::ask::<Vec<Acted>>(&dir, Request::Operate(order)) {
+        Ok(acted) => {
+            let all = acted.iter().all(|acted| acted.done);
+            print::out(&if args.json { print::json(&acted) } else { acted.iter().map(said).collect() });
+            if all { Exit::Clean.into() } else { Exit::No.into() }
+        }
+        Err(why @ Unanswered::NotRunning(_)) => {
+            print::refuse(args.json, &format!("{why}: start it, it carries out what you decide"), Exit::Unavailable)
+        }
+        Err(why) => print::refuse(args.json, &why.to_string(), Exit::Unavailable),
+    }
+}
+
+fn said(acted: &Acted) -> String {
+    format!("{}  {}{}\n", acted.key, if acted.done { "" } else { "NOT DONE: " }, acted.text)
+}
+
+/// Shows what would be changed, and asks; nobody at the terminal is no.
+fn agreed(act: Act, chosen: &[&Need], now: Millis) -> bool {
+    let mut text = String::new();
+    for need in chosen {
+        entry(&mut text, need, now);
+    }
+    print::err(&text);
+    if !std::io::stdin().is_terminal() {
+        return false;
+    }
+    print::err(&format!("{} these {}? [y/N] ", act.name(), chosen.len()));
+    drop(std::io::stderr().flush()); // who does not see it says no
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer).is_ok_and(|_| answer.trim().eq_ignore_ascii_case("y"))
+}
+
+/// A new name for a command.
+fn request_id() -> String {
+    format!("{:032x}", fastrand::u128(..))
+}
+
+fn audit(args: &Audit) -> ExitCode {
+    let (dir, _) = match args.place.find() {
+        Ok(place) => place,
+        Err(why) => return print::refuse(args.json, &why, Exit::Config),
+    };
+    let now = crate::source::now().wall;
+    if args.verify {
+        return match parked::verified(&dir) {
+            Ok(Ok(rows)) => {
+                print::out(&format!("{rows} rows, each as it was written\n"));
+                Exit::Clean.into()
+            }
+            Ok(Err(row)) => print::refuse(
+                args.json,
+                &format!("row {row} is not as it was written, or one before it is gone"),
+                Exit::No,
+            ),
+            Err(e) => print::refuse(args.json, &e.to_string(), Exit::Storage),
+        };
+    }
+    match parked::audit(&dir, args.key.as_deref(), args.limit) {
+        Ok(deeds) if args.json => print::out(&print::json(&deeds)),
+        Ok(deeds) => {
+            let mut text = String::new();
+            for deed in &deeds {
+                line(&mut text, &format!("{} {} {}", deed.lane, clean(&deed.subject), deed.key));
+                deed_line(&mut text, deed, now);
+            }
+            if deeds.is_empty() {
+                line(&mut text, "nobody has done anything");
+            }
+            print::out(&text);
+        }
+        Err(e) => return print::refuse(args.json, &e.to_string(), Exit::Storage),
+    }
+    Exit::Clean.into()
+}

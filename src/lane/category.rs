@@ -1,0 +1,206 @@
+//! What a parked posting means for the business, and who looks after it. Pure.
+//!
+//! Beside the class, which says what the machines know, stands the category: which of the warehouse's troubles it is. It is
+//! decided by the transaction type and the target's own word for the reason.
+
+use serde::Serialize;
+
+use crate::lane::Class;
+
+/// The business trouble that a parked posting is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Category {
+    /// A shipment can't leave, or left and can't be booked.
+    ShipmentBlocked,
+    /// Goods came and are not received in the ERP.
+    ReceiptUnposted,
+    /// Its accounting period is closed.
+    InvoiceDelayed,
+    /// Stock differs between floor and ERP until it is mended.
+    InventoryWrong,
+    /// It may be there already, or with other content.
+    DuplicateSuspect,
+    /// The ERP lacks master data that the floor knows, or the other way round.
+    MasterStale,
+    /// What is sent, or what it was stored in, is not as agreed.
+    ContractBroken,
+    /// Nothing but a display waits for it.
+    VisibilityOnly,
+}
+
+/// What the table of categories says of one.
+struct Line {
+    name: &'static str,
+    owner: &'static str,
+    action: &'static str,
+    /// Minutes after which it is late, and after which somebody else has to hear of it.
+    warn: i64,
+    breach: i64,
+}
+
+const HOUR: i64 = 60;
+
+impl Category {
+    /// The category of a posting that was rejected as `class`, with the target's word `code` for the reason.
+    pub fn of(class: Class, tx_type: &str, code: Option<&str>, visibility: bool) -> Self {
+        let code = code.unwrap_or_default();
+        match class {
+            _ if visibility => Self::VisibilityOnly,
+            Class::KeyClash | Class::Unresolvable | Class::Unknown => Self::DuplicateSuspect,
+            Class::Corrupt | Class::Contract | Class::Auth => Self::ContractBroken,
+            _ if code == "period_closed" => Self::InvoiceDelayed,
+            _ if matches!(code, "malformed" | "unknown_tx_type") => Self::ContractBroken,
+            _ if code.starts_with("unknown_")
+                && !matches!(code, "unknown_order" | "unknown_shipment" | "unknown_purchase") =>
+            {
+                Self::MasterStale
+            }
+            _ => Self::of_type(tx_type),
+        }
+    }
+
+    /// A held one may be a repeat.
+    pub fn of_held(visibility: bool) -> Self {
+        if visibility { Self::VisibilityOnly } else { Self::DuplicateSuspect }
+    }
+
+    fn of_type(tx_type: &str) -> Self {
+        match tx_type.split_once("_reversal").map_or(tx_type, |(original, _)| original) {
+            "goods_receipt" => Self::ReceiptUnposted,
+            "stock_transfer" | "stock_count" | "stock_adjustment" => Self::InventoryWrong,
+            "sequence_gap" => Self::InventoryWrong,
+            _ => Self::ShipmentBlocked,
+        }
+    }
+
+    fn line(self) -> Line {
+        let (name, owner, action, warn, breach) = match self {
+            Self::ShipmentBlocked => (
+                "shipment_blocked",
+                "ERP team and warehouse",
+                "clear what blocks it in the ERP (a hold, a status), then `retry`",
+                15,
+                HOUR,
+            ),
+            Self::ReceiptUnposted => (
+                "receipt_unposted",
+                "procurement",
+                "reopen the purchase order or correct it, then `retry`",
+                4 * HOUR,
+                24 * HOUR,
+            ),
+            Self::InvoiceDelayed => ("invoice_delayed", "finance", "open the period, then `retry`", HOUR, 8 * HOUR),
+            Self::InventoryWrong => (
+                "inventory_wrong",
+                "warehouse operations",
+                "count the location; then `retry`, or `skip` if the count has it",
+                4 * HOUR,
+                24 * HOUR,
+            ),
+            Self::DuplicateSuspect => (
+                "duplicate_suspect",
+                "integration and ERP team",
+                "look in the ERP whether it is there: `resolve` it then, `repost` (two persons) or `retry` it else",
+                30,
+                4 * HOUR,
+            ),
+            Self::MasterStale => {
+                ("master_stale", "ERP team", "add what is missing to the master data, then `retry`", HOUR, 8 * HOUR)
+            }
+            Self::ContractBroken => {
+                ("contract_broken", "integration", "correct the mapping or the endpoint, then `retry`", 5, 30)
+            }
+            Self::VisibilityOnly => {
+                ("visibility_only", "integration", "nothing has to be done", 7 * 24 * HOUR, 7 * 24 * HOUR)
+            }
+        };
+        Line { name, owner, action, warn, breach }
+    }
+
+    /// The name in tables and JSON.
+    pub fn name(self) -> &'static str {
+        self.line().name
+    }
+
+    /// Who looks after it, unless the site says otherwise.
+    pub fn owner(self) -> &'static str {
+        self.line().owner
+    }
+
+    /// What usually helps.
+    pub fn action(self) -> &'static str {
+        self.line().action
+    }
+
+    /// How its age stands against what is agreed: `ok`, `warn` or `breach`.
+    pub fn lateness(self, age_ms: u64) -> &'static str {
+        let minutes = i64::try_from(age_ms / 60_000).unwrap_or(i64::MAX);
+        let Line { warn, breach, .. } = self.line();
+        if minutes >= breach {
+            "breach"
+        } else if minutes >= warn {
+            "warn"
+        } else {
+            "ok"
+        }
+    }
+}
+
+/// The sentence that says what is wrong to somebody who knows the warehouse and not the gateway.
+pub fn sentence(class: Class, tx_type: &str, subject: &str, system: &str, reason: &str) -> String {
+    let what = format!("the {} of {subject}", tx_type.replace(['_', '.'], " "));
+    let why = reason.strip_prefix("the ERP says: ").unwrap_or(reason);
+    match class {
+        Class::Unresolvable | Class::Unknown => {
+            format!("Nobody knows whether {what} is in {system}: {why}.")
+        }
+        Class::KeyClash => format!("{system} knows the key of {what} with other content: {why}."),
+        Class::Corrupt => format!("What is stored of {what} is damaged, and was not sent: {why}."),
+        Class::Reference => format!("{system} does not know what {what} refers to: {why}."),
+        Class::Conflict => format!("{system} kept {what} locked, ten times: {why}."),
+        _ => format!("{system} refused {what}: {why}."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_trouble_has_the_category_that_its_owner_expects() {
+        let of = |class, tx_type, code| Category::of(class, tx_type, Some(code), false).name();
+        for (class, tx_type, code, category) in [
+            (Class::Validation, "goods_issue", "order_on_hold", "shipment_blocked"),
+            (Class::Validation, "goods_issue", "period_closed", "invoice_delayed"),
+            (Class::Validation, "goods_receipt", "bad_state", "receipt_unposted"),
+            (Class::Reference, "goods_receipt", "unknown_item", "master_stale"),
+            (Class::Reference, "goods_receipt", "unknown_purchase", "receipt_unposted"),
+            (Class::Reference, "pick_confirm", "unknown_shipment", "shipment_blocked"),
+            (Class::Validation, "stock_count", "no_stock", "inventory_wrong"),
+            (Class::Validation, "stock_transfer_reversal", "bad_state", "inventory_wrong"),
+            (Class::Validation, "goods_issue", "malformed", "contract_broken"),
+            (Class::KeyClash, "goods_issue", "key_reused", "duplicate_suspect"),
+            (Class::Unresolvable, "stock_count", "", "duplicate_suspect"),
+            (Class::Corrupt, "stock_count", "", "contract_broken"),
+        ] {
+            assert_eq!(of(class, tx_type, code), category, "{class:?} {tx_type} {code}");
+        }
+        assert_eq!(Category::of(Class::KeyClash, "scan.carton", None, true), Category::VisibilityOnly);
+    }
+
+    #[test]
+    fn an_age_is_late_by_the_table() {
+        let after = |minutes: u64| Category::ShipmentBlocked.lateness(minutes * 60_000);
+        assert_eq!([after(14), after(15), after(59), after(60)], ["ok", "warn", "warn", "breach"]);
+    }
+
+    #[test]
+    fn the_sentence_says_who_refused_what_and_why() {
+        let reason = "the ERP says: order_on_hold: Order SO-10077 is on credit hold";
+        assert_eq!(
+            sentence(Class::Validation, "goods_issue", "shipment/SH-88121", "erp", reason),
+            "erp refused the goods issue of shipment/SH-88121: order_on_hold: Order SO-10077 is on credit hold."
+        );
+    }
+}

@@ -1,0 +1,213 @@
+//! The postings that need a person, with what they mean; and what persons have done.
+
+use std::path::Path;
+
+use rusqlite::{Connection, Row, params};
+use serde::Serialize;
+
+use super::HELD;
+use crate::event::{Id, Millis};
+use crate::lane::{Act, Category, Class, Parked, decide, sentence};
+use crate::outbox::StorageError;
+use crate::outbox::open::open_read_only;
+use crate::outbox::operate::chained;
+use crate::outbox::read::Bounds;
+
+/// A posting that does not go on until a person decides. Times are UTC milliseconds.
+#[derive(Debug, Clone, Serialize)]
+pub struct Need {
+    /// Key of the posting.
+    pub key: String,
+    /// Commit sequence of the event.
+    pub seq: i64,
+    /// Lane id.
+    pub lane: String,
+    /// System id.
+    pub system: String,
+    /// Kind of the event.
+    pub kind: String,
+    /// Transaction type.
+    pub tx_type: String,
+    /// Its subject, whose later rows wait behind it.
+    pub subject: String,
+    /// `rejected` or `held`.
+    pub state: &'static str,
+    /// Since when.
+    pub at: i64,
+    /// What the machines know.
+    pub class: String,
+    /// Which of the warehouse's troubles it is.
+    pub category: Category,
+    /// Who looks after it.
+    pub owner: &'static str,
+    /// How its age stands: `ok`, `warn`, `breach`.
+    pub lateness: &'static str,
+    /// What is wrong, in a sentence.
+    pub sentence: String,
+    /// What usually helps.
+    pub action: &'static str,
+    /// What may be done: `retry`, `repost`, `resolve`, `skip`.
+    pub may: Vec<&'static str>,
+    /// An attempt may have had effect.
+    pub maybe_posted: bool,
+    /// The target's word for the reason.
+    pub code: Option<String>,
+    /// HTTP status of the answer.
+    pub status: Option<u16>,
+    /// The beginning of the answer.
+    pub answer: Option<String>,
+    /// First 64 bits of what orders it.
+    #[serde(skip)]
+    order: i64,
+    #[serde(skip)]
+    lane_id: i64,
+}
+
+/// What a person did.
+#[derive(Debug, Clone, Serialize)]
+pub struct Deed {
+    /// When.
+    pub at: i64,
+    /// Who.
+    pub actor: String,
+    /// `retry`, `repost`, `resolve`, `skip`.
+    pub act: String,
+    /// Lane id.
+    pub lane: String,
+    /// Subject of the posting.
+    pub subject: String,
+    /// Its key.
+    pub key: String,
+    /// Why, in their words.
+    pub reason: String,
+    /// What became of it.
+    pub outcome: String,
+    /// What asked for it.
+    pub request: String,
+}
+
+/// All that needs a person, the oldest first. `bounds` tell which lanes are for show only.
+///
+/// # Errors
+/// When there is no outbox, or it can't be read.
+pub fn needs(dir: &Path, bounds: Option<&Bounds>, now: Millis) -> Result<Vec<Need>, StorageError> {
+    let db = open_read_only(dir)?;
+    let mut statement = db.prepare(
+        "SELECT p.posting, p.seq, l.name, l.system, k.text, t.text, e.subject, p.state, coalesce(d.at, e.recorded_at),
+                d.class, d.maybe, d.code, d.status, d.answer, coalesce(d.reason, p.why), p.order8, l.id
+         FROM lane l CROSS JOIN pending p INDEXED BY pending_exception ON p.lane = l.id
+              JOIN event e ON e.seq = p.seq JOIN name k ON k.id = e.kind JOIN name t ON t.id = p.tx
+              LEFT JOIN letter d ON d.lane = p.lane AND d.seq = p.seq AND d.tx = p.tx
+         WHERE p.state IN (2, 3) AND p.state <> 0 ORDER BY 9, p.seq",
+    )?;
+    let rows = statement.query_map([], |r| need(r, bounds, now))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+fn need(r: &Row<'_>, bounds: Option<&Bounds>, now: Millis) -> Result<Need, rusqlite::Error> {
+    let (lane, system, tx_type, subject): (String, String, String, String) =
+        (r.get(2)?, r.get(3)?, r.get(5)?, r.get(6)?);
+    let visibility = bounds.is_some_and(|bounds| !bounds.parks(&lane));
+    let (held, at) = (r.get::<_, i64>(7)? == 3, r.get(8)?);
+    let class = r.get::<_, Option<String>>(9)?.and_then(|name| Class::parse(&name)).unwrap_or(Class::Unresolvable);
+    let maybe_posted = !held && r.get::<_, Option<bool>>(10)?.unwrap_or(true);
+    let code: Option<String> = r.get(11)?;
+    let reason = r.get::<_, Option<String>>(14)?.unwrap_or_else(|| HELD.to_owned());
+    let category =
+        if held { Category::of_held(visibility) } else { Category::of(class, &tx_type, code.as_deref(), visibility) };
+    let parked = if held { Parked::Held } else { Parked::Rejected { class, maybe: maybe_posted } };
+    let acts = [Act::Retry, Act::Repost, Act::Resolve, Act::Skip];
+    Ok(Need {
+        key: Id(r.get(0)?).to_string(),
+        seq: r.get(1)?,
+        kind: r.get(4)?,
+        state: if held { "held" } else { "rejected" },
+        at,
+        class: if held { "held".to_owned() } else { class.name().to_owned() },
+        category,
+        owner: category.owner(),
+        lateness: category.lateness(now.since(Millis(at))),
+        sentence: if held {
+            format!("The {tx_type} of {subject} is not sent: {reason}.")
+        } else {
+            sentence(class, &tx_type, &subject, &system, &reason)
+        },
+        action: category.action(),
+        may: acts.into_iter().filter(|act| decide(*act, parked, false).is_ok()).map(Act::name).collect(),
+        maybe_posted,
+        code,
+        status: r.get(12)?,
+        answer: r.get(13)?,
+        order: r.get(15)?,
+        lane_id: r.get(16)?,
+        lane,
+        system,
+        tx_type,
+        subject,
+    })
+}
+
+/// How many rows of its subject wait behind it, and since when the oldest of them is recorded. Walks the lane's backlog.
+///
+/// # Errors
+/// When the outbox can't be read.
+pub fn behind(dir: &Path, need: &Need) -> Result<(i64, Option<i64>), StorageError> {
+    let db = open_read_only(dir)?;
+    let sql = "SELECT count(*), min(e.recorded_at) FROM pending p JOIN event e ON e.seq = p.seq
+               WHERE p.lane = ? AND p.order8 = ? AND p.seq > ?";
+    Ok(db.query_row(sql, params![need.lane_id, need.order, need.seq], |r| Ok((r.get(0)?, r.get(1)?)))?)
+}
+
+/// The audit: what persons did, the newest first; of one posting, if one is named.
+///
+/// # Errors
+/// When there is no outbox, or it can't be read.
+pub fn audit(dir: &Path, key: Option<&str>, most: u32) -> Result<Vec<Deed>, StorageError> {
+    let db = open_read_only(dir)?;
+    let mut statement = db.prepare(
+        "SELECT at, actor, act, lane, subject, posting, reason, outcome, request FROM audit
+         WHERE ?1 IS NULL OR posting = ?1 ORDER BY id DESC LIMIT ?2",
+    )?;
+    let rows = statement.query_map(params![key, most], |r| {
+        Ok(Deed {
+            at: r.get(0)?,
+            actor: r.get(1)?,
+            act: r.get(2)?,
+            lane: r.get(3)?,
+            subject: r.get(4)?,
+            key: r.get(5)?,
+            reason: r.get(6)?,
+            outcome: r.get(7)?,
+            request: r.get(8)?,
+        })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Whether each row of the audit is as it was written, and none was taken out of its middle: the rows, or the number of the
+/// first that is not.
+///
+/// # Errors
+/// When there is no outbox, or it can't be read.
+pub fn verified(dir: &Path) -> Result<Result<i64, i64>, StorageError> {
+    Ok(chain(&open_read_only(dir)?)?)
+}
+
+fn chain(db: &Connection) -> Result<Result<i64, i64>, rusqlite::Error> {
+    let mut statement = db.prepare(
+        "SELECT id, hash, request, CAST(at AS TEXT), actor, act, lane, CAST(seq AS TEXT), tx_type, subject, posting, reason, outcome
+         FROM audit ORDER BY id",
+    )?;
+    let (mut rows, mut before, mut n) = (statement.query([])?, String::new(), 0);
+    while let Some(row) = rows.next()? {
+        let texts: Vec<String> = (2..13).map(|column| row.get(column)).collect::<Result<_, _>>()?;
+        let fields: [&str; 11] = std::array::from_fn(|i| texts[i].as_str());
+        let hash: String = row.get(1)?;
+        n += 1;
+        if row.get::<_, i64>(0)? != n || chained(&before, &fields) != hash {
+            return Ok(Err(n));
+        }
+        before = hash;
+    }
+    Ok(Ok(n))
+}

@@ -1,0 +1,167 @@
+//! What a person decides: stored, told to the lane, kept in the audit.
+
+use super::*;
+use crate::lane::Act;
+use crate::outbox::read::parked;
+
+/// An order by its parts.
+fn order(request: &str, act: Act, keys: &[Id]) -> Order {
+    let keys = keys.iter().map(Id::to_string).collect();
+    Order { request: request.to_owned(), act, keys, reason: "mended".to_owned(), reference: None }
+}
+
+/// Two scans of carton `a`; the first one was rejected as `class`, with `attempts` before that nobody heard of.
+async fn parked_at(
+    dir: &std::path::Path,
+    class: Class,
+    unheard: bool,
+) -> (Outbox, Ended, mpsc::Receiver<Outgoing>, Id) {
+    let (outbox, ended, mut work) = open(config(dir));
+    let scans = vec![counted("1", 1, "a"), counted("1", 2, "a")];
+    assert_eq!(outbox.capture(scans).await, Ok(vec![Placed::New; 2]));
+    let first = next(&mut work).await;
+    assert_eq!(first.keys.len(), 1, "one unresolved at a time of a subject");
+    if unheard {
+        outbox.answered(0, first.batch, all(&first, Class::Unknown)).expect("the writer runs");
+        next(&mut work).await;
+    }
+    outbox.answered(0, first.batch, Answer { whole: false, ..all(&first, class) }).expect("the writer runs");
+    outbox.pulse().await.expect("it is stored");
+    (outbox, ended, work, first.keys[0])
+}
+
+#[tokio::test]
+async fn a_retry_goes_again_under_its_key_and_its_successors_follow() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (outbox, ended, mut work, key) = parked_at(dir.path(), Class::Validation, false).await;
+    let needs = parked::needs(dir.path(), None, Millis(0)).expect("it reads");
+    assert_eq!(
+        (needs.len(), needs[0].key.clone(), &needs[0].may[..]),
+        (1, key.to_string(), &["retry", "resolve", "skip"][..])
+    );
+    assert_eq!(parked::behind(dir.path(), &needs[0]).expect("it reads").0, 1);
+
+    let acted = outbox.operate(order("r1", Act::Retry, &[key]), "anna".to_owned()).await.expect("the writer runs");
+    assert_eq!((acted[0].done, acted[0].text.as_str()), (true, "in line again under its key"));
+    let again = next(&mut work).await;
+    assert_eq!(again.keys, [key]);
+    outbox.answered(0, again.batch, all(&again, Class::Delivered)).expect("the writer runs");
+    let successor = next(&mut work).await;
+    assert_ne!(successor.keys, [key]);
+    assert!(parked::needs(dir.path(), None, Millis(0)).expect("it reads").is_empty());
+    stop(outbox, ended).await;
+}
+
+#[tokio::test]
+async fn what_is_skipped_is_never_sent_and_frees_its_subject_over_a_restart() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (outbox, ended, mut work, key) = parked_at(dir.path(), Class::Validation, false).await;
+    let acted = outbox.operate(order("r1", Act::Skip, &[key]), "anna".to_owned()).await.expect("the writer runs");
+    assert!(acted[0].done, "{acted:?}");
+    let successor = next(&mut work).await;
+    assert_ne!(successor.keys, [key]);
+    stop(outbox, ended).await;
+    let status = read::status(dir.path(), 0).expect("it reads");
+    assert_eq!((status.lanes[0].skipped, status.lanes[0].delivered, status.dead_letters), (1, 0, 0));
+    let (outbox, ended, mut work) = open(config(dir.path()));
+    assert_eq!(next(&mut work).await.keys, successor.keys, "it was under way, and nothing comes before it");
+    stop(outbox, ended).await;
+}
+
+#[tokio::test]
+async fn what_may_be_there_is_sent_under_a_new_key_by_two_persons_only() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (outbox, ended, mut work, key) = parked_at(dir.path(), Class::Validation, true).await;
+    let ask = |request: &str, act, actor: &str| outbox.operate(order(request, act, &[key]), actor.to_owned());
+    let refused = ask("r1", Act::Retry, "anna").await.expect("the writer runs");
+    assert!(!refused[0].done && refused[0].text.contains("could post it twice"), "{refused:?}");
+    for request in ["r2", "r3"] {
+        let asked = ask(request, Act::Repost, "anna").await.expect("the writer runs");
+        assert!(asked[0].done && asked[0].text.contains("another person"), "{asked:?}");
+    }
+    let done = ask("r4", Act::Repost, "ben").await.expect("the writer runs");
+    let again = next(&mut work).await;
+    assert_ne!(again.keys, [key]);
+    assert_eq!(done[0].text, format!("in line under the new key {}", again.keys[0]));
+    outbox.answered(0, again.batch, all(&again, Class::Delivered)).expect("the writer runs");
+    outbox.pulse().await.expect("it is stored");
+    let found =
+        read::find::find(dir.path(), &read::find::Word::parse(&again.keys[0].to_string()), 1, None).expect("it reads");
+    assert_eq!(
+        found.events[0].deliveries[0].key,
+        again.keys[0].to_string(),
+        "it is found under the key that it went by"
+    );
+    stop(outbox, ended).await;
+}
+
+#[tokio::test]
+async fn a_document_that_is_there_is_believed_with_its_number() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (outbox, ended, mut work, key) = parked_at(dir.path(), Class::KeyClash, false).await;
+    let order = Order { reference: Some("GI-9".to_owned()), ..order("r1", Act::Resolve, &[key]) };
+    let acted = outbox.operate(order, "anna".to_owned()).await.expect("the writer runs");
+    assert_eq!(acted[0].text, "booked as GI-9, says a person");
+    next(&mut work).await;
+    let found = read::find::find(dir.path(), &read::find::Word::parse("#1"), 1, None).expect("it reads");
+    let delivery = &found.events[0].deliveries[0];
+    assert_eq!(
+        (delivery.state, delivery.reference.as_deref(), delivery.reason.as_deref()),
+        ("delivered", Some("GI-9"), Some("manual"))
+    );
+    stop(outbox, ended).await;
+}
+
+#[tokio::test]
+async fn every_operator_action_has_one_audit_row_and_repeating_its_request_id_changes_nothing() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (outbox, ended, mut work, key) = parked_at(dir.path(), Class::Validation, false).await;
+    let unknown = Id([9; 16]);
+    let ask = |request: &str, keys: &[Id]| outbox.operate(order(request, Act::Retry, keys), "anna".to_owned());
+    let first = ask("r1", &[key, unknown]).await.expect("the writer runs");
+    assert_eq!(first.iter().map(|acted| acted.done).collect::<Vec<_>>(), [true, false]);
+    let again = next(&mut work).await;
+    assert_eq!(ask("r1", &[key]).await.expect("the writer runs"), first[..1], "the same answer, and nothing is done");
+    outbox
+        .answered(0, again.batch, Answer { whole: false, ..all(&again, Class::Validation) })
+        .expect("the writer runs");
+    outbox.pulse().await.expect("it is stored");
+    assert_eq!(ask("r1", &[key]).await.expect("the writer runs"), first[..1]);
+    assert_eq!(
+        parked::needs(dir.path(), None, Millis(0)).expect("it reads").len(),
+        1,
+        "it was rejected again, and stays"
+    );
+    ask("r2", &[key]).await.expect("the writer runs");
+    next(&mut work).await;
+    stop(outbox, ended).await;
+
+    let deeds = parked::audit(dir.path(), None, 10).expect("it reads");
+    let told: Vec<_> =
+        deeds.iter().map(|deed| (deed.actor.as_str(), deed.act.as_str(), deed.request.as_str())).collect();
+    assert_eq!(told, [("anna", "retry", "r2"), ("anna", "retry", "r1")]);
+    assert_eq!(parked::verified(dir.path()).expect("it reads"), Ok(2));
+    let db = rusqlite::Connection::open(dir.path().join("outbox.db")).expect("it opens");
+    db.execute("UPDATE audit SET actor = 'ben' WHERE id = 1", []).expect("the schema is ours");
+    assert_eq!(parked::verified(dir.path()).expect("it reads"), Err(1), "a row that was changed shows");
+    db.execute("DELETE FROM audit WHERE id = 1", []).expect("the schema is ours");
+    assert_eq!(parked::verified(dir.path()).expect("it reads"), Err(1), "a row that was taken out shows");
+}
+
+#[tokio::test]
+async fn a_held_repeat_goes_when_a_person_says_so() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (outbox, ended, mut work) = open(config(dir.path()));
+    let lost = |dup| Some(Redelivery { link: "broker".into(), session_present: false, packet: 9, dup, backlog: false });
+    assert_eq!(outbox.capture(vec![plain("x", lost(false))]).await, Ok(vec![Placed::New]));
+    let first = next(&mut work).await;
+    outbox.answered(0, first.batch, all(&first, Class::Delivered)).expect("the writer runs");
+    assert_eq!(outbox.capture(vec![plain("x", lost(true))]).await, Ok(vec![Placed::Held]));
+    let needs = parked::needs(dir.path(), None, Millis(0)).expect("it reads");
+    assert_eq!((needs[0].state, &needs[0].may[..]), ("held", &["retry", "skip"][..]));
+    let held = Id::parse(&needs[0].key).expect("a key");
+    let acted = outbox.operate(order("r1", Act::Retry, &[held]), "anna".to_owned()).await.expect("the writer runs");
+    assert_eq!(acted[0].text, "released: in line");
+    assert_eq!(next(&mut work).await.keys, [held]);
+    stop(outbox, ended).await;
+}
