@@ -135,10 +135,18 @@ fn test(table: &Table<'_>) -> Option<Test> {
     Some(Test { name: name?, sample: sample.into(), cells, expect: says_events.then_some(expect), alarms, write })
 }
 
+/// What can be sent, what it needs beside it, and what it may have.
+const WAYS: [(&str, &[&str], &[&str]); 4] = [
+    ("topic", &["payload"], &[]),
+    ("stream", &[], &[]),
+    ("fifo", &["seq", "words"], &["epoch"]),
+    ("write", &["value"], &[]),
+];
+
 /// What is sent; `true`: what is in the tables at first.
 fn given(table: &Table<'_>, cells: &mut Vec<Cells>) -> Option<(bool, Object<String, Json>)> {
     let mut sent = Object::new();
-    for key in ["topic", "stream", "fifo", "write"] {
+    for (key, ..) in WAYS {
         sent.extend(table.optional::<String>(key).map(|text| (key.to_owned(), json!(text))));
     }
     for key in ["payload", "value"] {
@@ -152,12 +160,21 @@ fn given(table: &Table<'_>, cells: &mut Vec<Cells>) -> Option<(bool, Object<Stri
     }
     sent.extend(table.optional::<Slot>("words").map(|Slot(words)| ("words".to_owned(), json!(words))));
     let tables = cells::read(table, cells);
-    let ways = ["topic", "stream", "fifo", "write"].iter().filter(|key| table.entry(key).is_some()).count();
+    let ways = WAYS.iter().filter(|(way, ..)| table.entry(way).is_some()).count();
     if ways + usize::from(!tables.is_empty()) != 1 {
         let help = "one of topic with payload, stream, fifo with seq and words, write with value, or tables: \
                     holding = { 21 = [5] }";
         table.refuse("says not one thing that is sent", help);
         return None;
+    }
+    for (way, needed, also) in WAYS {
+        let is_sent = table.entry(way).is_some();
+        for key in needed.iter().filter(|key| is_sent && table.entry(key).is_none()) {
+            table.refuse_key(key, "is missing", &format!("`{way}` is sent with {}", needed.join(" and ")));
+        }
+        for key in needed.iter().chain(also).filter(|key| !is_sent && table.entry(key).is_some()) {
+            table.refuse_key(key, &format!("belongs to `{way}`, and nothing reads it here"), "remove it");
+        }
     }
     if tables.is_empty() {
         return Some((false, sent));
@@ -350,6 +367,15 @@ allow = ["role:supervisor"]
             outcome("given = { holding = { 40001 = [70000] } }\nexpect = [{ evnt = \"x\" }]").lines().count(),
             3,
             "each fault is told"
+        );
+        assert_eq!(
+            outcome("given = { holding = { 40001 = [1] }, seq = 1, payload = \"x\" }\nexpect = []"),
+            "map.toml:27:44: test[1].given.seq: belongs to `fifo`, and nothing reads it here (remove it)\n\
+             map.toml:27:57: test[1].given.payload: belongs to `topic`, and nothing reads it here (remove it)"
+        );
+        assert_eq!(
+            outcome("given = { topic = \"t\" }\nexpect = []"),
+            "map.toml:27:9: test[1].given.payload: is missing (`topic` is sent with payload)"
         );
         assert!(
             outcome("params = { lane = 1 }\ngiven = { holding = { 40001 = [1] } }\nexpect = []")

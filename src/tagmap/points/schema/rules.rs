@@ -192,6 +192,18 @@ fn seq(entry: &Entry<'_>, table: &Table<'_>, names: &Names<'_>, tags: &[Placed])
         number(&epoch).map(|(tag, bits)| Epoch::Tag { tag, digits: usize::from(bits / 4) })
     });
     let (tag, bits) = own?;
+    if let Some(Epoch::Tag { tag: of, .. }) = epoch {
+        let is_itself = of == tag;
+        let (own, of) = (&tags[tag].0, &tags[of].0);
+        if is_itself {
+            table.refuse_key("epoch", "is the number itself", "name the device's restart count, or \"gateway\"");
+        } else if own.group.is_none() || own.group != of.group {
+            let message =
+                format!("`{}` is not read in one request with the number: one could be of another run", of.name);
+            let help = format!("write group = \"…\", the same at `{}` and `{}`", own.name, of.name);
+            table.refuse_key("epoch", &message, &help);
+        }
+    }
     Some(Seq { tag, bits, epoch: epoch? })
 }
 

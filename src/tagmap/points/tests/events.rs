@@ -80,9 +80,12 @@ fn a_change_waits_for_its_condition_and_tells_missing_numbers() {
 #[test]
 fn numbers_with_the_devices_own_run_are_its_position() {
     let run = "[[tag]]\nname = \"run\"\npoll = \"fast\"\narea = \"holding\"\nat = 5\ntype = \"u16\"\ngroup = \"s\"\n";
-    let mut bench = Bench::new(&format!(
+    let text = format!(
         "{WEIGHT}{run}[[event]]\nname = \"weight.measured\"\non = {{ change = \"no\" }}\nseq = \"no\"\nepoch = \"run\"\n"
-    ));
+    );
+    let apart = text.replace(run, &run.replace("group = \"s\"", ""));
+    insta::assert_snapshot!(map(&apart, &[]).err().unwrap_or_default().concat(), @r#"map.toml:48:9: event[1].epoch: `run` is not read in one request with the number: one could be of another run (write group = "…", the same at `no` and `run`)"#);
+    let mut bench = Bench::new(&text);
     bench.hold(2, &[1, 65_535, 4, 0x1F]);
     let samples = bench.look(0, 20);
     assert!(bench.commit(samples).is_empty());

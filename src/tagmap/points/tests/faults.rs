@@ -163,6 +163,7 @@ fn what_events_and_alarms_name() {
     map.toml:27:7: event[1].seq: is no number that counts (name a tag of type "u16", "u32" or "u64" without scale, offset and digits)
     map.toml:28:9: event[1].epoch: there is no tag `gatway` (known here: `eye`, `x`)
     "#);
+    insta::assert_snapshot!(event("[[event]]\nname = \"e\"\non = { change = \"x\" }\nseq = \"x\"\nepoch = \"x\"\n"), @r#"map.toml:28:9: event[1].epoch: is the number itself (name the device's restart count, or "gateway")"#);
     insta::assert_snapshot!(event("[[event]]\nname = \"e\"\non = { rising = \"eye\", when = \"eye\" }\n"), @r#"map.toml:26:31: event[1].on.when: stands in `on` (write it beside: when = "…" in the [[event]])"#);
     insta::assert_snapshot!(event("[[alarm]]\nname = \"a\"\nwhen = \"eye held 3s\"\nseverity = \"low\"\n"), @r#"map.toml:26:13: alarm[1].when: is not understood from here (how long it must hold is `on_delay` of an alarm, or on = { held = "…", for = "3s" } of an event)"#);
     insta::assert_snapshot!(event("[[event]]\nname = \"e\"\non = { held = \"eye\" }\n"), @r#"map.toml:26:6: event[1].on.for: is missing (write how long: for = "3s")"#);
@@ -197,8 +198,10 @@ fn a_mutated_map_is_read_or_points_to_its_line() {
                 places.iter().all(|place| place.is_some_and(|line| (1..=lines.len()).contains(&line))),
                 "{faults:?}"
             );
-            // A key that is gone is told at the head of its table; a parameter or bit of another name where it is needed.
-            let elsewhere = new.is_empty() || key == "bits" || (section == "[param]" && new == misspelled);
+            // A key that is gone is told at the head of its table; a parameter, bit or group of another name where it is
+            // needed.
+            let elsewhere =
+                new.is_empty() || ["bits", "group"].contains(&key) || (section == "[param]" && new == misspelled);
             assert!(elsewhere || places.contains(&Some(i + 1)), "line {}: {new}\n{}", i + 1, faults.join("\n"));
             // What a table declares for others is missed by each of them; a table in the place of another misses its keys.
             let declares = ["[map]", "[param]", "[defaults]", "[poll.fast]", "[poll.slow]"].contains(&section)
