@@ -10,7 +10,7 @@
     rename ITEM CODE                      an item gets another code
     shipments                             JSON: {number: state} of the outgoing shipments
     work                                  JSON: orders, shipments, deliveries and requests that are open, for a test to post
-    books                                 JSON: what stands in the books: invoices of each order, stock by place, postings
+    books                                 JSON: what stands in the books: invoices of each order, stock by place, how many documents, postings
 """
 import base64
 import json
@@ -130,7 +130,9 @@ class User:
         return {
             "stock": {place: f"{amount:g}" for place, amount in sorted(sums.items()) if amount},
             "invoices": {order: number for order, number in sales.items() if number},
-            "counts": len(self.search("stock.inventory", [], ["id"])),
+            "documents": {name: self.model(name, "search_count", []) for name in [
+                "stock.move", "stock.inventory", "stock.shipment.in", "stock.shipment.internal", "stock.shipment.out", "stock.lot",
+                "account.invoice"]},
             "transfers": len(self.search("stock.shipment.internal", [["state", "=", "done"]], ["id"])),
             "postings": {row["key"]: row["reference"] for row in self.search(
                 "floorgate.posting", [], ["key", "reference"])}}

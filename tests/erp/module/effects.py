@@ -118,8 +118,8 @@ def pack_confirm(data, find, date):
 def shipment_tracking(data, find, date):
     Shipment = Pool().get("stock.shipment.out")
     shipment = find.shipment(data.get("shipment"))
-    if not isinstance(data.get("tracking"), str):
-        raise Refused("malformed", "tracking must be a text.", "/data/tracking")
+    if "tracking" not in data:
+        raise Refused("malformed", "tracking is missing.", "/data/tracking")
     Shipment.write([shipment], {"reference": data["tracking"]})
     return str(shipment), {}
 
@@ -158,8 +158,6 @@ def goods_receipt(data, find, date):
     """Receives an announced delivery, or what is open of a purchase, with what was counted."""
     Shipment, Move, Lot = map(Pool().get, ["stock.shipment.in", "stock.move", "stock.lot"])
     lines = data["lines"] if "lines" in data else [data]
-    if not isinstance(lines, list) or not lines or not all(isinstance(line, dict) for line in lines):
-        raise Refused("malformed", "lines must be a list of objects.", "/data/lines")
     within = "/data/lines/{}" if "lines" in data else "/data"
     counted = {}
     for number, line in enumerate(lines):

@@ -23,6 +23,11 @@ from .savepoint import Busy, begin, savepoint
 
 logger = logging.getLogger(__name__)
 
+# Members of `data` (and of its `lines`) that are texts and whole numbers wherever they stand.
+TEXTS = {"shipment", "order", "item", "uom", "from", "to", "lot", "location", "po", "asn", "dock", "request", "tracking",
+         "carrier", "reason", "reverses", "reference"}
+WHOLE = {"line", "cycle", "as_of_seq"}
+
 KEY = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 FINGERPRINT = re.compile(r"[0-9a-f]{64}")
 
@@ -133,7 +138,7 @@ class Posting(ModelSQL, ModelView):
     def _one(cls, item, known, find, new):
         if refusal := wrong_form(item):
             return not_booked("rejected", "malformed", *refusal)
-        key, data = item["key"], item["data"]
+        key, data = item["key"], {name: value for name, value in item["data"].items() if value is not None}
         if row := known.get(key):
             if row.fingerprint != item["fingerprint"]:
                 return not_booked("rejected", "key_reused", f"This key was booked as {row.reference} with other content.")
@@ -165,14 +170,14 @@ class Posting(ModelSQL, ModelView):
             return not_booked("retry", "internal", f"{type(error).__name__}: {error}")
         new.append(cls(
             key=key, fingerprint=item["fingerprint"], tx_type=item["tx_type"], lane=item["lane"],
-            as_of_seq=sequence(data), reference=outcome["reference"], detail=json.dumps(detail),
+            as_of_seq=data.get("as_of_seq"), reference=outcome["reference"], detail=json.dumps(detail),
             trace=item.get("traceparent")))
         known[key] = new[-1]
         return outcome
 
     @classmethod
     def _refuse_old_count(cls, item):
-        seq = sequence(item["data"])
+        seq = item["data"].get("as_of_seq")
         if item["tx_type"] != "stock_count" or seq is None:
             return
         newer = cls.search(
@@ -191,6 +196,8 @@ def wrong_form(item):
             return f"{name} is missing or no text.", f"/{name}"
     if not isinstance(item.get("data"), dict):
         return "data is missing or no object.", "/data"
+    if wrong := wrong_members(item["data"], "/data"):
+        return wrong
     try:
         dt.datetime.fromisoformat(item["time"])
     except ValueError:
@@ -198,9 +205,21 @@ def wrong_form(item):
     return None
 
 
-def sequence(data):
-    seq = data.get("as_of_seq")
-    return seq if isinstance(seq, int) and not isinstance(seq, bool) else None
+def wrong_members(data, within):
+    for name, value in data.items():
+        if value is None:
+            continue
+        if name in TEXTS and not isinstance(value, str):
+            return f"{name} must be a text.", f"{within}/{name}"
+        if name in WHOLE and (not isinstance(value, int) or isinstance(value, bool)):
+            return f"{name} must be a whole number.", f"{within}/{name}"
+        if name == "lines":
+            if not isinstance(value, list) or not value or not all(isinstance(line, dict) for line in value):
+                return "lines must be a list of objects.", f"{within}/lines"
+            for number, line in enumerate(value):
+                if wrong := wrong_members(line, f"{within}/lines/{number}"):
+                    return wrong
+    return None
 
 
 def posting_date(item):
