@@ -7,8 +7,9 @@ Each unit is a sorter of its own (plc.py). Prints `port N` first; then each line
 
     unit U WORDS…    a command of plc.py for that unit
     behave U NAME [MS]   how it answers from now on: good, late (after MS), own-id (right, under an id of its own),
-                     own-short (short, under such an id), wrong-id, wrong-unit, wrong-function, short, cut (half the frame), garbage, slow (MS between bytes), never. What a wrong answer carries is the
-                     registers of another sorter, whole and plausible: events that never happened.
+                     own-short (short, under such an id), wrong-id, wrong-unit, wrong-function, short, cut (half the
+                     frame), garbage, slow (MS between bytes), never. What a wrong answer carries is the registers of
+                     another sorter, whole and plausible: events that never happened.
     requests         JSON: how often each unit was asked
     connections      JSON: how many connections were served
     quit             the end; so is the end of stdin
