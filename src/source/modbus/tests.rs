@@ -478,7 +478,7 @@ async fn what_was_refused_stays_aside_where_each_cycle_has_its_connection() {
     };
     let text = format!("[poll.a]\nevery = \"10ms\"\n{TWO}");
     let mut config = tags_config(port, &text);
-    config.quarantine.max = Duration::from_secs(60);
+    config.quarantine.max = Duration::from_mins(1);
     config.devices[0].map.quirks = [Quirk::CloseAfterCycle].into();
     let capture = |samples: Vec<Sample>| async move { Ok(vec![Placed::New; samples.len()]) };
     let last_seen = |_| async { Ok(None) };
