@@ -6,6 +6,7 @@
 
 mod address;
 pub mod budget;
+mod defaults;
 pub mod explain;
 mod fifo;
 mod frame;
@@ -26,7 +27,8 @@ use std::sync::Arc;
 use crate::event::{Decoded, Undecodable, is_valid_id};
 use crate::form::{Document, Fault, FromValue, Kind, Shape, Table};
 
-pub use fifo::{Accepted, Defaults, Fifo, FifoPlan, Handshake, Missing, Queue, Registers, Ring, Span, Style, Taken};
+pub use defaults::Defaults;
+pub use fifo::{Accepted, Fifo, FifoPlan, Handshake, Missing, Queue, Registers, Ring, Span, Style, Taken};
 pub use frame::{Frame, Framer, Piece};
 pub use quirk::Quirk;
 pub use topic::{Topic, propose};

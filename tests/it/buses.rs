@@ -170,7 +170,9 @@ fn a_unit_that_does_not_echo_ids_is_checked_in_all_else() {
     world.wait_for_units("unit 2 under ids of its own", &[2]);
     let told = world.links.device("s2");
     assert_eq!((told.state, told.errors.len()), (State::Up, 0), "{told:?}");
-    all_behaviours_of(world, Kind::Tcp, &SERIAL);
+    let mut behaviours = SERIAL.to_vec();
+    behaviours.push(("own-short", Some("short")));
+    all_behaviours_of(world, Kind::Tcp, &behaviours);
 }
 
 #[test]

@@ -304,6 +304,15 @@ range = [0, 50.5]
 allow = ["role:fitter"]
 verify = "read-back"
 [[write]]
+name = "width"
+area = "holding"
+at = 50
+type = "u16"
+scale = 0.1
+unit = "mm"
+range = [0, 50]
+allow = ["role:fitter"]
+[[write]]
 name = "brake"
 area = "holding"
 at = 40
@@ -328,11 +337,24 @@ fn only_what_a_map_allows_is_written() {
     let write = |name: &str, value: &str, yes: &[&str]| {
         said(&[&["modbus", "write", "--config", &config, "lane-1", name, value], yes].concat())
     };
-    for (name, value) in [("speed", "9"), ("speed", "201"), ("speed", "fast"), ("siren", "1"), ("setpoint", "50.51")] {
+    for (name, value) in [
+        ("speed", "9"),
+        ("speed", "201"),
+        ("speed", "fast"),
+        ("siren", "1"),
+        ("setpoint", "50.51"),
+        ("width", "50.1"),
+        ("width", "0.05"),
+    ] {
         let (code, _, why) = write(name, value, &["--yes"]);
         assert_eq!(code, Some(64), "{name} {value}: {why}");
     }
     assert_eq!(write("speed", "120", &[]).0, Some(64), "nobody agreed to it");
+    let (code, _, told) = write("width", "12.5", &[]);
+    assert!(
+        code == Some(64) && told.contains("width = 12.5 mm\n") && told.contains("role:fitter (not checked"),
+        "{told}"
+    );
     assert_eq!(plc.tell("requests"), serde_json::json!({}), "nothing of that went out");
     let (code, how, why) = write("speed", "120", &["--yes"]);
     assert_eq!((code, how.as_str()), (Some(0), "written and read back\n"), "{why}");
@@ -376,6 +398,7 @@ fn written_with_each_function(plc: &mut Plc, link: &str, place: &[&str]) {
         ("speed", "120", 6, "--holding", "20", serde_json::json!([120])),
         ("lamp", "true", 15, "--coil", "4", serde_json::json!([true])),
         ("setpoint", "12.5", 16, "--holding", "30", serde_json::json!([0, 0x4148])),
+        ("width", "12.5", 6, "--holding", "50", serde_json::json!([125])),
         ("brake", "true", 22, "--holding", "40", serde_json::json!([0xF009])),
     ];
     for (name, value, function, area, at, held) in cases {

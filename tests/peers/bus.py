@@ -7,9 +7,9 @@ Each unit is a sorter of its own (plc.py). Prints `port N` first; then each line
 
     unit U WORDS…    a command of plc.py for that unit
     behave U NAME [MS]   how it answers from now on: good, late (after MS), own-id (right, under an id of its own),
-                     wrong-id, wrong-unit, wrong-function, short,
-                     cut (half the frame), garbage, slow (MS between bytes), never. What a wrong answer carries is the
-                     registers of another sorter, whole and plausible: events that never happened.
+                     own-short (short, under such an id), wrong-id, wrong-unit, wrong-function, short, cut (half the
+                     frame), garbage, slow (MS between bytes), never. What a wrong answer carries is the registers of
+                     another sorter, whole and plausible: events that never happened.
     requests         JSON: how often each unit was asked
     connections      JSON: how many connections were served
     quit             the end; so is the end of stdin
@@ -120,9 +120,10 @@ class Bus:
                     write(self.frame(tid, number + 40, lie))
                 elif how == "wrong-function":
                     write(self.frame(tid, number, bytes([4]) + lie[1:]))
-                elif how == "short":
+                elif how in ("short", "own-short"):
                     data = lie[2:-2]
-                    write(self.frame(tid, number, bytes([lie[0], len(data)]) + data))
+                    own = (tid + 1000) & 0xFFFF if how == "own-short" else tid
+                    write(self.frame(own, number, bytes([lie[0], len(data)]) + data))
                 elif how == "garbage":
                     write(bytes((tid * 7 + i * 37 + 0x5A) & 0xFF | 0x40 for i in range(24)))
             except (ConnectionError, OSError):

@@ -20,7 +20,8 @@ use crate::tagmap::points::{Put, WriteRequest};
 /// Write a value that a map allows.
 ///
 /// Only by a [[write]] of the device's map, within its range, and read back where the map says so: there is no way to
-/// write a bare address. Tells what will be sent and asks first, unless --yes. A device whose identity is configured is
+/// write a bare address. Tells what will be sent and whom the map means it for, and asks first, unless --yes; who you are is
+/// not checked: whoever may run this and read the configuration may write what the map has. A device whose identity is configured is
 /// asked for it before. Ends with 64 when the map does not allow it, it was not agreed to, or more time went by than its
 /// `expires` allows; with 69 when the device does not answer, refuses, or does not hold the value afterwards.
 #[derive(Debug, clap::Args)]

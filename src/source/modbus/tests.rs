@@ -447,3 +447,49 @@ async fn a_unit_that_is_not_there_is_asked_once_a_poll() {
     }
     assert_eq!(*asked.borrow(), 1, "one poll");
 }
+
+/// A connection for each cycle: what the device refused before is not asked for again in each, though who it is would be.
+#[tokio::test]
+async fn what_was_refused_stays_aside_where_each_cycle_has_its_connection() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let port = listener.local_addr().expect("it is bound").port();
+    let seen = Rc::new(RefCell::new([0_u32; 2]));
+    let counts = Rc::clone(&seen);
+    let plc = async move {
+        loop {
+            let (mut stream, _) = listener.accept().await?;
+            counts.borrow_mut()[0] += 1;
+            let mut frame = [0; 12];
+            while stream.read_exact(&mut frame).await.is_ok() {
+                let (at, count) = (frame[9], frame[11]);
+                let refused = (at..at + count).contains(&5);
+                counts.borrow_mut()[1] += u32::from(refused);
+                let answer = if refused {
+                    vec![0x83, 2]
+                } else {
+                    [vec![3, count * 2], vec![0; usize::from(count) * 2]].concat()
+                };
+                let answer = [&frame[..2], &[0, 0, 0, answer.len() as u8 + 1, frame[6]], &answer].concat();
+                stream.write_all(&answer).await?;
+            }
+        }
+        #[expect(unreachable_code, reason = "names the type")]
+        std::io::Result::Ok(())
+    };
+    let text = format!("[poll.a]\nevery = \"10ms\"\n{TWO}");
+    let mut config = tags_config(port, &text);
+    config.quarantine.max = Duration::from_mins(1);
+    config.devices[0].map.quirks = [Quirk::CloseAfterCycle].into();
+    let capture = |samples: Vec<Sample>| async move { Ok(vec![Placed::New; samples.len()]) };
+    let last_seen = |_| async { Ok(None) };
+    tokio::select! {
+        () = link(config, Health::default(), &capture, &last_seen, CancellationToken::new()) => {}
+        served = plc => panic!("{served:?}"),
+        () = sleep(Duration::from_secs(1)) => {}
+    }
+    let [connections, refusals] = *seen.borrow();
+    assert!(
+        connections > 20 && refusals == 2,
+        "{connections} connections in 1 s of polls each 10 ms, {refusals} refusals"
+    );
+}

@@ -21,7 +21,6 @@ use std::time::Duration;
 
 pub use plan::{Accepted, FifoPlan, Handshake, Missing, Registers, Taken};
 pub use queue::Queue;
-pub use schema::Defaults;
 pub(super) use schema::{text, words_for};
 use slot::Slot;
 pub(super) use slot::{Words, crc_of};

@@ -37,7 +37,7 @@ pub(in crate::tagmap) fn read(root: &Table<'_>, context: &Context<'_>, fifos: &[
     let mut rules = rules::of_tags(&tag_tables, context, &tags);
     rules.extend(rules::events(&event_tables, context, &names, &tags));
     rules.extend(rules::alarms(&alarm_tables, context, &names));
-    let writes = writes::read(&write_tables, context, fifos);
+    let writes = writes::read(&write_tables, context, fifos, &tags);
     let probes = writes::probes(&probe_tables, &names);
     let limits = Limits {
         gap_words: context.defaults.max_gap,

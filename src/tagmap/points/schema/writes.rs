@@ -2,16 +2,17 @@
 
 use rust_decimal::Decimal;
 
-use super::{millis, tags};
+use super::{Placed, millis, tags};
 use crate::form::{self, Entry, Table, nearest};
 use crate::tagmap::points::condition::Names;
+use crate::tagmap::points::tag::{Form, Scale, Tag};
 use crate::tagmap::points::write::{Allowed, Scaling, Shape, Write};
 use crate::tagmap::points::{Area, Probe};
 use crate::tagmap::registers::{Order, Type};
 use crate::tagmap::{Context, Fifo, Quirk, address, fifo};
 
 /// All `[[write]]`s.
-pub(super) fn read(tables: &[Table<'_>], context: &Context<'_>, fifos: &[Fifo]) -> Vec<Write> {
+pub(super) fn read(tables: &[Table<'_>], context: &Context<'_>, fifos: &[Fifo], tags: &[Placed]) -> Vec<Write> {
     let mut writes: Vec<Write> = Vec::new();
     for table in tables {
         let Some(write) = write(table, context) else { continue };
@@ -23,9 +24,27 @@ pub(super) fn read(tables: &[Table<'_>], context: &Context<'_>, fifos: &[Fifo]) 
         if writes.iter().any(|other| other.name == write.name) {
             table.refuse_key("name", &format!("is a second write \"{}\"", write.name), "give each write its own name");
         }
+        as_it_is_read(table, &write, tags, context);
         writes.push(write);
     }
     writes
+}
+
+/// Who writes the number that a tag of the same register shows must not write another one by it.
+fn as_it_is_read(table: &Table<'_>, write: &Write, tags: &[Placed], context: &Context<'_>) {
+    let numbers = |tag: &&Tag| matches!(tag.form, Form::Registers(kind) if kind.is_number());
+    let same = |tag: &&Tag| (tag.area, tag.at) == (write.area, write.at) && numbers(tag);
+    let Some(tag) = tags.iter().map(|(tag, _)| tag).find(same) else { return };
+    let Scale::Fixed(factor) = tag.scale else { return }; // it is not the same for long
+    let (times, by) = tag.convert.unwrap_or((Decimal::ONE, Decimal::ONE));
+    let shown = |number: Decimal| number.checked_mul(times)?.checked_div(by);
+    if (shown(factor), shown(tag.offset)) == (Some(write.scaling.scale), Some(write.scaling.offset)) {
+        return;
+    }
+    let message = format!("is written in another scale than the tag `{}` of the same register shows", tag.name);
+    let key = if table.entry("scale").is_some() { "scale" } else { "at" };
+    let help = "give it `scale` and `offset` as the tag has them: people write the numbers that they read";
+    context.warnings.borrow_mut().push(table.fault_at(key, &message, help));
 }
 
 #[derive(Clone, Copy)]
