@@ -22,7 +22,7 @@ use crate::tagmap::probe::{Known, Match, Piece, search, second_values};
 /// them apart. Reads only. Ends with 69 when nothing answers, with 1 when nothing fits.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
-pub(super) struct Args {
+pub(in crate::cli) struct Args {
     #[command(flatten)]
     bus: Bus,
     /// Unit id
