@@ -22,15 +22,8 @@ use crate::outbox::{Acted, Order};
 /// A posting that the target rejected, or of which nobody knows whether it is there, waits for a person, and the later ones of
 /// its subject wait behind it. `list` and `show` read the outbox, beside a running gateway or without one; the others ask the
 /// gateway, say why, and stand in the audit under the name of the user who runs them.
-#[derive(Debug, clap::Args)]
-#[command(arg_required_else_help = true)]
-pub(super) struct Args {
-    #[command(subcommand)]
-    verb: Verb,
-}
-
 #[derive(Debug, Subcommand)]
-enum Verb {
+pub(super) enum Verb {
     List(List),
     Show(Show),
     /// Send it again under its key: what was wrong is mended at the target
@@ -58,7 +51,7 @@ Examples:
 
 /// List what needs a person
 #[derive(Debug, clap::Args)]
-struct List {
+pub(super) struct List {
     #[command(flatten)]
     place: Place,
     #[command(flatten)]
@@ -73,7 +66,7 @@ struct List {
 
 /// Show one: the sentence, the answer, what waits behind it, what was done before
 #[derive(Debug, clap::Args)]
-struct Show {
+pub(super) struct Show {
     /// A key, #NUMBER, or a subject
     word: String,
     #[command(flatten)]
@@ -110,7 +103,7 @@ impl Filter {
 }
 
 #[derive(Debug, clap::Args)]
-struct Do {
+pub(super) struct Do {
     /// Keys, #NUMBERs or subjects
     #[arg(value_name = "KEY", required_unless_present = "all")]
     words: Vec<String>,
@@ -136,7 +129,7 @@ struct Do {
 }
 
 #[derive(Debug, clap::Args)]
-struct Resolve {
+pub(super) struct Resolve {
     /// The document's number at the target
     #[arg(long, value_name = "TEXT")]
     reference: Option<String>,
@@ -146,7 +139,7 @@ struct Resolve {
 
 /// Show what persons did, the newest first
 #[derive(Debug, clap::Args)]
-struct Audit {
+pub(super) struct Audit {
     /// Of this posting only
     key: Option<String>,
     #[command(flatten)]
@@ -162,8 +155,8 @@ struct Audit {
     json: bool,
 }
 
-pub(super) fn run(args: &Args) -> ExitCode {
-    match &args.verb {
+pub(super) fn run(verb: &Verb) -> ExitCode {
+    match verb {
         Verb::List(args) => list(args),
         Verb::Show(args) => show(args),
         Verb::Retry(args) => act(Act::Retry, args, None),

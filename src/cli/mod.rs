@@ -53,13 +53,19 @@ enum Verb {
     Check(check::Args),
     Status(status::Args),
     Tap(tap::Args),
-    Outbox(outbox::Args),
-    Dead(dead::Args),
-    Scan(scan::Args),
-    Map(map::Args),
+    #[command(subcommand)]
+    Outbox(outbox::Verb),
+    #[command(subcommand)]
+    Dead(dead::Verb),
+    #[command(subcommand)]
+    Scan(scan::Verb),
+    #[command(subcommand)]
+    Map(map::Verb),
     Schema(schema::Args),
-    Modbus(modbus::Args),
-    Mqtt(mqtt::Args),
+    #[command(subcommand)]
+    Modbus(modbus::Verb),
+    #[command(subcommand)]
+    Mqtt(mqtt::Verb),
     Completions(completions::Args),
     #[cfg(feature = "sim")]
     Demo(DemoArgs),

@@ -18,15 +18,8 @@ use crate::source::tls::Tls;
 use crate::tagmap::propose::{self, Heard};
 
 /// Look at what passes at a broker
-#[derive(Debug, clap::Args)]
-#[command(arg_required_else_help = true)]
-pub(super) struct Args {
-    #[command(subcommand)]
-    verb: Verb,
-}
-
 #[derive(Debug, Subcommand)]
-enum Verb {
+pub(super) enum Verb {
     Sniff(Sniff),
 }
 
@@ -39,7 +32,7 @@ enum Verb {
 /// Ends with 69 when the broker can't be reached, refuses, or says nothing.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
-struct Sniff {
+pub(super) struct Sniff {
     /// The filter: `dc1/scan/+/read`, `dc1/#`; a level named +station is proposed as a capture of that name
     topic: String,
     /// The broker: `host` or `host:port`
@@ -87,8 +80,8 @@ const LONGEST: usize = 1 << 20;
 /// Topics that are listed.
 const TOPICS: usize = 50;
 
-pub(super) fn run(args: &Args) -> ExitCode {
-    let Verb::Sniff(args) = &args.verb;
+pub(super) fn run(verb: &Verb) -> ExitCode {
+    let Verb::Sniff(args) = verb;
     let (config, filter) = match args.listener().and_then(|config| Ok((config, filter(&args.topic)?))) {
         Ok(found) => found,
         Err((exit, why)) => return print::refuse(args.json, &why, exit),

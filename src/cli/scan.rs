@@ -11,14 +11,8 @@ use crate::cli::print;
 use crate::tagmap::gs1::{self, Form, Kind, Problem, Reading, Rules, Severity};
 
 /// Look at what scanners send
-#[derive(Debug, clap::Args)]
-pub(super) struct Args {
-    #[command(subcommand)]
-    verb: Verb,
-}
-
 #[derive(Debug, Subcommand)]
-enum Verb {
+pub(super) enum Verb {
     Decode(Decode),
 }
 
@@ -29,7 +23,7 @@ enum Verb {
 /// probably not what was meant; a note breaks a rule that only all barcodes of a thing together must keep.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
-struct Decode {
+pub(super) struct Decode {
     /// The barcode; a line of stdin without it
     barcode: Option<String>,
     /// Another stand-in for the separator; may be given several times
@@ -54,8 +48,8 @@ const WRITTEN: [&str; 5] = ["\\x1d", "\\u001d", "<GS>", "{GS}", "^]"];
 /// Longest line of stdin that is looked at, in bytes.
 const MAX_LINE: u64 = 64 << 10;
 
-pub(super) fn run(args: &Args) -> ExitCode {
-    let Verb::Decode(args) = &args.verb;
+pub(super) fn run(verb: &Verb) -> ExitCode {
+    let Verb::Decode(args) = verb;
     let barcode = match args.barcode.clone().map_or_else(line, Ok) {
         Ok(barcode) => barcode,
         Err(why) => {

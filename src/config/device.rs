@@ -62,6 +62,8 @@ pub(super) fn read_all(
         let link = link(&table, links);
         let map = table.required_entry("map").and_then(|e| Some((named_map(&e, reading)?, e)));
         let params = params(&table, map.as_ref().map(|(map, _)| *map));
+        let params =
+            params.filter(|params| map.as_ref().is_none_or(|(map, _)| topics_read(&table, map, params, reading)));
         let accept_epoch_risk = table.or("accept_epoch_risk", false);
         let accept_weak_identity = table.or("accept_weak_identity", false);
         let unit = table.entry("unit");
@@ -105,6 +107,9 @@ pub(super) fn read_all(
         }
         seen.push(Seen { table, id, link, emits, filters });
     }
+    if !seen.is_empty() && root.entry("link").is_none() {
+        root.refuse_key("link", "is missing", "add a [[link]]: what the devices stand behind");
+    }
     instances_apart(&seen);
     topics_apart(&seen);
     drop(seen);
@@ -125,12 +130,12 @@ fn same_business_unit(table: &Table<'_>, site: Option<&str>) {
     }
 }
 
-/// Index of the device's link.
+/// Index of the device's link. Where the file has no link at all, that alone is told.
 fn link(table: &Table<'_>, links: &[Declared<'_>]) -> Option<usize> {
     let entry = table.required_entry("link")?;
     let id: String = entry.read()?;
     let found = links.iter().position(|link| link.id == id);
-    if found.is_none() {
+    if found.is_none() && !links.is_empty() {
         let known = links.iter().map(|link| link.id.clone()).collect();
         entry.refuse(&format!("there is no link \"{id}\""), &nearest(&id, &known));
     }
@@ -150,8 +155,10 @@ fn named_map<'r>(entry: &Entry<'_>, reading: &'r Reading) -> Option<&'r Known> {
         Err(_) => {
             let known: BTreeSet<String> = reading.library.names().map(str::to_owned).collect();
             let place = reading.base.join("devices").display().to_string();
-            let hint = if known.is_empty() { String::new() } else { format!("{} ", nearest(&name, &known)) };
-            let help = format!("{hint}Your own maps stand in {place}/<vendor>-<model>/map.toml");
+            let named = |map: &Known| format!("write \"{}\": a map is named by what stands in it.", map.name);
+            let hint = reading.library.in_folder(&name).map_or_else(|| nearest(&name, &known), named);
+            let dot = if hint.ends_with(['?', '.']) { "" } else { "." };
+            let help = format!("{hint}{dot} Your own maps stand in {place}/<vendor>-<model>/map.toml");
             entry.refuse(&format!("there is no map \"{name}\""), &help);
             None
         }
@@ -162,7 +169,11 @@ fn named_map<'r>(entry: &Entry<'_>, reading: &'r Reading) -> Option<&'r Known> {
 fn params(table: &Table<'_>, map: Option<&Known>) -> Option<BTreeMap<String, String>> {
     let (mut given, mut meant) = (BTreeMap::new(), Vec::new());
     let mut fine = true;
-    for entry in table.table("params").iter().flat_map(Table::all) {
+    let params = table.table("params");
+    if params.is_none() && table.entry("params").is_some() {
+        return None; // it is no table, which is told
+    }
+    for entry in params.iter().flat_map(Table::all) {
         let text = entry.read().map(|Plain(text)| text);
         let wrong = text.as_ref().and_then(|text| unsuitable(map?, entry.key(), text));
         fine &= text.is_some() && wrong.is_none();
@@ -209,6 +220,29 @@ fn fill(text: &str, params: &BTreeMap<String, String>) -> String {
     params.iter().fold(text.to_owned(), |text, (name, value)| text.replace(&format!("{{{name}}}"), value))
 }
 
+/// Whether the topics of the map are topics with these parameters. If not, that is told at the parameter.
+fn topics_read(table: &Table<'_>, map: &Known, params: &BTreeMap<String, String>, reading: &Reading) -> bool {
+    let given = table.table("params");
+    given.iter().for_each(Table::quiet); // it was read before
+    for filter in &map.emits.filters {
+        let Some(name) = params.keys().find(|name| filter.contains(&format!("{{{name}}}"))) else { continue };
+        let filled = fill(filter, params);
+        let told = given.as_ref().filter(|given| given.entry(name).is_some());
+        let (at, key) = told.map_or((table, "params"), |given| (given, name.as_str()));
+        if let Some(why) = Topic::wrong_filter(&filled) {
+            let help = "write whole levels, without + and #: \"floor/scan\"";
+            at.refuse_key(key, &format!("makes the topics \"{filled}\": that {why}"), help);
+            return false;
+        }
+        if filled.contains("//") {
+            let message =
+                format!("makes the topics \"{filled}\", with a level that has no name: few devices publish so");
+            reading.warn(at.fault_at(key, &message, "remove the / at its end, if the device does not"));
+        }
+    }
+    true
+}
+
 fn bind(document: &Document, binding: &Binding, reading: &Reading) -> Option<Map> {
     match Map::read(document, binding) {
         Ok(mut map) => {
@@ -242,10 +276,11 @@ fn device_limits(table: &Table<'_>) -> DeviceLimits {
     let Some(limits) = table.table("limits") else { return DeviceLimits::default() };
     let read = |key, most: u16| {
         let limit: Option<u16> = limits.entry(key).and_then(|entry| entry.read_of(|| Kind::Integer(1, most.into())));
-        if limit.is_some_and(|limit| limit == 0 || limit > most) {
+        let fits = |limit: &u16| (1..=most).contains(limit);
+        if limit.is_some_and(|limit| !fits(&limit)) {
             limits.refuse_key(key, "is more than a request may have, or nothing", &format!("write 1 to {most}"));
         }
-        limit
+        limit.filter(fits)
     };
     DeviceLimits { max_words: read("max_words", 125), max_bits: read("max_bits", 2_000) }
 }

@@ -76,7 +76,7 @@ fn target(table: &Table<'_>, targets: &[Declared]) -> Option<usize> {
     let entry = table.required_entry("target")?;
     let id: String = entry.read()?;
     let found = targets.iter().position(|target| target.id == id);
-    if found.is_none() {
+    if found.is_none() && !targets.is_empty() {
         let known = targets.iter().map(|target| target.id.clone()).collect();
         entry.refuse(&format!("there is no target \"{id}\""), &nearest(&id, &known));
     }

@@ -104,9 +104,9 @@ fn one_link_an_address(
 }
 
 fn kind(table: &Table<'_>) -> Option<Kind> {
-    let entry = table.required_entry("kind")?;
-    let has: Vec<String> = KINDS.iter().map(|(word, _)| format!("\"{word}\"")).collect();
-    let later = entry.later(&LATER, &format!("this version has {}", has.join(", ")));
+    let has = KINDS.map(|(word, _)| format!("\"{word}\"")).join(", ");
+    let entry = table.required_entry_as("kind", &format!("write kind = one of {has}"))?;
+    let later = entry.later(&LATER, &format!("this version has {has}"));
     if later { None } else { entry.choice(&KINDS) }
 }
 
@@ -168,7 +168,7 @@ struct Address {
 }
 
 fn mqtt_address(table: &Table<'_>) -> Option<Address> {
-    let entry = table.required_entry("address")?;
+    let entry = table.required_entry_as("address", "write address = \"mqtt://host:1883\"")?;
     let text: String = entry.read()?;
     let (scheme, rest) = text.split_once("://").unwrap_or(("mqtt", &text));
     let help = "write \"mqtt://host:1883\", or \"mqtts://host:8883\" for TLS";

@@ -94,6 +94,14 @@ impl Library {
         one.and_then(|one| self.maps.iter().find(|map| map.name == **one)).ok_or(versions)
     }
 
+    /// The map in the folder of that name, or in the file.
+    pub(super) fn in_folder(&self, name: &str) -> Option<&Known> {
+        self.maps.iter().find(|map| {
+            let path = Path::new(map.document.name.trim_start_matches("built-in:"));
+            path.ends_with(name) || path.parent().is_some_and(|folder| folder.ends_with(name))
+        })
+    }
+
     /// The names of all maps.
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
         self.maps.iter().map(|map| map.name.as_str())

@@ -46,7 +46,8 @@ pub(super) fn read(
         if table.entry("serial").is_some() {
             table.refuse_key("serial", "is for kind = \"modbus-rtu\"", "remove it, or write that kind");
         }
-        let place = table.required_entry("address").and_then(|entry| address(&entry));
+        let place =
+            table.required_entry_as("address", "write address = \"host:502\"").and_then(|entry| address(&entry));
         let standby = table.entry("standby").and_then(|entry| {
             let standby = address(&entry)?;
             if place.as_ref() == Some(&standby) {
@@ -182,7 +183,9 @@ const OBJECTS: [(&str, u8); 7] = [
 /// `identity_check` of a device.
 pub(super) fn identity(device: &Table<'_>) -> Option<modbus::Identity> {
     let table = device.table("identity_check")?;
-    let object = table.required_entry("object").and_then(|entry| entry.choice(&OBJECTS));
+    let object = table
+        .required_entry_as("object", "write object = \"vendor_name\" and the like")
+        .and_then(|entry| entry.choice(&OBJECTS));
     let equals = table.required::<String>("equals");
     Some(modbus::Identity { object: object?, equals: equals? })
 }
@@ -209,10 +212,10 @@ mod tests {
         gateway.toml:36:93: link[2].serial.stop_bits: is 3 (write 1 or 2)
         warning: gateway.toml:36:19: link[2].serial.port: /dev/ttyUSB0 may be another adapter after the next start (write the name below /dev/serial/by-path that `ls -l /dev/serial/by-path` shows for it)
         "#);
-        insta::assert_snapshot!(link("kind = \"modbus-rtu\"\naddress = \"10.0.0.1\""), @r#"
-        gateway.toml:33:1: link[2].serial: is missing (add a table: `[link[2].serial]`)
+        insta::assert_snapshot!(link("kind = \"modbus-rtu\"\naddress = \"10.0.0.1\""), @"
+        gateway.toml:33:1: link[2].serial: is missing (add `serial = { … }` here)
         gateway.toml:36:11: link[2].address: is for links over TCP (remove it: a serial line is named by `serial`)
-        "#);
+        ");
         let twice = format!("{good}\n[[link]]\nid = \"second\"\n{good}");
         insta::assert_snapshot!(link(&twice), @r"
     gateway.toml:40:19: link[3].serial.port: /dev/serial/by-path/x is also the port of link[2].serial (two readers would each get a part; one link carries all units of a Modbus line)

@@ -589,6 +589,53 @@ fn what_is_wrong_with_a_set_is_told_once_and_names_a_member() {
     "#);
 }
 
+/// What somebody writes who has not read the reference.
+#[test]
+fn first_tries_are_told_what_to_write() {
+    let cases: [&[(&str, &str)]; 16] = [
+        &[("[[link]]\nid = \"sorter-net\"", "[link]\nid = \"sorter-net\"")],
+        &[("[gateway]", "[site]")],
+        &[
+            ("[[link]]\nid = \"broker\"", "[[links]]\nid = \"broker\""),
+            ("[[link]]\nid = \"sorter", "[[links]]\nid = \"sorter"),
+        ],
+        &[("kind = \"mqtt\"", "type = \"mqtt\"")],
+        &[("address = \"10.20.0.21:502\"", "host = \"10.20.0.21\"")],
+        &[("kind = \"modbus-tcp\"\naddress = \"10.20.0.21:502\"\nconnect_timeout = \"2s\"", "kind = \"modbus-rtu\"")],
+        &[("unit = 1\n", "unit_id = 1\n")],
+        &[("map = \"sorter@1\"", "map = \"acme-sorter\"")],
+        &[("map = \"sorter@1\"", "map = \"devices/acme-sorter/map.toml\"")],
+        &[("map = \"sorter@1\"", "map = \"conveyor\"")],
+        &[("params = { topic_root = \"dc1/scan\" }", "params = \"dc1/scan\"")],
+        &[("dc1/scan", "dc1/#")],
+        &[("dc1/scan", "{station}")],
+        &[("unit = 1\n", "unit = 1\nlimits = { max_words = 0 }\n")],
+        &[("unit = 1\n", "unit = 1\nidentity_check = { vendor = \"ACME\", equals = \"x\" }\n")],
+        &[("idempotency = \"key\"", "idempotency = true")],
+    ];
+    let lines: Vec<String> = cases.iter().map(|edits| told(edits)).collect();
+    insta::assert_snapshot!(lines.join("\n"), @r#"
+    gateway.toml:33:2: not TOML: duplicate key ([link] stands once; where there may be many, write [[link]])
+    gateway.toml:10:2: not TOML: duplicate key ([site] stands once; where there may be many, write [[site]])
+    gateway.toml:19:3: links: unknown key (did you mean `link`?)
+    gateway.toml:19:1: link[1].kind: is missing (write kind = one of "mqtt", "modbus-tcp", "modbus-rtu", "modbus-rtu-over-tcp", "tcp", "serial")
+    gateway.toml:33:1: link[2].address: is missing (write address = "host:502")
+    gateway.toml:36:1: link[2].host: unknown key (known here: `address`, `after_timeout`, `answer_time`, `check_transaction_id`, `connect_timeout`, `id`, `idle_close`, `kind`, `max_in_flight`, `pause_after_connect`, `pause_between_requests`, `quarantine`, `reconnect`, `request_timeout`, `retries`, `serial`, `standby`)
+    gateway.toml:33:1: link[2].serial: is missing (add `serial = { … }` here)
+    gateway.toml:49:1: device[2].unit_id: unknown key (did you mean `unit`?)
+    gateway.toml:50:7: device[2].map: there is no map "acme-sorter" (write "sorter@1": a map is named by what stands in it. Your own maps stand in devices/<vendor>-<model>/map.toml)
+    gateway.toml:50:7: device[2].map: there is no map "devices/acme-sorter/map.toml" (write "sorter@1": a map is named by what stands in it. Your own maps stand in devices/<vendor>-<model>/map.toml)
+    gateway.toml:50:7: device[2].map: there is no map "conveyor" (known here: `checkweigher@2`, `dimensioner@1`, `divert-lane@1`, `fc24-plc@1`, `fixed-scanner@1`, `gs1-scanner@1`, `hand-scanner@1`, `mailbox-plc@1`, `plain-scanner@1`, `serial-scanner@1`, `sorter@1`. Your own maps stand in devices/<vendor>-<model>/map.toml)
+    gateway.toml:44:10: device[1].params: is the text "dc1/scan" (write a table: { key = value, … })
+    gateway.toml:44:25: device[1].params.topic_root: makes the topics "dc1/#/+station/read": that has levels after `#` (write whole levels, without + and #: "floor/scan")
+    gateway.toml:44:25: device[1].params.topic_root: makes the topics "{station}/+station/read": that has the level "{station}": `+`, `#` and a parameter stand for whole levels (write whole levels, without + and #: "floor/scan")
+    gateway.toml:50:24: device[2].limits.max_words: is more than a request may have, or nothing (write 1 to 125)
+    gateway.toml:50:18: device[2].identity_check.object: is missing (write object = "vendor_name" and the like)
+    gateway.toml:50:20: device[2].identity_check.vendor: unknown key (known here: `equals`, `object`)
+    gateway.toml:58:15: target[1].idempotency: is true (one of "key")
+    "#);
+}
+
 /// Versions stand side by side; without one the only one is meant.
 #[test]
 fn maps_of_several_versions_are_told_apart() {

@@ -97,12 +97,11 @@ impl Document {
             Ok(root) => root,
             Err(e) => {
                 let span = e.span().unwrap_or(0..0);
-                return Err(vec![self.fault(
-                    span,
-                    "",
-                    format!("not TOML: {}", e.message()),
-                    "see https://toml.io".to_owned(),
-                )]);
+                let again = self.text.get(..span.start).unwrap_or_default().lines().last() == Some("[");
+                let name = self.text.get(span.clone()).filter(|_| again && e.message() == "duplicate key");
+                let help = name.map(|name| format!("[{name}] stands once; where there may be many, write [[{name}]]"));
+                let help = help.unwrap_or_else(|| "see https://toml.io".to_owned());
+                return Err(vec![self.fault(span, "", format!("not TOML: {}", e.message()), help)]);
             }
         };
         let faults = RefCell::new(Vec::new());
@@ -209,10 +208,15 @@ impl<'d> Table<'d> {
 
     /// The value with its place; a fault when the key is missing.
     pub fn required_entry(&self, key: &str) -> Option<Entry<'d>> {
+        self.required_entry_as(key, &format!("add `{key} = …` here"))
+    }
+
+    /// The same, with what to write where it is missing.
+    pub fn required_entry_as(&self, key: &str, help: &str) -> Option<Entry<'d>> {
         self.asked.borrow_mut().demanded.insert(key.to_owned());
         let entry = self.entry(key);
         if entry.is_none() {
-            self.refuse_key(key, "is missing", &format!("add `{key} = …` here"));
+            self.refuse_key(key, "is missing", help);
         }
         entry
     }
@@ -249,7 +253,13 @@ impl<'d> Table<'d> {
         self.expects(key, || Kind::Table);
         let entry = self.entry(key);
         if entry.is_none() {
-            self.refuse_key(key, "is missing", &format!("add a table: `[{}]`", join(&self.path, key)));
+            let path = join(&self.pattern.replace("[]", ""), key);
+            let help = if self.pattern.ends_with("[]") {
+                format!("add `{key} = {{ … }}` here")
+            } else {
+                format!("add a table: `[{path}]`")
+            };
+            self.refuse_key(key, "is missing", &help);
         }
         entry?.table()
     }
@@ -557,12 +567,16 @@ impl<'d> Entry<'d> {
     }
 
     fn one_of<T: Clone>(&self, words: &[(&str, T)]) -> Option<T> {
+        let list = words.iter().map(|(w, _)| format!("\"{w}\"")).collect::<Vec<_>>().join(", ");
+        if self.value.as_str().is_none() {
+            self.refuse(&format!("is {}", describe(self.value)), &format!("one of {list}"));
+            return None;
+        }
         let text: String = self.value_as()?;
         if let Some((_, meaning)) = words.iter().find(|(word, _)| *word == text) {
             return Some(meaning.clone());
         }
         let known: BTreeSet<String> = words.iter().map(|(word, _)| (*word).to_owned()).collect();
-        let list = words.iter().map(|(w, _)| format!("\"{w}\"")).collect::<Vec<_>>().join(", ");
         let hint = nearest(&text, &known);
         let help = if hint.starts_with("did") { format!("{hint} One of {list}") } else { format!("one of {list}") };
         self.refuse(&format!("\"{text}\" is not known here"), &help);
@@ -577,7 +591,9 @@ fn join(path: &str, key: &str) -> String {
 /// The one of `known` that a word may be a misspelling of.
 fn meant<'k>(word: &str, known: &'k BTreeSet<String>) -> Option<&'k String> {
     let best = known.iter().map(|k| (strsim::damerau_levenshtein(word, k), k)).min();
-    best.filter(|(distance, _)| *distance <= (word.len() / 3).max(2)).map(|(_, k)| k)
+    let near = best.filter(|(distance, _)| *distance <= (word.len() / 3).max(2)).map(|(_, k)| k);
+    let behind = |k: &&String| word.strip_prefix(k.as_str()).is_some_and(|rest| rest.starts_with(['_', '-']));
+    near.or_else(|| known.iter().find(behind)) // `unit_id` is `unit`
 }
 
 /// `did you mean …?` for the nearest of `known`, or the list of them.

@@ -19,7 +19,7 @@ use crate::tagmap::{Binding, Map, Quirk};
 /// map has faults.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
-pub(super) struct Args {
+pub(in crate::cli) struct Args {
     /// A map, the folder of a device, or `id@version`
     map: String,
     #[command(flatten)]

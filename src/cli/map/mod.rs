@@ -11,15 +11,8 @@ use clap::Subcommand;
 pub(super) use explain::{document, parameter};
 
 /// Prove maps, and see what they will do
-#[derive(Debug, clap::Args)]
-#[command(arg_required_else_help = true)]
-pub(super) struct Args {
-    #[command(subcommand)]
-    verb: Verb,
-}
-
 #[derive(Debug, Subcommand)]
-enum Verb {
+pub(super) enum Verb {
     Test(test::Args),
     Explain(explain::Args),
 }
@@ -30,8 +23,8 @@ fn beside(config: &Path) -> PathBuf {
     folder.unwrap_or(Path::new("")).to_owned()
 }
 
-pub(super) fn run(args: &Args) -> ExitCode {
-    match &args.verb {
+pub(super) fn run(verb: &Verb) -> ExitCode {
+    match verb {
         Verb::Test(args) => test::run(args),
         Verb::Explain(args) => explain::run(args),
     }

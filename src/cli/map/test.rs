@@ -21,7 +21,7 @@ use crate::tagmap::{Binding, Map};
 /// line by line: `-` was expected, `+` came. Ends with 1 if a test fails, with 78 if a map has faults.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
-pub(super) struct Args {
+pub(in crate::cli) struct Args {
     /// A map, the folder of a device with all its versions, or a folder of such folders (default: `devices` beside the configuration, or here)
     #[arg(value_name = "PATH")]
     map: Option<PathBuf>,

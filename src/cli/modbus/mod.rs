@@ -21,23 +21,16 @@ use crate::tagmap::Addresses;
 use crate::tagmap::points::Area;
 
 /// Read registers, look for devices, find out how a number is held, write what a map allows.
-#[derive(Debug, clap::Args)]
-#[command(arg_required_else_help = true)]
-pub(super) struct Args {
-    #[command(subcommand)]
-    verb: Verb,
-}
-
 #[derive(Debug, Subcommand)]
-enum Verb {
+pub(super) enum Verb {
     Read(read::Args),
     Scan(scan::Args),
     Probe(probe::Args),
     Write(write::Args),
 }
 
-pub(super) fn run(args: &Args) -> ExitCode {
-    match &args.verb {
+pub(super) fn run(verb: &Verb) -> ExitCode {
+    match verb {
         Verb::Read(args) => read::run(args),
         Verb::Scan(args) => scan::run(args),
         Verb::Probe(args) => probe::run(args),

@@ -28,7 +28,7 @@ use crate::tagmap::probe::{Known, Match, Piece, search, second_values};
 /// a probe is off.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
-pub(super) struct Args {
+pub(in crate::cli) struct Args {
     #[command(flatten)]
     pub(super) bus: Bus,
     /// Unit id

@@ -20,7 +20,7 @@ use crate::tagmap::probe::{Kind, kinds};
 /// well. One request, which writes nothing. Ends with 69 when nothing answers or the device refuses, and says why.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
-pub(super) struct Args {
+pub(in crate::cli) struct Args {
     #[command(flatten)]
     bus: Bus,
     /// Unit id

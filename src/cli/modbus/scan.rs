@@ -21,7 +21,7 @@ use crate::tagmap::points::{Area, Read};
 /// goes to stderr. Ends with 69 when no connection can be made, or none any more: then what was found is printed first.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
-pub(super) struct Args {
+pub(in crate::cli) struct Args {
     #[command(flatten)]
     bus: Bus,
     /// Unit ids: `1..32`, `1..247`, or one

@@ -26,7 +26,7 @@ use crate::tagmap::points::{Put, WriteRequest};
 /// `expires` allows; with 69 when the device does not answer, refuses, or does not hold the value afterwards.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
-pub(super) struct Args {
+pub(in crate::cli) struct Args {
     /// The configuration that has the device
     #[arg(long, value_name = "FILE", default_value = "/etc/floorgate/gateway.toml")]
     config: PathBuf,

@@ -18,7 +18,7 @@ use crate::outbox::read::bad_input::{self, Kept};
 /// --raw is not kept.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
-pub(super) struct Args {
+pub(in crate::cli) struct Args {
     #[command(flatten)]
     place: Place,
     /// Only of this device or link

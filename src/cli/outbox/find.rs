@@ -20,7 +20,7 @@ use crate::outbox::read::find::{self, Behind, Delivery, Event, Found, Word};
 /// gateway goes on meanwhile. Ends with 1 when nothing is found, with 74 when there is no outbox or it can't be read.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
-pub(super) struct Args {
+pub(in crate::cli) struct Args {
     /// A subject (a carton, a shipment), the key of a posting, the id of an event, or #NUMBER in the outbox
     word: String,
     #[command(flatten)]

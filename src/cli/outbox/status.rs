@@ -18,7 +18,7 @@ use crate::outbox::read::{self, BadInput, Bounds, Count, HeldRow, LISTED, LaneSt
 /// stopped, and is named. Ends with 74 when there is no outbox or it can't be read, whether a gateway runs or not.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
-pub(super) struct Args {
+pub(in crate::cli) struct Args {
     #[command(flatten)]
     place: Place,
     /// List at most so many dead letters, held rows and waiting rows

@@ -142,7 +142,7 @@ fn what_is_wrong_with_a_scanners_link_is_told() {
     warning: gateway.toml:87:7: device[3].map: no lane takes scan.no_read (they are kept and not posted; a lane that is added later takes those that come from then on)
     ");
     insta::assert_snapshot!(scanner("kind = \"serial\"", DEVICE), @"
-    gateway.toml:79:1: link[3].serial: is missing (add a table: `[link[3].serial]`)
+    gateway.toml:79:1: link[3].serial: is missing (add `serial = { … }` here)
     warning: gateway.toml:85:7: device[3].map: no lane takes scan.no_read (they are kept and not posted; a lane that is added later takes those that come from then on)
     ");
     insta::assert_snapshot!(scanner("kind = \"serial\"\nserial = { port = \"/dev/ttyUSB0\", data_bits = 9, parity = \"evn\" }", DEVICE), @r#"

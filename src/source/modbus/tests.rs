@@ -483,7 +483,7 @@ async fn what_was_refused_stays_aside_where_each_cycle_has_its_connection() {
     let capture = |samples: Vec<Sample>| async move { Ok(vec![Placed::New; samples.len()]) };
     let last_seen = |_| async { Ok(None) };
     tokio::select! {
-        () = link(config, Health::default(), &capture, &last_seen, CancellationToken::new()) => {}
+        () = link(config, (Health::default(), Tap::default()), &capture, &last_seen, CancellationToken::new()) => {}
         served = plc => panic!("{served:?}"),
         () = sleep(Duration::from_secs(1)) => {}
     }

@@ -32,6 +32,11 @@ impl Topic {
         Self::read_message(table, context, filter, qos)
     }
 
+    /// What is wrong with a topic filter, parameters filled in.
+    pub fn wrong_filter(text: &str) -> Option<String> {
+        Filter::parse(text).err()
+    }
+
     /// Reads what the frames of a device are: messages on a topic of their own.
     pub(in crate::tagmap) fn read_frame(table: &Table<'_>, context: &Context<'_>) -> Option<Self> {
         Self::read_message(table, context, Filter::parse(Self::FRAME).ok(), 0)

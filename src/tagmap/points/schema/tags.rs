@@ -140,8 +140,9 @@ fn fits(table: &Table<'_>, area: Area, form: Form) {
     table.refuse_key("type", &message, help);
 }
 
+/// What the word of a type says.
 #[derive(Clone, Copy)]
-enum Word {
+pub(super) enum Word {
     Bool,
     Bit,
     One(Type),
@@ -151,7 +152,8 @@ enum Word {
     Bytes,
 }
 
-const TYPES: [(&str, Word); 17] = [
+/// The types of tags; writes have some of them.
+pub(super) const TYPES: [(&str, Word); 17] = [
     ("bool", Word::Bool),
     ("bit", Word::Bit),
     ("u8l", Word::One(Type::U8 { high: false })),

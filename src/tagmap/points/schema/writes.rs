@@ -2,13 +2,14 @@
 
 use rust_decimal::Decimal;
 
-use super::{Placed, millis, tags};
+use super::tags::{self, Word};
+use super::{Placed, millis};
 use crate::form::{self, Entry, Table, nearest};
 use crate::tagmap::points::condition::Names;
 use crate::tagmap::points::tag::{Form, Scale, Tag};
 use crate::tagmap::points::write::{Allowed, Scaling, Shape, Write};
 use crate::tagmap::points::{Area, Probe};
-use crate::tagmap::registers::{Order, Type};
+use crate::tagmap::registers::Type;
 use crate::tagmap::{Context, Fifo, Quirk, address, fifo};
 
 /// All `[[write]]`s.
@@ -47,29 +48,15 @@ fn as_it_is_read(table: &Table<'_>, write: &Write, tags: &[Placed], context: &Co
     context.warnings.borrow_mut().push(table.fault_at(key, &message, help));
 }
 
-#[derive(Clone, Copy)]
-enum Word {
-    Bool,
-    Bit,
-    One(Type),
-    Two(fn(Order) -> Type),
+/// The types of tags that a write can make: whole registers of 16 or 32 bits, and bits.
+fn is_writable(word: &Word) -> bool {
+    matches!(word, Word::Bool | Word::Bit | Word::One(Type::U16 | Type::I16 | Type::Bcd16) | Word::Two(_))
 }
-
-const TYPES: [(&str, Word); 9] = [
-    ("bool", Word::Bool),
-    ("bit", Word::Bit),
-    ("u16", Word::One(Type::U16)),
-    ("i16", Word::One(Type::I16)),
-    ("bcd16", Word::One(Type::Bcd16)),
-    ("u32", Word::Two(Type::U32)),
-    ("i32", Word::Two(Type::I32)),
-    ("f32", Word::Two(Type::F32)),
-    ("bcd32", Word::Two(Type::Bcd32)),
-];
 
 fn write(table: &Table<'_>, context: &Context<'_>) -> Option<Write> {
     let name: Option<String> = table.required("name");
-    let word = table.required_entry("type").and_then(|e| e.choice(&TYPES));
+    let types: Vec<(&str, Word)> = tags::TYPES.into_iter().filter(|(_, word)| is_writable(word)).collect();
+    let word = table.required_entry("type").and_then(|e| e.choice(&types));
     for key in ["order", "bit"] {
         table.entry(key); // of a type that is not known, the type is the fault
     }
@@ -142,6 +129,7 @@ fn shape(table: &Table<'_>, word: Word, context: &Context<'_>) -> Option<Shape> 
         Word::Bit => Shape::Bit(tags::bit(table)?),
         Word::One(kind) => Shape::Registers { kind, several: false },
         Word::Two(kind) => Shape::Registers { kind: kind(tags::order(table, context, 2)?), several: false },
+        Word::Four(_) | Word::Text | Word::Bytes => return None, // is_writable keeps them out
     })
 }
 
