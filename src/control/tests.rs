@@ -177,10 +177,14 @@ fn a_slow_watcher_is_told_what_it_missed_of_its_own_device() {
         let line = line(&mut reader);
         match line["ok"]["missed"].as_u64() {
             Some(n) => missed += n,
-            None => shown += 1,
+            None => {
+                assert_eq!(line["ok"]["sample"]["source"], "hand", "nothing of others");
+                shown += 1;
+            }
         }
     }
     assert!(missed > 0 && shown >= 256, "{shown} shown, {missed} missed");
+    assert_eq!(shown + missed, sent as u64, "what others missed is not counted");
     tap.tell(vec![sample("hand", 0)], &[Placed::Bad]);
     assert_eq!(line(&mut reader)["ok"]["sample"]["source"], "hand", "nothing more was missed");
 }

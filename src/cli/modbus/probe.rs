@@ -23,7 +23,7 @@ use crate::tagmap::probe::{Known, Match, Piece, search, second_values};
 /// likeliest first, each as a line for `tag = [ … ]` of a map. Where several fit it says which second value would tell
 /// them apart.
 ///
-/// With --map or --config it runs the [[probe]] blocks of a map instead: reads the device as the gateway would, and tells of
+/// With --map or --config it runs the `[[probe]]` blocks of a map instead: reads the device as the gateway would, and tells of
 /// each known value whether the device shows it. Reads only. Ends with 69 when nothing answers, with 1 when nothing fits or
 /// a probe is off.
 #[derive(Debug, clap::Args)]
@@ -46,13 +46,13 @@ pub(in crate::cli) struct Args {
     /// How far it may be off [default: half of the last decimal of NUMBER; nothing for a whole number]
     #[arg(long, value_name = "NUMBER")]
     within: Option<Decimal>,
-    /// Run the [[probe]] blocks of this map: a file, the folder of a device, or `id@version`
+    /// Run the `[[probe]]` blocks of this map: a file, the folder of a device, or `id@version`
     #[arg(long, value_name = "MAP", conflicts_with_all = ["expect", "Registers", "config"])]
     pub(super) map: Option<String>,
     /// A parameter of the map; may be given several times
     #[arg(long, value_name = "NAME=VALUE", requires = "map", value_parser = parameter)]
     pub(super) param: Vec<(String, String)>,
-    /// Run the [[probe]] blocks of a device of this configuration: ADDRESS is its id
+    /// Run the `[[probe]]` blocks of a device of this configuration: ADDRESS is its id
     #[arg(long, value_name = "FILE", conflicts_with_all = ["expect", "Registers", "rtu", "rtu_over_tcp"])]
     pub(super) config: Option<PathBuf>,
     /// Print one JSON object

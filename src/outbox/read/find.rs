@@ -146,7 +146,7 @@ pub fn find(dir: &Path, word: &Word, limit: usize, bounds: Option<&Bounds>) -> R
     let mut db = open_read_only(dir)?;
     let (mut seqs, looked_at) = match word {
         Word::Seq(seq) => (vec![*seq], 1),
-        Word::Text(text) => search(&db, text, limit)?,
+        Word::Text(text) => search(&db, text, limit, BITE)?,
     };
     let more = seqs.len() >= limit && matches!(word, Word::Text(_));
     seqs.truncate(limit);
@@ -160,35 +160,49 @@ pub fn find(dir: &Path, word: &Word, limit: usize, bounds: Option<&Bounds>) -> R
     Ok(Found { events, looked_at, more })
 }
 
-/// The newest events of a subject, id or key, at least `limit` if there are so many; and how many were looked at.
-fn search(db: &Connection, text: &str, limit: usize) -> Result<(Vec<i64>, i64), rusqlite::Error> {
+/// The newest events of a subject, id or key, at least `limit` if there are so many; and how many were looked at. An id or a
+/// key names one event: nothing older is looked at. `bite`: events that one transaction looks at.
+pub(in crate::outbox) fn search(
+    db: &Connection,
+    text: &str,
+    limit: usize,
+    bite: i64,
+) -> Result<(Vec<i64>, i64), rusqlite::Error> {
     let id = Id::parse(text);
     let of_id = id.map(|id| id.0.to_vec());
     let mut seqs = Vec::new();
     let (mut below, mut looked_at) = (i64::MAX, 0);
-    let mut bite =
-        db.prepare("SELECT seq, subject = ?1 OR id = ?2 IS TRUE FROM event WHERE seq < ?3 ORDER BY seq DESC LIMIT ?4")?;
-    let mut waiting = db.prepare("SELECT seq FROM pending WHERE posting = ?1 AND seq >= ?2 AND seq < ?3")?;
+    let mut events =
+        db.prepare("SELECT seq, subject = ?1, id = ?2 IS TRUE FROM event WHERE seq < ?3 ORDER BY seq DESC LIMIT ?4")?;
+    // By lane: `pending` is in the order of lanes, and would be walked whole for each bite.
+    let mut waiting = db.prepare(
+        "SELECT p.seq FROM lane l CROSS JOIN pending p ON p.lane = l.id WHERE p.posting = ?1 AND p.seq >= ?2 AND p.seq < ?3",
+    )?;
     while seqs.len() < limit {
         let (highest, known) = (below, seqs.len());
-        let mut n = 0;
-        let mut rows = bite.query(params![text, of_id, highest, BITE])?;
+        let (mut n, mut named) = (0, Vec::new());
+        let mut rows = events.query(params![text, of_id, highest, bite])?;
         while let Some(row) = rows.next()? {
             below = row.get(0)?;
             n += 1;
-            if row.get(1)? {
+            if row.get(2)? {
+                named.push(below);
+            } else if row.get(1)? {
                 seqs.push(below);
             }
         }
         looked_at += n;
         if let Some(id) = id {
             let range = params![id.0, below, highest];
-            seqs.extend(waiting.query_map(range, |r| r.get::<_, i64>(0))?.collect::<Result<Vec<_>, _>>()?);
-            seqs.extend(delivered(db, id, below, highest)?);
+            named.extend(waiting.query_map(range, |r| r.get::<_, i64>(0))?.collect::<Result<Vec<_>, _>>()?);
+            if named.is_empty() {
+                named = delivered(db, id, below, highest)?;
+            }
+            seqs.extend(&named);
             seqs[known..].sort_unstable_by(|a, b| b.cmp(a));
             seqs.dedup();
         }
-        if n < BITE {
+        if n < bite || !named.is_empty() {
             break;
         }
     }

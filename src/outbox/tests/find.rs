@@ -1,7 +1,8 @@
 //! Where an event is: found by its subject, its key, its id and its number, and what keeps it.
 
 use super::*;
-use crate::outbox::read::find::{Found, Word, find};
+use crate::outbox::open::open_read_only;
+use crate::outbox::read::find::{Found, Word, find, search};
 
 fn found(dir: &std::path::Path, word: &str) -> Found {
     let bounds = read::Bounds { max_size: 1 << 30, max_parked: [("outbound".to_owned(), 0)].into() };
@@ -58,6 +59,11 @@ async fn an_event_is_found_and_what_keeps_it_is_told() {
     }
     let open = found(dir.path(), &first.key);
     assert_eq!(open.events.iter().map(|event| event.seq).collect::<Vec<_>>(), [1], "a key of a row that waits");
+    let db = open_read_only(dir.path()).expect("it reads beside the writer");
+    let looked_at = |word: &str| search(&db, word, 10, 1).expect("it reads");
+    assert_eq!(looked_at(&key), (vec![5], 1), "a key names one event: nothing behind it is looked at");
+    assert_eq!(looked_at(&by_key.events[0].id), (vec![5], 1));
+    assert_eq!((looked_at(&first.key), looked_at("a")), ((vec![1], 5), (vec![2, 1], 5)));
     let nothing = [found(dir.path(), "x"), found(dir.path(), "#9")];
     assert!(nothing.iter().all(|found| found.events.is_empty()) && nothing[0].looked_at == 5);
 
