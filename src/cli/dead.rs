@@ -35,13 +35,44 @@ pub(super) enum Verb {
     ///
     /// For what may have had effect and was looked for in vain. The first command is noted, the same of another user within a
     /// day carries it out.
+    #[command(after_help = REPOST)]
     Repost(Do),
     /// It is there: booked by hand, or by an attempt that nobody heard of again
+    #[command(after_help = RESOLVE)]
     Resolve(Resolve),
     /// Never send it, and let its successors go on
+    #[command(after_help = SKIP)]
     Skip(Do),
     Audit(Audit),
 }
+
+const LIST: &str = "\
+Examples:
+  floorgate dead list
+  floorgate dead list --lane outbound --category shipment_blocked
+  floorgate dead list --json | jq -r '.needs[] | [.category, .subject, .sentence] | @tsv'";
+
+const SHOW: &str = "\
+Examples:
+  floorgate dead show SH-88121
+  floorgate dead show '#4711' --json";
+
+const REPOST: &str = "\
+Examples:
+  floorgate dead repost 5d5f5c7d-bf6e-879a-b6e2-a74afa96e7d1 --reason 'no document of it in the ERP'";
+
+const RESOLVE: &str = "\
+Examples:
+  floorgate dead resolve 5d5f5c7d-bf6e-879a-b6e2-a74afa96e7d1 --reference GI-4711 --reason 'found in the ERP'";
+
+const SKIP: &str = "\
+Examples:
+  floorgate dead skip 5d5f5c7d-bf6e-879a-b6e2-a74afa96e7d1 --reason 'test carton'";
+
+const AUDIT: &str = "\
+Examples:
+  floorgate dead audit
+  floorgate dead audit --verify";
 
 const RETRY: &str = "\
 Examples:
@@ -51,6 +82,7 @@ Examples:
 
 /// List what needs a person
 #[derive(Debug, clap::Args)]
+#[command(after_help = LIST)]
 pub(super) struct List {
     #[command(flatten)]
     place: Place,
@@ -66,6 +98,7 @@ pub(super) struct List {
 
 /// Show one: the sentence, the answer, what waits behind it, what was done before
 #[derive(Debug, clap::Args)]
+#[command(after_help = SHOW)]
 pub(super) struct Show {
     /// A key, #NUMBER, or a subject
     word: String,
@@ -139,6 +172,7 @@ pub(super) struct Resolve {
 
 /// Show what persons did, the newest first
 #[derive(Debug, clap::Args)]
+#[command(after_help = AUDIT)]
 pub(super) struct Audit {
     /// Of this posting only
     key: Option<String>,

@@ -632,7 +632,7 @@ fn first_tries_are_told_what_to_write() {
     gateway.toml:50:24: device[2].limits.max_words: is more than a request may have, or nothing (write 1 to 125)
     gateway.toml:50:18: device[2].identity_check.object: is missing (write object = "vendor_name" and the like)
     gateway.toml:50:20: device[2].identity_check.vendor: unknown key (known here: `equals`, `object`)
-    gateway.toml:58:15: target[1].idempotency: is true (one of "key")
+    gateway.toml:58:15: target[1].idempotency: is true (one of "key", "natural", "lookup", "none")
     "#);
 }
 
