@@ -1,0 +1,94 @@
+//! Values that are one of several words or numbers, and the word that was meant.
+
+use std::collections::BTreeSet;
+
+use toml::Spanned;
+use toml::de::DeValue;
+
+use super::{Entry, FromValue as _, Kind, describe};
+
+impl<'d> Entry<'d> {
+    /// Whether it is one of these words, which are kept for later versions: that is told.
+    pub fn later(&self, words: &[&str], help: &str) -> bool {
+        let word = self.value.as_str().filter(|text| words.contains(text));
+        if let Some(word) = word {
+            self.refuse(&format!("\"{word}\" is not in this version"), help);
+        }
+        word.is_some()
+    }
+
+    /// One of the `(number, meaning)` pairs; a fault with that help when it is none.
+    pub fn number_of<T: Copy>(&self, numbers: &[(i64, T)], help: &str) -> Option<T> {
+        for (number, _) in numbers {
+            self.expects(|| Kind::Numeral(*number));
+        }
+        let given: i64 = self.value_as()?;
+        let found = numbers.iter().find(|(number, _)| *number == given);
+        if found.is_none() {
+            self.refuse(&format!("is {given}"), help);
+        }
+        found.map(|(_, meaning)| *meaning)
+    }
+
+    /// One of the `(word, meaning)` pairs; a fault that lists them (and the nearest) when it is none.
+    pub fn choice<T: Clone>(&self, words: &[(&str, T)]) -> Option<T> {
+        for (word, _) in words {
+            self.expects(|| Kind::Word((*word).to_owned()));
+        }
+        self.one_of(words)
+    }
+
+    /// A list of such words; what is none of them is a fault at its place, and left out.
+    pub fn choices<T: Clone>(&self, words: &[(&str, T)]) -> Vec<T> {
+        for (word, _) in words {
+            self.expects(|| Kind::List(Box::new(Kind::Word((*word).to_owned()))));
+        }
+        let Some(list) = self.value.as_array() else {
+            self.refuse(&format!("is {}", describe(self.value)), &format!("write {}", Vec::<String>::EXPECTED));
+            return Vec::new();
+        };
+        let item = |(i, value): (usize, &'d Spanned<DeValue<'d>>)| Entry {
+            table_path: self.table_path.clone(),
+            pattern: self.pattern.clone(),
+            key: format!("{}[{}]", self.key, i + 1),
+            span: value.span(),
+            value: value.get_ref(),
+            ..*self
+        };
+        list.iter().enumerate().filter_map(|each| item(each).one_of(words)).collect()
+    }
+
+    fn one_of<T: Clone>(&self, words: &[(&str, T)]) -> Option<T> {
+        let list = words.iter().map(|(w, _)| format!("\"{w}\"")).collect::<Vec<_>>().join(", ");
+        if self.value.as_str().is_none() {
+            self.refuse(&format!("is {}", describe(self.value)), &format!("one of {list}"));
+            return None;
+        }
+        let text: String = self.value_as()?;
+        if let Some((_, meaning)) = words.iter().find(|(word, _)| *word == text) {
+            return Some(meaning.clone());
+        }
+        let known: BTreeSet<String> = words.iter().map(|(word, _)| (*word).to_owned()).collect();
+        let hint = nearest(&text, &known);
+        let help = if hint.starts_with("did") { format!("{hint} One of {list}") } else { format!("one of {list}") };
+        self.refuse(&format!("\"{text}\" is not known here"), &help);
+        None
+    }
+}
+
+/// The one of `known` that a word may be a misspelling of.
+pub(super) fn meant<'k>(word: &str, known: &'k BTreeSet<String>) -> Option<&'k String> {
+    let best = known.iter().map(|k| (strsim::damerau_levenshtein(word, k), k)).min();
+    let near = best.filter(|(distance, _)| *distance <= (word.len() / 3).max(2)).map(|(_, k)| k);
+    let behind = |k: &&String| word.strip_prefix(k.as_str()).is_some_and(|rest| rest.starts_with(['_', '-']));
+    near.or_else(|| known.iter().find(behind)) // `unit_id` is `unit`
+}
+
+/// `did you mean …?` for the nearest of `known`, or the list of them.
+pub fn nearest(word: &str, known: &BTreeSet<String>) -> String {
+    match meant(word, known) {
+        Some(k) => format!("did you mean `{k}`?"),
+        None if known.is_empty() => "nothing is expected here".to_owned(),
+        None => format!("known here: {}", known.iter().map(|k| format!("`{k}`")).collect::<Vec<_>>().join(", ")),
+    }
+}
