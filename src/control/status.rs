@@ -7,7 +7,7 @@ use crate::control::{Answer, Request};
 use crate::event::Millis;
 use crate::outbox::Tap;
 use crate::outbox::read::Bounds;
-use crate::source::health::{Health, Snapshot};
+use crate::source::health::{self, Health, Snapshot, State};
 
 /// How a running gateway is doing. Times are UTC milliseconds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,6 +73,11 @@ impl View {
         let is =
             |known: &String| device.strip_prefix(known).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'));
         self.devices.iter().any(is).then_some((device, all))
+    }
+
+    /// How a device or link is doing that is not up.
+    pub(super) fn away(&self, device: &str) -> Option<health::Status> {
+        self.health.device_now(device).map(|found| found.status).filter(|part| part.state != State::Up)
     }
 
     fn unknown(&self, device: &str) -> String {
