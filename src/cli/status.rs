@@ -312,7 +312,8 @@ const OVER: u64 = 60_000;
 /// After so many it is history: its count stays.
 const FORGOTTEN: u64 = 3_600_000;
 
-fn state(part: &health::Status, now: Millis) -> String {
+/// Its state in words.
+pub(super) fn state(part: &health::Status, now: Millis) -> String {
     match part.state {
         State::Connecting => "connecting".to_owned(),
         State::Up => match part.session_present {

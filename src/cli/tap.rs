@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use crate::app::Exit;
 use crate::cli::place::Place;
 use crate::cli::print::{self, clean, line};
-use crate::cli::{block_on, duration};
+use crate::cli::{block_on, duration, status};
 use crate::control::{self, Cycle, Event, Shown, TapLine};
 use crate::event::{Millis, Value};
 use crate::tagmap::points::{self, Answered, Quality};
@@ -61,6 +61,14 @@ pub(super) fn run(args: &Args) -> ExitCode {
     let take = |next| {
         match next {
             TapLine::Watching(device) => print::err(&format!("watching {device}; Ctrl-C ends\n")),
+            TapLine::Away(part) => {
+                let why = part.detail.as_ref().map(|why| format!(": {}", clean(why))).unwrap_or_default();
+                print::err(&format!(
+                    "{} is {} at present{why}\n",
+                    part.id,
+                    status::state(&part, crate::source::now().wall)
+                ));
+            }
             TapLine::Missed(n) => {
                 print::err(&format!("{n} more of this device went by faster than this is read, and are not shown\n"));
             }

@@ -104,7 +104,8 @@ async fn serve(dir: &Path, view: &View) {
                 }
                 Ok(Some(Wish { stream, device, all })) => {
                     let watch = view.tap.watch(&device);
-                    drop(taps.spawn(tap::pour(device, all, watch, stream)));
+                    let away = view.away(&device);
+                    drop(taps.spawn(tap::pour(device, all, away, watch, stream)));
                 }
                 Err(e) => tracing::error!(error = %e, "a question at the control socket failed"),
             },

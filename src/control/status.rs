@@ -9,8 +9,9 @@ use tokio::time::timeout;
 use crate::control::{Answer, Request};
 use crate::event::Millis;
 use crate::outbox::read::Bounds;
+use crate::outbox::read::Bounds;
 use crate::outbox::{Order, Outbox, Tap};
-use crate::source::health::{Health, Snapshot};
+use crate::source::health::{self, Health, Snapshot, State};
 
 /// How a running gateway is doing. Times are UTC milliseconds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -97,6 +98,11 @@ impl View {
             Ok(Err(why)) => refusal(&format!("nothing was done: {why}")),
             Err(_) => refusal("the disk takes too long: ask again with the same request id, to hear what came of it"),
         }
+    }
+
+    /// How a device or link is doing that is not up.
+    pub(super) fn away(&self, device: &str) -> Option<health::Status> {
+        self.health.device_now(device).map(|found| found.status).filter(|part| part.state != State::Up)
     }
 
     fn unknown(&self, device: &str) -> String {

@@ -14,6 +14,7 @@ use crate::control::Answer;
 use crate::control::status::written;
 use crate::event::{DeviceEvent, Legible, Millis, Position, Value};
 use crate::outbox::{Committed, Placed, Polled, Sight, Tapped, Watch};
+use crate::source::health;
 use crate::tagmap::points::{self, Answered};
 
 /// Who takes nothing for so long has stopped, and is let go.
@@ -25,6 +26,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub enum TapLine {
     /// Watching has begun.
     Watching(String),
+    /// What is watched does not answer at present, or is not yet known to: how it is doing.
+    Away(Box<health::Status>),
     /// A sample that was committed.
     Sample(Box<Shown>),
     /// A poll of its tags.
@@ -171,9 +174,16 @@ impl Before {
 }
 
 /// Writes what is tapped until the other side ends, or takes nothing for a while. A slow one is told what it has missed.
-pub(super) async fn pour(device: String, all: bool, mut watch: Watch, mut stream: UnixStream) {
+pub(super) async fn pour(
+    device: String,
+    all: bool,
+    away: Option<health::Status>,
+    mut watch: Watch,
+    mut stream: UnixStream,
+) {
     let (mut read, mut write) = stream.split();
     let mut line = written(&Answer::Ok(TapLine::Watching(device)));
+    line += &away.map(|away| written(&Answer::Ok(TapLine::Away(Box::new(away))))).unwrap_or_default();
     let (mut before, mut ignored) = (Before::default(), [0; 64]);
     loop {
         match timeout(PATIENCE, write.write_all(line.as_bytes())).await {

@@ -175,12 +175,11 @@ fn a_slow_watcher_is_told_what_it_missed_of_its_own_device() {
     let (mut shown, mut missed) = (0, 0);
     while shown + missed < sent as u64 {
         let line = line(&mut reader);
-        match line["ok"]["missed"].as_u64() {
-            Some(n) => missed += n,
-            None => {
-                assert_eq!(line["ok"]["sample"]["source"], "hand", "nothing of others");
-                shown += 1;
-            }
+        if let Some(n) = line["ok"]["missed"].as_u64() {
+            missed += n;
+        } else {
+            assert_eq!(line["ok"]["sample"]["source"], "hand", "nothing of others");
+            shown += 1;
         }
     }
     assert!(missed > 0 && shown >= 256, "{shown} shown, {missed} missed");

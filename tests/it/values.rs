@@ -175,6 +175,9 @@ fn the_alarms_and_values_of_a_device_are_told_and_old_trouble_is_not() {
     let weight = tag(&gateway, "weight");
     assert_eq!((&weight["value"], &weight["quality"]), (&"5".into(), &"stale".into()), "{weight}");
     assert!(weight["reason"].as_str().is_some_and(|why| why.starts_with("is not read")), "{weight}");
+    let output = run_to_end(&["tap", "scale-1", "--for", "300ms", "--config", &gateway.config()]);
+    let why = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success() && why.contains("\nscale-1 is down at present: "), "{why}");
     let mut plc = Plc::start_peer(&python, "lanes.py", &["--port", &port]);
     plc.tell("word 1 20 60");
     wait_for("the device to be back", || tag(&gateway, "weight")["value"] == "6");
