@@ -9,7 +9,6 @@ use tokio::time::timeout;
 use crate::control::{Answer, Request};
 use crate::event::Millis;
 use crate::outbox::read::Bounds;
-use crate::outbox::read::Bounds;
 use crate::outbox::{Order, Outbox, Tap};
 use crate::source::health::{self, Health, Snapshot, State};
 
