@@ -10,7 +10,7 @@
     rename ITEM CODE                      an item gets another code
     shipments                             JSON: {number: state} of the outgoing shipments
     work                                  JSON: orders, shipments, deliveries and requests that are open, for a test to post
-    books                                 JSON: what stands in the books: invoices of each order, stock by place, how many documents, postings
+    books                                 JSON: invoices of each order, stock by place, how many documents, postings
 """
 import base64
 import json
@@ -77,7 +77,8 @@ class User:
         self.model("stock.period", "close", period)
 
     def open(self):
-        self.model("stock.period", "draft", [row["id"] for row in self.search("stock.period", [["state", "=", "closed"]], ["id"])])
+        closed = self.search("stock.period", [["state", "=", "closed"]], ["id"])
+        self.model("stock.period", "draft", [row["id"] for row in closed])
 
     def shut(self):
         found = self.search("res.user.application", [["application", "=", "floorgate"], ["state", "=", "validated"]], ["id"])
@@ -103,8 +104,8 @@ class User:
         moves = self.search("stock.move", [["state", "in", ["draft", "assigned"]]], fields)
 
         def line(move):
-            return {"item": move["product."]["code"], "qty": f"{move['quantity']:g}", "from": (move["from_location."] or {}).get("code"),
-                    "to": (move["to_location."] or {}).get("code"), "lot": (move["lot."] or {}).get("number")}
+            return {"item": move["product."]["code"], "qty": f"{move['quantity']:g}", "from": move["from_location."]["code"],
+                    "to": move["to_location."]["code"], "lot": (move["lot."] or {}).get("number")}
 
         def of(model, states, more, belongs):
             return [{"number": row["number"], "reference": row["reference"], "lines": [
@@ -131,8 +132,8 @@ class User:
             "stock": {place: f"{amount:g}" for place, amount in sorted(sums.items()) if amount},
             "invoices": {order: number for order, number in sales.items() if number},
             "documents": {name: self.model(name, "search_count", []) for name in [
-                "stock.move", "stock.inventory", "stock.shipment.in", "stock.shipment.internal", "stock.shipment.out", "stock.lot",
-                "account.invoice"]},
+                "stock.move", "stock.inventory", "stock.shipment.in", "stock.shipment.internal", "stock.shipment.out",
+                "stock.lot", "account.invoice"]},
             "transfers": len(self.search("stock.shipment.internal", [["state", "=", "done"]], ["id"])),
             "postings": {row["key"]: row["reference"] for row in self.search(
                 "floorgate.posting", [], ["key", "reference"])}}

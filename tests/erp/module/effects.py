@@ -151,7 +151,8 @@ def check_lines(shipment, lines, find):
         said[item] = said.get(item, 0) + quantity(line, item, find, item.default_uom, within=within)
     for item, expected in leaving.items():
         if abs(said.get(item, 0) - expected) > 1e-6:
-            raise Refused("wrong_quantity", f"{said.get(item, 0):g} of {item.code} leave, {expected:g} are packed.", "/data/lines")
+            raise Refused(
+                "wrong_quantity", f"{said.get(item, 0):g} of {item.code} leave, {expected:g} are packed.", "/data/lines")
 
 
 def goods_receipt(data, find, date):
