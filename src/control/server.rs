@@ -158,7 +158,7 @@ fn listen(dir: &Path) -> io::Result<(UnixListener, Socket)> {
 
 /// Answers line by line until the other side ends, is silent for too long or takes no answer; or until it wants to watch.
 async fn converse(mut stream: UnixStream, view: View) -> Option<Wish> {
-    let actor = stream.peer_cred().map_or_else(|_| "unknown".to_owned(), |peer| user(peer.uid()));
+    let uid = stream.peer_cred().ok().map(|peer| peer.uid());
     let (read, mut write) = stream.split();
     let mut read = BufReader::new(read);
     let mut line = Vec::new();
@@ -170,7 +170,7 @@ async fn converse(mut stream: UnixStream, view: View) -> Option<Wish> {
             return Some(Wish { stream, device, all });
         }
         let answer = match got {
-            Ok(Ok(1..)) if whole => view.answer(&line, &actor).await,
+            Ok(Ok(1..)) if whole => view.answer(&line, uid).await,
             Ok(Ok(1..)) => refusal(&format!("a request has at most {LINE} bytes")),
             _ => return None,
         };
@@ -179,15 +179,4 @@ async fn converse(mut stream: UnixStream, view: View) -> Option<Wish> {
             return None;
         }
     }
-}
-
-/// The name of a user of this machine; of one that only a directory service knows, the number.
-fn user(uid: u32) -> String {
-    let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
-    let named = users.lines().find_map(|line| {
-        let mut columns = line.split(':');
-        let name = columns.next()?;
-        (columns.nth(1)?.parse() == Ok(uid)).then(|| name.to_owned())
-    });
-    named.unwrap_or_else(|| format!("uid {uid}"))
 }

@@ -61,10 +61,10 @@ pub struct View {
 const COMMIT: Duration = Duration::from_secs(30);
 
 impl View {
-    /// The answer to one line of `actor`, as a line.
-    pub(super) async fn answer(&self, line: &[u8], actor: &str) -> String {
+    /// The answer to one line of the user `uid`, as a line.
+    pub(super) async fn answer(&self, line: &[u8], uid: Option<u32>) -> String {
         match serde_json::from_slice(line) {
-            Ok(Request::Operate(order)) => self.operate(order, actor).await,
+            Ok(Request::Operate(order)) => self.operate(order, uid).await,
             Ok(Request::Status) => written(&Answer::Ok(self.status())),
             Ok(Request::Device { device }) => match self.health.device_now(&device) {
                 Some(found) => written(&Answer::Ok(found)),
@@ -84,7 +84,7 @@ impl View {
         self.devices.iter().any(is).then_some((device, all))
     }
 
-    async fn operate(&self, order: Order, actor: &str) -> String {
+    async fn operate(&self, order: Order, uid: Option<u32>) -> String {
         if order.reason.trim().is_empty() || order.request.is_empty() {
             return refusal("a command has a `request` id and a `reason`: say why, the audit keeps it");
         }
@@ -92,7 +92,7 @@ impl View {
             return refusal(&format!("{} postings at once: at most {}", order.keys.len(), Order::MOST));
         }
         let Some(outbox) = &self.outbox else { return refusal("this gateway takes no commands") };
-        match timeout(COMMIT, outbox.operate(order, actor.to_owned())).await {
+        match timeout(COMMIT, outbox.operate(order, uid.map_or_else(|| "unknown".to_owned(), user))).await {
             Ok(Ok(acted)) => written(&Answer::Ok(acted)),
             Ok(Err(why)) => refusal(&format!("nothing was done: {why}")),
             Err(_) => refusal("the disk takes too long: ask again with the same request id, to hear what came of it"),
@@ -131,4 +131,15 @@ pub(super) fn written<T: Serialize>(answer: &Answer<T>) -> String {
     let mut line = serde_json::to_string(answer).expect("texts, numbers and maps by text always make JSON");
     line.push('\n');
     line
+}
+
+/// The name of a user of this machine; of one that only a directory service knows, the number.
+fn user(uid: u32) -> String {
+    let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let named = users.lines().find_map(|line| {
+        let mut columns = line.split(':');
+        let name = columns.next()?;
+        (columns.nth(1)?.parse() == Ok(uid)).then(|| name.to_owned())
+    });
+    named.unwrap_or_else(|| format!("uid {uid}"))
 }

@@ -115,7 +115,7 @@ fn a_long_line_ends_the_connection_with_a_sentence() {
     let dir = tempfile::tempdir().expect("a temp directory");
     let _server = serving(dir.path());
     let (mut stream, mut answers) = connected(dir.path());
-    stream.write_all(&[b'x'; 64 << 10]).expect("it reads");
+    stream.write_all(&vec![b'x'; 64 << 10]).expect("it reads");
     assert_eq!(line(&mut answers)["error"], "a request has at most 65536 bytes");
     assert_eq!(answers.read(&mut [0]).expect("the end"), 0);
 }

@@ -77,7 +77,7 @@ pub fn decide(act: Act, parked: Parked, seconded: bool) -> Result<Becomes, Strin
             Err("it was never sent, so that it can't be there: `retry` sends it, `skip` drops it".to_owned())
         }
         (Act::Resolve, Some(_)) => Ok(Becomes::Delivered),
-        (Act::Retry, Some((Class::Corrupt, _))) => {
+        (Act::Retry | Act::Repost, Some((Class::Corrupt, _))) => {
             Err("its stored content is damaged and can't be sent: book it by hand and `resolve` it, or `skip` it"
                 .to_owned())
         }
@@ -92,10 +92,6 @@ pub fn decide(act: Act, parked: Parked, seconded: bool) -> Result<Becomes, Strin
                 .to_owned())
         }
         (Act::Retry, None | Some((_, false))) => Ok(Becomes::Ready),
-        (Act::Repost, Some((Class::Corrupt, _))) => {
-            Err("its stored content is damaged and can't be sent: book it by hand and `resolve` it, or `skip` it"
-                .to_owned())
-        }
         (Act::Repost, None | Some((_, false))) => {
             Err("it surely had no effect, so that its key can be used again: `retry` it".to_owned())
         }

@@ -68,8 +68,7 @@ impl Category {
     fn of_type(tx_type: &str) -> Self {
         match tx_type.split_once("_reversal").map_or(tx_type, |(original, _)| original) {
             "goods_receipt" => Self::ReceiptUnposted,
-            "stock_transfer" | "stock_count" | "stock_adjustment" => Self::InventoryWrong,
-            "sequence_gap" => Self::InventoryWrong,
+            "stock_transfer" | "stock_count" | "stock_adjustment" | "sequence_gap" => Self::InventoryWrong,
             _ => Self::ShipmentBlocked,
         }
     }

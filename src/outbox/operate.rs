@@ -1,7 +1,7 @@
 //! What a person decides of postings that do not go on by themselves: checked, stored with its audit row in one commit, and
 //! told to the lane.
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 use serde::{Deserialize, Serialize};
 
 use crate::event::{Id, Millis, content_hash, posting_id};
@@ -81,11 +81,8 @@ pub(super) fn act(
     let Some(id) = Id::parse(key) else {
         return Ok((told(false, "that is no key of a posting".to_owned()), None));
     };
-    let mut found = None;
-    for (lane, route) in routes.iter().enumerate() {
-        found = found.or(find(db, route, id)?.map(|row| (lane, row)));
-    }
-    let Some((lane, found)) = found else {
+    let in_lane = |(lane, route)| find(db, route, id).map(|row| row.map(|row| (lane, row))).transpose();
+    let Some((lane, found)) = routes.iter().enumerate().find_map(in_lane).transpose()? else {
         let text = "no posting of this key needs a person: it goes on by itself, was dealt with, or its lane is not configured";
         return Ok((told(false, text.to_owned()), None));
     };
@@ -226,20 +223,7 @@ fn write(
         "INSERT INTO audit(request, at, actor, act, lane, seq, tx_type, subject, posting, reason, outcome, hash)
          VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )?
-    .execute(params![
-        order.request,
-        now.0,
-        actor,
-        order.act.name(),
-        lane,
-        found.row.key.seq,
-        found.tx_type,
-        found.subject,
-        key,
-        order.reason,
-        outcome,
-        hash
-    ])?;
+    .execute(params_from_iter(fields.iter().chain(&[hash.as_str()])))?;
     Ok(())
 }
 

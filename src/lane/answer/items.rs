@@ -11,18 +11,9 @@ use crate::lane::{Answer, Class, Outcome};
 /// The outcome of each key. One that is missing or named twice is `Unknown`; results of other keys are only noted.
 pub(super) fn judge(items: &[Value], pointer: &str, shape: &AnswerShape, keys: &[Id]) -> Answer {
     let places = Places::of(shape);
-    let mut found: HashMap<Id, Named> = keys.iter().map(|key| (*key, Named::Never)).collect();
-    let mut strange = 0;
-    for item in items {
-        let key = places.key.text(item).and_then(Id::parse);
-        match key.and_then(|key| found.get_mut(&key)) {
-            None => strange += 1,
-            Some(named @ Named::Never) => *named = Named::Once(one(item, &places)),
-            Some(named) => *named = Named::Twice,
-        }
-    }
-    let outcomes = keys.iter().map(|key| match found.get(key) {
-        Some(Named::Once(outcome)) => outcome.clone(),
+    let (named, strange) = by_key(items, &places.key, keys);
+    let outcomes = keys.iter().map(|key| match named.get(key) {
+        Some(Named::Once(item)) => one(item, &places),
         Some(Named::Twice) => Outcome::new(Class::Unknown, "the ERP's answer names this item twice"),
         Some(Named::Never) | None => Outcome::new(Class::Unknown, "the ERP's answer does not name this item"),
     });
@@ -35,41 +26,58 @@ pub(super) fn judge(items: &[Value], pointer: &str, shape: &AnswerShape, keys: &
 
 /// What a lookup found: `{"results": [{"key", "status", "reference", "fingerprint"}]}` (docs/erp-contract.md, "Lookup").
 pub(super) fn found(body: &Value, keys: &[Id], prints: &[String]) -> Answer {
-    let text = |item: &Value, name: &str| item.get(name).and_then(Value::as_str).map(str::to_owned);
     let items = body.get("results").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-    let outcomes = keys.iter().zip(prints).map(|(key, print)| {
-        let mut named = items.iter().filter(|item| text(item, "key").and_then(|key| Id::parse(&key)) == Some(*key));
-        let (Some(item), None) = (named.next(), named.next()) else {
-            return Outcome::new(Class::Unknown, "the ERP was asked for it, and its answer does not name it once");
-        };
-        let reference = item.get("reference").and_then(reference_of);
-        let known = text(item, "fingerprint");
-        match text(item, "status").as_deref() {
-            Some("present") if known.as_ref().is_none_or(|known| known == print) => {
-                Outcome { reference, ..Outcome::new(Class::Found, "the ERP has it") }
-            }
-            Some("present") => {
-                let at = reference.as_deref().map_or(String::new(), |at| format!(" as {at}"));
-                let reason = format!("the ERP has this key{at} with other content: compare the two");
-                Outcome { reference, ..Outcome::new(Class::KeyClash, reason) }
-            }
-            Some("absent") => Outcome::new(Class::NotAttempted, "the ERP was asked for it and does not have it"),
-            Some("processing") => Outcome::new(Class::Unknown, "the ERP is at work on it"),
-            word => Outcome::new(
-                Class::Unknown,
-                format!("the ERP was asked for it and says \"{}\"", bounded(word.unwrap_or_default(), 64)),
-            ),
-        }
+    let (named, _) = by_key(items, &Place::of("/key"), keys);
+    let outcomes = keys.iter().zip(prints).map(|(key, print)| match named.get(key) {
+        Some(Named::Once(item)) => looked_up(item, print),
+        _ => Outcome::new(Class::Unknown, "the ERP was asked for it, and its answer does not name it once"),
     });
     let outcomes = outcomes.collect();
     Answer { status: Some(200), excerpt: String::new(), outcomes, whole: false, retry_after_ms: None }
 }
 
+/// What one result of a lookup says of the content with that fingerprint.
+fn looked_up(item: &Value, print: &str) -> Outcome {
+    let text = |name: &str| item.get(name).and_then(Value::as_str);
+    let reference = item.get("reference").and_then(reference_of);
+    match text("status") {
+        Some("present") if text("fingerprint").is_none_or(|known| known == print) => {
+            Outcome { reference, ..Outcome::new(Class::Found, "the ERP has it") }
+        }
+        Some("present") => {
+            let at = reference.as_deref().map_or(String::new(), |at| format!(" as {at}"));
+            let reason = format!("the ERP has this key{at} with other content: compare the two");
+            Outcome { reference, ..Outcome::new(Class::KeyClash, reason) }
+        }
+        Some("absent") => Outcome::new(Class::NotAttempted, "the ERP was asked for it and does not have it"),
+        Some("processing") => Outcome::new(Class::Unknown, "the ERP is at work on it"),
+        word => {
+            let word = bounded(word.unwrap_or_default(), 64);
+            Outcome::new(Class::Unknown, format!("the ERP was asked for it and says \"{word}\""))
+        }
+    }
+}
+
 /// How often the answer names a key, and what it says there.
-enum Named {
+enum Named<'i> {
     Never,
-    Once(Outcome),
+    Once(&'i Value),
     Twice,
+}
+
+/// The results by their keys, and how many have another key.
+fn by_key<'i>(items: &'i [Value], place: &Place, keys: &[Id]) -> (HashMap<Id, Named<'i>>, usize) {
+    let mut found: HashMap<Id, Named<'i>> = keys.iter().map(|key| (*key, Named::Never)).collect();
+    let mut strange = 0;
+    for item in items {
+        let key = place.text(item).and_then(Id::parse);
+        match key.and_then(|key| found.get_mut(&key)) {
+            None => strange += 1,
+            Some(named @ Named::Never) => *named = Named::Once(item),
+            Some(named) => *named = Named::Twice,
+        }
+    }
+    (found, strange)
 }
 
 /// A JSON Pointer, split once for all items.
