@@ -11,7 +11,7 @@ use crate::app::Exit;
 use crate::cli::place::Place;
 use crate::cli::print::{self, age, ago, clean, line};
 use crate::control::{self, Request, Unanswered};
-use crate::event::Millis;
+use crate::event::{Id, Millis};
 use crate::lane::Act;
 use crate::outbox::read::Bounds;
 use crate::outbox::read::parked::{self, Deed, Need};
@@ -320,24 +320,23 @@ fn act(act: Act, args: &Do, reference: Option<String>) -> ExitCode {
         Ok(found) => found,
         Err((why, exit)) => return print::refuse(args.json, &why, exit),
     };
-    let mut chosen: Vec<&Need> = Vec::new();
+    let (mut chosen, mut keys) = (Vec::new(), Vec::new());
     for word in &args.words {
         let found = named(&needs, word);
-        if found.is_empty() {
-            // Perhaps a command is asked for again; the gateway knows.
-            if crate::event::Id::parse(word).is_some() {
-                continue;
+        match Id::parse(word) {
+            // Perhaps a command that is asked for again: the gateway knows.
+            Some(_) if found.is_empty() => keys.push(word.clone()),
+            None if found.is_empty() => {
+                return print::refuse(args.json, &format!("nothing of {word} needs a person"), Exit::No);
             }
-            return print::refuse(args.json, &format!("nothing of {word} needs a person"), Exit::No);
+            _ => chosen.extend(found),
         }
-        chosen.extend(found);
     }
     if args.all {
         chosen.extend(&needs);
     }
     chosen.retain(|need| args.filter.takes(need));
-    let mut keys: Vec<String> = chosen.iter().map(|need| need.key.clone()).collect();
-    keys.extend(args.words.iter().filter(|word| crate::event::Id::parse(word).is_some()).cloned());
+    keys.extend(chosen.iter().map(|need| need.key.clone()));
     keys.sort();
     keys.dedup();
     if keys.is_empty() {
@@ -351,7 +350,7 @@ fn act(act: Act, args: &Do, reference: Option<String>) -> ExitCode {
         return print::refuse(args.json, "nothing was done: --yes does it without asking", Exit::Usage);
     }
     let order = Order {
-        request: args.request.clone().unwrap_or_else(request_id),
+        id: args.request.clone().unwrap_or_else(request_id),
         act,
         keys,
         reason: args.reason.clone(),

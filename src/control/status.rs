@@ -85,8 +85,8 @@ impl View {
     }
 
     async fn operate(&self, order: Order, uid: Option<u32>) -> String {
-        if order.reason.trim().is_empty() || order.request.is_empty() {
-            return refusal("a command has a `request` id and a `reason`: say why, the audit keeps it");
+        if order.reason.trim().is_empty() || order.id.is_empty() {
+            return refusal("a command has an `id` and a `reason`: say why, the audit keeps it");
         }
         if order.keys.len() > Order::MOST {
             return refusal(&format!("{} postings at once: at most {}", order.keys.len(), Order::MOST));
@@ -95,7 +95,7 @@ impl View {
         match timeout(COMMIT, outbox.operate(order, uid.map_or_else(|| "unknown".to_owned(), user))).await {
             Ok(Ok(acted)) => written(&Answer::Ok(acted)),
             Ok(Err(why)) => refusal(&format!("nothing was done: {why}")),
-            Err(_) => refusal("the disk takes too long: ask again with the same request id, to hear what came of it"),
+            Err(_) => refusal("the disk takes too long: ask again with the same id, to hear what came of it"),
         }
     }
 

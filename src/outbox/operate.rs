@@ -17,7 +17,7 @@ const SECOND_WITHIN_MS: i64 = 24 * 3_600_000;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Order {
     /// Names the command: the same one again changes nothing.
-    pub request: String,
+    pub id: String,
     /// What is done.
     pub act: Act,
     /// Keys of the postings.
@@ -74,7 +74,7 @@ pub(super) fn act(
 ) -> Sql<(Acted, Option<(usize, Freed)>)> {
     let told = |done, text: String| Acted { key: key.to_owned(), done, text };
     let sql = "SELECT outcome FROM audit WHERE request = ? AND posting = ?";
-    let before: Option<String> = db.prepare_cached(sql)?.query_row([&order.request, key], |r| r.get(0)).optional()?;
+    let before: Option<String> = db.prepare_cached(sql)?.query_row([&order.id, key], |r| r.get(0)).optional()?;
     if let Some(before) = before {
         return Ok((told(true, before), None));
     }
@@ -206,7 +206,7 @@ fn write(
     let before: Option<String> = db.prepare_cached(last)?.query_row([], |r| r.get(0)).optional()?;
     let (at, seq) = (now.0.to_string(), found.row.key.seq.to_string());
     let fields = [
-        order.request.as_str(),
+        order.id.as_str(),
         &at,
         actor,
         order.act.name(),

@@ -145,6 +145,40 @@ fn a_rejected_row_parks_its_subject_and_nobody_else() {
     assert_eq!(rejected, 1, "{status}");
 }
 
+/// What keeps a carton is mended at the ERP, and a person says so: all of it is posted, each passage once and in order.
+#[test]
+fn a_dead_letter_goes_again_when_a_person_says_so_and_its_successors_follow() {
+    let Some(mut floor) = Floor::start(5, Settings::Shipped, |site| site) else { return };
+    let wrong = crate::world::sscc(13 * 7 % 40);
+    let seen = wrong.clone();
+    floor
+        .erp
+        .behave_for_items(move |effect| if effect.subject == seen { ItemResult::Reject } else { ItemResult::Post });
+    floor.scan(400);
+    let (code, told) = floor.gateway.say(&["dead", "list"]);
+    assert_eq!(code, Some(0), "{told}");
+    wait_for("the dead letter", || floor.gateway.say(&["dead", "list"]).1.contains(&wrong));
+    let (_, told) = floor.gateway.say(&["dead", "show", &wrong]);
+    assert!(told.contains("shipment_blocked") && told.contains("you may retry, resolve, skip"), "{told}");
+    let (code, told) = floor.gateway.say(&["dead", "repost", &wrong, "--reason", "no document"]);
+    assert!(code == Some(1) && told.contains("NOT DONE: it surely had no effect"), "{told}");
+
+    floor.erp.behave_for_items(|_| ItemResult::Post);
+    let retry = ["dead", "retry", &wrong, "--reason", "carton released", "--request", "r1"];
+    let (code, told) = floor.gateway.say(&retry);
+    assert!(code == Some(0) && told.contains("in line again under its key"), "{told}");
+    floor.quiet();
+    let judgement = floor.judge();
+    assert!(judgement.is_clean(), "{judgement}");
+    assert_eq!(floor.gateway.status()["dead_letters"], 0);
+    let (code, told) = floor.gateway.say(&["dead", "audit"]);
+    assert!(code == Some(0) && told.contains("retry: carton released"), "{told}");
+    assert_eq!(
+        floor.gateway.say(&["dead", "audit", "--verify"]),
+        (Some(0), "1 rows, each as it was written\n".to_owned())
+    );
+}
+
 #[test]
 fn a_carton_that_truly_passes_twice_is_posted_twice() {
     let Some(mut floor) = Floor::start(5, Settings::Shipped, |site| site) else { return };

@@ -7,7 +7,7 @@ use crate::outbox::read::parked;
 /// An order by its parts.
 fn order(request: &str, act: Act, keys: &[Id]) -> Order {
     let keys = keys.iter().map(Id::to_string).collect();
-    Order { request: request.to_owned(), act, keys, reason: "mended".to_owned(), reference: None }
+    Order { id: request.to_owned(), act, keys, reason: "mended".to_owned(), reference: None }
 }
 
 /// Two scans of carton `a`; the first one was rejected as `class`, with `attempts` before that nobody heard of.
