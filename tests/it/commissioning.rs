@@ -441,20 +441,45 @@ fn each_function_writes_over_a_serial_line() {
     written_with_each_function(&mut plc, &link, &[&port, "--rtu", "--parity", "none"]);
 }
 
+/// What `mqtt sniff` reports of what `send` publishes, again and again, until it has heard enough: nobody says when it has
+/// subscribed.
+fn sniffed(listen: &[&str], mut send: impl FnMut()) -> Value {
+    let mut sniff = Command::new(env!("CARGO_BIN_EXE_floorgate"));
+    sniff.args(listen).args(["--for", "50s", "--json"]);
+    sniff.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut sniff = Process(sniff.spawn().expect("it starts"));
+    wait_for("the listener to end", || {
+        send();
+        sniff.0.try_wait().expect("our own child").is_some()
+    });
+    let mut text = String::new();
+    sniff.0.stdout.take().expect("its output is ours").read_to_string(&mut text).expect("it wrote text");
+    serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text}"))
+}
+
+/// A section that was proposed is what a map lacked: `check` reads a device with it.
+fn makes_a_map(address: &str, section: &str) {
+    let links = format!(
+        "[[link]]\nid = \"broker\"\nkind = \"mqtt\"\naddress = \"mqtt://{address}\"\n\
+         [[device]]\nid = \"reader\"\nlink = \"broker\"\nmap = \"sniffed-scanner@1\"\n"
+    );
+    let site = Site::new().erp("http://127.0.0.1:9/").links(&links);
+    let head = "schema = 1\n[map]\nid = \"sniffed-scanner\"\nversion = 1\nprotocol = \"mqtt\"\n";
+    site.map("sniffed", &format!("{head}{section}"));
+    let (code, lines, faults) = said(&["check", "--config", &site.write().display().to_string()]);
+    assert!(lines.contains("device reader: sniffed-scanner@1"), "{code:?} {lines}{faults}");
+}
+
 /// What is proposed is a map that the gateway reads.
 #[test]
 fn what_passes_at_the_broker_becomes_the_section_of_a_map() {
     let Some(mosquitto) = mosquitto() else { return };
     let broker = Broker::start(&mosquitto, Settings::Stock);
     let address = format!("127.0.0.1:{}", broker.port);
-    let listen = ["mqtt", "sniff", "--broker", &address, "hall/+station/#", "--for", "50s", "--count", "6", "--json"];
-    let mut sniff = Command::new(env!("CARGO_BIN_EXE_floorgate"));
-    sniff.args(listen).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-    let mut sniff = Process(sniff.spawn().expect("it starts"));
+    let listen = ["mqtt", "sniff", "--broker", &address, "hall/+station/#", "--count", "6"];
     let mut scanner = Scanner::connect(broker.port, "scanner");
     let mut seq = 0;
-    // Until it has heard enough: nobody says when it has subscribed.
-    wait_for("the listener to end", || {
+    let report = sniffed(&listen, || {
         seq += 1;
         for station in ["A", "B"] {
             let payload = format!(
@@ -463,27 +488,12 @@ fn what_passes_at_the_broker_becomes_the_section_of_a_map() {
             scanner.publish(&format!("hall/{station}/read"), payload.as_bytes());
         }
         scanner.flush();
-        sniff.0.try_wait().expect("our own child").is_some()
     });
-    let mut text = String::new();
-    sniff.0.stdout.take().expect("its output is ours").read_to_string(&mut text).expect("it wrote text");
-    let report: Value = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text}"));
     assert_eq!((&report["messages"], &report["section_of"]), (&6.into(), &6.into()), "{report}");
     let section = report["section"].as_str().expect("there is one");
     assert!(section.contains("filter = \"hall/+station/read\"") && section.contains("seq = \"seq\""), "{section}");
 
-    let links = format!(
-        "[[link]]\nid = \"broker\"\nkind = \"mqtt\"\naddress = \"mqtt://{address}\"\n\
-         [[device]]\nid = \"reader\"\nlink = \"broker\"\nmap = \"sniffed-scanner@1\"\n"
-    );
-    let site = Site::new().erp("http://127.0.0.1:9/").links(&links);
-    site.map(
-        "sniffed",
-        &format!("schema = 1\n[map]\nid = \"sniffed-scanner\"\nversion = 1\nprotocol = \"mqtt\"\n{section}"),
-    );
-    let config = site.write().display().to_string();
-    let (code, lines, faults) = said(&["check", "--config", &config]);
-    assert!(lines.contains("device reader: sniffed-scanner@1"), "{code:?} {lines}{faults}");
+    makes_a_map(&address, section);
 
     let (code, _, why) = said(&["mqtt", "sniff", "--broker", &address, "empty/#", "--for", "300ms"]);
     assert_eq!(code, Some(69));
@@ -499,24 +509,17 @@ fn what_a_scanner_sends_is_known_by_what_it_does() {
     let Some(mosquitto) = mosquitto() else { return };
     let broker = Broker::start(&mosquitto, Settings::Stock);
     let address = format!("127.0.0.1:{}", broker.port);
-    let listen = ["mqtt", "sniff", "--broker", &address, "hall/+station/#", "--for", "50s", "--count", "12", "--json"];
-    let mut sniff = Command::new(env!("CARGO_BIN_EXE_floorgate"));
-    sniff.args(listen).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-    let mut sniff = Process(sniff.spawn().expect("it starts"));
+    let listen = ["mqtt", "sniff", "--broker", &address, "hall/+station/#", "--count", "12"];
     let mut scanner = Scanner::connect(broker.port, "scanner");
     let mut sent = 0;
-    wait_for("the listener to end", || {
+    let report = sniffed(&listen, || {
         sent += 1;
         let (up, n) = (sent / 5, sent % 5); // off and on again, each five scans
         let at = 1_767_225_600_000_u64 + sent * 900;
         let payload = format!(r#"{{"data":"]C100395212345000000125","ts":{at},"up":{up},"n":{n},"fw":"1.2"}}"#);
         scanner.publish("hall/A/read", payload.as_bytes());
         scanner.flush();
-        sniff.0.try_wait().expect("our own child").is_some()
     });
-    let mut text = String::new();
-    sniff.0.stdout.take().expect("its output is ours").read_to_string(&mut text).expect("it wrote text");
-    let report: Value = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text}"));
     let section = report["section"].as_str().unwrap_or_else(|| panic!("there is one: {report}"));
     for part in [
         "type = \"time\", format = \"unix-ms\", required = true }",
@@ -526,15 +529,7 @@ fn what_a_scanner_sends_is_known_by_what_it_does() {
     ] {
         assert!(section.contains(part), "{part}\n{section}");
     }
-    let links = format!(
-        "[[link]]\nid = \"broker\"\nkind = \"mqtt\"\naddress = \"mqtt://{address}\"\n\
-         [[device]]\nid = \"reader\"\nlink = \"broker\"\nmap = \"sniffed-scanner@1\"\n"
-    );
-    let site = Site::new().erp("http://127.0.0.1:9/").links(&links);
-    let head = "schema = 1\n[map]\nid = \"sniffed-scanner\"\nversion = 1\nprotocol = \"mqtt\"\n";
-    site.map("sniffed", &format!("{head}{section}"));
-    let (code, lines, faults) = said(&["check", "--config", &site.write().display().to_string()]);
-    assert!(lines.contains("device reader: sniffed-scanner@1"), "{code:?} {lines}{faults}");
+    makes_a_map(&address, section);
 }
 
 /// Beside a gateway whose session the broker keeps: it is the same session afterwards, and has all messages.
@@ -550,24 +545,16 @@ fn who_listens_beside_a_gateway_takes_nothing_from_it() {
         found.expect("the gateway has this link")
     };
     let before = link();
-    let listen = ["mqtt", "sniff", "--link", "broker", "--config", &config, "dc1/scan/+station/read"];
-    let mut sniff = Command::new(env!("CARGO_BIN_EXE_floorgate"));
-    sniff.args(listen).args(["--for", "50s", "--count", "3", "--json"]);
-    sniff.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-    let mut sniff = Process(sniff.spawn().expect("it starts"));
+    let listen = ["mqtt", "sniff", "--link", "broker", "--config", &config, "dc1/scan/+station/read", "--count", "3"];
     let mut scanner = Scanner::connect(floor.broker.port, "large");
     let mut sent = 0;
-    wait_for("the listener to end", || {
+    let report = sniffed(&listen, || {
         sent += 1;
         scanner.publish("dc1/scan/A/read", &vec![b'x'; (1 << 20) + 1]); // longer than is looked at
         let scan = format!(r#"{{"barcode":"IT-1","ts":"2026-03-03T10:00:00Z","boot":"b9","seq":{sent}}}"#);
         scanner.publish("dc1/scan/A/read", scan.as_bytes());
         scanner.flush();
-        sniff.0.try_wait().expect("our own child").is_some()
     });
-    let mut text = String::new();
-    sniff.0.stdout.take().expect("its output is ours").read_to_string(&mut text).expect("it wrote text");
-    let report: Value = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text}"));
     assert_eq!((&report["messages"], &report["section_of"]), (&3.into(), &3.into()), "{report}");
     assert!(report["too_long"].as_u64() >= Some(2), "{report}");
     wait_for("all scans at the ERP", || floor.erp.count() >= sent);
