@@ -311,6 +311,28 @@ mod tests {
     }
 
     #[test]
+    fn the_contract_s_page_shows_the_fingerprints_of_its_items() {
+        #[derive(serde::Deserialize)]
+        struct Item<'a> {
+            tx_type: &'a str,
+            time: &'a str,
+            fingerprint: &'a str,
+            #[serde(borrow)]
+            data: &'a serde_json::value::RawValue,
+        }
+        let page = include_str!("../../docs/erp-contract.md");
+        let mut shown = 0;
+        for line in page.lines().filter(|line| line.starts_with(r#"{"events":[{"#)) {
+            let items: std::collections::HashMap<&str, Vec<Item<'_>>> = serde_json::from_str(line).expect(line);
+            for item in &items["events"] {
+                assert_eq!(content_hash(&[item.tx_type, item.time, item.data.get()]), item.fingerprint);
+                shown += 1;
+            }
+        }
+        assert_eq!(shown, 2);
+    }
+
+    #[test]
     fn a_cloud_event_without_subject_has_no_such_member() {
         let body = render(RENDERER, &Format::CloudEvents, &[posting(1, "")]);
         let items: Value = serde_json::from_slice(&body).unwrap();
