@@ -232,7 +232,7 @@ enum Load {
     Back(RowKey),
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 struct Flight {
     rows: Vec<RowKey>,
     attempt: u32,
@@ -336,17 +336,8 @@ impl Lane {
             }
             let doubtful = booted.is_some_and(|booted| saved.first_sent <= booted);
             let (attempt, first_sent, last_sent) = (saved.attempt, saved.first_sent, saved.last_sent);
-            let flight = Flight {
-                rows,
-                attempt,
-                first_sent,
-                last_sent,
-                resend_at: Some(now),
-                doubtful,
-                ageless: false,
-                looking: false,
-                looks: 0,
-            };
+            let resend_at = Some(now);
+            let flight = Flight { rows, attempt, first_sent, last_sent, resend_at, doubtful, ..Flight::default() };
             self.flights.insert(saved.batch, flight);
         }
         for (row, exception) in exceptions {
@@ -469,17 +460,7 @@ impl Lane {
                     return Some(Action::Look { batch, rows: flight.rows.clone() });
                 }
                 None => {
-                    let reason = match (self.config.idempotency, flight.ageless) {
-                        (Idempotency::None, _) => {
-                            "it was sent and never answered, and the target can't tell a posting that it has seen                              before: look in the target whether it was posted"
-                        }
-                        (_, true) => {
-                            "it was sent and never answered, and the clock is not set since the machine started, so                              that nobody knows how long ago: look in the target whether it was posted"
-                        }
-                        (_, false) => {
-                            "it was sent and never answered, and the target may have forgotten its key by now: look in                              the target whether it was posted"
-                        }
-                    };
+                    let reason = why_a_person(self.config.idempotency, flight.ageless);
                     self.give_up(batch, reason, actions);
                 }
             }
@@ -531,21 +512,27 @@ impl Lane {
         }
         let batch = self.next_batch;
         self.next_batch += 1;
-        self.flights.insert(
-            batch,
-            Flight {
-                rows: rows.clone(),
-                attempt: 1,
-                first_sent: now,
-                last_sent: now,
-                resend_at: None,
-                doubtful: false,
-                ageless: false,
-                looking: false,
-                looks: 0,
-            },
-        );
+        let flight = Flight { rows: rows.clone(), attempt: 1, first_sent: now, last_sent: now, ..Flight::default() };
+        self.flights.insert(batch, flight);
         Some(Action::Send { batch, rows, attempt: 1, first_sent: now })
+    }
+}
+
+/// Why a batch without an answer can neither be sent again nor be asked for.
+fn why_a_person(idempotency: Idempotency, ageless: bool) -> &'static str {
+    match (idempotency, ageless) {
+        (Idempotency::None, _) => {
+            "it was sent and never answered, and the target can't tell a posting that it has seen before: look in the \
+             target whether it was posted"
+        }
+        (_, true) => {
+            "it was sent and never answered, and the clock is not set since the machine started, so that nobody knows how \
+             long ago: look in the target whether it was posted"
+        }
+        (_, false) => {
+            "it was sent and never answered, and the target may have forgotten its key by now: look in the target whether \
+             it was posted"
+        }
     }
 }
 
@@ -612,6 +599,16 @@ mod tests {
         assert!(matches!(set[..], [Action::Send { batch: 1, attempt: 2, .. }]), "{set:?}");
         let unknown = restored().step(Input::ClockUnknown, booted.plus(21 * 60_000));
         assert!(matches!(unknown[..], [Action::Reject { maybe: true, .. }, Action::Close { batch: 1 }]), "{unknown:?}");
+    }
+
+    #[test]
+    fn who_has_to_look_is_told_why_in_one_line() {
+        for idempotency in [Idempotency::Key, Idempotency::None] {
+            for ageless in [false, true] {
+                let why = why_a_person(idempotency, ageless);
+                assert!(!why.contains("  ") && why.ends_with("look in the target whether it was posted"), "{why}");
+            }
+        }
     }
 
     /// Behind a request in flight rows linger; what has waited so long for the commit before goes with its own.

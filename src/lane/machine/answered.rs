@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Action, Lane, RowKey, State};
+use super::{Action, Flight, Lane, RowKey, State};
 use crate::event::Millis;
 use crate::lane::{Answer, Class, Outcome};
 
@@ -64,14 +64,9 @@ impl Lane {
         if refused_whole && clean {
             self.split = Some(flight.rows.len().div_ceil(2));
         }
-        if open.is_empty() {
-            actions.push(Action::Close { batch });
-            return;
-        }
-        actions.push(Action::Unknown { batch, rows: open.clone() });
+        let attempt = flight.attempt;
         flight.rows = open;
-        flight.resend_at = Some(now.plus(self.backoff(flight.attempt)));
-        self.flights.insert(batch, flight);
+        self.go_on(batch, flight, (attempt, 0), now, actions);
     }
 
     /// What the target says of rows that it was asked for.
@@ -93,14 +88,21 @@ impl Lane {
                 _ => open.push(row),
             }
         }
-        if open.is_empty() {
+        flight.rows = open;
+        flight.looks = flight.looks.saturating_add(1);
+        let tries = flight.looks;
+        self.go_on(batch, flight, (tries, self.config.retry_first_ms), now, actions);
+    }
+
+    /// The batch goes on with the rows that are left in it: after as many tries, and not before so many milliseconds.
+    fn go_on(&mut self, batch: u64, mut flight: Flight, pause: (u32, u64), now: Millis, actions: &mut Vec<Action>) {
+        if flight.rows.is_empty() {
             actions.push(Action::Close { batch });
             return;
         }
-        actions.push(Action::Unknown { batch, rows: open.clone() });
-        flight.rows = open;
-        flight.looks = flight.looks.saturating_add(1);
-        flight.resend_at = Some(now.plus(self.backoff(flight.looks).max(self.config.retry_first_ms)));
+        let (tries, least) = pause;
+        flight.resend_at = Some(now.plus(self.backoff(tries).max(least)));
+        actions.push(Action::Unknown { batch, rows: flight.rows.clone() });
         self.flights.insert(batch, flight);
     }
 
