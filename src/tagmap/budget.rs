@@ -141,7 +141,7 @@ mod tests {
              [poll.fast]\nevery = \"20ms\"\n[poll.slow]\nevery = \"10s\"\npriority = 5\n{}{slow}",
             tag("eye", "fast", "discrete", 1, "bool")
         );
-        let binding = Binding { ..Binding::of(device) };
+        let binding = Binding::of(device);
         Map::read(&Document { name: "map.toml".to_owned(), text }, &binding).expect("a map without fault")
     }
 
