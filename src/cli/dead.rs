@@ -350,7 +350,7 @@ fn act(act: Act, args: &Do, reference: Option<String>) -> ExitCode {
         return print::refuse(args.json, "nothing was done: --yes does it without asking", Exit::Usage);
     }
     let order = Order {
-        id: args.request.clone().unwrap_or_else(request_id),
+        id: args.request.clone().unwrap_or_else(super::request_id),
         act,
         keys,
         reason: args.reason.clone(),
@@ -387,11 +387,6 @@ fn agreed(act: Act, chosen: &[&Need], now: Millis) -> bool {
     drop(std::io::stderr().flush()); // who does not see it says no
     let mut answer = String::new();
     std::io::stdin().read_line(&mut answer).is_ok_and(|_| answer.trim().eq_ignore_ascii_case("y"))
-}
-
-/// A new name for a command.
-fn request_id() -> String {
-    format!("{:032x}", fastrand::u128(..))
 }
 
 fn audit(args: &Audit) -> ExitCode {

@@ -6,6 +6,7 @@
 mod check;
 mod completions;
 mod dead;
+mod hold;
 mod logging;
 mod map;
 mod modbus;
@@ -57,6 +58,8 @@ enum Verb {
     Outbox(outbox::Verb),
     #[command(subcommand)]
     Dead(dead::Verb),
+    Hold(hold::Args),
+    Release(hold::Release),
     #[command(subcommand)]
     Scan(scan::Verb),
     #[command(subcommand)]
@@ -85,6 +88,11 @@ fn duration(text: &str) -> Result<Duration, String> {
     read.map(|time| time.0).ok_or_else(|| "write a time with its unit: 500ms, 20s, 5m".to_owned())
 }
 
+/// A new name for a command.
+fn request_id() -> String {
+    format!("{:032x}", fastrand::u128(..))
+}
+
 /// Runs what a verb has to wait for, on this thread.
 fn block_on<T>(work: impl Future<Output = T>) -> Result<T, String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -105,6 +113,8 @@ fn run_from(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             Verb::Tap(args) => tap::run(&args),
             Verb::Outbox(args) => outbox::run(&args),
             Verb::Dead(args) => dead::run(&args),
+            Verb::Hold(args) => hold::run(&args),
+            Verb::Release(args) => hold::release(&args),
             Verb::Scan(args) => scan::run(&args),
             Verb::Map(args) => map::run(&args),
             Verb::Schema(args) => schema::run(&args),

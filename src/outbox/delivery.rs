@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::event::{Id, Millis, batch_id, order_key, posting_id};
 use crate::lane::{
-    Action, Answer, Class, Errand, Exception, Outcome, Outgoing, Posting, RENDERER, Row, RowKey, SavedBatch, Worth,
+    Action, Answer, Class, Errand, Exception, Outcome, Outgoing, Posting, RENDERER, Row, RowKey, SavedBatch,
     fingerprint, render,
 };
 use crate::outbox::capture::{Checked, Route};
@@ -345,7 +345,7 @@ pub(super) fn saved(db: &Connection, route: &Route) -> Sql<Saved> {
         });
     }
     // A rejected row of a visibility lane parks nothing: nobody asks for it again.
-    let most = if route.config.worth == Worth::Visibility { 1 } else { 3 };
+    let most = if route.config.parks() { 3 } else { 1 };
     let mut statement = db.prepare(
         "SELECT seq, tx, order8, size, state, not_before, tries, since FROM pending
          WHERE lane = ? AND state <> 0 AND state <= ? ORDER BY state, seq",

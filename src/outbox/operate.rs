@@ -1,12 +1,14 @@
 //! What a person decides of postings that do not go on by themselves: checked, stored with its audit row in one commit, and
 //! told to the lane.
 
-use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
+use rusqlite::{Connection, OptionalExtension, params};
 use serde::{Deserialize, Serialize};
 
-use crate::event::{Id, Millis, content_hash, posting_id};
+use crate::event::{Id, Millis, posting_id};
 use crate::lane::{Act, Becomes, Class, Parked, Row, RowKey, decide};
+use crate::outbox::audit::{self, Deed};
 use crate::outbox::capture::Route;
+use crate::outbox::hold;
 
 type Sql<T> = Result<T, rusqlite::Error>;
 
@@ -73,9 +75,7 @@ pub(super) fn act(
     now: Millis,
 ) -> Sql<(Acted, Option<(usize, Freed)>)> {
     let told = |done, text: String| Acted { key: key.to_owned(), done, text };
-    let sql = "SELECT outcome FROM audit WHERE request = ? AND posting = ?";
-    let before: Option<String> = db.prepare_cached(sql)?.query_row([&order.id, key], |r| r.get(0)).optional()?;
-    if let Some(before) = before {
+    if let Some(before) = audit::outcome(db, &order.id, key)? {
         return Ok((told(true, before), None));
     }
     let Some(id) = Id::parse(key) else {
@@ -92,7 +92,19 @@ pub(super) fn act(
     };
     let route = &routes[lane];
     let (outcome, freed) = apply(db, route, &found, becomes, order.reference.as_deref(), now)?;
-    write(db, order, key, actor, &route.config.id, &found, &outcome, now)?;
+    let deed = Deed {
+        request: &order.id,
+        actor,
+        act: order.act.name(),
+        lane: &route.config.id,
+        seq: found.row.key.seq,
+        tx_type: &found.tx_type,
+        subject: &found.subject,
+        posting: key,
+        reason: &order.reason,
+        outcome: &outcome,
+    };
+    audit::append(db, &deed, now)?;
     Ok((told(true, outcome), freed.map(|freed| (lane, freed))))
 }
 
@@ -181,6 +193,12 @@ fn apply(
          WHERE lane = ? AND state = 1 AND order8 = ?",
     )?
     .execute([route.id, row.order])?;
+    if hold::keeps(db, &found.subject)? {
+        return Ok((
+            format!("{said}, once its subject is released"),
+            Some(Freed { row: *row, next: Some(RowKey::default()), ended }),
+        ));
+    }
     let next = db
         .prepare_cached(
             "SELECT seq, tx FROM pending INDEXED BY pending_exception
@@ -189,47 +207,4 @@ fn apply(
         .query_row([route.id, row.order], |r| Ok(RowKey { seq: r.get(0)?, tx: r.get(1)? }))
         .optional()?;
     Ok((said, Some(Freed { row: *row, next, ended })))
-}
-
-#[expect(clippy::too_many_arguments, reason = "the columns of one row")]
-fn write(
-    db: &Connection,
-    order: &Order,
-    key: &str,
-    actor: &str,
-    lane: &str,
-    found: &Found,
-    outcome: &str,
-    now: Millis,
-) -> Sql<()> {
-    let last = "SELECT hash FROM audit ORDER BY id DESC LIMIT 1";
-    let before: Option<String> = db.prepare_cached(last)?.query_row([], |r| r.get(0)).optional()?;
-    let (at, seq) = (now.0.to_string(), found.row.key.seq.to_string());
-    let fields = [
-        order.id.as_str(),
-        &at,
-        actor,
-        order.act.name(),
-        lane,
-        &seq,
-        &found.tx_type,
-        &found.subject,
-        key,
-        &order.reason,
-        outcome,
-    ];
-    let hash = chained(before.as_deref().unwrap_or_default(), &fields);
-    db.prepare_cached(
-        "INSERT INTO audit(request, at, actor, act, lane, seq, tx_type, subject, posting, reason, outcome, hash)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-    )?
-    .execute(params_from_iter(fields.iter().chain(&[hash.as_str()])))?;
-    Ok(())
-}
-
-/// The hash of an audit row behind one with the hash `before`.
-pub(super) fn chained(before: &str, fields: &[&str; 11]) -> String {
-    let mut all = vec![before];
-    all.extend(fields);
-    content_hash(&all)
 }

@@ -2,6 +2,7 @@
 
 pub mod bad_input;
 pub mod find;
+pub mod holds;
 pub mod parked;
 mod stuck;
 
@@ -11,12 +12,13 @@ use std::path::Path;
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::{Deserialize, Serialize};
 
-use crate::lane::{self, Class, Worth};
+use crate::lane::{self, Class};
 use crate::outbox::StorageError;
 use crate::outbox::capture::{LAST_SEQ, PENDING_BYTES};
 use crate::outbox::open::{DATABASE, disk_bytes, open_read_only};
 use crate::outbox::trim::used_bytes;
 
+pub use holds::Held;
 pub use stuck::{HeldRow, Letter, WaitingRow};
 
 /// The database's files in the data directory.
@@ -43,7 +45,7 @@ pub struct Bounds {
 impl Bounds {
     /// The bounds in a configuration.
     pub fn of(outbox: &crate::outbox::Config, lanes: &[lane::Config]) -> Self {
-        let parking = lanes.iter().filter(|lane| lane.worth != Worth::Visibility);
+        let parking = lanes.iter().filter(|lane| lane.parks());
         let max_parked = parking.map(|lane| (lane.id.clone(), lane.max_parked)).collect();
         Self { max_size: outbox.max_size, max_parked }
     }
@@ -81,6 +83,8 @@ pub struct Status {
     pub rate_per_second: f64,
     /// Bytes that one event adds, about, over the same events.
     pub bytes_per_event: f64,
+    /// What persons have stopped.
+    pub holds: Vec<Held>,
     /// Dead letters in all.
     pub dead_letters: i64,
     /// The oldest of them.
@@ -204,6 +208,7 @@ pub fn status_with(dir: &Path, now: i64, listed: u32) -> Result<Status, StorageE
     let (rate_per_second, bytes_per_event) = rate(&db, newest.map(|(seq, _)| seq), now)?;
     let lanes = lanes(&db)?;
     Ok(Status {
+        holds: holds::of(&db)?,
         held: lanes.iter().map(|lane| lane.held).sum(),
         held_rows: stuck::held_rows(&db, listed)?,
         waiting: lanes.iter().map(|lane| lane.waiting).sum(),

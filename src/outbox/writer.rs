@@ -4,6 +4,8 @@
 //! pace of the preset otherwise; and a settled batch alone rides on the next commit, [`LAZY`] later at most. A crash
 //! before that only causes a resend, which the key absorbs.
 
+mod persons;
+
 use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
 use std::path::PathBuf;
@@ -20,8 +22,8 @@ use crate::lane::{self, Action, Answer, Input, Lane, Outgoing, Row, RowKey};
 use crate::outbox::capture::Capture;
 use crate::outbox::clock::{Clock, instant};
 use crate::outbox::delivery::{Cause, Flight, Frozen, apply, attempt, freeze, load, named, question, saved};
+use crate::outbox::hold;
 use crate::outbox::open::{self, StorageError};
-use crate::outbox::operate::{Acted, Freed, Order, act};
 use crate::outbox::{CaptureError, CaptureReply, Command, Config, Placed, Preset, Pulse, Tap, trim};
 
 /// `gentle`: at most one commit in this time.
@@ -143,6 +145,7 @@ impl Writer {
             }
             let mut lane = Lane::new(config, opened.run.unsigned_abs());
             lane.restore(batches, exceptions, next, doubtful, now.wall);
+            hold::restore(&db, &capture.site, route, &mut lane)?;
             states.push(lane);
         }
         tell_orphans(&db, &states)?;
@@ -247,6 +250,10 @@ impl Writer {
                 let acted = self.operate(&order, &actor)?;
                 drop(reply.send(acted)); // whoever asked may have lost patience
             }
+            Command::Hold { hold, actor, reply } => {
+                let acted = self.hold(&hold, &actor)?;
+                drop(reply.send(acted)); // whoever asked may have lost patience
+            }
             Command::Answered { lane, batch, answer } => self.answered(lane, batch, answer)?,
             Command::Stop => self.stopping = true,
         }
@@ -268,46 +275,6 @@ impl Writer {
         }
         tx.commit()?;
         Ok(())
-    }
-
-    /// What lanes have decided before is stored first, so that the person decides of what is so.
-    fn operate(&mut self, order: &Order, actor: &str) -> Result<Vec<Acted>, StorageError> {
-        if self.has_work() {
-            self.commit()?;
-        }
-        let now = self.clock.now().wall;
-        let tx = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let (mut acted, mut freed) = (Vec::new(), Vec::new());
-        for key in &order.keys {
-            let (told, row) = act(&tx, &self.capture.routes, order, key, actor, now)?;
-            tracing::info!(
-                actor,
-                act = order.act.name(),
-                key,
-                done = told.done,
-                reason = order.reason,
-                "{}",
-                told.text
-            );
-            acted.push(told);
-            freed.extend(row);
-        }
-        for (lane, bytes, skipped) in freed.iter().filter_map(|(lane, row)| row.ended.map(|(n, skip)| (*lane, n, skip)))
-        {
-            let counters = &mut self.capture.routes[lane].counters;
-            counters.rows_out += 1;
-            counters.bytes_out += bytes;
-            counters.skipped += i64::from(skipped);
-        }
-        self.capture.flush(&tx)?;
-        tx.commit()?;
-        for (lane, Freed { row, next, .. }) in freed {
-            self.step(lane, Input::Freed { row, next }, &Cause::default())?;
-            if !self.lanes[lane].is_stopped() {
-                self.told_stopped.remove(&lane);
-            }
-        }
-        Ok(acted)
     }
 
     fn answered(&mut self, lane: usize, batch: u64, answer: Answer) -> Result<(), StorageError> {

@@ -9,8 +9,8 @@ use super::HELD;
 use crate::event::{Id, Millis};
 use crate::lane::{Act, Category, Class, Parked, decide, sentence};
 use crate::outbox::StorageError;
+use crate::outbox::audit::chained;
 use crate::outbox::open::open_read_only;
-use crate::outbox::operate::chained;
 use crate::outbox::read::Bounds;
 
 /// A posting that does not go on until a person decides. Times are UTC milliseconds.
