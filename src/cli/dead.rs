@@ -12,7 +12,7 @@ use crate::cli::place::Place;
 use crate::cli::print::{self, age, ago, clean, line};
 use crate::control::{self, Request, Unanswered};
 use crate::event::{Id, Millis};
-use crate::lane::Act;
+use crate::lane::{Act, Change};
 use crate::outbox::read::Bounds;
 use crate::outbox::read::parked::{self, Deed, Need};
 use crate::outbox::{Acted, Order};
@@ -31,6 +31,12 @@ pub(super) enum Verb {
     /// Only what surely had no effect; the same content goes under the same key. A held one is released.
     #[command(after_help = RETRY)]
     Retry(Do),
+    /// Send it corrected, in its place: what was refused was wrong on the floor
+    ///
+    /// Only what surely had no effect. The members of its data that are named are changed; it goes under a key of its own, before
+    /// its successors, and says which event it corrects.
+    #[command(after_help = EDIT)]
+    Edit(Edit),
     /// Send it under a new key: it is not at the target, two persons say so
     ///
     /// For what may have had effect and was looked for in vain. The first command is noted, the same of another user within a
@@ -56,6 +62,11 @@ const SHOW: &str = "\
 Examples:
   floorgate dead show SH-88121
   floorgate dead show '#4711' --json";
+
+const EDIT: &str = "\
+Examples:
+  floorgate dead edit SH-88121 --set /qty=3 --reason 'one piece is broken'
+  floorgate dead edit '#4711' --set /lot=L77 --unset /serials --reason 'wrong lot label'";
 
 const REPOST: &str = "\
 Examples:
@@ -170,6 +181,18 @@ pub(super) struct Resolve {
     what: Do,
 }
 
+#[derive(Debug, clap::Args)]
+pub(super) struct Edit {
+    /// A member of its data, by its JSON pointer, and its new value
+    #[arg(long, value_name = "POINTER=VALUE", value_parser = Change::parse, required_unless_present = "unset")]
+    set: Vec<Change>,
+    /// A member that is taken out
+    #[arg(long, value_name = "POINTER")]
+    unset: Vec<String>,
+    #[command(flatten)]
+    what: Do,
+}
+
 /// Show what persons did, the newest first
 #[derive(Debug, clap::Args)]
 #[command(after_help = AUDIT)]
@@ -193,10 +216,14 @@ pub(super) fn run(verb: &Verb) -> ExitCode {
     match verb {
         Verb::List(args) => list(args),
         Verb::Show(args) => show(args),
-        Verb::Retry(args) => act(Act::Retry, args, None),
-        Verb::Repost(args) => act(Act::Repost, args, None),
-        Verb::Resolve(args) => act(Act::Resolve, &args.what, args.reference.clone()),
-        Verb::Skip(args) => act(Act::Skip, args, None),
+        Verb::Retry(args) => act(Act::Retry, args, None, Vec::new()),
+        Verb::Edit(args) => {
+            let out = args.unset.iter().map(|pointer| Change { pointer: pointer.clone(), value: None });
+            act(Act::Edit, &args.what, None, args.set.iter().cloned().chain(out).collect())
+        }
+        Verb::Repost(args) => act(Act::Repost, args, None, Vec::new()),
+        Verb::Resolve(args) => act(Act::Resolve, &args.what, args.reference.clone(), Vec::new()),
+        Verb::Skip(args) => act(Act::Skip, args, None, Vec::new()),
         Verb::Audit(args) => audit(args),
     }
 }
@@ -315,7 +342,7 @@ fn deed_line(text: &mut String, deed: &Deed, now: Millis) {
     line(text, &format!("  {}: {actor}: {act}: {}: {outcome}", ago(*at, now), clean(reason)));
 }
 
-fn act(act: Act, args: &Do, reference: Option<String>) -> ExitCode {
+fn act(act: Act, args: &Do, reference: Option<String>, changes: Vec<Change>) -> ExitCode {
     let (dir, needs, now) = match needs(&args.place) {
         Ok(found) => found,
         Err((why, exit)) => return print::refuse(args.json, &why, exit),
@@ -355,6 +382,7 @@ fn act(act: Act, args: &Do, reference: Option<String>) -> ExitCode {
         keys,
         reason: args.reason.clone(),
         reference,
+        changes,
     };
     match control::ask::<Vec<Acted>>(&dir, Request::Operate(order)) {
         Ok(acted) => {

@@ -87,6 +87,11 @@ pub fn derived_event_id(site: &str, rule: &str, subject: &str, cycle: &str) -> I
     Id::of(&["floorgate/derived/1", site, rule, subject, cycle])
 }
 
+/// `event_id` of an event that a person made: site, who it was, their request's id.
+pub fn manual_event_id(site: &str, actor: &str, request: &str) -> Id {
+    Id::of(&["floorgate/manual/1", site, actor, request])
+}
+
 /// The key under which one system posts one event once: event, system, transaction type, revision.
 pub fn posting_id(event: Id, system: &str, tx_type: &str, revision: u32) -> Id {
     Id::of(&["floorgate/post/1", &event.to_string(), system, tx_type, &revision.to_string()])

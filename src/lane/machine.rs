@@ -362,7 +362,9 @@ impl Lane {
     /// Takes back what a person had stopped: the lane itself, and what is ordered by these.
     pub fn restore_holds(&mut self, held: bool, kept: &[i64]) {
         self.held = held;
-        kept.iter().for_each(|order| self.keep(*order));
+        for order in kept {
+            self.keep(*order);
+        }
     }
 
     fn keep(&mut self, order: i64) {

@@ -8,6 +8,7 @@ use crate::lane::{
     fingerprint, render,
 };
 use crate::outbox::capture::{Checked, Route};
+use crate::outbox::operate::correction_sum;
 
 type Sql<T> = Result<T, rusqlite::Error>;
 
@@ -106,9 +107,10 @@ const CORRUPT: &str =
 fn postings(db: &Connection, site: &str, route: &Route, rows: &[RowKey]) -> Sql<(Vec<Posting>, Vec<RowKey>)> {
     let mut statement = db.prepare_cached(
         "SELECT e.id, k.text, t.text, s.name, e.subject, e.occurred_at, e.quality, ep.text, e.mark, e.pos, e.body,
-                p.posting, p.rev, e.epoch, e.ordinal, e.raw, e.sum
+                p.posting, p.rev, e.epoch, e.ordinal, e.raw, e.sum, c.id, c.body, c.sum
          FROM pending p JOIN event e ON e.seq = p.seq JOIN epoch ep ON ep.id = e.epoch JOIN source s ON s.id = ep.source
               JOIN name k ON k.id = e.kind JOIN name t ON t.id = p.tx
+              LEFT JOIN correction c ON c.lane = p.lane AND c.seq = p.seq AND c.tx = p.tx
          WHERE p.lane = ? AND p.seq = ? AND p.tx = ?",
     )?;
     let (mut postings, mut corrupt) = (Vec::with_capacity(rows.len()), Vec::new());
@@ -118,7 +120,7 @@ fn postings(db: &Connection, site: &str, route: &Route, rows: &[RowKey]) -> Sql<
                 let id = Id(r.get(0)?);
                 let position: i64 = r.get(9)?;
                 let marked: Option<String> = r.get(8)?;
-                let posting = Posting {
+                let mut posting = Posting {
                     key: Id(r.get(11)?),
                     event: id,
                     kind: r.get(1)?,
@@ -148,8 +150,13 @@ fn postings(db: &Connection, site: &str, route: &Route, rows: &[RowKey]) -> Sql<
                     raw: r.get_ref(15)?.as_bytes_or_null()?.unwrap_or_default(),
                 }
                 .sum();
-                let key = posting_id(id, &route.config.system, &posting.tx_type, r.get(12)?);
-                let whole = sum == r.get::<_, i64>(16)? && key == posting.key;
+                let mut whole = sum == r.get::<_, i64>(16)?;
+                if let Some(corrected) = r.get::<_, Option<[u8; 16]>>(17)? {
+                    (posting.event, posting.data) = (Id(corrected), r.get(18)?);
+                    whole &= correction_sum(posting.event, &posting.data) == r.get::<_, i64>(19)?;
+                }
+                let key = posting_id(posting.event, &route.config.system, &posting.tx_type, r.get(12)?);
+                whole &= key == posting.key;
                 Ok(whole.then_some(posting))
             })
             .optional();

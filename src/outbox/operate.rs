@@ -4,8 +4,8 @@
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::{Deserialize, Serialize};
 
-use crate::event::{Id, Millis, posting_id};
-use crate::lane::{Act, Becomes, Class, Parked, Row, RowKey, decide};
+use crate::event::{Id, Millis, manual_event_id, posting_id};
+use crate::lane::{Act, Becomes, Change, Class, Parked, Row, RowKey, decide, edited};
 use crate::outbox::audit::{self, Deed};
 use crate::outbox::capture::Route;
 use crate::outbox::hold;
@@ -29,6 +29,9 @@ pub struct Order {
     /// With [`Act::Resolve`]: the document at the target.
     #[serde(default)]
     pub reference: Option<String>,
+    /// With [`Act::Edit`]: what is corrected.
+    #[serde(default)]
+    pub changes: Vec<Change>,
 }
 
 impl Order {
@@ -55,6 +58,7 @@ struct Found {
     event: Id,
     tx_type: String,
     subject: String,
+    body: String,
 }
 
 /// What the lane and its counters have to hear.
@@ -68,6 +72,7 @@ pub(super) struct Freed {
 /// Carries out the command for one posting, within the caller's transaction.
 pub(super) fn act(
     db: &Connection,
+    site: &str,
     routes: &[Route],
     order: &Order,
     key: &str,
@@ -86,12 +91,24 @@ pub(super) fn act(
         let text = "no posting of this key needs a person: it goes on by itself, was dealt with, or its lane is not configured";
         return Ok((told(false, text.to_owned()), None));
     };
+    if order.act == Act::Edit && order.changes.is_empty() {
+        return Ok((told(false, "nothing of it is changed: name what is".to_owned()), None));
+    }
     let becomes = match decide(order.act, found.parked, seconded(db, key, actor, now)?) {
         Ok(becomes) => becomes,
         Err(why) => return Ok((told(false, why), None)),
     };
     let route = &routes[lane];
-    let (outcome, freed) = apply(db, route, &found, becomes, order.reference.as_deref(), now)?;
+    let corrected = if becomes == Becomes::Corrected {
+        let id = manual_event_id(site, actor, &format!("{}/{key}", order.id));
+        match correct(db, route, &found, id, &order.changes, now)? {
+            Ok(()) => Some(id),
+            Err(why) => return Ok((told(false, why), None)),
+        }
+    } else {
+        None
+    };
+    let (outcome, freed) = apply(db, route, &found, becomes, corrected, order.reference.as_deref(), now)?;
     let deed = Deed {
         request: &order.id,
         actor,
@@ -110,8 +127,10 @@ pub(super) fn act(
 
 fn find(db: &Connection, route: &Route, posting: Id) -> Sql<Option<Found>> {
     let mut statement = db.prepare_cached(
-        "SELECT p.seq, p.tx, p.order8, p.size, p.state, p.rev, d.class, d.maybe, e.id, t.text, e.subject
+        "SELECT p.seq, p.tx, p.order8, p.size, p.state, p.rev, d.class, d.maybe, coalesce(c.id, e.id), t.text, e.subject,
+                coalesce(c.body, e.body)
          FROM pending p INDEXED BY pending_exception JOIN event e ON e.seq = p.seq JOIN name t ON t.id = p.tx
+              LEFT JOIN correction c ON c.lane = p.lane AND c.seq = p.seq AND c.tx = p.tx
               LEFT JOIN letter d ON d.lane = p.lane AND d.seq = p.seq AND d.tx = p.tx
          WHERE p.lane = ? AND p.state IN (2, 3) AND p.state <> 0 AND p.posting = ?",
     )?;
@@ -126,6 +145,7 @@ fn find(db: &Connection, route: &Route, posting: Id) -> Sql<Option<Found>> {
             event: Id(r.get(8)?),
             tx_type: r.get(9)?,
             subject: r.get(10)?,
+            body: r.get(11)?,
         })
     });
     found.optional()
@@ -137,12 +157,42 @@ fn seconded(db: &Connection, key: &str, actor: &str, now: Millis) -> Sql<bool> {
     db.prepare_cached(sql)?.query_row(params![key, actor, now.0 - SECOND_WITHIN_MS], |r| r.get(0))
 }
 
+/// Stores the corrected content of the row under `id`, or says why it can't be.
+fn correct(
+    db: &Connection,
+    route: &Route,
+    found: &Found,
+    id: Id,
+    changes: &[Change],
+    now: Millis,
+) -> Sql<Result<(), String>> {
+    let Found { row, event, subject, body, .. } = found;
+    let body = match edited(body, subject, &event.to_string(), changes) {
+        Ok(body) => body,
+        Err(why) => return Ok(Err(why)),
+    };
+    db.execute(
+        "INSERT OR REPLACE INTO correction(lane, seq, tx, id, at, body, sum) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        params![route.id, row.key.seq, row.key.tx, id.0, now.0, body, correction_sum(id, &body)],
+    )?;
+    Ok(Ok(()))
+}
+
+/// What is checked of a correction before it is sent.
+pub(super) fn correction_sum(id: Id, body: &str) -> i64 {
+    let mut sum = crc32fast::Hasher::new();
+    sum.update(&id.0);
+    sum.update(body.as_bytes());
+    i64::from(sum.finalize())
+}
+
 /// Stores what becomes of the row; says it in a sentence.
 fn apply(
     db: &Connection,
     route: &Route,
     found: &Found,
     becomes: Becomes,
+    corrected: Option<Id>,
     reference: Option<&str>,
     now: Millis,
 ) -> Sql<(String, Option<Freed>)> {
@@ -154,9 +204,9 @@ fn apply(
             let text = "asked for a new key: it is sent when another person says the same within a day";
             return Ok((text.to_owned(), None));
         }
-        Becomes::Ready | Becomes::Revised => {
-            let rev = rev + u32::from(becomes == Becomes::Revised);
-            let posting = posting_id(*event, &route.config.system, tx_type, rev);
+        Becomes::Ready | Becomes::Revised | Becomes::Corrected => {
+            let rev = if corrected.is_some() { 0 } else { rev + u32::from(becomes == Becomes::Revised) };
+            let posting = posting_id(corrected.unwrap_or(*event), &route.config.system, tx_type, rev);
             db.prepare_cached(
                 "UPDATE pending SET state = 0, not_before = NULL, why = NULL, tries = NULL, since = NULL, rev = ?, posting = ?
                  WHERE lane = ? AND seq = ? AND tx = ?",
@@ -164,6 +214,7 @@ fn apply(
             .execute(params![rev, posting.0, route.id, row.key.seq, row.key.tx])?;
             match (becomes, found.parked) {
                 (Becomes::Revised, _) => format!("in line under the new key {posting}"),
+                (Becomes::Corrected, _) => format!("corrected: in line in its place, under the new key {posting}"),
                 (_, Parked::Held) => "released: in line".to_owned(),
                 _ => "in line again under its key".to_owned(),
             }

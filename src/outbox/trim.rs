@@ -24,6 +24,10 @@ const CLOSED: &str = "seq > ?1 AND seq <= ?2 AND NOT EXISTS
 const DONE: &str =
     "DELETE FROM done WHERE seq > ?1 AND seq <= ?2 AND NOT EXISTS (SELECT 1 FROM event WHERE event.seq = done.seq)";
 
+/// What was corrected of events that are gone.
+const CORRECTED: &str =
+    "DELETE FROM correction WHERE NOT EXISTS (SELECT 1 FROM event WHERE event.seq = correction.seq)";
+
 /// Where nothing is left, sequences go on from here.
 const LAST_GONE: &str = "INSERT OR REPLACE INTO meta(k, v)
     SELECT 'last_seq', max(?1, coalesce((SELECT v FROM meta WHERE k = 'last_seq'), 0))";
@@ -90,6 +94,7 @@ fn take_off(db: &Connection, after: i64, last: i64, now: Millis) -> Result<i64, 
     db.execute(LAST_GONE, [last])?;
     db.execute("UPDATE meta SET v = v + ? WHERE k = 'trimmed'", [closed])?;
     db.execute(DONE, [after, last])?;
+    db.execute(CORRECTED, [])?;
     db.execute(
         "DELETE FROM attempt WHERE last_seq <= ?1 AND id IN (SELECT id FROM attempt ORDER BY id LIMIT ?2)",
         params![last, BITE],

@@ -178,6 +178,12 @@ pub(in crate::outbox) fn search(
     let mut waiting = db.prepare(
         "SELECT p.seq FROM lane l CROSS JOIN pending p ON p.lane = l.id WHERE p.posting = ?1 AND p.seq >= ?2 AND p.seq < ?3",
     )?;
+    if let Some(id) = id {
+        let sql = "SELECT seq FROM correction WHERE id = ?";
+        if let Some(seq) = db.query_row(sql, [id.0], |r| r.get(0)).optional()? {
+            return Ok((vec![seq], 1));
+        }
+    }
     while seqs.len() < limit {
         let (highest, known) = (below, seqs.len());
         let (mut n, mut named) = (0, Vec::new());
@@ -213,8 +219,9 @@ pub(in crate::outbox) fn search(
 /// from the event.
 fn delivered(db: &Connection, key: Id, low: i64, high: i64) -> Result<Vec<i64>, rusqlite::Error> {
     let mut statement = db.prepare_cached(
-        "SELECT d.seq, e.id, l.system, t.text, d.rev FROM done d JOIN event e ON e.seq = d.seq JOIN lane l ON l.id = d.lane
-         JOIN name t ON t.id = d.tx WHERE d.seq >= ? AND d.seq < ?",
+        "SELECT d.seq, coalesce(c.id, e.id), l.system, t.text, d.rev FROM done d JOIN event e ON e.seq = d.seq
+         JOIN lane l ON l.id = d.lane JOIN name t ON t.id = d.tx
+         LEFT JOIN correction c ON c.lane = d.lane AND c.seq = d.seq AND c.tx = d.tx WHERE d.seq >= ? AND d.seq < ?",
     )?;
     let mut rows = statement.query([low, high])?;
     let mut seqs = Vec::new();
@@ -280,14 +287,16 @@ impl Look<'_> {
     }
 
     fn delivered(&self, seq: i64, id: Id) -> Result<Vec<Delivery>, rusqlite::Error> {
-        let sql = "SELECT l.name, l.system, t.text, d.at, d.attempt, d.how, d.ref, d.rev
-                   FROM done d JOIN lane l ON l.id = d.lane JOIN name t ON t.id = d.tx WHERE d.seq = ? ORDER BY l.id";
+        let sql = "SELECT l.name, l.system, t.text, d.at, d.attempt, d.how, d.ref, d.rev, c.id
+                   FROM done d JOIN lane l ON l.id = d.lane JOIN name t ON t.id = d.tx
+                        LEFT JOIN correction c ON c.lane = d.lane AND c.seq = d.seq AND c.tx = d.tx
+                   WHERE d.seq = ? ORDER BY l.id";
         let mut statement = self.db.prepare_cached(sql)?;
         let rows = statement.query_map([seq], |r| {
             let (system, tx_type): (String, String) = (r.get(1)?, r.get(2)?);
             Ok(Delivery {
                 lane: r.get(0)?,
-                key: posting_id(id, &system, &tx_type, r.get(7)?).to_string(),
+                key: posting_id(r.get::<_, Option<_>>(8)?.map_or(id, Id), &system, &tx_type, r.get(7)?).to_string(),
                 system,
                 tx_type,
                 state: "delivered",

@@ -46,7 +46,7 @@ pub struct Need {
     pub sentence: String,
     /// What usually helps.
     pub action: &'static str,
-    /// What may be done: `retry`, `repost`, `resolve`, `skip`.
+    /// What may be done: `retry`, `edit`, `repost`, `resolve`, `skip`.
     pub may: Vec<&'static str>,
     /// An attempt may have had effect.
     pub maybe_posted: bool,
@@ -70,7 +70,7 @@ pub struct Deed {
     pub at: i64,
     /// Who.
     pub actor: String,
-    /// `retry`, `repost`, `resolve`, `skip`.
+    /// `retry`, `edit`, `repost`, `resolve`, `skip`, `hold`, `release`.
     pub act: String,
     /// Lane id.
     pub lane: String,
@@ -116,7 +116,7 @@ fn need(r: &Row<'_>, bounds: Option<&Bounds>, now: Millis) -> Result<Need, rusql
     let category =
         if held { Category::of_held(visibility) } else { Category::of(class, &tx_type, code.as_deref(), visibility) };
     let parked = if held { Parked::Held } else { Parked::Rejected { class, maybe: maybe_posted } };
-    let acts = [Act::Retry, Act::Repost, Act::Resolve, Act::Skip];
+    let acts = [Act::Retry, Act::Edit, Act::Repost, Act::Resolve, Act::Skip];
     Ok(Need {
         key: Id(r.get(0)?).to_string(),
         seq: r.get(1)?,

@@ -89,7 +89,14 @@ async fn what_is_retried_in_a_held_subject_goes_when_the_subject_does() {
     outbox.answered(0, first.batch, refused).expect("the writer runs");
     assert!(told(&outbox, hold("h1", Scope::Subject, "a", true)).await.0);
     let keys = vec![first.keys[0].to_string()];
-    let order = Order { id: "r1".to_owned(), act: Act::Retry, keys, reason: "mended".to_owned(), reference: None };
+    let order = Order {
+        id: "r1".to_owned(),
+        act: Act::Retry,
+        keys,
+        reason: "mended".to_owned(),
+        reference: None,
+        changes: Vec::new(),
+    };
     let acted = outbox.operate(order, "ben".to_owned()).await.expect("the writer runs");
     assert_eq!(acted[0].text, "in line again under its key, once its subject is released");
     nothing_leaves(&outbox, &mut work).await;

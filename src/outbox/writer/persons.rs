@@ -19,7 +19,7 @@ impl Writer {
         let tx = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let (mut acted, mut freed) = (Vec::new(), Vec::new());
         for key in &order.keys {
-            let (told, row) = act(&tx, &self.capture.routes, order, key, actor, now)?;
+            let (told, row) = act(&tx, &self.capture.site, &self.capture.routes, order, key, actor, now)?;
             tracing::info!(
                 actor,
                 act = order.act.name(),
