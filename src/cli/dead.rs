@@ -268,6 +268,10 @@ fn entry(text: &mut String, need: &Need, now: Millis) {
     let late = if need.lateness == "ok" { String::new() } else { format!(" ({})", need.lateness) };
     line(text, &clean(&need.sentence));
     line(text, &format!("  {}, {}{late}, for {owner}; {lane} #{seq}", need.category.name(), ago(*at, now)));
+    let told = [("reach them", &need.contact), ("later than agreed: tell", &need.escalate)];
+    for (what, whom) in told.iter().filter_map(|(what, whom)| Some((what, whom.as_deref()?))) {
+        line(text, &format!("  {what}: {}", clean(whom)));
+    }
     line(text, &format!("  key {key}; you may {}", may.join(", ")));
 }
 

@@ -25,7 +25,7 @@ impl Place {
         }
         match config::load(&self.config) {
             Ok(config) => {
-                let bounds = Bounds::of(&config.outbox, &config.lanes);
+                let bounds = Bounds::of(&config.outbox, &config.lanes, &config.desks);
                 Ok((config.outbox.dir, Some(bounds)))
             }
             Err(faults) => Err(format!(

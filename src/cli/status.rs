@@ -386,7 +386,7 @@ mod tests {
             gateway: "gw-7".to_owned(),
             since: ago(90_000),
             room: false,
-            bounds: Bounds { max_size: 1 << 30, max_parked: [("outbound".to_owned(), 1)].into() },
+            bounds: Bounds { max_size: 1 << 30, max_parked: [("outbound".to_owned(), 1)].into(), ..Bounds::default() },
             health: snapshot,
         }
     }

@@ -327,6 +327,19 @@ fn another_business_unit_is_not_in_this_version() {
 }
 
 #[test]
+fn a_category_is_one_that_there_is_and_a_reason_belongs_to_one() {
+    let told = told_with(
+        "\n[category.shipment_bloked]\nowner = \"x\"\n[category.invoice_delayed]\nwarn = \"9h\"\ncodes = [\"closed\"]\n\
+         [category.master_stale]\ncodes = [\"closed\"]\n",
+    );
+    insta::assert_snapshot!(told, @r#"
+    gateway.toml:80:1: category.shipment_bloked: is no category (did you mean `shipment_blocked`?)
+    gateway.toml:83:8: category.invoice_delayed.warn: is later than `breach` (write a `warn` that comes first)
+    gateway.toml:86:9: category.master_stale.codes: "closed" is one of invoice_delayed already (a reason belongs to one category)
+    "#);
+}
+
+#[test]
 fn faults_of_a_map_name_the_map() {
     let site = Site::new(SHIPPED);
     let map = "schema = 1\n[map]\nid = \"sorter\"\nversion = 1\nprotocol = \"modbuss\"\naddresses = \"modicon\"\n";

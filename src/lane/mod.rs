@@ -13,7 +13,7 @@ mod render;
 
 pub use act::{Act, Becomes, Parked, decide};
 pub use answer::{AnswerShape, Reply, classify, classify_lookup};
-pub use category::{Category, sentence};
+pub use category::{Category, Desk, Desks, sentence};
 pub use config::{Config, Idempotency, Worth};
 pub use edit::{Change, edited};
 pub use machine::{Action, Exception, Input, Lane, Row, RowKey, SavedBatch, WINDOW};

@@ -178,6 +178,29 @@ fn correct(
     Ok(Ok(()))
 }
 
+/// In a lane that parks nothing a posting makes the rejected ones before it idle, of its subject and type: the display that it
+/// is for has the later state. Returns how many, and their bytes.
+pub(super) fn auto_resolve(db: &Connection, route: &Route, row: RowKey, now: Millis) -> Sql<(i64, i64)> {
+    if route.config.parks() {
+        return Ok((0, 0));
+    }
+    let sql = "DELETE FROM pending INDEXED BY pending_rejected WHERE lane = ?1 AND state = 2 AND seq < ?2 AND tx = ?3
+                   AND order8 = (SELECT order8 FROM pending WHERE lane = ?1 AND seq = ?2 AND tx = ?3)
+               RETURNING seq, size, rev";
+    let mut statement = db.prepare_cached(sql)?;
+    let idle = statement.query_map(params![route.id, row.seq, row.tx], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)))?;
+    let idle: Vec<(i64, i64, u32)> = idle.collect::<Result<_, _>>()?;
+    for (seq, _, rev) in &idle {
+        let named = params![route.id, seq, row.tx];
+        db.prepare_cached("DELETE FROM letter WHERE lane = ? AND seq = ? AND tx = ?")?.execute(named)?;
+        db.prepare_cached(
+            "INSERT OR REPLACE INTO done(seq, lane, tx, at, batch, attempt, how, rev) VALUES (?, ?, ?, ?, 0, 0, 'auto_resolved', ?)",
+        )?
+        .execute(params![seq, route.id, row.tx, now.0, rev])?;
+    }
+    Ok((i64::try_from(idle.len()).unwrap_or(i64::MAX), idle.iter().map(|(_, size, _)| size).sum()))
+}
+
 /// What is checked of a correction before it is sent.
 pub(super) fn correction_sum(id: Id, body: &str) -> i64 {
     let mut sum = crc32fast::Hasher::new();

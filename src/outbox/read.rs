@@ -12,7 +12,7 @@ use std::path::Path;
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::{Deserialize, Serialize};
 
-use crate::lane::{self, Class};
+use crate::lane::{self, Class, Desks};
 use crate::outbox::StorageError;
 use crate::outbox::capture::{LAST_SEQ, PENDING_BYTES};
 use crate::outbox::open::{DATABASE, disk_bytes, open_read_only};
@@ -40,14 +40,17 @@ pub struct Bounds {
     pub max_size: u64,
     /// More subjects parked than this stop a lane; lanes that park none have no entry.
     pub max_parked: BTreeMap<String, usize>,
+    /// Who looks after what needs a person.
+    #[serde(default)]
+    pub desks: Desks,
 }
 
 impl Bounds {
     /// The bounds in a configuration.
-    pub fn of(outbox: &crate::outbox::Config, lanes: &[lane::Config]) -> Self {
+    pub fn of(outbox: &crate::outbox::Config, lanes: &[lane::Config], desks: &Desks) -> Self {
         let parking = lanes.iter().filter(|lane| lane.parks());
         let max_parked = parking.map(|lane| (lane.id.clone(), lane.max_parked)).collect();
-        Self { max_size: outbox.max_size, max_parked }
+        Self { max_size: outbox.max_size, max_parked, desks: desks.clone() }
     }
 
     /// Whether a rejected or held row keeps the later ones of its subject waiting in that lane.

@@ -24,6 +24,7 @@ use crate::outbox::clock::{Clock, instant};
 use crate::outbox::delivery::{Cause, Flight, Frozen, apply, attempt, freeze, load, named, question, saved};
 use crate::outbox::hold;
 use crate::outbox::open::{self, StorageError};
+use crate::outbox::operate::auto_resolve;
 use crate::outbox::{CaptureError, CaptureReply, Command, Config, Placed, Preset, Pulse, Tap, trim};
 
 /// `gentle`: at most one commit in this time.
@@ -534,6 +535,10 @@ impl Writer {
             }
             let action = &self.todo[index - 1].action;
             let route = &self.capture.routes[lane];
+            let (idle, idle_bytes) = match action {
+                Action::Settle { row, .. } => auto_resolve(&self.db, route, *row, now.wall)?,
+                _ => (0, 0),
+            };
             let bytes = apply(&self.db, &self.capture.site, route, action, &cause, now.wall)?;
             if let Action::Reject { row, outcome, .. } = action {
                 let (subject, key) = named(&self.db, route, *row)?;
@@ -549,8 +554,9 @@ impl Writer {
             }
             if matches!(action, Action::Settle { .. }) {
                 let counters = &mut self.capture.routes[lane].counters;
-                counters.rows_out += 1;
-                counters.bytes_out += bytes;
+                counters.rows_out += 1 + idle;
+                counters.bytes_out += bytes + idle_bytes;
+                counters.skipped += idle;
             }
         }
         self.todo.clear();

@@ -410,7 +410,7 @@ mod tests {
     }
 
     fn bounds(max_size: u64) -> Bounds {
-        Bounds { max_size, max_parked: [("outbound".to_owned(), 1)].into() }
+        Bounds { max_size, max_parked: [("outbound".to_owned(), 1)].into(), ..Bounds::default() }
     }
 
     fn shown(status: &Status, max_size: Option<u64>) -> String {

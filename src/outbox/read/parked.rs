@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::HELD;
 use crate::event::{Id, Millis};
-use crate::lane::{Act, Category, Class, Parked, decide, sentence};
+use crate::lane::{Act, Category, Class, Desks, Parked, decide, sentence};
 use crate::outbox::StorageError;
 use crate::outbox::audit::chained;
 use crate::outbox::open::open_read_only;
@@ -39,7 +39,11 @@ pub struct Need {
     /// Which of the warehouse's troubles it is.
     pub category: Category,
     /// Who looks after it.
-    pub owner: &'static str,
+    pub owner: String,
+    /// How they are reached.
+    pub contact: Option<String>,
+    /// Who else is to hear of it, once it is later than agreed.
+    pub escalate: Option<String>,
     /// How its age stands: `ok`, `warn`, `breach`.
     pub lateness: &'static str,
     /// What is wrong, in a sentence.
@@ -113,8 +117,12 @@ fn need(r: &Row<'_>, bounds: Option<&Bounds>, now: Millis) -> Result<Need, rusql
     let maybe_posted = !held && r.get::<_, Option<bool>>(10)?.unwrap_or(true);
     let code: Option<String> = r.get(11)?;
     let reason = r.get::<_, Option<String>>(14)?.unwrap_or_else(|| HELD.to_owned());
+    let none = Desks::default();
+    let desks = bounds.map_or(&none, |bounds| &bounds.desks);
     let category =
-        if held { Category::of_held(visibility) } else { Category::of(class, &tx_type, code.as_deref(), visibility) };
+        if held { Category::of_held(visibility) } else { desks.category(class, &tx_type, code.as_deref(), visibility) };
+    let lateness = desks.lateness(category, now.since(Millis(at)));
+    let desk = desks.0.get(&category).cloned().unwrap_or_default();
     let parked = if held { Parked::Held } else { Parked::Rejected { class, maybe: maybe_posted } };
     let acts = [Act::Retry, Act::Edit, Act::Repost, Act::Resolve, Act::Skip];
     Ok(Need {
@@ -125,8 +133,10 @@ fn need(r: &Row<'_>, bounds: Option<&Bounds>, now: Millis) -> Result<Need, rusql
         at,
         class: if held { "held".to_owned() } else { class.name().to_owned() },
         category,
-        owner: category.owner(),
-        lateness: category.lateness(now.since(Millis(at))),
+        owner: desks.owner(category).to_owned(),
+        contact: desk.contact,
+        escalate: desk.escalate.filter(|_| lateness == "breach"),
+        lateness,
         sentence: if held {
             format!("The {tx_type} of {subject} is not sent: {reason}.")
         } else {

@@ -8,3 +8,5 @@ CREATE TABLE correction(
     lane INTEGER, seq INTEGER, tx INTEGER, id BLOB NOT NULL, at INTEGER NOT NULL, body TEXT NOT NULL, sum INTEGER NOT NULL,
     PRIMARY KEY(lane, seq, tx)) WITHOUT ROWID;
 CREATE INDEX correction_id ON correction(id);
+-- What a later posting of the same kind makes idle, in lanes that park nothing.
+CREATE INDEX pending_rejected ON pending(lane, order8) WHERE state = 2;

@@ -5,7 +5,8 @@ use crate::outbox::open::open_read_only;
 use crate::outbox::read::find::{Found, Word, find, search};
 
 fn found(dir: &std::path::Path, word: &str) -> Found {
-    let bounds = read::Bounds { max_size: 1 << 30, max_parked: [("outbound".to_owned(), 0)].into() };
+    let bounds =
+        read::Bounds { max_size: 1 << 30, max_parked: [("outbound".to_owned(), 0)].into(), ..read::Bounds::default() };
     find(dir, &Word::parse(word), 10, Some(&bounds)).expect("it reads beside the writer")
 }
 

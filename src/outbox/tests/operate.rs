@@ -230,3 +230,28 @@ async fn a_correction_that_was_damaged_never_leaves() {
     assert_eq!(needs[0].class, "corrupt");
     stop(outbox, ended).await;
 }
+
+#[tokio::test]
+async fn a_later_posting_of_a_visibility_lane_closes_the_rejected_ones_before_it() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (out, mut work) = mpsc::channel(8);
+    let shown = lane::Config { worth: Worth::Visibility, ..lane() };
+    let (outbox, ended) = Outbox::open(config(dir.path()), vec![shown], vec![out]).expect("a fresh directory opens");
+    let scans = vec![counted("1", 1, "a"), counted("1", 2, "b")];
+    assert_eq!(outbox.capture(scans).await, Ok(vec![Placed::New; 2]));
+    let both = next(&mut work).await;
+    outbox.answered(0, both.batch, Answer { whole: false, ..all(&both, Class::Validation) }).expect("the writer runs");
+    outbox.pulse().await.expect("it is stored");
+    assert_eq!(parked::needs(dir.path(), None, Millis(0)).expect("it reads").len(), 2);
+    assert_eq!(outbox.capture(vec![counted("1", 3, "a")]).await, Ok(vec![Placed::New]));
+    let later = next(&mut work).await;
+    outbox.answered(0, later.batch, all(&later, Class::Delivered)).expect("the writer runs");
+    outbox.pulse().await.expect("it is stored");
+    let needs = parked::needs(dir.path(), None, Millis(0)).expect("it reads");
+    assert_eq!(needs.iter().map(|need| need.subject.as_str()).collect::<Vec<_>>(), ["b"], "of another subject stays");
+    let found = read::find::find(dir.path(), &read::find::Word::parse("#1"), 1, None).expect("it reads");
+    assert_eq!(found.events[0].deliveries[0].reason.as_deref(), Some("auto_resolved"));
+    let status = read::status(dir.path(), 0).expect("it reads");
+    assert_eq!((status.lanes[0].skipped, status.lanes[0].delivered, status.lanes[0].rejected), (1, 1, 1));
+    stop(outbox, ended).await;
+}
