@@ -9,6 +9,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
 use crate::event::Millis;
+use crate::outbox::attempts;
 use crate::outbox::clock::instant;
 
 /// The database's name in the data directory.
@@ -19,8 +20,12 @@ const LOCK: &str = "lock";
 const BALLAST: &str = "ballast";
 const BALLAST_BYTES: u64 = 4 << 20;
 /// SQL that takes a database from version n to n + 1. Never edit one that has shipped: add the next.
-pub(super) const MIGRATIONS: [&str; 3] =
-    [include_str!("schema/0001.sql"), include_str!("schema/0002.sql"), include_str!("schema/0003.sql")];
+pub(super) const MIGRATIONS: [&str; 4] = [
+    include_str!("schema/0001.sql"),
+    include_str!("schema/0002.sql"),
+    include_str!("schema/0003.sql"),
+    include_str!("schema/0004_trace.sql"),
+];
 
 /// Why the outbox can't be opened or has to stop.
 #[derive(Debug, thiserror::Error)]
@@ -150,6 +155,7 @@ pub(super) fn open(dir: &Path, site: &str, synchronous_normal: bool) -> Result<O
     if stored != site {
         return Err(StorageError::OtherSite { stored, configured: site.to_owned() });
     }
+    attempts::unheard(&db)?;
     db.execute("UPDATE batch SET unknown = unixepoch() * 1000 WHERE unknown IS NULL", [])?;
     let incarnation = db.query_row("SELECT v FROM meta WHERE k = 'incarnation'", [], |r| r.get(0))?;
     let last_wall = db.query_row(
