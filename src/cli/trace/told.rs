@@ -129,23 +129,21 @@ fn state(followed: &Followed, zone: &TimeZone, now: Millis) -> String {
     }
 }
 
-/// Number, when it left, how long it took, what came.
+/// Number, when it left, how long it took, what came. Runs that say the same are told in one line.
 fn attempts(text: &mut String, attempts: &[Attempt], zone: &TimeZone) {
-    let same =
-        |a: &Attempt, b: &Attempt| (a.batch, &a.class, &a.reason, a.status) == (b.batch, &b.class, &b.reason, b.status);
+    let same = |a: &Attempt, b: &Attempt| (&a.class, &a.reason, a.status) == (&b.class, &b.reason, b.status);
     let mut rows = Vec::new();
     for run in attempts.chunk_by(same) {
-        if run.len() >= RUN {
-            let (first, last) = (&run[0], &run[run.len() - 1]);
-            let until = last.sent_at.map_or_else(String::new, |at| format!("until {}, each: ", time(at, zone)));
-            let mut row = attempt(last, zone);
-            row[0] = format!("{} to {}", first.attempt, last.attempt);
-            row[1] = first.sent_at.map_or_else(String::new, |at| time(at, zone));
-            row[4] = format!("{until}{}", row[4]);
-            rows.push(row);
-        } else {
+        if run.len() < RUN {
             rows.extend(run.iter().map(|one| attempt(one, zone)));
+            continue;
         }
+        let (first, last) = (&run[0], &run[run.len() - 1]);
+        let [.., http, said] = attempt(last, zone);
+        let until =
+            last.sent_at.map_or_else(String::new, |at| format!("the last {}; each: ", clock(at, first.sent_at, zone)));
+        let [_, at, ..] = attempt(first, zone);
+        rows.push([format!("{} to {}", first.n, last.n), at, String::new(), http, format!("{until}{said}")]);
     }
     if rows.is_empty() {
         return;
@@ -159,19 +157,28 @@ fn attempts(text: &mut String, attempts: &[Attempt], zone: &TimeZone) {
 }
 
 fn attempt(tried: &Attempt, zone: &TimeZone) -> [String; 5] {
-    let number = if tried.attempt == 0 { "asked".to_owned() } else { tried.attempt.to_string() };
+    let asked = if tried.attempt == 0 { ", asked" } else { "" };
     let took = tried.sent_at.zip(tried.answered_at).map_or_else(|| "-".to_owned(), |(sent, at)| took(at - sent));
     let http = tried.status.map_or_else(|| "-".to_owned(), |status| format!("HTTP {status}"));
     let mut said = tried.class.replace('_', " ");
     if let Some(reason) = &tried.reason {
         write!(said, ": {}", clean(reason)).expect("writing to a String cannot fail");
     }
-    if let Some(next) = tried.next_at {
-        write!(said, "; again {}", time(next, zone)).expect("writing to a String cannot fail");
-    }
     // Of a good attempt before these were kept, the answer is all that is known.
-    let at = tried.sent_at.or(tried.answered_at).map_or_else(|| "-".to_owned(), |at| time(at, zone));
-    [number, at, took, http, said]
+    let at = tried.sent_at.or(tried.answered_at);
+    if let Some(next) = tried.next_at {
+        write!(said, "; again {}", clock(next, at, zone)).expect("writing to a String cannot fail");
+    }
+    [format!("{}{asked}", tried.n), at.map_or_else(|| "-".to_owned(), |at| time(at, zone)), took, http, said]
+}
+
+/// The time of day, where it is the same day as `near`.
+fn clock(at: i64, near: Option<i64>, zone: &TimeZone) -> String {
+    let (at, near) = (time(at, zone), near.map(|near| time(near, zone)).unwrap_or_default());
+    match (at.split_once(' '), near.split_once(' ')) {
+        (Some((day, rest)), Some((same, _))) if day == same => rest.split(' ').next().unwrap_or(rest).to_owned(),
+        _ => at,
+    }
 }
 
 fn took(ms: i64) -> String {

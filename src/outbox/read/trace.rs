@@ -89,6 +89,8 @@ pub struct Followed {
 /// One attempt to post, or one question for what became of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Attempt {
+    /// From 1: which one of this posting it is, as far as they are kept.
+    pub n: usize,
     /// From 1, within its batch; 0: the target was asked whether it has it.
     pub attempt: i64,
     /// The lane's number of the batch.
@@ -242,6 +244,7 @@ impl Gather<'_> {
             "sending" => all.extend(self.under_way(delivery)?),
             _ => {}
         }
+        all.iter_mut().zip(1..).for_each(|(attempt, n)| attempt.n = n);
         Ok(all)
     }
 
@@ -303,6 +306,7 @@ impl Attempt {
         };
         let heard = class != attempts::UNHEARD;
         Self {
+            n: 0,
             attempt: tried.attempt,
             batch: tried.batch,
             batch_id: tried.key.map(|key| key.to_string()),
