@@ -152,3 +152,6 @@ fn nothing(text: &mut String, found: &Trace, word: &str, dir: &Path, zone: &Time
     );
     line(text, "  what could not be read has no subject: `floorgate outbox bad` shows it");
 }
+
+#[cfg(test)]
+mod tests;
