@@ -19,6 +19,7 @@ mod scan;
 mod schema;
 mod status;
 mod tap;
+mod trace;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -54,6 +55,7 @@ enum Verb {
     Check(check::Args),
     Status(status::Args),
     Tap(tap::Args),
+    Trace(trace::Args),
     #[command(subcommand)]
     Outbox(outbox::Verb),
     #[command(subcommand)]
@@ -111,6 +113,7 @@ fn run_from(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             Verb::Check(args) => check::run(&args),
             Verb::Status(args) => status::run(&args),
             Verb::Tap(args) => tap::run(&args),
+            Verb::Trace(args) => trace::run(&args),
             Verb::Outbox(args) => outbox::run(&args),
             Verb::Dead(args) => dead::run(&args),
             Verb::Hold(args) => hold::run(&args),

@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 use std::process::ExitCode;
 
 use crate::app::Exit;
-use crate::event::Millis;
+use crate::event::{Legible, Millis};
 use crate::form::Fault;
 
 /// Words of others are cut to this many characters on the terminal; `--json` has them whole.
@@ -122,6 +122,14 @@ pub(super) fn size(bytes: f64) -> String {
         unit += 1;
     }
     if unit == 0 { format!("{n:.0} B") } else { format!("{n:.1} {}", units[unit]) }
+}
+
+/// Bytes on one line of a terminal, cut.
+pub(super) fn on_one_line(bytes: &[u8]) -> String {
+    match Legible::of(bytes) {
+        Legible::Text(text) => clean(&text.replace('\r', "\\r").replace('\n', "\\n").replace('\t', "\\t")),
+        Legible::Hex(hex) => clean(&format!("0x{hex}")),
+    }
 }
 
 /// Words of others, cut, and without what would steer a terminal.

@@ -386,6 +386,13 @@ impl Lane {
         self.stopped
     }
 
+    /// When something of a batch that is not resolved leaves again, as far as is known now; of one that is, when the lane goes on.
+    pub fn again_at(&self, batch: u64) -> Option<Millis> {
+        let resend = self.flights.get(&batch).map(|flight| flight.resend_at);
+        let pause = (self.pause_until > Millis::default()).then_some(self.pause_until);
+        resend.map_or(pause, |at| at.map(|at| at.max(self.pause_until)))
+    }
+
     /// Takes one input and says what is to be done.
     pub fn step(&mut self, input: Input, now: Millis) -> Vec<Action> {
         let mut actions = Vec::new();

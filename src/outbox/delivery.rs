@@ -4,8 +4,8 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::event::{Id, Millis, batch_id, order_key, posting_id};
 use crate::lane::{
-    Action, Answer, Class, Errand, Exception, Outcome, Outgoing, Posting, RENDERER, Row, RowKey, SavedBatch,
-    fingerprint, render,
+    Action, Class, Errand, Exception, Outcome, Outgoing, Posting, RENDERER, Row, RowKey, SavedBatch, fingerprint,
+    render,
 };
 use crate::outbox::capture::{Checked, Route};
 use crate::outbox::operate::correction_sum;
@@ -28,6 +28,9 @@ pub(super) struct Flight {
     pub(super) rows: usize,
     pub(super) first_seq: i64,
     pub(super) last_seq: i64,
+    pub(super) sent: Millis,
+    /// As the target sees the batch.
+    pub(super) id: Id,
 }
 
 /// Stores the batch as `sending` and renders it, or tells which rows must not leave.
@@ -212,9 +215,22 @@ pub(super) fn apply(
             let (size, rev) = gone.unwrap_or_default();
             let batch = i64::try_from(cause.batch).unwrap_or(i64::MAX);
             db.prepare_cached(
-                "INSERT OR REPLACE INTO done(seq, lane, tx, at, batch, attempt, how, ref, rev) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT OR REPLACE INTO done(seq, lane, tx, at, batch, attempt, how, ref, rev, took, status)
+                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             )?
-            .execute(params![row.seq, route.id, row.tx, now.0, batch, cause.attempt, class.name(), reference, rev])?;
+            .execute(params![
+                row.seq,
+                route.id,
+                row.tx,
+                cause.answered.0,
+                batch,
+                cause.attempt,
+                class.name(),
+                reference,
+                rev,
+                cause.took,
+                cause.status
+            ])?;
             return Ok(size);
         }
         Action::Wait { row, until, outcome, tries, since } => {
@@ -270,39 +286,9 @@ pub(super) struct Cause {
     pub(super) attempt: u32,
     pub(super) status: Option<u16>,
     pub(super) excerpt: Option<String>,
-}
-
-/// Writes the attempt that an answer ended, when there is something to explain; the rows of a good one say it themselves.
-pub(super) fn attempt(
-    db: &Connection,
-    route: &mut Route,
-    flight: Flight,
-    answer: &Answer,
-    cause: &Cause,
-    now: Millis,
-) -> Sql<()> {
-    let worst = answer.outcomes.iter().map(|o| o.class).max().unwrap_or(Class::Unknown);
-    if worst.has_effect() {
-        route.counters.good_at = Some(now.0);
-        return Ok(());
-    }
-    db.prepare_cached(
-        "INSERT INTO attempt(lane, batch, attempt, at, status, rows, first_seq, last_seq, class, excerpt)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-    )?
-    .execute(params![
-        route.id,
-        i64::try_from(cause.batch).unwrap_or(i64::MAX),
-        flight.attempt,
-        now.0,
-        answer.status,
-        i64::try_from(flight.rows).unwrap_or(i64::MAX),
-        flight.first_seq,
-        flight.last_seq,
-        worst.name(),
-        answer.excerpt,
-    ])?;
-    Ok(())
+    /// When the answer was there, and how many milliseconds after it had been sent.
+    pub(super) answered: Millis,
+    pub(super) took: i64,
 }
 
 /// Rows behind `after`, in order, and whether there are others behind them.

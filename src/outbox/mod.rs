@@ -4,10 +4,12 @@
 //! The same commit freezes the next batch of a lane that may send. An error of the storage ends the process with its own
 //! code, and the next start finds out what was committed; nothing is guessed in between.
 
+mod attempts;
 mod audit;
 mod capture;
 mod clock;
 mod delivery;
+mod finder;
 mod hold;
 mod open;
 mod operate;

@@ -4,7 +4,10 @@ pub mod bad_input;
 pub mod find;
 pub mod holds;
 pub mod parked;
+pub(in crate::outbox) mod search;
 mod stuck;
+pub mod trace;
+pub mod wanted;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -14,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::lane::{self, Class, Desks};
 use crate::outbox::StorageError;
+use crate::outbox::attempts::UNHEARD;
 use crate::outbox::capture::{LAST_SEQ, PENDING_BYTES};
 use crate::outbox::open::{DATABASE, disk_bytes, open_read_only};
 use crate::outbox::trim::used_bytes;
@@ -284,9 +288,10 @@ fn lanes(db: &Connection) -> Result<Vec<LaneStatus>, rusqlite::Error> {
             );
             lane.oldest_going_at = db.query_row(&sql, [id], |r| r.get(0)).optional()?;
         }
-        let sql = "SELECT at, status, class, excerpt FROM attempt WHERE lane = ? ORDER BY id DESC LIMIT 1";
+        let sql =
+            "SELECT at, status, class, excerpt FROM attempt WHERE lane = ? AND class <> ? ORDER BY id DESC LIMIT 1";
         let bad = db
-            .query_row(sql, [id], |r| {
+            .query_row(sql, params![id, UNHEARD], |r| {
                 Ok(LastAnswer { at: r.get(0)?, status: r.get(1)?, class: r.get(2)?, excerpt: r.get(3)? })
             })
             .optional()?;

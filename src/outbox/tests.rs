@@ -1,6 +1,7 @@
 //! The outbox through its door, on real SQLite in a temporary directory.
 
 mod find;
+mod finder;
 mod holds;
 mod operate;
 mod unread;

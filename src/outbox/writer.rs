@@ -17,15 +17,15 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::event::{Now, Sample};
+use crate::event::{Id, Millis, Now, Sample};
 use crate::lane::{self, Action, Answer, Input, Lane, Outgoing, Row, RowKey};
 use crate::outbox::capture::Capture;
 use crate::outbox::clock::{Clock, instant};
-use crate::outbox::delivery::{Cause, Flight, Frozen, apply, attempt, freeze, load, named, question, saved};
+use crate::outbox::delivery::{Cause, Flight, Frozen, apply, freeze, load, named, question, saved};
 use crate::outbox::hold;
 use crate::outbox::open::{self, StorageError};
 use crate::outbox::operate::auto_resolve;
-use crate::outbox::{CaptureError, CaptureReply, Command, Config, Placed, Preset, Pulse, Tap, trim};
+use crate::outbox::{CaptureError, CaptureReply, Command, Config, Placed, Preset, Pulse, Tap, attempts, trim};
 
 /// `gentle`: at most one commit in this time.
 const PACE: Duration = Duration::from_millis(20);
@@ -68,6 +68,8 @@ struct Ended {
     flight: Flight,
     answer: Answer,
     cause: Cause,
+    /// When the lane tries again, as far as it knows.
+    again: Option<Millis>,
 }
 
 pub(super) struct Writer {
@@ -282,21 +284,23 @@ impl Writer {
         let Some(flight) = self.flying.remove(&(lane, batch)) else { return Ok(()) };
         let good = answer.outcomes.iter().all(|o| o.class.has_effect());
         self.tell_trouble(lane, &answer);
+        let answered = self.clock.now().wall;
         let cause = Cause {
             batch,
             attempt: flight.attempt,
             status: answer.status,
             excerpt: (!good).then(|| answer.excerpt.clone()),
+            answered,
+            took: i64::try_from(answered.since(flight.sent)).unwrap_or(i64::MAX),
         };
-        let answered = answer.clone();
-        let input = if flight.looks {
-            Input::Looked { batch, answer: answered }
-        } else {
-            Input::Answered { batch, answer: answered }
-        };
-        self.ended.push(Ended { lane, flight, answer, cause: cause.clone() });
+        let said = answer.clone();
+        let input =
+            if flight.looks { Input::Looked { batch, answer: said } } else { Input::Answered { batch, answer: said } };
         self.lazy_since.get_or_insert_with(instant);
-        self.step(lane, input, &cause)
+        self.step(lane, input, &cause)?;
+        let again = self.lanes[lane].again_at(batch);
+        self.ended.push(Ended { lane, flight, answer, cause, again });
+        Ok(())
     }
 
     /// Logs when a lane begins to meet trouble, meets another one, and when its target takes postings again.
@@ -505,7 +509,7 @@ impl Writer {
     fn apply_all(&mut self, now: Now) -> Result<Vec<Outgoing>, StorageError> {
         for ended in std::mem::take(&mut self.ended) {
             let route = &mut self.capture.routes[ended.lane];
-            attempt(&self.db, route, ended.flight, &ended.answer, &ended.cause, now.wall)?;
+            attempts::write(&self.db, route, &ended.flight, &ended.answer, &ended.cause, ended.again)?;
         }
         let mut outgoing = Vec::new();
         let mut index = 0;
@@ -518,7 +522,7 @@ impl Writer {
                     Frozen::Ready(ready) => {
                         let counters = &mut self.capture.routes[lane].counters;
                         counters.batches = counters.batches.max(i64::try_from(batch).unwrap_or(i64::MAX));
-                        self.flying.insert((lane, batch), flight);
+                        self.flying.insert((lane, batch), Flight { id: ready.id, ..flight });
                         outgoing.push(ready);
                     }
                     Frozen::Unsendable { rows, outcome } => {
@@ -573,6 +577,8 @@ impl Writer {
             rows: rows.len(),
             first_seq: rows.first().map_or(0, |r| r.seq),
             last_seq: rows.last().map_or(0, |r| r.seq),
+            sent: now.wall,
+            id: Id::default(),
         };
         Ok(match &self.todo[index].action {
             Action::Send { batch, rows, attempt, first_sent } => {

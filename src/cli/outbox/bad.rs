@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::app::Exit;
 use crate::cli::place::Place;
-use crate::cli::print::{self, clean, line};
+use crate::cli::print::{self, clean, line, on_one_line};
 use crate::event::{Legible, Millis};
 use crate::outbox::read::bad_input::{self, Kept};
 
@@ -62,14 +62,6 @@ pub(super) fn run(args: &Args) -> ExitCode {
         }
         Ok(Err(why)) => print::refuse(args.json, &why, Exit::Storage),
         Err(e) => print::refuse(args.json, &e.to_string(), Exit::Storage),
-    }
-}
-
-/// Bytes on one line of a terminal, cut.
-pub(super) fn on_one_line(bytes: &[u8]) -> String {
-    match Legible::of(bytes) {
-        Legible::Text(text) => clean(&text.replace('\r', "\\r").replace('\n', "\\n").replace('\t', "\\t")),
-        Legible::Hex(hex) => clean(&format!("0x{hex}")),
     }
 }
 

@@ -173,7 +173,10 @@ pub fn behind(dir: &Path, need: &Need) -> Result<(i64, Option<i64>), StorageErro
 /// # Errors
 /// When there is no outbox, or it can't be read.
 pub fn audit(dir: &Path, key: Option<&str>, most: u32) -> Result<Vec<Deed>, StorageError> {
-    let db = open_read_only(dir)?;
+    Ok(deeds(&open_read_only(dir)?, key, most)?)
+}
+
+pub(super) fn deeds(db: &Connection, key: Option<&str>, most: u32) -> Result<Vec<Deed>, rusqlite::Error> {
     let mut statement = db.prepare(
         "SELECT at, actor, act, lane, subject, posting, reason, outcome, request FROM audit
          WHERE ?1 IS NULL OR posting = ?1 ORDER BY id DESC LIMIT ?2",
@@ -191,7 +194,7 @@ pub fn audit(dir: &Path, key: Option<&str>, most: u32) -> Result<Vec<Deed>, Stor
             request: r.get(8)?,
         })
     })?;
-    Ok(rows.collect::<Result<_, _>>()?)
+    rows.collect()
 }
 
 /// Whether each row of the audit is as it was written, and none was taken out of its middle: the rows, or the number of the

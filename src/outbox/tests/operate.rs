@@ -85,8 +85,8 @@ async fn what_may_be_there_is_sent_under_a_new_key_by_two_persons_only() {
     assert_eq!(done[0].text, format!("in line under the new key {}", again.keys[0]));
     outbox.answered(0, again.batch, all(&again, Class::Delivered)).expect("the writer runs");
     outbox.pulse().await.expect("it is stored");
-    let found =
-        read::find::find(dir.path(), &read::find::Word::parse(&again.keys[0].to_string()), 1, None).expect("it reads");
+    let found = read::find::find(dir.path(), &read::wanted::Wanted::parse(&again.keys[0].to_string()), 1, None)
+        .expect("it reads");
     assert_eq!(
         found.events[0].deliveries[0].key,
         again.keys[0].to_string(),
@@ -103,7 +103,7 @@ async fn a_document_that_is_there_is_believed_with_its_number() {
     let acted = outbox.operate(order, "anna".to_owned()).await.expect("the writer runs");
     assert_eq!(acted[0].text, "booked as GI-9, says a person");
     next(&mut work).await;
-    let found = read::find::find(dir.path(), &read::find::Word::parse("#1"), 1, None).expect("it reads");
+    let found = read::find::find(dir.path(), &read::wanted::Wanted::parse("#1"), 1, None).expect("it reads");
     let delivery = &found.events[0].deliveries[0];
     assert_eq!(
         (delivery.state, delivery.reference.as_deref(), delivery.reason.as_deref()),
@@ -202,7 +202,7 @@ async fn what_is_corrected_goes_in_its_place_under_a_key_of_its_own() {
     let successor = next(&mut work).await;
     assert_eq!(body(&successor)["seq"], "2");
     for word in [again.keys[0].to_string(), corrected] {
-        let found = read::find::find(dir.path(), &read::find::Word::parse(&word), 1, None).expect("it reads");
+        let found = read::find::find(dir.path(), &read::wanted::Wanted::parse(&word), 1, None).expect("it reads");
         assert_eq!(
             (found.events[0].seq, found.events[0].deliveries[0].key.as_str()),
             (1, again.keys[0].to_string().as_str())
@@ -249,7 +249,7 @@ async fn a_later_posting_of_a_visibility_lane_closes_the_rejected_ones_before_it
     outbox.pulse().await.expect("it is stored");
     let needs = parked::needs(dir.path(), None, Millis(0)).expect("it reads");
     assert_eq!(needs.iter().map(|need| need.subject.as_str()).collect::<Vec<_>>(), ["b"], "of another subject stays");
-    let found = read::find::find(dir.path(), &read::find::Word::parse("#1"), 1, None).expect("it reads");
+    let found = read::find::find(dir.path(), &read::wanted::Wanted::parse("#1"), 1, None).expect("it reads");
     assert_eq!(found.events[0].deliveries[0].reason.as_deref(), Some("auto_resolved"));
     let status = read::status(dir.path(), 0).expect("it reads");
     assert_eq!((status.lanes[0].skipped, status.lanes[0].delivered, status.lanes[0].rejected), (1, 1, 1));
