@@ -6,6 +6,7 @@ use crate::config::Reading;
 use crate::config::bounds::{Ids, number};
 use crate::config::device::Device;
 use crate::config::target::Declared;
+use crate::event::Canonical;
 use crate::form::{Table, nearest};
 use crate::lane::{Config, Idempotency, Worth};
 use crate::milestone::sequence_gap;
@@ -67,6 +68,7 @@ pub(super) fn read_all(
     one_lane_each(&seen, devices);
     if !devices.is_empty() && seen.iter().all(|lane| !lane.take.is_empty()) {
         idle_lanes(&seen, devices, reading);
+        torn_orders(&seen, devices, reading);
         unposted(root, &seen, devices, reading);
     }
     lanes.into_iter().collect()
@@ -124,6 +126,31 @@ fn idle_lanes(seen: &[Seen<'_>], devices: &[Device], reading: &Reading) {
             let kinds: Vec<&str> = kinds.into_iter().map(String::as_str).collect();
             let help = format!("there are: {}", kinds.join(", "));
             reading.warn(lane.table.fault_at("take", "takes nothing that the gateway emits with these maps", &help));
+        }
+    }
+}
+
+/// Types that must not overtake each other for one subject belong into one lane: lanes do not wait for each other.
+fn torn_orders(seen: &[Seen<'_>], devices: &[Device], reading: &Reading) {
+    let emitted: BTreeSet<&str> = devices.iter().flat_map(|d| &d.kinds).map(String::as_str).collect();
+    let taken = |lane: &Seen<'_>| -> Vec<(&'static str, &'static str)> {
+        let types = Canonical::ALL.into_iter().map(|kind| (kind.order_class(), kind.tx_type()));
+        types.filter(|(_, tx)| emitted.contains(tx) && lane.take.iter().any(|glob| meet(glob, tx))).collect()
+    };
+    for (i, later) in seen.iter().enumerate() {
+        for earlier in seen[..i].iter().filter(|e| e.target.is_some() && e.target == later.target) {
+            let (ours, theirs) = (taken(later), taken(earlier));
+            let torn = ours.iter().find_map(|(class, tx)| {
+                theirs
+                    .iter()
+                    .find(|(other, theirs)| other == class && theirs != tx)
+                    .map(|(_, other)| (*class, *tx, *other))
+            });
+            let Some((class, ours, theirs)) = torn else { continue };
+            let message =
+                format!("{ours} can overtake {theirs} of the same subject, which lane \"{}\" takes", earlier.id);
+            let help = format!("take all types of the class {class} in one lane of a target");
+            reading.warn(later.table.fault_at("take", &message, &help));
         }
     }
 }
