@@ -33,6 +33,7 @@ mod styles;
 mod tags;
 mod tap;
 mod tls;
+mod tryton;
 mod upgrades;
 mod values;
 mod world;
