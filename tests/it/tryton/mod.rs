@@ -18,7 +18,7 @@ use shop::{HORIZON, Shop, TIMEOUT};
 /// Postings of the run with faults, unless the environment says otherwise.
 const POSTINGS: usize = 200;
 /// One kill or other fault for each so many postings, and each fault once at least.
-const POSTINGS_A_ROUND: usize = 25;
+const POSTINGS_A_ROUND: usize = 40;
 
 #[test]
 fn each_type_is_booked_once_and_the_books_of_a_real_erp_agree() {
@@ -58,13 +58,11 @@ fn a_real_erp_with_every_fault_has_each_posting_once_and_in_order() {
     let mut rest = shop.work.mixed(count.saturating_sub(shop.published()), &mut dice);
     let chunk = rest.len() / (rounds + 2);
     for round in 0..rounds {
-        shop.publish(rest.drain(..chunk.min(rest.len())).collect());
-        ROUNDS[round % ROUNDS.len()](&mut shop, &mut dice);
+        let next = rest.drain(..chunk.min(rest.len())).collect();
+        ROUNDS[round % ROUNDS.len()](&mut shop, next, &mut dice);
         shop.wait_below(2 * chunk);
     }
-    shop.publish(rest.drain(..chunk.min(rest.len())).collect());
-    an_outage_longer_than_keys_are_remembered(&mut shop);
-    shop.publish(rest);
+    an_outage_longer_than_keys_are_remembered(&mut shop, rest);
     shop.wait_settled();
     let took = begun.elapsed();
     let postings = shop.judge().len();
@@ -149,43 +147,49 @@ fn people(shop: &mut Shop, dice: &mut fastrand::Rng) -> Vec<String> {
     ]
 }
 
-/// One fault each, while there is work under way.
-const ROUNDS: [fn(&mut Shop, &mut fastrand::Rng); 10] = [
-    |shop, dice| {
+/// One fault each, while these are under way.
+const ROUNDS: [fn(&mut Shop, Chain, &mut fastrand::Rng); 10] = [
+    |shop, day, dice| {
+        shop.publish(day);
         std::thread::sleep(Duration::from_millis(dice.u64(0..900))); // a moment of its own, not a wait
         shop.kill_erp();
     },
-    |shop, _| shop.strike_erp("after_commit", &json!({ "do": "exit" })),
-    |shop, dice| {
+    |shop, day, _| shop.strike_dead("after_commit", day),
+    |shop, day, dice| {
+        shop.publish(day);
         std::thread::sleep(Duration::from_millis(dice.u64(0..900)));
         shop.kill_gateway();
     },
-    |shop, _| shop.strike("after_commit", &json!({ "do": "drop", "times": 2 })),
-    |shop, _| shop.strike_erp("before_commit", &json!({ "do": "exit" })),
-    |shop, _| {
-        // Long enough for the gateway to give the answer up; it was booked.
-        shop.strike("after_commit", &json!({ "do": "stall", "seconds": TIMEOUT.as_secs() + 1 }));
+    |shop, day, _| shop.strike("after_commit", &json!({ "do": "drop", "times": 2 }), day),
+    |shop, day, _| shop.strike_dead("before_commit", day),
+    |shop, day, _| {
+        // It was booked, and the gateway dies while it waits for the answer.
+        shop.strike("after_commit", &json!({ "do": "stall", "seconds": TIMEOUT.as_secs() + 1 }), day);
         shop.kill_gateway();
     },
-    |shop, _| {
-        shop.tryton.switch(&json!({ "throttle": { "requests": 2, "seconds": 2 } }));
+    |shop, day, _| {
+        shop.tryton.switch(&json!({ "throttle": { "requests": 0, "seconds": 2 } }));
+        shop.publish(day);
         shop.wait_answer("throttled");
         shop.tryton.switch(&json!({}));
     },
-    |shop, _| {
+    |shop, day, _| {
         shop.tryton.act(&["shut"]);
+        shop.publish(day);
         shop.wait_answer("auth");
         shop.tryton.act(&["let-in"]);
     },
-    |shop, _| shop.strike("before_work", &json!({ "do": "stall", "seconds": TIMEOUT.as_secs() + 1 })),
-    |shop, _| shop.strike_erp("after_commit", &json!({ "do": "exit" })),
+    // The gateway gives up what the ERP has not begun yet, and begins after all.
+    |shop, day, _| shop.strike("before_work", &json!({ "do": "stall", "seconds": TIMEOUT.as_secs() + 1 }), day),
+    |shop, day, _| shop.strike_dead("after_commit", day),
 ];
 
 /// The ERP books and nobody hears of it, for longer than it would remember keys: then each key is asked for before it is
 /// sent again.
-fn an_outage_longer_than_keys_are_remembered(shop: &mut Shop) {
+fn an_outage_longer_than_keys_are_remembered(shop: &mut Shop, day: Chain) {
     let (swallowed, asked) = (shop.wire.swallowed(), shop.wire.lookups());
     shop.wire.set(Way::Deaf);
+    shop.publish(day);
     shop.wait("an answer to be lost", |shop| shop.wire.swallowed() > swallowed);
     shop.wire.set(Way::Cut);
     std::thread::sleep(HORIZON); // the length of the outage, not a wait

@@ -307,3 +307,36 @@ impl Books {
         *self.documents.entry(name).or_default() += more;
     }
 }
+
+#[test]
+fn the_model_sees_what_is_missing_and_what_is_there_twice() {
+    let told = json!({
+        "stock": { "A-02/SKU-0001/": "600", "B-01/SKU-0005/L0005-A": "300" }, "invoices": {}, "transfers": 0,
+        "documents": { "stock.inventory": 18, "stock.shipment.in": 30, "stock.shipment.out": 120 }
+    });
+    let line = |item: &str, qty: &str, from: &str| json!({ "item": item, "qty": qty, "from": from });
+    let lines = [line("SKU-0001", "4", "A-02"), line("SKU-0005", "2", "B-01")];
+    let open = json!({
+        "shipments": [{ "number": "1", "origins": "1 [WEB-00001]", "lines": lines }],
+        "deliveries": [{ "reference": "ASN-PO-0001", "lines": [line("SKU-0001", "9", "SUP")] }]
+    });
+    let mut work = Work::read(&open, &told);
+    let mut day = work.shipment(true).expect("it is open").0;
+    day.extend(work.purchase().expect("it is open"));
+    day.extend(work.counted(0, 2));
+    day.push_back(work.moved(0, 3));
+    let book = |happenings: &mut dyn Iterator<Item = &Happening>| {
+        let mut books = Books::read(&told);
+        happenings.for_each(|happening| books.book(happening));
+        books
+    };
+    let right = book(&mut day.iter());
+    assert_eq!(right.differences(&book(&mut day.iter())), [""; 0]);
+    for (at, happening) in day.iter().enumerate().filter(|(_, happening)| !matches!(happening.effect, Effect::Packs)) {
+        let without =
+            book(&mut day.iter().enumerate().filter(|(other, _)| *other != at).map(|(_, happening)| happening));
+        let doubled = book(&mut day.iter().chain([happening]));
+        assert!(!right.differences(&without).is_empty(), "{happening:?} may be missing");
+        assert!(!right.differences(&doubled).is_empty(), "{happening:?} may be there twice");
+    }
+}

@@ -4,16 +4,16 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use floorgate::event::{device_event_id, posting_id};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::plan::{Books, Chain, Happening, Work};
 use crate::oracle::{Produced, judge};
 use crate::world::{Broker, Database, Gateway, Scanner, Settings, Site, Tryton, Wire, mosquitto, wait_at_most};
 
 /// How long the gateway waits for an answer. Tryton books a batch in a second or two.
-pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(12);
 /// How long the gateway believes that keys are remembered. Tryton never forgets one.
-pub(super) const HORIZON: Duration = Duration::from_secs(21);
+pub(super) const HORIZON: Duration = Duration::from_secs(25);
 /// Nothing may stand still for so long.
 const PATIENCE: Duration = Duration::from_mins(2);
 const MAP: &str = include_str!("map.toml");
@@ -240,17 +240,18 @@ impl Shop {
         self.gateway.start_again();
     }
 
-    /// A fault at that moment of the next posting request.
+    /// A fault at that moment of the next posting requests; the floor gives them something to post.
     #[track_caller]
-    pub(super) fn strike(&self, moment: &str, fault: &Value) {
-        self.tryton.switch(&serde_json::json!({ moment: fault }));
+    pub(super) fn strike(&mut self, moment: &str, fault: &Value, day: Chain) {
+        self.tryton.switch(&json!({ moment: fault }));
+        self.publish(day);
         self.wait(&format!("a fault {moment}: {fault}"), |shop| shop.tryton.has_struck(moment));
     }
 
-    /// The ERP dies at that moment of the next posting request.
+    /// The ERP dies at that moment of the next posting request, as by kill -9.
     #[track_caller]
-    pub(super) fn strike_erp(&mut self, moment: &str, fault: &Value) {
-        self.strike(moment, fault);
+    pub(super) fn strike_dead(&mut self, moment: &str, day: Chain) {
+        self.strike(moment, &json!({ "do": "exit" }), day);
         wait_at_most(PATIENCE, "the ERP to die", &mut || !self.tryton.is_running());
         self.kills_of_erp += 1;
         self.kills_after_commit += usize::from(moment == "after_commit");
@@ -289,7 +290,7 @@ fn delivery(tryton: &Tryton, wire: &Wire) -> String {
     format!(
         "[[target]]\nid = \"erp\"\nkind = \"http\"\nurl = \"{base}/events\"\nauth = {{ bearer_file = \"{}\" }}\n\
          lookup = {{ url = \"{base}/lookup\", max_keys = 50 }}\nsettle_delay = \"2s\"\n\
-         batch = {{ max_events = 6, linger = \"20ms\", format = \"json-array\", wrap = \"events\" }}\nordered_batch = true\n\
+         batch = {{ max_events = 4, linger = \"20ms\", format = \"json-array\", wrap = \"events\" }}\nordered_batch = true\n\
          idempotency = \"key\"\ndedup_horizon = \"{}s\"\ntimeout = \"{}s\"\nanswers = {{ items = \"/results\" }}\n\
          retry = {{ first = \"100ms\", max = \"1s\" }}\n{}{}{}",
         tryton.key_file().display(),
