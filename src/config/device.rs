@@ -23,7 +23,7 @@ pub struct Device {
     pub link: String,
     /// `id@version` of its map.
     pub map: String,
-    /// Kinds of events that the map may emit; `*` stands where a field's text is not known beforehand.
+    /// Transaction types of the events that the map may emit; `*` stands where a field's text is not known beforehand.
     pub kinds: Vec<String>,
     /// Topic filters of an MQTT device, parameters filled in.
     pub filters: Vec<String>,

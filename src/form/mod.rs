@@ -19,8 +19,7 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use choice::meant;
-pub use choice::nearest;
+pub use choice::{meant, nearest};
 pub use expression::{Wrong, evaluate};
 use fill::Filled;
 pub use made::Made;

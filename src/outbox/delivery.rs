@@ -7,6 +7,7 @@ use crate::lane::{
     Action, Class, Errand, Exception, Outcome, Outgoing, Posting, RENDERER, Row, RowKey, SavedBatch, fingerprint,
     render,
 };
+use crate::milestone::order;
 use crate::outbox::capture::{Checked, Route};
 use crate::outbox::operate::correction_sum;
 
@@ -166,7 +167,8 @@ fn postings(db: &Connection, site: &str, route: &Route, rows: &[RowKey]) -> Sql<
         match read {
             Ok(Some(Some(mut posting))) => {
                 let config = &route.config;
-                posting.order_key = order_key(site, &config.business_unit, &config.id, &posting.subject).0;
+                let (class, of) = order(&posting.tx_type, &posting.subject, &config.id);
+                posting.order_key = order_key(site, &config.business_unit, class, of).0;
                 postings.push(posting);
             }
             // A damaged text or blob is the row's trouble; a damaged page is the storage's.

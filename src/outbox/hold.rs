@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::{Millis, order_key};
 use crate::lane::{Lane, Row, RowKey};
+use crate::milestone::orders;
 use crate::outbox::audit::{self, Deed};
 use crate::outbox::capture::Route;
 use crate::outbox::operate::{Acted, Freed};
@@ -111,14 +112,14 @@ pub(super) fn set(
     let mut changes = Vec::new();
     for lane in lanes {
         let route = &routes[lane];
-        let change = match (hold.scope, hold.on) {
-            (Scope::Lane | Scope::System, _) => {
-                Change::Lane(is_held(db, route.config.id.as_str(), &route.config.system)?)
-            }
-            (Scope::Subject, true) => Change::Kept(order(site, route, &hold.name)),
-            (Scope::Subject, false) => Change::Let(let_go(db, route, order(site, route, &hold.name))?),
-        };
-        changes.push((lane, change));
+        if hold.scope != Scope::Subject {
+            changes.push((lane, Change::Lane(is_held(db, &route.config.id, &route.config.system)?)));
+            continue;
+        }
+        for order in ordered(site, route, &hold.name) {
+            let change = if hold.on { Change::Kept(order) } else { Change::Let(let_go(db, route, order)?) };
+            changes.push((lane, change));
+        }
     }
     let outcome = match (hold.on, hold.scope) {
         (true, Scope::Lane | Scope::System) => "held: nothing is sent; what is captured waits",
@@ -141,8 +142,10 @@ pub(super) fn set(
     Ok((told(true, outcome.to_owned()), changes))
 }
 
-fn order(site: &str, route: &Route, subject: &str) -> i64 {
-    order_key(site, &route.config.business_unit, &route.config.id, subject).1
+/// Whatever postings of the subject are ordered by in that lane.
+fn ordered(site: &str, route: &Route, subject: &str) -> Vec<i64> {
+    let key = |(class, of)| order_key(site, &route.config.business_unit, class, of).1;
+    orders(subject, &route.config.id).into_iter().map(key).collect()
 }
 
 /// The first row of a subject that goes again, and the first one that still needs a person.
@@ -181,8 +184,8 @@ pub(super) fn keeps(db: &Connection, subject: &str) -> Sql<bool> {
 /// What was held when the gateway stopped still is.
 pub(super) fn restore(db: &Connection, site: &str, route: &Route, lane: &mut Lane) -> Sql<()> {
     let mut statement = db.prepare("SELECT name FROM hold WHERE scope = 'subject'")?;
-    let kept = statement.query_map([], |r| Ok(order(site, route, &r.get::<_, String>(0)?)))?;
-    let kept: Vec<i64> = kept.collect::<Result<_, _>>()?;
+    let subjects: Vec<String> = statement.query_map([], |r| r.get(0))?.collect::<Result<_, _>>()?;
+    let kept: Vec<i64> = subjects.iter().flat_map(|subject| ordered(site, route, subject)).collect();
     lane.restore_holds(is_held(db, &route.config.id, &route.config.system)?, &kept);
     Ok(())
 }

@@ -34,6 +34,7 @@ mod tags;
 mod tap;
 mod tls;
 mod trace;
+mod tryton;
 mod upgrades;
 mod values;
 mod world;

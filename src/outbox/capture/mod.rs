@@ -14,7 +14,7 @@ use crate::event::{
     posting_id,
 };
 use crate::lane::{self, Row, RowKey};
-use crate::milestone::{interpret, sequence_gap};
+use crate::milestone::{interpret, order, sequence_gap};
 use crate::outbox::finder::Finder;
 use crate::outbox::{Placed, StorageError};
 use crate::tagmap::panic_text;
@@ -453,7 +453,8 @@ impl Capture {
             let Route { id: lane_id, config, .. } = &self.routes[lane];
             let posting = posting_id(id, &config.system, &business.tx_type, 0);
             self.finder.key(posting);
-            let (_, order) = order_key(&self.site, &config.business_unit, &config.id, &business.subject);
+            let (class, of) = order(&business.tx_type, &business.subject, &config.id);
+            let (_, order) = order_key(&self.site, &config.business_unit, class, of);
             db.prepare_cached(
                 "INSERT INTO pending(lane, seq, tx, order8, posting, size, state) VALUES (?, ?, ?, ?, ?, ?, ?)",
             )?

@@ -12,6 +12,8 @@ mod proxy;
 mod scanner;
 mod site;
 mod socat;
+mod tryton;
+mod wire;
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
@@ -30,6 +32,8 @@ pub(crate) use proxy::Proxy;
 pub(crate) use scanner::Scanner;
 pub(crate) use site::{Site, sscc};
 pub(crate) use socat::{Line, Serial};
+pub(crate) use tryton::Tryton;
+pub(crate) use wire::{Way, Wire};
 
 /// How long a condition may take on a busy machine before the test calls it broken.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);

@@ -252,12 +252,13 @@ impl Carried {
         if let Some(quality) = worst {
             fields.push(("quality".to_owned(), Value::Text(quality.word().to_owned())));
         }
-        Ok(DeviceEvent {
+        let event = DeviceEvent {
             kind: kind.to_owned(),
             subject: self.subject.as_ref().map(|parts| filled(parts, view)).transpose()?,
             fields,
             device_time: self.time.and_then(|at| view.good(at)).map(Datum::text),
-        })
+        };
+        event.completed()
     }
 }
 
