@@ -26,6 +26,7 @@ mod quirks;
 mod running;
 mod schemas;
 mod service;
+mod shipped;
 mod simulator;
 mod sockets;
 mod status;

@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 
 pub(crate) use broker::{Broker, Settings};
 pub(crate) use bus::{Links, Pty};
-pub(crate) use database::Database;
+pub(crate) use database::{Committed, Database};
 pub(crate) use erp::{Behaviour, Erp, ItemResult};
 pub(crate) use floor::Floor;
 pub(crate) use gateway::{Gateway, run_to_end};
