@@ -87,7 +87,7 @@ impl Bus {
             tags: Pool::new(tap),
             schedule: Schedule::default(),
             work: Vec::new(),
-            idle_close: if closes_each_cycle(config) { Some(Duration::ZERO) } else { config.idle_close },
+            idle_close: if config.closes_each_cycle() { Some(Duration::ZERO) } else { config.idle_close },
             any_id: config.devices.iter().filter(|d| d.has(Quirk::NoTransactionEcho)).map(|d| d.unit).collect(),
             released: start,
             release_after: config.quarantine.max,
@@ -346,11 +346,6 @@ impl Bus {
             }
         }
     }
-}
-
-/// A device behind it wants no connection that stays.
-fn closes_each_cycle(config: &Config) -> bool {
-    config.place.is_connection() && config.devices.iter().any(|device| device.has(Quirk::CloseAfterCycle))
 }
 
 impl Behind {
