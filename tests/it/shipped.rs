@@ -39,8 +39,12 @@ fn forty_lanes_from_one_template_tell_what_their_block_shows() {
     let Some(python) = python() else { return };
     let mut block = Plc::start_peer(&python, "lanes.py", &[]);
     let lanes: Vec<u64> = (1..=40).filter(|lane| *lane != 17).collect();
-    let count = |block: &mut Plc, lane: u64, more: u64| block.tell(&format!("count 1 {} {more}", 390 + lane * 10));
-    lanes.iter().for_each(|lane| drop(count(&mut block, *lane, 4_294_967_290))); // the register's end is near
+    let count = |block: &mut Plc, more: &dyn Fn(u64) -> u64| {
+        for lane in &lanes {
+            block.tell(&format!("count 1 {} {}", 390 + lane * 10, more(*lane)));
+        }
+    };
+    count(&mut block, &|_| 4_294_967_290); // the register's end is near
     let net = format!("[[link]]\nid = \"net\"\nkind = \"modbus-tcp\"\naddress = \"127.0.0.1:{}\"\n", block.port);
     let site = Site::new().erp("http://127.0.0.1:9/").links(&format!("{net}{LANES}"));
     let known = |links: &Links| {
@@ -53,9 +57,9 @@ fn forty_lanes_from_one_template_tell_what_their_block_shows() {
     block.tell("input 1 24 1"); // the entry of lane 7, for long
     block.tell("input 1 201 1"); // the upper end of lane 33
     block.tell("coil 1 158 1"); // the PLC's word on lane 40
-    lanes.iter().for_each(|lane| drop(count(&mut block, *lane, lane + 6)));
+    count(&mut block, &|lane| lane + 6);
     drop(links);
-    lanes.iter().for_each(|lane| drop(count(&mut block, *lane, 2))); // nobody looks
+    count(&mut block, &|_| 2); // nobody looks
     let links = Links::start(&site);
     known(&links);
     let due: BTreeMap<String, u64> = lanes.iter().map(|lane| (format!("lane-{lane}"), lane + 8)).collect();
@@ -108,7 +112,9 @@ fn a_checkweigher_on_a_serial_line_tells_each_weight_once_it_stands_still() {
     for (number, (low, high)) in [8, 9, 11].into_iter().zip(WEIGHTS) {
         let before = told().len();
         show(23, 0); // it moves: what is shown meanwhile is none
-        [(20, low), (21, high), (22, number)].into_iter().for_each(|(at, word)| show(at, word));
+        for (at, word) in [(20, low), (21, high), (22, number)] {
+            show(at, word);
+        }
         let asked = links.device("scale-1").requests;
         wait_for("two looks at a scale that moves", || links.device("scale-1").requests > asked + 2);
         assert_eq!(told().len(), before, "{number}: {:?}", told());
