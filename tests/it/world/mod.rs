@@ -123,6 +123,11 @@ pub(crate) fn mosquitto() -> Option<String> {
     peer("FLOORGATE_TEST_MOSQUITTO", "mosquitto")
 }
 
+/// mosquitto_pub's path, or SKIPPED.
+pub(crate) fn mosquitto_pub() -> Option<String> {
+    peer("FLOORGATE_TEST_MOSQUITTO_PUB", "mosquitto_pub")
+}
+
 /// A Python with pymodbus, or SKIPPED.
 pub(crate) fn python() -> Option<String> {
     peer("FLOORGATE_TEST_PYTHON", "a Python with pymodbus")
