@@ -34,6 +34,7 @@ mod styles;
 mod tags;
 mod tap;
 mod tls;
+mod tutorial;
 mod upgrades;
 mod values;
 mod world;
