@@ -369,7 +369,8 @@ fn another_meaning_of_a_tag_is_no_change() {
     let mut bench = Bench::new(&text(""));
     bench.hold(0, &word(50));
     bench.poll_after(20);
-    for more in ["scale = 0.1", "digits = 2", "enum = { 50 = \"full\", 51 = \"empty\" }"] {
+    let units = "unit = \"mm\"\nto = \"cm\"";
+    for more in ["scale = 0.1", "digits = 2", "", units, "enum = { 50 = \"full\", 51 = \"empty\" }"] {
         bench.restart(&text(more));
         assert_eq!(bench.run(100), [""; 0], "{more}: the register has not moved");
     }
