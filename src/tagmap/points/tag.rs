@@ -116,6 +116,11 @@ impl Tag {
         Read { area: self.area, at: self.at, count: self.count(), alone: false }
     }
 
+    /// Where it lies: what was remembered of other registers is no measure for these.
+    pub(super) fn place(&self) -> String {
+        format!("{} {} {}", self.area.word(), self.at, self.count())
+    }
+
     /// What its values mean, in short: where it differs, values can't be compared. `scaling` is the tag that it is scaled by.
     pub(super) fn digest(&self, bit: Option<usize>, scaling: Option<&str>) -> u64 {
         let bits = bit.and_then(|bit| self.bits.get(bit)).map(|bits| (bits.from, bits.count));

@@ -381,6 +381,24 @@ fn another_meaning_of_a_tag_is_no_change() {
     assert_eq!(bench.poll_after(20), ["a.changed"], "the same map tells what changed while it was not there");
 }
 
+/// An address that was wrong is corrected.
+#[test]
+fn another_register_is_no_change() {
+    let text = |at: u16| {
+        format!(
+            "[[tag]]\nname = \"a\"\narea = \"holding\"\nat = {at}\ntype = \"u16\"\npoll = \"fast\"\n\
+             [[event]]\nname = \"a.changed\"\non = {{ change = \"a\" }}\n"
+        )
+    };
+    let mut bench = Bench::new(&text(0));
+    bench.hold(0, &[50, 51]);
+    bench.poll_after(20);
+    bench.restart(&text(1));
+    assert_eq!(bench.run(100), [""; 0], "no register has moved");
+    bench.hold(1, &word(52));
+    assert_eq!(bench.poll_after(20), ["a.changed"]);
+}
+
 #[test]
 fn a_memory_without_the_tags_meaning_is_of_the_same() {
     let text = "[[tag]]\nname = \"a\"\narea = \"holding\"\nat = 0\ntype = \"u16\"\npoll = \"fast\"\n\
