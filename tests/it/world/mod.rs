@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 
 pub(crate) use broker::{Broker, Settings};
 pub(crate) use bus::{Links, Pty};
-pub(crate) use database::Database;
+pub(crate) use database::{Committed, Database};
 pub(crate) use erp::{Behaviour, Erp, ItemResult};
 pub(crate) use floor::Floor;
 pub(crate) use gateway::{Gateway, run_to_end};
@@ -125,6 +125,11 @@ pub(crate) fn peer(variable: &str, what: &str) -> Option<String> {
 /// mosquitto's path, or SKIPPED.
 pub(crate) fn mosquitto() -> Option<String> {
     peer("FLOORGATE_TEST_MOSQUITTO", "mosquitto")
+}
+
+/// mosquitto_pub's path, or SKIPPED.
+pub(crate) fn mosquitto_pub() -> Option<String> {
+    peer("FLOORGATE_TEST_MOSQUITTO_PUB", "mosquitto_pub")
 }
 
 /// A Python with pymodbus, or SKIPPED.
