@@ -76,7 +76,7 @@ pub struct Followed {
     pub code: Option<String>,
     /// The beginning of the answer that rejected it.
     pub answer: Option<String>,
-    /// In their order.
+    /// In their order. In JSON they stand in the place of their number.
     pub attempts: Vec<Attempt>,
     /// What persons did, in order.
     pub deeds: Vec<Deed>,
