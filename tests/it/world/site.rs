@@ -13,6 +13,7 @@ pub(crate) struct Site {
     links: String,
     keep_alive: &'static str,
     target: String,
+    target_keys: String,
     batch: u32,
 }
 
@@ -26,6 +27,7 @@ impl Site {
             links: String::new(),
             keep_alive: "30s",
             target: String::new(),
+            target_keys: String::new(),
             batch: 20,
         }
     }
@@ -83,6 +85,12 @@ impl Site {
     /// Where the ERP is, and lanes for all that the devices of the tests say.
     pub(crate) fn erp(mut self, url: &str) -> Self {
         url.clone_into(&mut self.target);
+        self
+    }
+
+    /// More lines of its target.
+    pub(crate) fn target_keys(mut self, keys: &str) -> Self {
+        keys.clone_into(&mut self.target_keys);
         self
     }
 
@@ -164,7 +172,8 @@ impl Site {
              batch = {{ max_events = {batch}, max_size = \"512 KiB\", linger = \"20ms\", format = \"json-array\", \
              wrap = \"events\" }}\nidempotency = \"key\"\ndedup_horizon = \"24h\"\ntimeout = \"10s\"\n\
              answers = {{ items = \"/results\", key = \"/key\", status = \"/status\", reason = \"/reason\" }}\n\
-             retry = {{ first = \"100ms\", max = \"500ms\" }}\n{lanes}"
+             retry = {{ first = \"100ms\", max = \"500ms\" }}\n{}\n{lanes}",
+            self.target_keys
         );
         let file = self.dir().join("gateway.toml");
         fs::write(&file, text).expect("the configuration can be written");
