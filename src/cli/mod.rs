@@ -18,6 +18,7 @@ mod scan;
 mod schema;
 mod status;
 mod tap;
+mod target;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -57,6 +58,8 @@ enum Verb {
     Outbox(outbox::Verb),
     #[command(subcommand)]
     Dead(dead::Verb),
+    #[command(subcommand)]
+    Target(target::Verb),
     #[command(subcommand)]
     Scan(scan::Verb),
     #[command(subcommand)]
@@ -105,6 +108,7 @@ fn run_from(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             Verb::Tap(args) => tap::run(&args),
             Verb::Outbox(args) => outbox::run(&args),
             Verb::Dead(args) => dead::run(&args),
+            Verb::Target(args) => target::run(&args),
             Verb::Scan(args) => scan::run(&args),
             Verb::Map(args) => map::run(&args),
             Verb::Schema(args) => schema::run(&args),

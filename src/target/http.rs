@@ -27,14 +27,38 @@ const MAX_ANSWER: usize = 8 << 20;
 /// Light on an industrial PC's CPU; a body shrinks to about a fifth. Part of what makes a resend byte-identical.
 const GZIP_LEVEL: Compression = Compression::new(3);
 
+/// A whole answer, and what of its headers matters.
+#[derive(Debug, Clone)]
+pub struct Heard {
+    /// Status code.
+    pub status: u16,
+    /// `Content-Type`, lower case, without parameters.
+    pub content_type: String,
+    /// `Retry-After`, verbatim.
+    pub retry_after: Option<String>,
+    /// `Date`, verbatim.
+    pub date: Option<String>,
+    /// `Location`, verbatim.
+    pub location: Option<String>,
+    /// The body, bounded.
+    pub body: Vec<u8>,
+}
+
+impl Heard {
+    fn reply(self) -> Reply {
+        let Self { status, content_type, retry_after, date, location: _, body } = self;
+        Reply::Http { status, content_type, retry_after, date, body }
+    }
+}
+
 /// An HTTP target, ready to send. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Http {
-    clients: Arc<Clients>,
+    pub(super) clients: Arc<Clients>,
     tokens: Option<Arc<Tokens>>,
     url: Url,
     lookup: Option<(Lookup, Url)>,
-    config: Arc<Config>,
+    pub(super) config: Arc<Config>,
 }
 
 impl Http {
@@ -87,18 +111,18 @@ impl Http {
         url.query_pairs_mut().extend_pairs(keys.iter().map(|key| ("key", key.to_string())));
         let client = self.clients.get().map_err(Reply::NotSent)?;
         let request = client.get(url).header(header::ACCEPT, "application/json");
-        self.exchange(&client, &request).await
+        Ok(self.exchange(&client, &request).await?.reply())
     }
 
     /// One request with our credentials, within `timeout`. Where they are a token that the target refuses, the same once
     /// more with a new one.
-    async fn exchange(&self, client: &Client, request: &RequestBuilder) -> Result<Reply, Reply> {
+    pub(super) async fn exchange(&self, client: &Client, request: &RequestBuilder) -> Result<Heard, Reply> {
         let by = Instant::now() + self.config.timeout;
         let pass = self.pass(client, None, by).await?;
-        let reply = self.once(request, pass.as_ref(), by).await?;
+        let heard = self.once(request, pass.as_ref(), by).await?;
         let refused = pass.and_then(|pass| pass.token);
-        if refused.is_none() || !matches!(reply, Reply::Http { status: 401, .. }) {
-            return Ok(reply);
+        if refused.is_none() || heard.status != 401 {
+            return Ok(heard);
         }
         let pass = self.pass(client, refused, by).await?;
         self.once(request, pass.as_ref(), by).await
@@ -113,7 +137,12 @@ impl Http {
         self.config.login.as_ref().map_or(Ok(None), Pass::of).map_err(Reply::NotSent)
     }
 
-    async fn once(&self, request: &RequestBuilder, pass: Option<&Pass>, by: Instant) -> Result<Reply, Reply> {
+    pub(super) async fn once(
+        &self,
+        request: &RequestBuilder,
+        pass: Option<&Pass>,
+        by: Instant,
+    ) -> Result<Heard, Reply> {
         let mut request = request.try_clone().expect("bodies are bytes, and no streams");
         if let Some(pass) = pass {
             request = request.header(pass.name.clone(), pass.value.clone());
@@ -121,13 +150,11 @@ impl Http {
         // Fetching a token has taken some of the time in which the lane takes the request to be over.
         let left = by.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
         let response = request.timeout(left).send().await.map_err(|error| self.failed(&error))?;
-        let reply = self.receive(response).await?;
-        Ok(match (reply, pass) {
-            (Reply::Http { status, content_type, retry_after, date, body }, Some(pass)) => {
-                Reply::Http { status, content_type, retry_after, date, body: pass.clear(body) }
-            }
-            (reply, _) => reply,
-        })
+        let mut heard = self.receive(response).await?;
+        if let Some(pass) = pass {
+            heard.body = pass.clear(heard.body);
+        }
+        Ok(heard)
     }
 
     async fn send(&self, id: Id, body: &[u8]) -> Result<Reply, Reply> {
@@ -144,15 +171,16 @@ impl Http {
             let packed = tokio::task::spawn_blocking(move || gzip(&body)).await;
             body = packed.map_err(|error| Reply::NotSent(format!("compressing the body: {error}")))?;
         }
-        self.exchange(&client, &request.body(body)).await
+        Ok(self.exchange(&client, &request.body(body)).await?.reply())
     }
 
-    async fn receive(&self, mut response: Response) -> Result<Reply, Reply> {
+    async fn receive(&self, mut response: Response) -> Result<Heard, Reply> {
         let text = |headers: &HeaderMap, name| Some(headers.get(name)?.to_str().ok()?.to_owned());
         let headers = response.headers();
         let content_type = text(headers, header::CONTENT_TYPE).unwrap_or_default().to_ascii_lowercase();
         let content_type = content_type.split(';').next().unwrap_or_default().trim().to_owned();
         let (retry_after, date) = (text(headers, header::RETRY_AFTER), text(headers, header::DATE));
+        let location = text(headers, header::LOCATION);
         let status = response.status().as_u16();
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| self.failed(&error))? {
@@ -161,7 +189,7 @@ impl Http {
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(Reply::Http { status, content_type, retry_after, date, body })
+        Ok(Heard { status, content_type, retry_after, date, location, body })
     }
 
     fn failed(&self, error: &reqwest::Error) -> Reply {
@@ -179,7 +207,7 @@ impl Http {
 }
 
 /// The same bytes for the same body: no time, no file name, a fixed level.
-fn gzip(body: &[u8]) -> Vec<u8> {
+pub(super) fn gzip(body: &[u8]) -> Vec<u8> {
     let mut packer = GzBuilder::new().mtime(0).write(Vec::with_capacity(body.len() / 4), GZIP_LEVEL);
     packer.write_all(body).and_then(|()| packer.finish()).expect("a Vec takes every write")
 }

@@ -7,13 +7,15 @@
 mod client;
 mod http;
 mod login;
+mod probe;
 mod token;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use http::Http;
+pub use http::{Heard, Http};
 pub use login::{ClientAuth, Login, OAuth};
+pub use probe::{Base, Probe, Shown};
 
 use crate::lane::AnswerShape;
 
