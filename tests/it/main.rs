@@ -36,4 +36,5 @@ mod tap;
 mod tls;
 mod upgrades;
 mod values;
+mod verify;
 mod world;

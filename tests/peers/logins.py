@@ -27,6 +27,7 @@ NOW = {"at_once": 0}
 
 class Erp(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    wbufsize = 1 << 16  # an answer leaves in one piece
 
     def log_message(self, *_):
         pass

@@ -3,6 +3,7 @@
 //! `page` is the checklist, `judge` and `discovery` say what an answer is worth, `talk` speaks, `reading` and `posting` are
 //! the checks of its two parts, `run` leads through them.
 
+mod compare;
 mod discovery;
 mod judge;
 mod page;
@@ -23,6 +24,7 @@ use crate::config;
 use crate::source::now;
 use crate::target::{Base, Http};
 
+use compare::{Ours, differences};
 use page::ROWS;
 use run::{Done, End, Run};
 use talk::Talk;
@@ -116,15 +118,14 @@ pub(super) fn run(args: &Args) -> ExitCode {
         }
         Err(why) => return print::refuse(args.json, &why, Exit::Internal),
     };
-    let lanes: Vec<_> = config.lanes.iter().filter(|lane| lane.target == index).collect();
-    let kinds: Vec<&str> = checked
-        .devices
-        .iter()
-        .flat_map(|device| &device.kinds)
-        .map(String::as_str)
-        .filter(|kind| !kind.contains('*'))
-        .collect();
-    let differences = if run.blind { Vec::new() } else { run.discovery.differences(target, &lookup, &lanes, &kinds) };
+    let kinds = checked.devices.iter().flat_map(|device| &device.kinds).map(String::as_str);
+    let ours = Ours {
+        target,
+        lanes: config.lanes.iter().filter(|lane| lane.target == index).collect(),
+        kinds: kinds.filter(|kind| !kind.contains('*')).collect(),
+        lookup,
+    };
+    let differences = if run.blind { Vec::new() } else { differences(&run.discovery, &ours) };
     let count = |end| checks.iter().filter(|done| done.end == end).count();
     let report = Report {
         target: &args.name,

@@ -1,11 +1,8 @@
-//! What an endpoint says of itself (docs/erp-contract.md, "Discovery"), and how the configuration differs. Pure.
+//! What an endpoint says of itself (docs/erp-contract.md, "Discovery"). Pure.
 
 use serde_json::Value;
 
-use crate::lane::{self, Format, Idempotency};
-use crate::target;
-
-/// Discovery as far as it could be read; a member that could not has the value with which least is asked for.
+/// Discovery as far as it could be read: a limit that could not is 0, anything else false or empty.
 #[derive(Debug, Default)]
 pub(super) struct Discovery {
     pub(super) system: String,
@@ -55,7 +52,7 @@ impl<'v> Members<'v> {
 
     fn number(&mut self, path: &str, least: u64) -> u64 {
         let read = |value: &Value| value.as_u64().filter(|n| *n >= least);
-        self.member(path, &format!("a number of at least {least}"), read).unwrap_or(least)
+        self.member(path, &format!("a number of at least {least}"), read).unwrap_or_default()
     }
 
     fn number_or_null(&mut self, path: &str) -> Option<u64> {
@@ -120,140 +117,15 @@ impl Discovery {
         read.faults = m.faults;
         read
     }
-
-    /// Where the gateway's configuration asks for more than the endpoint takes, or leaves something out; each with what to
-    /// write. `kinds`: what the gateway's devices emit.
-    pub(super) fn differences(
-        &self,
-        config: &target::Config,
-        base_lookup: &str,
-        lanes: &[&lane::Config],
-        kinds: &[&str],
-    ) -> Vec<String> {
-        let mut told = Vec::new();
-        let mut say = |differs: bool, text: String| told.extend(differs.then_some(text));
-        let id = &config.id;
-        if let Some(lane) = lanes.first() {
-            let (events, bytes) = (lane.max_events as u64, lane.max_bytes as u64);
-            let (most, limit) = (self.max_batch, self.max_body_bytes);
-            say(
-                events > most,
-                format!("batches have up to {events} items, it takes {most}: write batch.max_events = {most}"),
-            );
-            let kib = limit >> 10;
-            say(
-                bytes > limit,
-                format!("batches have up to {bytes} bytes, it takes {limit}: write batch.max_size = \"{kib} KiB\""),
-            );
-            let (own, limit) = (lanes.iter().map(|lane| lane.max_in_flight as u64).sum::<u64>(), self.max_concurrent);
-            let count = lanes.len() as u64;
-            say(
-                own > limit && lane.max_in_flight > 1,
-                format!(
-                    "{count} lanes send up to {own} requests at once, it works on {limit}: write max_in_flight = {}",
-                    (limit / count).max(1)
-                ),
-            );
-            say(
-                own > limit && lane.max_in_flight == 1,
-                format!(
-                    "{count} lanes send up to {own} requests at once, it works on {limit}: join lanes, or let it take more"
-                ),
-            );
-            say(
-                lane.ordered_batch && !self.ordered_batch,
-                "it keeps no order inside a batch: write ordered_batch = false".to_owned(),
-            );
-            say(
-                !lane.ordered_batch && self.ordered_batch,
-                "it keeps the order inside a batch: ordered_batch = true fills batches with several items of one subject"
-                    .to_owned(),
-            );
-            say(
-                lane.format != (Format::JsonArray { wrap: Some("events".to_owned()) }),
-                "the contract's body is an object with `events`: write batch.format = \"json-array\" and batch.wrap = \"events\""
-                    .to_owned(),
-            );
-            say(lane.idempotency != Idempotency::Key, "it remembers keys: write idempotency = \"key\"".to_owned());
-            if let Some(horizon) = self.dedup_horizon_s {
-                let own = lane.dedup_horizon_ms / 1_000;
-                say(
-                    lane.idempotency == Idempotency::Key && own > horizon,
-                    format!(
-                        "it remembers keys for {horizon} s, dedup_horizon is {own} s: write dedup_horizon = \"{horizon}s\""
-                    ),
-                );
-            }
-            let (settle, wanted) = (lane.settle_ms.unwrap_or(u64::MAX).div_ceil(1_000), self.settle_delay_s);
-            say(
-                settle < wanted,
-                format!(
-                    "an absent key counts after {wanted} s there, settle_delay is {settle} s: write settle_delay = \"{wanted}s\""
-                ),
-            );
-        }
-        match &config.lookup {
-            None => say(
-                true,
-                format!(
-                    "keys can be looked up: write lookup = {{ url = \"{base_lookup}\", max_keys = {} }}",
-                    self.max_lookup
-                ),
-            ),
-            Some(lookup) => {
-                let most = self.max_lookup;
-                say(
-                    lookup.max_keys as u64 > most,
-                    format!(
-                        "lookups have up to {} keys, it takes {most}: write lookup.max_keys = {most}",
-                        lookup.max_keys
-                    ),
-                );
-                say(
-                    lookup.url != base_lookup,
-                    format!(
-                        "lookups go to {}, the contract's are at {base_lookup}: write lookup.url = that",
-                        lookup.url
-                    ),
-                );
-            }
-        }
-        let nothing =
-            "a 503 of it has no effect for certain; this version sends the same again all the same: nothing to write";
-        say(self.definite_503, nothing.to_owned());
-        say(config.gzip && !self.gzip, "it takes no packed bodies: write gzip = false".to_owned());
-        say(!config.gzip && self.gzip, "it takes packed bodies: gzip = true sends a fifth of the bytes".to_owned());
-        say(
-            config.answers.items.is_none(),
-            "it answers each item: write answers = { items = \"/results\" }".to_owned(),
-        );
-        let taken = |tx_type: &str| self.tx_types.iter().any(|known| known == tx_type);
-        for lane in lanes {
-            let of_devices = kinds.iter().filter(|kind| lane.takes(kind)).map(|kind| (*kind).to_owned());
-            let named = lane.take.iter().filter(|glob| !glob.contains('*')).cloned();
-            let mut strange: Vec<String> = of_devices.chain(named).filter(|tx_type| !taken(tx_type)).collect();
-            strange.sort();
-            strange.dedup();
-            say(
-                !strange.is_empty(),
-                format!(
-                    "lane \"{}\" posts {}, which `{id}` does not list in tx_types: leave them out of its `take`, or have them listed",
-                    lane.id,
-                    strange.join(", ")
-                ),
-            );
-        }
-        told
-    }
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use serde_json::json;
 
     use super::*;
 
-    fn page() -> Value {
+    pub(in crate::cli::target::verify) fn page() -> Value {
         let text = include_str!("../../../../docs/erp-contract.md");
         let start = text.find("{\"contract\":\"floorgate-posting\"").unwrap();
         serde_json::from_str(text[start..].split("\n```").next().unwrap()).unwrap()

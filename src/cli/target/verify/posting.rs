@@ -36,11 +36,9 @@ fn is(posted: &Posted, wanted: &[(Status, &str)]) -> Result<(), String> {
     Ok(())
 }
 
-/// A known key again: `duplicate`; or the same job again, whose results are what they were.
-fn known(posted: &Posted, nth: usize, reference: &str, job: Option<&String>) -> Result<(), String> {
-    let item = &posted.items[nth];
-    let same_job = item.status == Status::Posted && posted.job.is_some() && posted.job.as_ref() == job;
-    if !same_job {
+/// A known key again: `duplicate`; or, where the batch may have been a job, the results that this job had.
+fn known(item: &Item, reference: &str, job: bool) -> Result<(), String> {
+    if !(job && item.status == Status::Posted) {
         item.is(Status::Duplicate, "")?;
     }
     if item.reference == reference {
@@ -132,18 +130,18 @@ impl Run {
     async fn repeat(&mut self) -> Outcome {
         let booked = self.booked().await?;
         let posted = self.talk.post(&booked.ask).await?;
-        known(&posted, 0, &booked.reference, booked.job.as_ref())?;
+        known(&posted.items[0], &booked.reference, booked.job.is_some())?;
         Ok(None)
     }
 
     async fn regroup(&mut self) -> Outcome {
         if self.discovery.max_batch < 2 {
-            return Left::because("max_batch is 1");
+            return Left::because("max_batch is less than 2");
         }
         let booked = self.booked().await?;
         let items = [booked.item.clone(), self.fresh()];
         let posted = self.talk.post(&batch(&items)).await?;
-        known(&posted, 0, &booked.reference, None)?;
+        known(&posted.items[0], &booked.reference, false)?;
         posted.items[1].is(Status::Posted, "").map_err(|why| format!("the new item: {why}"))?;
         Ok(None)
     }
@@ -251,7 +249,7 @@ impl Run {
         }
         let posted = self.talk.post(&ask).await?;
         match &found {
-            Found::Present { reference, .. } => known(&posted, 0, reference, posted.job.as_ref())
+            Found::Present { reference, .. } => known(&posted.items[0], reference, self.discovery.jobs)
                 .map_err(|why| format!("lookup said present, and then {why}"))?,
             _ => is(&posted, &[(Status::Posted, "")])
                 .map_err(|why| format!("lookup said absent after settle_delay_s, and then {why}"))?,
@@ -277,6 +275,9 @@ impl Run {
     }
 
     async fn too_many(&mut self) -> Outcome {
+        if self.discovery.max_batch == 0 {
+            return Left::because("discovery does not say max_batch");
+        }
         let items: Vec<Posting> = (0..=self.discovery.max_batch).map(|_| self.fresh()).collect();
         let heard = self.talk.hear(&batch(&items)).await?;
         judge::problem(&heard, 413, "too_large")?;
@@ -287,6 +288,9 @@ impl Run {
     }
 
     async fn full_batch(&mut self) -> Outcome {
+        if self.discovery.max_batch == 0 {
+            return Left::because("discovery does not say max_batch");
+        }
         let items: Vec<Posting> = (0..self.discovery.max_batch).map(|_| self.fresh()).collect();
         let ask = batch(&items);
         let posted = self.talk.post(&ask).await?;
@@ -306,10 +310,10 @@ impl Run {
 
     async fn job(&mut self) -> Outcome {
         let Some((url, first)) = self.talk.job.clone() else { return Left::because("no answer was a 202") };
+        let heard = self.talk.job(&url).await?;
         if !self.discovery.jobs {
             return Err("an answer was a 202, and discovery says that there are no jobs".to_owned());
         }
-        let heard = self.talk.job(&url).await?;
         match judge::job(&heard, 200)? {
             Some(again) if again["results"] == first["results"] => Ok(None),
             Some(_) => Err("asked again, the job's results are others".to_owned()),

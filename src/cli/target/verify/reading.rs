@@ -44,8 +44,8 @@ impl Run {
     }
 
     async fn absent(&mut self, count: u64) -> Outcome {
-        if self.blind {
-            return Left::because("discovery can't be read, and so max_lookup is not known");
+        if count == 0 {
+            return Left::because("discovery does not say max_lookup");
         }
         let keys: Vec<Id> = (0..count).map(|_| self.fresh().key).collect();
         let found = self.talk.lookup(&keys).await?;
@@ -56,8 +56,8 @@ impl Run {
     }
 
     async fn too_many_keys(&mut self) -> Outcome {
-        if self.blind {
-            return Left::because("discovery can't be read, and so max_lookup is not known");
+        if self.discovery.max_lookup == 0 {
+            return Left::because("discovery does not say max_lookup");
         }
         let keys = (0..=self.discovery.max_lookup).map(|_| self.fresh().key.to_string()).collect();
         let heard = self.talk.hear(&Ask::lookup(keys)).await?;
