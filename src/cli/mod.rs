@@ -19,6 +19,7 @@ mod scan;
 mod schema;
 mod status;
 mod tap;
+mod target;
 mod trace;
 
 use std::ffi::OsString;
@@ -62,6 +63,8 @@ enum Verb {
     Dead(dead::Verb),
     Hold(hold::Args),
     Release(hold::Release),
+    #[command(subcommand)]
+    Target(target::Verb),
     #[command(subcommand)]
     Scan(scan::Verb),
     #[command(subcommand)]
@@ -118,6 +121,7 @@ fn run_from(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             Verb::Dead(args) => dead::run(&args),
             Verb::Hold(args) => hold::run(&args),
             Verb::Release(args) => hold::release(&args),
+            Verb::Target(args) => target::run(&args),
             Verb::Scan(args) => scan::run(&args),
             Verb::Map(args) => map::run(&args),
             Verb::Schema(args) => schema::run(&args),

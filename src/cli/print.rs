@@ -132,9 +132,14 @@ pub(super) fn on_one_line(bytes: &[u8]) -> String {
     }
 }
 
+/// Words of others without what would steer a terminal.
+pub(super) fn without_control(words: &str) -> String {
+    words.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
 /// Words of others, cut, and without what would steer a terminal.
 pub(super) fn clean(words: &str) -> String {
-    let mut clean: String = words.chars().take(WORDS).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+    let mut clean = without_control(&words.chars().take(WORDS).collect::<String>());
     if words.chars().nth(WORDS).is_some() {
         clean.push('…');
     }

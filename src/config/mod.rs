@@ -6,6 +6,7 @@
 //!
 //! Paths in the file are relative to the file's own directory. Secrets are only ever files.
 
+mod auth;
 mod bounds;
 mod budget;
 mod category;

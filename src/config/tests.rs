@@ -55,6 +55,7 @@ pub(super) fn told_with(more: &str) -> String {
     Site::new(&format!("{SHIPPED}{more}")).told()
 }
 
+mod auth;
 mod links;
 mod mutated;
 
@@ -248,7 +249,8 @@ fn secrets_are_read_without_their_line_end_and_told_when_everyone_may_read_them(
     "#);
     let config = site.check().config.expect("a warning is no fault");
     assert_eq!(config.mqtt[0].login, Some(("gw-7".to_owned(), "geheim".to_owned())));
-    assert_eq!(config.targets[0].bearer_file, Some(site.0.path().join("erp.secret")));
+    let token_file = site.0.path().join("erp.secret");
+    assert_eq!(config.targets[0].login, Some(crate::target::Login::Bearer { token_file }));
 }
 
 #[test]
@@ -369,7 +371,7 @@ fn a_target_states_how_it_knows_a_posting_again() {
 #[test]
 fn a_target_is_http() {
     insta::assert_snapshot!(told(&[("https://erp.example.com", "http://user:pw@erp.example.com")]), @r#"
-    gateway.toml:55:7: target[1].url: carries a user or a password (remove it and use auth = { bearer_file = "…" })
+    gateway.toml:55:7: target[1].url: carries a user or a password (remove it and use auth = { user = "…", password_file = "…" })
     "#);
     insta::assert_snapshot!(told(&[("https://erp.example.com", "http://erp.example.com")]), @r#"
     warning: gateway.toml:55:7: target[1].url: events and the token travel in clear to another machine (use https://)

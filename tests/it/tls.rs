@@ -15,11 +15,11 @@ use crate::world::{
     Broker, Erp, Gateway, Scanner, Settings, Site, free_port, mosquitto, mosquitto_pub, sscc, wait_for,
 };
 
-/// A CA that signs for the broker and for the gateway.
-struct Ca(CertifiedIssuer<'static, KeyPair>);
+/// A CA that signs for the broker or the ERP, and for the gateway.
+pub(crate) struct Ca(CertifiedIssuer<'static, KeyPair>);
 
 impl Ca {
-    fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let mut params = CertificateParams::new(Vec::new()).expect("no names");
         params.distinguished_name.push(rcgen::DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -27,7 +27,7 @@ impl Ca {
     }
 
     /// Writes `NAME.pem` and `NAME.key`, which end with that year.
-    fn sign(&self, dir: &Path, name: &str, host: &str, year: i32) {
+    pub(crate) fn sign(&self, dir: &Path, name: &str, host: &str, year: i32) {
         let key = KeyPair::generate().expect("a key");
         let mut params = CertificateParams::new([host.to_owned()]).expect("a name");
         params.not_before = date_time_ymd(2000, 1, 1);
@@ -39,7 +39,7 @@ impl Ca {
     }
 
     /// Writes our certificate as `NAME.pem`.
-    fn write(&self, dir: &Path, name: &str) {
+    pub(crate) fn write(&self, dir: &Path, name: &str) {
         fs::write(dir.join(format!("{name}.pem")), self.0.pem()).expect("a file");
     }
 }
