@@ -1,6 +1,7 @@
 //! Which events are meant: by the finder's prints where there are some, by walking what it does not cover.
 
 use std::collections::HashMap;
+use std::ops::RangeInclusive;
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
@@ -46,7 +47,7 @@ pub(in crate::outbox) fn search(db: &Connection, wanted: &Wanted, walk: &mut Wal
             Ok((r.get(0)?, r.get(1)?))
         })?;
     let (candidates, covered) = places(db, &wanted.prints())?;
-    let (first, last) = covered.map_or((newest + 1, newest), |range| range.into_inner());
+    let (first, last) = covered.map_or((newest + 1, newest), RangeInclusive::into_inner);
     let named = |low, high| named(db, wanted, low, high);
     walked(last.max(oldest - 1) + 1, newest, wanted.is_id(), walk, &mut hits, named)?;
     for seq in candidates {

@@ -270,7 +270,7 @@ impl Gather<'_> {
             if unpack(r.get_ref(3)?.as_blob().unwrap_or_default()).contains(&key) {
                 let (batch, attempt, sent_at) = (r.get(0)?, r.get(1)?, r.get(2)?);
                 let class = "under_way".to_owned();
-                return Ok(Some(Attempt { batch, attempt, sent_at, class, ..Attempt::default() }));
+                return Ok(Some(Attempt { attempt, batch, sent_at, class, ..Attempt::default() }));
             }
         }
         Ok(None)

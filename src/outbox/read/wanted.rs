@@ -77,7 +77,7 @@ impl Wanted {
     /// Values as they stand in an event's body, which is JSON, and the ones that are looked for within the bytes that came.
     pub(super) fn fields(&self) -> (Vec<String>, Vec<&[u8]>) {
         let quoted = self.values.iter().map(|value| serde_json::Value::from(value.as_str()).to_string()).collect();
-        let within = self.values.iter().filter(|value| value.len() >= WITHIN).map(|value| value.as_bytes()).collect();
+        let within = self.values.iter().filter(|value| value.len() >= WITHIN).map(String::as_bytes).collect();
         (quoted, within)
     }
 }
