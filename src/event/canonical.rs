@@ -51,7 +51,7 @@ struct Line {
 
 /// How a field is written, whatever kind has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Form {
+enum Form {
     /// A text.
     Text,
     /// A decimal as text: `-?\d{1,15}(\.\d{1,6})?`.
@@ -64,7 +64,7 @@ pub enum Form {
 
 impl Form {
     /// The form of the contract's fields; a field of the site's own has any.
-    pub fn of(field: &str) -> Option<Self> {
+    fn of(field: &str) -> Option<Self> {
         Some(match field {
             "qty" | "qty_picked" | "qty_expected" | "weight_kg" => Self::Decimal,
             "line" | "cycle" | "as_of_seq" => Self::Whole,
@@ -77,7 +77,7 @@ impl Form {
     }
 
     /// In words for whoever writes a map.
-    pub fn expected(self) -> &'static str {
+    fn expected(self) -> &'static str {
         match self {
             Self::Text => "a text",
             Self::Decimal => "a decimal of at most 15 digits and 6 behind the point",
