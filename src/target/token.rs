@@ -2,7 +2,7 @@
 //!
 //! One request at a time: who wants a token while another fetches one waits for it. How it fails: a token server that
 //! refuses us is [`Reply::Refused`], any other trouble of it [`Reply::NotSent`]; in both nothing went to the target.
-//! `docs/adr/0016` says why this is no crate.
+//! `docs/adr/0017` says why this is no crate.
 
 use std::time::Duration;
 
