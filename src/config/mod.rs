@@ -8,6 +8,7 @@
 
 mod bounds;
 mod budget;
+mod classify;
 mod device;
 mod device_set;
 mod emits;

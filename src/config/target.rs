@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::bounds::{DAY, HOUR, Ids, SECOND, duration, number, size, span_text};
-use crate::config::{Reading, files, tls};
+use crate::config::{Reading, classify, files, tls};
 use crate::form::Table;
 use crate::lane::{self, AnswerShape, Format, Idempotency, Worth};
 use crate::target;
@@ -197,6 +197,8 @@ fn answers(table: &Table<'_>) -> AnswerShape {
         status: pointer("status", "/status"),
         reason: pointer("reason", "/reason"),
         reference: pointer("reference", "/reference"),
+        definite_503: table.or("definite_503", false),
+        rules: classify::read_all(table, given.is_some()),
     }
 }
 

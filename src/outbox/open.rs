@@ -19,8 +19,12 @@ const LOCK: &str = "lock";
 const BALLAST: &str = "ballast";
 const BALLAST_BYTES: u64 = 4 << 20;
 /// SQL that takes a database from version n to n + 1. Never edit one that has shipped: add the next.
-pub(super) const MIGRATIONS: [&str; 3] =
-    [include_str!("schema/0001.sql"), include_str!("schema/0002.sql"), include_str!("schema/0003.sql")];
+pub(super) const MIGRATIONS: [&str; 4] = [
+    include_str!("schema/0001.sql"),
+    include_str!("schema/0002.sql"),
+    include_str!("schema/0003.sql"),
+    include_str!("schema/0004_late.sql"),
+];
 
 /// Why the outbox can't be opened or has to stop.
 #[derive(Debug, thiserror::Error)]

@@ -14,8 +14,8 @@ use flate2::{Compression, GzBuilder};
 use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Certificate, Client, RequestBuilder, Response, Url};
 
-use crate::event::Id;
-use crate::lane::{Answer, Errand, Outgoing, Reply, classify, classify_lookup};
+use crate::event::{Id, span_id};
+use crate::lane::{Answer, Errand, Head, Location, Outgoing, Reply, classify, classify_lookup, classify_poll};
 use crate::target::{Config, Lookup};
 
 /// Bytes of an answer's body.
@@ -23,6 +23,16 @@ const MAX_ANSWER: usize = 8 << 20;
 
 /// Bytes of a bearer token.
 const MAX_TOKEN: u64 = 16 << 10;
+
+/// What we take for an answer.
+const ACCEPT: HeaderValue = HeaderValue::from_static("application/json, application/problem+json");
+
+/// The version of docs/erp-contract.md that is spoken.
+const CONTRACT: (HeaderName, HeaderValue) =
+    (HeaderName::from_static("floorgate-contract"), HeaderValue::from_static("1"));
+
+/// Bytes of an address that a target gives: a longer one is none.
+const MAX_LOCATION: usize = 2_048;
 
 /// A connection idle for longer is not used again. Common servers close theirs after 5 s, and a request that meets the
 /// close ends as unknown.
@@ -80,8 +90,12 @@ impl Http {
     pub async fn deliver(&self, batch: &Outgoing) -> Answer {
         match &batch.errand {
             Errand::Post(body) => {
-                let reply = self.send(batch.id, body).await.unwrap_or_else(|failure| failure);
+                let reply = self.send(batch, body).await.unwrap_or_else(|failure| failure);
                 classify(&reply, &self.config.answers, &batch.keys)
+            }
+            Errand::Poll(job) => {
+                let reply = self.poll(job).await.unwrap_or_else(|failure| failure);
+                classify_poll(&reply, &self.config.answers, &batch.keys)
             }
             Errand::Look(prints) => self.look(&batch.keys, prints).await,
         }
@@ -107,9 +121,29 @@ impl Http {
     async fn ask(&self, url: &Url, keys: &[Id]) -> Result<Reply, Reply> {
         let mut url = url.clone();
         url.query_pairs_mut().extend_pairs(keys.iter().map(|key| ("key", key.to_string())));
-        let request = self.client.get(url).header(header::ACCEPT, "application/json");
+        self.get(url).await
+    }
+
+    /// Asks what became of a batch. The address was stored: a target that has moved since gets no credentials of ours there.
+    async fn poll(&self, job: &str) -> Result<Reply, Reply> {
+        match self.location(job) {
+            Some(Location::Here(url)) => self.get(Url::parse(&url).expect("it was a URL that wrote this text")).await,
+            _ => Err(Reply::NotSent(format!("{job} is not of the target's own origin"))),
+        }
+    }
+
+    async fn get(&self, url: Url) -> Result<Reply, Reply> {
+        let request = self.client.get(url).header(header::ACCEPT, ACCEPT).header(CONTRACT.0, CONTRACT.1);
         let response = self.authorized(request)?.send().await.map_err(|error| self.failed(&error))?;
         self.receive(response).await
+    }
+
+    /// Where a `Location` points, seen from where batches are posted.
+    fn location(&self, text: &str) -> Option<Location> {
+        let url = self.url.join(text).ok().filter(|url| url.as_str().len() <= MAX_LOCATION)?;
+        let plain = url.username().is_empty() && url.password().is_none();
+        let here = url.origin() == self.url.origin() && plain;
+        Some(if here { Location::Here(url.into()) } else { Location::Elsewhere(url.into()) })
     }
 
     fn authorized(&self, request: RequestBuilder) -> Result<RequestBuilder, Reply> {
@@ -119,12 +153,16 @@ impl Http {
         })
     }
 
-    async fn send(&self, id: Id, body: &[u8]) -> Result<Reply, Reply> {
+    async fn send(&self, batch: &Outgoing, body: &[u8]) -> Result<Reply, Reply> {
+        let id = batch.id;
+        let (trace, span) = (u128::from_be_bytes(id.0), u64::from_be_bytes(span_id(id, batch.attempt)));
         let mut request = self
             .client
             .post(self.url.clone())
             .header(header::CONTENT_TYPE, self.config.content_type)
-            .header(header::ACCEPT, "application/json")
+            .header(header::ACCEPT, ACCEPT)
+            .header(CONTRACT.0, CONTRACT.1)
+            .header(HeaderName::from_static("traceparent"), format!("00-{trace:032x}-{span:016x}-01"))
             .header(HeaderName::from_static("idempotency-key"), format!("\"{id}\""));
         request = self.authorized(request)?;
         let mut body = body.to_vec();
@@ -142,8 +180,15 @@ impl Http {
         let text = |headers: &HeaderMap, name| Some(headers.get(name)?.to_str().ok()?.to_owned());
         let headers = response.headers();
         let content_type = text(headers, header::CONTENT_TYPE).unwrap_or_default().to_ascii_lowercase();
-        let content_type = content_type.split(';').next().unwrap_or_default().trim().to_owned();
-        let (retry_after, date) = (text(headers, header::RETRY_AFTER), text(headers, header::DATE));
+        // Members of a list may come in several fields (RFC 9110, 5.3).
+        let limits: Vec<&str> = headers.get_all("ratelimit").iter().filter_map(|value| value.to_str().ok()).collect();
+        let head = Head {
+            content_type: content_type.split(';').next().unwrap_or_default().trim().to_owned(),
+            retry_after: text(headers, header::RETRY_AFTER),
+            date: text(headers, header::DATE),
+            rate_limit: (!limits.is_empty()).then(|| limits.join(", ")),
+            location: text(headers, header::LOCATION).and_then(|text| self.location(&text)),
+        };
         let status = response.status().as_u16();
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| self.failed(&error))? {
@@ -152,7 +197,7 @@ impl Http {
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(Reply::Http { status, content_type, retry_after, date, body })
+        Ok(Reply::Http { status, head, body })
     }
 
     fn failed(&self, error: &reqwest::Error) -> Reply {
