@@ -50,7 +50,7 @@ pub enum Reply {
         /// Status code.
         status: u16,
         /// What is read of its header.
-        head: Head,
+        head: Box<Head>,
         /// The body, bounded.
         body: Vec<u8>,
     },

@@ -197,7 +197,7 @@ impl Http {
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(Reply::Http { status, head, body })
+        Ok(Reply::Http { status, head: Box::new(head), body })
     }
 
     fn failed(&self, error: &reqwest::Error) -> Reply {

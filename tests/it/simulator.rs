@@ -573,7 +573,7 @@ impl World {
             23..33 if bad && rows > 1 => self.answer(soon, request, whole(Class::Validation, None)),
             _ => {
                 let answer = if self.later && self.rng.u8(0..3) == 0 {
-                    Answer { later: self.take_over(request), ..whole(Class::Accepted, None) }
+                    Answer { later: Some(self.take_over(request)), ..whole(Class::Accepted, None) }
                 } else {
                     Answer {
                         whole: false,
@@ -593,13 +593,13 @@ impl World {
     // ---- what the ERP does later
 
     /// The ERP takes a request over and says where it is asked for it, if it has jobs that can be asked.
-    fn take_over(&mut self, request: &Request) -> Option<Later> {
+    fn take_over(&mut self, request: &Request) -> Later {
         let open = |erp: &Erp| erp.at_work.get(&request.rows[0]).copied();
         let known = open(&self.erp).filter(|job| self.erp.jobs[job].request.rows == request.rows && !self.erp.keyless);
         let job = known.unwrap_or_else(|| self.begin(request.clone()));
         let after_ms = (self.rng.bool()).then(|| self.rng.u64(SECOND..2 * MINUTE));
         let by = if self.rng.u8(0..4) == 0 { By::Lookup } else { By::Job(job.to_string()) };
-        Some(Later { by, after_ms })
+        Later { by, after_ms }
     }
 
     fn begin(&mut self, request: Request) -> u64 {

@@ -20,7 +20,7 @@ fn shape(items: Option<&str>) -> AnswerShape {
 fn http(status: u16, content_type: &str, body: &str) -> Reply {
     Reply::Http {
         status,
-        head: Head { content_type: content_type.into(), ..Head::default() },
+        head: Box::new(Head { content_type: content_type.into(), ..Head::default() }),
         body: body.as_bytes().to_vec(),
     }
 }
@@ -190,11 +190,11 @@ fn retry_after_counts_from_the_answer_s_own_date() {
     ] {
         let reply = Reply::Http {
             status,
-            head: Head {
+            head: Box::new(Head {
                 retry_after: retry_after.map(str::to_owned),
                 date: date.map(str::to_owned),
                 ..Head::default()
-            },
+            }),
             body: Vec::new(),
         };
         let answer = classify(&reply, &shape(None), &keys(1));
@@ -239,7 +239,7 @@ proptest! {
         rows in 0u8..5,
     ) {
         let content_type = content_type.to_owned();
-        let head = Head { content_type, retry_after, date, ..Head::default() };
+        let head = Box::new(Head { content_type, retry_after, date, ..Head::default() });
         let reply = Reply::Http { status, head, body };
         let answer = classify(&reply, &shape(items), &keys(rows));
         prop_assert_eq!(answer.outcomes.len(), usize::from(rows));

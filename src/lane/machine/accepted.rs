@@ -46,19 +46,15 @@ impl Flight {
         let turn = accepted.is_overdue(now) && settle_ms.is_some() && self.way == Way::Poll;
         let rows = self.rows.clone();
         self.resend_at = None;
-        Some(match accepted.job.clone().filter(|_| !turn) {
-            Some(job) => {
-                self.way = Way::Poll;
-                Action::Poll { batch, rows, job }
-            }
-            None => {
-                self.way = Way::Look;
-                // While a job is at work, and while nobody knows how late it is, that something is absent says nothing.
-                let settled = settle_ms.is_some_and(|settle| now >= self.last_sent.plus(settle));
-                self.absence_counts = settled && accepted.job.is_none() && !self.doubtful;
-                Action::Look { batch, rows }
-            }
-        })
+        if let Some(job) = accepted.job.clone().filter(|_| !turn) {
+            self.way = Way::Poll;
+            return Some(Action::Poll { batch, rows, job });
+        }
+        self.way = Way::Look;
+        // While a job is at work, and while nobody knows how late it is, that something is absent says nothing.
+        let settled = settle_ms.is_some_and(|settle| now >= self.last_sent.plus(settle));
+        self.absence_counts = settled && accepted.job.is_none() && !self.doubtful;
+        Some(Action::Look { batch, rows })
     }
 
     /// The target says that it is at work on it: whatever it says to be absent is so long after this only.
@@ -112,20 +108,20 @@ impl Lane {
         flight.looks = flight.looks.saturating_add(1);
         self.go_on(batch, flight, (1, 0), answer.later.as_ref(), now, actions);
     }
-
-    /// The next question of an accepted batch: when the target says, else after a time that doubles.
-    pub(super) fn ask_later(&self, flight: &mut Flight, later: Option<&Later>, now: Millis) {
-        let doubled = FIRST_MS.saturating_mul(1 << flight.looks.min(10)).min(MOST_MS);
-        let pause = later.and_then(|later| later.after_ms).unwrap_or(doubled);
-        let at = now.plus(pause);
-        flight.resend_at = Some(at);
-        if let Some(accepted) = &mut flight.accepted {
-            accepted.ask_at = at;
-        }
-    }
 }
 
 impl Flight {
+    /// The next question of an accepted batch: when the target says, else after a time that doubles.
+    pub(super) fn ask_later(&mut self, later: Option<&Later>, now: Millis) {
+        let doubled = FIRST_MS.saturating_mul(1 << self.looks.min(10)).min(MOST_MS);
+        let pause = later.and_then(|later| later.after_ms).unwrap_or(doubled);
+        let at = now.plus(pause);
+        self.resend_at = Some(at);
+        if let Some(accepted) = &mut self.accepted {
+            accepted.ask_at = at;
+        }
+    }
+
     /// For so long nobody has answered for it: it is unknown, like anything else without an answer.
     pub(super) fn give_up_if_silent(&mut self, now: Millis) {
         if self.accepted.is_some() && now.since(self.last_sent) >= DEADLINE_MS {
@@ -193,12 +189,12 @@ mod tests {
         Answer { status: Some(200), excerpt: String::new(), outcomes, whole: true, retry_after_ms: None, later }
     }
 
-    fn job(after_ms: Option<u64>) -> Option<Later> {
-        Some(Later { by: By::Job("http://erp/jobs/7".to_owned()), after_ms })
+    fn job(after_ms: Option<u64>) -> Later {
+        Later { by: By::Job("http://erp/jobs/7".to_owned()), after_ms }
     }
 
-    fn accepted(lane: &mut Lane, later: Option<Later>, now: Millis) -> Vec<Action> {
-        lane.step(Input::Answered { batch: 1, answer: says(Class::Accepted, None, later) }, now)
+    fn accepted(lane: &mut Lane, later: Later, now: Millis) -> Vec<Action> {
+        lane.step(Input::Answered { batch: 1, answer: says(Class::Accepted, None, Some(later)) }, now)
     }
 
     fn polled(lane: &mut Lane, class: Class, later: Option<Later>, now: Millis) -> Vec<Action> {
@@ -308,7 +304,7 @@ mod tests {
     #[test]
     fn without_a_way_to_ask_it_is_unknown_and_not_sent_again_at_once() {
         let mut lane = sent(None);
-        let outstanding = accepted(&mut lane, Some(Later { by: By::Lookup, after_ms: None }), Millis(0));
+        let outstanding = accepted(&mut lane, Later { by: By::Lookup, after_ms: None }, Millis(0));
         assert!(matches!(outstanding[..], [Action::Unknown { .. }]), "{outstanding:?}");
         let (at, actions) = next(&mut lane);
         assert!(at >= Millis(5_000) && matches!(actions[..], [Action::Send { attempt: 2, .. }]), "{actions:?}");

@@ -169,7 +169,7 @@ impl Lane {
             return;
         }
         if flight.accepted.is_some() {
-            self.ask_later(&mut flight, later, now);
+            flight.ask_later(later, now);
         } else {
             let (tries, least) = pause;
             let least = later.and_then(|later| later.after_ms).unwrap_or(least).max(least);
