@@ -131,6 +131,7 @@ async fn deliveries(url: &str, batch: &Outgoing, items: Option<String>) -> anyho
             status: pointer("/status"),
             reason: pointer("/reason"),
             reference: pointer("/reference"),
+            ..AnswerShape::default()
         },
         content_type: "application/json",
         gzip: false,

@@ -152,8 +152,14 @@ impl Erp {
         self.wake.notified().await;
         while let Some(batch) = work.recv().await {
             let outcomes = vec![Outcome::new(Class::Delivered, ""); batch.keys.len()];
-            let answer =
-                Answer { status: Some(200), excerpt: String::new(), outcomes, whole: false, retry_after_ms: None };
+            let answer = Answer {
+                status: Some(200),
+                excerpt: String::new(),
+                outcomes,
+                whole: false,
+                retry_after_ms: None,
+                later: None,
+            };
             self.posted.fetch_add(batch.keys.len(), Ordering::SeqCst);
             if outbox.answered(batch.lane, batch.batch, answer).is_err() {
                 return;

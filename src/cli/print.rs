@@ -102,6 +102,11 @@ pub(super) fn next(at: i64, now: Millis) -> String {
     if at > now.0 { format!(", again in {}", age(now.0, Millis(at))) } else { ", due now".to_owned() }
 }
 
+/// When somebody is asked again.
+pub(super) fn asked(at: i64, now: Millis) -> String {
+    if at > now.0 { format!(", asked again in {}", age(now.0, Millis(at))) } else { ", being asked".to_owned() }
+}
+
 /// Seconds in the unit that people would say them in.
 pub(super) fn span(seconds: f64) -> String {
     let units =

@@ -97,6 +97,8 @@ struct Outbox {
     /// Devices are not acknowledged.
     full: bool,
     dead_letters: i64,
+    /// Taken over by their targets, which book them later; they count as pending.
+    accepted: i64,
     held: i64,
     /// Lanes in trouble.
     lanes: Vec<Lane>,
@@ -167,7 +169,9 @@ impl Outbox {
         let behind = |lane: &read::LaneStatus| {
             if bounds.is_none_or(|bounds| bounds.parks(&lane.lane)) { lane.behind.min(lane.ready) } else { 0 }
         };
-        let going = |lane: &read::LaneStatus| lane.ready + lane.sending + lane.unknown + lane.waiting - behind(lane);
+        let going = |lane: &read::LaneStatus| {
+            lane.ready + lane.sending + lane.accepted + lane.unknown + lane.waiting - behind(lane)
+        };
         let parked = |lane: &read::LaneStatus| lane.rejected + lane.held + behind(lane);
         let stopped = bounds.map(|bounds| stopped(status, bounds)).unwrap_or_default();
         let by_size = bounds.is_some_and(|bounds| Room::of(status, bounds.max_size).full);
@@ -191,6 +195,7 @@ impl Outbox {
             need_a_person: status.lanes.iter().map(parked).sum(),
             full: gateway.map_or(by_size, |gateway| !gateway.room),
             dead_letters: status.dead_letters,
+            accepted: status.lanes.iter().map(|lane| lane.accepted).sum(),
             held: status.held,
             lanes: lanes.collect(),
         }
@@ -200,6 +205,7 @@ impl Outbox {
         let oldest = self.oldest_at.map_or_else(String::new, |at| format!(", the oldest {} old", age(at, now)));
         let full = if self.full { "; FULL: devices are not acknowledged" } else { "" };
         let count = |n: i64, what: &str| if n > 0 { format!("; {what}: {n}") } else { String::new() };
+        let accepted = count(self.accepted, "accepted and not booked yet");
         let (letters, held) = (count(self.dead_letters, "dead letters"), count(self.held, "held"));
         let person = if self.need_a_person > 0 {
             let be = if self.need_a_person == 1 { "needs" } else { "need" };
@@ -207,7 +213,7 @@ impl Outbox {
         } else {
             String::new()
         };
-        line(text, &format!("outbox: {} pending{oldest}{person}{full}{letters}{held}", self.pending));
+        line(text, &format!("outbox: {} pending{oldest}{accepted}{person}{full}{letters}{held}", self.pending));
         for Lane { lane, trouble } in &self.lanes {
             line(text, &format!("  lane {lane}: {trouble}"));
         }
@@ -402,6 +408,7 @@ mod tests {
             need_a_person: 54,
             full: true,
             dead_letters: 2,
+            accepted: 0,
             held: 0,
             lanes: vec![Lane { lane: "outbound".to_owned(), trouble: "stopped, 2 subjects are parked".to_owned() }],
         });

@@ -10,6 +10,7 @@ mod auth;
 mod bounds;
 mod budget;
 mod category;
+mod classify;
 mod device;
 mod device_set;
 mod emits;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::config::bounds::{DAY, HOUR, Ids, SECOND, duration, number, size, span_text};
-use crate::config::{Reading, auth};
+use crate::config::{Reading, auth, classify};
 use crate::form::{Entry, Table};
 use crate::lane::{self, AnswerShape, Format, Idempotency, Worth};
 use crate::target;
@@ -202,6 +202,8 @@ fn answers(table: &Table<'_>) -> AnswerShape {
         status: pointer("status", "/status"),
         reason: pointer("reason", "/reason"),
         reference: pointer("reference", "/reference"),
+        definite_503: table.or("definite_503", false),
+        rules: classify::read_all(table, given.is_some()),
     }
 }
 

@@ -2,18 +2,25 @@
 //!
 //! The rule behind the table: a row is final only when the target said so of that row, or of the batch in a way that
 //! leaves no doubt. Whatever may have had effect is `Unknown`, and a resend under the same key asks again. Statuses are
-//! judged here, the items of a body in [`items`], waiting times in [`retry_after`].
+//! judged here, the items of a body in [`items`], what was accepted in [`job`], waiting times in [`retry_after`] and
+//! [`rate_limit`]. What a target is known to mean otherwise stands in its [`rule`]s, which come first.
 
 mod items;
+mod job;
+mod rate_limit;
 mod retry_after;
+mod rule;
 
 use serde_json::Value;
 
 use crate::event::Id;
-use crate::lane::{Answer, Class, Outcome};
+use crate::lane::{Answer, By, Class, Later, Outcome};
 
-/// Where an answer's parts stand, as JSON Pointers (RFC 6901).
-#[derive(Debug, Clone, PartialEq, Eq)]
+pub use job::classify_poll;
+pub use rule::{Expected, Rule, Subject, Test};
+
+/// Where an answer's parts stand, as JSON Pointers (RFC 6901), and what this target means otherwise than others.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct AnswerShape {
     /// The list of per-item results; `None`: the status speaks for the whole batch.
     pub items: Option<String>,
@@ -25,6 +32,10 @@ pub struct AnswerShape {
     pub reason: String,
     /// The item's reference in the target.
     pub reference: String,
+    /// A 503 promises that there is no effect.
+    pub definite_503: bool,
+    /// What comes first: the first one that applies decides.
+    pub rules: Vec<Rule>,
 }
 
 /// What came over the wire.
@@ -40,15 +51,52 @@ pub enum Reply {
     Http {
         /// Status code.
         status: u16,
-        /// `Content-Type`, lower case, without parameters.
-        content_type: String,
-        /// `Retry-After`, verbatim.
-        retry_after: Option<String>,
-        /// `Date`, verbatim: an HTTP date in Retry-After is measured against it, never against our clock.
-        date: Option<String>,
+        /// What is read of its header.
+        head: Box<Head>,
         /// The body, bounded.
         body: Vec<u8>,
     },
+}
+
+/// What is read of an answer's header; verbatim, but for the first and the last.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Head {
+    /// `Content-Type`, lower case, without parameters.
+    pub content_type: String,
+    /// `Retry-After`.
+    pub retry_after: Option<String>,
+    /// `Date`: an HTTP date in Retry-After is measured against it, never against our clock.
+    pub date: Option<String>,
+    /// `RateLimit`, all of them.
+    pub rate_limit: Option<String>,
+    /// `Location`, resolved.
+    pub location: Option<Location>,
+}
+
+/// Where an answer points.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Location {
+    /// To an address of the same origin, absolute.
+    Here(String),
+    /// To another system: nobody goes there.
+    Elsewhere(String),
+}
+
+impl Head {
+    fn is_web_page(&self) -> bool {
+        matches!(self.content_type.as_str(), "text/html" | "application/xhtml+xml")
+    }
+
+    /// For how long the target wants us to stay away: by Retry-After of a 429 or 503 and what means the same here, else by
+    /// RateLimit.
+    fn stay_away_ms(&self, status: u16, throttled: bool) -> Option<u64> {
+        let asked = (throttled || matches!(status, 429 | 503)).then(|| self.retry_after_ms()).flatten();
+        asked.or_else(|| rate_limit::wait_ms(self.rate_limit.as_deref()?))
+    }
+
+    fn retry_after_ms(&self) -> Option<u64> {
+        retry_after::wait_ms(self.retry_after.as_deref()?, self.date.as_deref())
+    }
 }
 
 /// What a reply says of each of `keys`: always one outcome a key, in their order.
@@ -57,24 +105,40 @@ pub fn classify(reply: &Reply, shape: &AnswerShape, keys: &[Id]) -> Answer {
         Reply::NotSent(why) => without_answer(Class::Transient, "not sent", why, keys),
         Reply::Refused(why) => without_answer(Class::Auth, "not let in", why, keys),
         Reply::Lost(why) => without_answer(Class::Unknown, "sent, but no whole answer came", why, keys),
-        Reply::Http { status, content_type, retry_after, date, body } => {
-            let html = matches!(content_type.as_str(), "text/html" | "application/xhtml+xml");
-            let silent = html || (shape.items.is_none() && *status < 300);
+        Reply::Http { status, head, body } => {
+            let html = head.is_web_page();
+            let silent = html || (shape.items.is_none() && shape.rules.is_empty() && *status < 300);
             let json: Option<Value> = if silent { None } else { serde_json::from_slice(body).ok() };
-            let mut answer = if let Some((found, pointer)) = items_of(*status, json.as_ref(), shape) {
-                items::judge(found, pointer, shape, keys)
+            let mut answer = if let Some(outcome) = rule::of_whole(&shape.rules, *status, json.as_ref()) {
+                whole(outcome, keys)
+            } else if let Some((found, pointer)) = items_of(*status, json.as_ref(), shape) {
+                items::judge(*status, found, pointer, shape, keys)
             } else {
-                whole(judge_status(*status, html, json.as_ref(), shape, keys.len()), keys)
+                whole(judge_status(*status, html, head, json.as_ref(), shape, keys.len()), keys)
             };
             answer.status = Some(*status);
-            if matches!(status, 429 | 503) {
-                answer.retry_after_ms = retry_after::wait_ms(*status, retry_after.as_deref(), date.as_deref());
-            }
+            let throttled = answer.whole && answer.outcomes.first().is_some_and(|o| o.class == Class::Throttled);
+            answer.retry_after_ms = head.stay_away_ms(*status, throttled);
+            answer.later = later(*status, head, &answer);
             let start = String::from_utf8_lossy(&body[..body.len().min(Answer::EXCERPT + 4)]);
             answer.excerpt = bounded(&format!("{}{start}", answer.excerpt), Answer::EXCERPT);
             answer
         }
     }
+}
+
+/// How the target wants to be asked for what it has not decided.
+fn later(status: u16, head: &Head, answer: &Answer) -> Option<Later> {
+    let accepted = answer.outcomes.iter().any(|o| o.class == Class::Accepted);
+    let unknown = answer.whole && answer.outcomes.first().is_some_and(|o| o.class == Class::Unknown);
+    let after_ms = head.retry_after_ms();
+    Some(match (status, &head.location) {
+        (_, Some(Location::Here(job))) if accepted && answer.whole => Later { by: By::Job(job.clone()), after_ms },
+        _ if accepted => Later { by: By::Lookup, after_ms },
+        (409, _) if unknown => Later { by: By::Lookup, after_ms: None },
+        (412, _) if unknown => Later { by: By::LookupOnly, after_ms: None },
+        _ => return None,
+    })
 }
 
 /// What the answer to a lookup says of each of `keys`, whose contents have these `prints`: [`Class::Found`], a
@@ -90,21 +154,24 @@ pub fn classify_lookup(reply: &Reply, keys: &[Id], prints: &[String]) -> Answer 
             Ok(body) => items::found(&body, keys, prints),
             Err(_) => unclear(Class::Contract, "the answer is not JSON (HTTP 200)".to_owned()),
         },
-        Reply::Http { status, retry_after, date, body, .. } => {
-            let class = match status {
-                429 => Class::Throttled,
-                401 | 403 => Class::Auth,
-                408 | 500.. => Class::Transient,
-                _ => Class::Contract,
-            };
+        Reply::Http { status, head, body } => {
+            let class = trouble_of_question(*status);
             let words = serde_json::from_slice(body).ok().as_ref().and_then(said).unwrap_or_default();
             let mut answer = unclear(class, format!("HTTP {status} {words}"));
             answer.status = Some(*status);
-            if matches!(status, 429 | 503) {
-                answer.retry_after_ms = retry_after::wait_ms(*status, retry_after.as_deref(), date.as_deref());
-            }
+            answer.retry_after_ms = head.stay_away_ms(*status, false);
             answer
         }
+    }
+}
+
+/// Why a question that changes nothing was not answered.
+fn trouble_of_question(status: u16) -> Class {
+    match status {
+        429 => Class::Throttled,
+        401 | 403 => Class::Auth,
+        408 | 500.. => Class::Transient,
+        _ => Class::Contract,
     }
 }
 
@@ -116,7 +183,7 @@ fn without_answer(class: Class, what: &str, why: &str, keys: &[Id]) -> Answer {
 
 fn whole(outcome: Outcome, keys: &[Id]) -> Answer {
     let outcomes = vec![outcome; keys.len()];
-    Answer { status: None, excerpt: String::new(), outcomes, whole: true, retry_after_ms: None }
+    Answer { status: None, excerpt: String::new(), outcomes, whole: true, retry_after_ms: None, later: None }
 }
 
 /// The per-item results, where this status can carry them, and where they stand. A refused request may still list its
@@ -129,18 +196,38 @@ fn items_of<'a>(status: u16, json: Option<&'a Value>, shape: &'a AnswerShape) ->
     (status < 400 || !list.is_empty()).then_some((list.as_slice(), pointer))
 }
 
+/// What the types of our own problems begin with.
+const PROBLEM: &str = "urn:floorgate:problem:";
+
+fn problem_type(json: Option<&Value>) -> &str {
+    json.and_then(|body| body.get("type")).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// The last word of a problem's type: `urn:floorgate:problem:WORD`, `https://example.com/problems/some-word`.
+fn problem(json: Option<&Value>) -> String {
+    let of = problem_type(json);
+    let word = of.rsplit([':', '/', '#']).next().unwrap_or_default();
+    bounded(&word.to_lowercase().replace('-', "_"), 64)
+}
+
 /// What a status says of the batch as a whole.
-fn judge_status(status: u16, html: bool, json: Option<&Value>, shape: &AnswerShape, rows: usize) -> Outcome {
-    let problem = json.and_then(|body| body.get("type")).and_then(Value::as_str).unwrap_or("").to_lowercase();
-    let is = |words: &[&str]| words.iter().any(|word| problem.contains(word));
-    let (class, reason) = match status {
-        200 | 201 if html => (Class::Unknown, "answered with a web page, which proves nothing: is this the right URL?"),
+fn judge_status(
+    status: u16,
+    html: bool,
+    head: &Head,
+    json: Option<&Value>,
+    shape: &AnswerShape,
+    rows: usize,
+) -> Outcome {
+    let word = problem(json);
+    let (class, reason) = by_problem(status, &word).unwrap_or_else(|| match status {
+        200..=202 if html => (Class::Unknown, "answered with a web page, which proves nothing: is this the right URL?"),
         200 | 201 | 207 if shape.items.is_some() => {
             (Class::Unknown, "answered without readable results for the items: do `answers` and the ERP agree?")
         }
         200 | 201 | 204 if shape.items.is_none() => (Class::Delivered, "accepted the batch"),
         204 => (Class::Unknown, "answered without the results that `answers.items` expects"),
-        202 => (Class::Unknown, "accepted it for later without a handle to ask by"),
+        202 => (Class::Accepted, took_over(head)),
         200..300 => (Class::Unknown, "gave an answer that proves nothing of the batch"),
         300..400 => (Class::Contract, "redirects, and a posting is never sent elsewhere: correct the target's URL"),
         401 => (Class::Auth, "does not accept our credentials"),
@@ -148,27 +235,53 @@ fn judge_status(status: u16, html: bool, json: Option<&Value>, shape: &AnswerSha
         404 => (Class::Contract, "knows nothing at this URL"),
         405 => (Class::Contract, "does not take a POST at this URL"),
         415 => (Class::Contract, "does not take this content type"),
-        413 => (Class::Validation, "too_large: refuses a body of this size"),
+        413 if rows > 1 => (Class::NotAttempted, "refuses a body of this size: it gets less at once"),
+        413 => (Class::Validation, "refuses a body of this size, with one item in it"),
         408 => (Class::Unknown, "gave up waiting for the request"),
-        409 if is(&["outstanding"]) => (Class::Conflict, "is still working on an earlier request of this key"),
         409 => (Class::Unknown, "reports a conflict and doesn't say which"),
         412 => (Class::Unknown, "no longer knows whether it saw this key"),
-        422 if rows == 1 && is(&["reuse", "key-clash", "key_clash"]) => {
-            (Class::KeyClash, "knows this key with other content")
-        }
+        422 if rows == 1 && word.contains("reuse") => (Class::KeyClash, "knows this key with other content"),
+        422 if rows == 1 && word == "key_clash" => (Class::KeyClash, "knows this key with other content"),
         400 | 422 => (Class::Validation, "refuses the request"),
         423 => (Class::Conflict, "has the document locked"),
         425 => (Class::Conflict, "finds it too early"),
         429 => (Class::Throttled, "asks for fewer requests"),
+        503 if shape.definite_503 => (Class::Transient, "is not available, and has done nothing"),
         503 => (Class::Unknown, "is not available"),
         400..500 => (Class::Contract, "refuses the request"),
         _ => (Class::Unknown, "failed while working on the request"),
-    };
+    });
     let mut text = format!("the ERP {reason} (HTTP {status})");
     if let Some(said) = json.and_then(said) {
         text = format!("{text}: {}", bounded(&said, REASON));
     }
-    Outcome::new(class, text)
+    let ours = problem_type(json).starts_with(PROBLEM) && status >= 400;
+    let code = if status == 413 { Some(Outcome::TOO_LARGE.to_owned()) } else { Some(word).filter(|_| ours) };
+    Outcome { code, ..Outcome::new(class, text) }
+}
+
+/// What a refusal means by the type of its problem document, where the status alone says less.
+fn by_problem(status: u16, word: &str) -> Option<(Class, &'static str)> {
+    Some(match (status, word) {
+        (400..500, "unsupported_version") => (Class::Contract, "does not speak this version of the contract"),
+        (400..500, "unsupported_media") => (Class::Contract, "does not take this content type"),
+        (400..500, "throttled") => (Class::Throttled, "asks for fewer requests"),
+        (409, word) if word.starts_with("outstanding") => {
+            (Class::Accepted, "is still working on an earlier request of this key")
+        }
+        (409, "locked" | "version" | "stale" | "concurrent") => (Class::Conflict, "has the document locked or changed"),
+        _ => return None,
+    })
+}
+
+fn took_over(head: &Head) -> &'static str {
+    match head.location {
+        Some(Location::Here(_)) => "accepted it for later, and is asked for it",
+        Some(Location::Elsewhere(_)) => {
+            "accepted it for later, and points to another system, where nobody asks: it is looked up if it can be"
+        }
+        None => "accepted it for later without a handle to ask by: it is looked up if it can be",
+    }
 }
 
 /// What an answer tells people: the words of a problem document (RFC 9457), or of the usual look-alikes.
@@ -194,5 +307,7 @@ fn bounded(text: &str, bytes: usize) -> String {
     out
 }
 
+#[cfg(test)]
+mod table;
 #[cfg(test)]
 mod tests;

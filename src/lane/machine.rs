@@ -13,6 +13,7 @@
 //! subjects fill the memory with rows that wait for their first one, all but their first rows are set aside, so that the
 //! subjects behind them on the disk go on.
 
+mod accepted;
 mod answered;
 mod rows;
 
@@ -20,6 +21,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::event::Millis;
 use crate::lane::{Answer, Class, Config, Idempotency, Outcome};
+
+pub use accepted::Accepted;
 
 /// Rows of one lane in memory.
 pub const WINDOW: usize = 8_192;
@@ -74,6 +77,8 @@ pub struct SavedBatch {
     pub first_sent: Millis,
     /// When the last one left.
     pub last_sent: Millis,
+    /// The target has taken it over: it is asked for, and not sent again.
+    pub accepted: Option<Accepted>,
 }
 
 /// What happens to a lane.
@@ -108,6 +113,14 @@ pub enum Input {
         /// The answer.
         answer: Answer,
     },
+    /// What came of [`Action::Poll`]: the results of the batch, [`Class::Accepted`] for all of it while the target is at work,
+    /// [`Class::Unknown`] if the target does not know what it is asked for, or why it says nothing.
+    Polled {
+        /// The batch.
+        batch: u64,
+        /// The answer.
+        answer: Answer,
+    },
     /// Rows of a batch that was about to leave and must not: they were not sent this time.
     Unsendable {
         /// The batch.
@@ -129,6 +142,8 @@ pub enum Input {
     Held(bool),
     /// A person holds what is ordered by this: nothing of it leaves that is not under way, until [`Input::Freed`].
     Kept(i64),
+    /// The wall clock has jumped ahead: what was sent by the time of before is no older for that.
+    ClockStepped,
     /// The wall clock can be trusted again: [`Lane::restore`]'s doubt is over.
     ClockSet,
     /// It still can't, long after the start: a person decides of what has waited for it.
@@ -165,6 +180,24 @@ pub enum Action {
         /// Its rows, in order.
         rows: Vec<RowKey>,
     },
+    /// Ask the target, at the address that it gave, what became of a batch that it has accepted.
+    Poll {
+        /// The batch.
+        batch: u64,
+        /// Its rows, in order.
+        rows: Vec<RowKey>,
+        /// Where.
+        job: String,
+    },
+    /// The target has taken these rows of the batch over, and is asked for them later; the others are resolved.
+    Accepted {
+        /// The batch.
+        batch: u64,
+        /// What remains of it, in order.
+        rows: Vec<RowKey>,
+        /// Where and when.
+        accepted: Accepted,
+    },
     /// The attempt is over, and what came of these rows of it is unknown; the others are resolved.
     Unknown {
         /// The batch.
@@ -185,6 +218,8 @@ pub enum Action {
         class: Class,
         /// The target's reference.
         reference: Option<String>,
+        /// Why somebody should look whether it is there twice.
+        suspect: Option<String>,
     },
     /// The row had no effect and goes again, not before `until`.
     Wait {
@@ -241,16 +276,54 @@ struct Flight {
     rows: Vec<RowKey>,
     attempt: u32,
     first_sent: Millis,
+    /// When the last one left, or the target said last that it is at work on it.
     last_sent: Millis,
-    /// `None`: sent or asked for, and not answered. Otherwise unknown, and resent or asked for then.
+    /// `None`: sent or asked for, and not answered. Otherwise unknown or accepted, and resent or asked for then.
     resend_at: Option<Millis>,
     /// Nobody knows how long ago it was sent: it waits for the clock …
     doubtful: bool,
     /// … which never came.
     ageless: bool,
-    /// It is being asked for, or was: so often in vain.
-    looking: bool,
+    /// What it is out for, or was out for last.
+    way: Way,
+    /// It was asked for so often in vain.
     looks: u32,
+    /// That a lookup does not find a row means that it is not there.
+    absence_counts: bool,
+    again: Again,
+    /// The target has taken it over.
+    accepted: Option<Accepted>,
+}
+
+impl Flight {
+    /// When something is to be done for it, if nothing is under way.
+    fn due_at(&self) -> Option<Millis> {
+        self.resend_at.filter(|_| !self.doubtful || self.accepted.is_some())
+    }
+}
+
+/// What a batch is out for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Way {
+    /// To be posted.
+    #[default]
+    Post,
+    /// To be looked up by its keys.
+    Look,
+    /// To be asked for where it was accepted.
+    Poll,
+}
+
+/// Whether an unknown batch may be sent again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Again {
+    /// As the target is configured.
+    #[default]
+    Allowed,
+    /// The same, but looked up first where it can be.
+    Unasked,
+    /// Never: the target no longer tells its key.
+    Never,
 }
 
 /// One lane's delivery state.
@@ -283,6 +356,8 @@ pub struct Lane {
     pause_until: Millis,
     /// A batch refused as a whole is halved until the bad row is alone.
     split: Option<usize>,
+    /// Most rows of a batch, as the target has taught.
+    most: usize,
     stopped: bool,
     /// A person holds it.
     held: bool,
@@ -292,6 +367,7 @@ impl Lane {
     /// A lane that knows nothing of its rows yet; the first step asks for them.
     pub fn new(config: Config, jitter_seed: u64) -> Self {
         Self {
+            most: config.max_events,
             config,
             jitter: fastrand::Rng::with_seed(jitter_seed),
             rows: BTreeMap::new(),
@@ -343,8 +419,12 @@ impl Lane {
             }
             let doubtful = booted.is_some_and(|booted| saved.first_sent <= booted);
             let (attempt, first_sent, last_sent) = (saved.attempt, saved.first_sent, saved.last_sent);
-            let resend_at = Some(now);
-            let flight = Flight { rows, attempt, first_sent, last_sent, resend_at, doubtful, ..Flight::default() };
+            let accepted = saved.accepted;
+            let resend_at = Some(accepted.as_ref().map_or(now, |accepted| accepted.asked_after_start(now)));
+            // Nobody knows when the target last said that it is at work on it: now, for what it calls absent.
+            let last_sent = if accepted.is_some() { now } else { last_sent };
+            let flight =
+                Flight { rows, attempt, first_sent, last_sent, resend_at, doubtful, accepted, ..Flight::default() };
             self.flights.insert(saved.batch, flight);
         }
         for (row, exception) in exceptions {
@@ -403,11 +483,13 @@ impl Lane {
             Input::Loaded { rows, more } => self.loaded(rows, more, now),
             Input::Answered { batch, answer } => self.answered(batch, &answer, now, &mut actions),
             Input::Looked { batch, answer } => self.looked(batch, &answer, now, &mut actions),
+            Input::Polled { batch, answer } => self.polled(batch, &answer, now, &mut actions),
             Input::Unsendable { batch, rows, outcome } => self.unsendable(batch, &rows, &outcome, &mut actions),
             Input::Freed { row, next } => self.freed(row, next),
             Input::Held(held) => self.held = held,
             Input::Kept(order) => self.keep(order),
-            Input::ClockSet => self.flights.values_mut().for_each(|flight| flight.doubtful = false),
+            Input::ClockStepped => self.flights.values_mut().for_each(|flight| flight.last_sent = now),
+            Input::ClockSet => self.clock_set(now),
             Input::ClockUnknown => self.clock_unknown(now),
             Input::Tick => {}
         }
@@ -429,7 +511,7 @@ impl Lane {
         if self.flying() >= self.allowed_in_flight() {
             return None; // an answer comes first
         }
-        let resend = self.flights.values().filter(|f| !f.doubtful).filter_map(|f| f.resend_at).min();
+        let resend = self.flights.values().filter_map(Flight::due_at).min();
         let waiting = self.due.first().map(|(at, _)| *at);
         let ready = self.ready.first().filter(|_| !self.stopped).map(|key| self.leaves_at(*key));
         let load = self.wants_load().map(|_| Millis(0));
@@ -465,18 +547,27 @@ impl Lane {
     /// done, else for a person.
     fn next_resend(&mut self, now: Millis, actions: &mut Vec<Action>) -> Option<Action> {
         loop {
-            let is_due = |f: &Flight| !f.doubtful && f.resend_at.is_some_and(|at| at <= now);
+            let is_due = |f: &Flight| f.due_at().is_some_and(|at| at <= now);
             let (&batch, flight) = self.flights.iter_mut().find(|(_, f)| is_due(f))?;
+            if let Some(ask) = flight.ask(batch, self.config.settle_ms, now) {
+                return Some(ask);
+            }
             let horizon = self.config.dedup_horizon_ms.saturating_sub(2 * self.config.timeout_ms);
-            let known = match self.config.idempotency {
-                Idempotency::Key => !flight.ageless && now.since(flight.first_sent) < horizon,
-                Idempotency::Natural => true,
-                Idempotency::Lookup | Idempotency::None => false,
+            let may = match flight.again {
+                Again::Allowed => true,
+                Again::Unasked => self.config.settle_ms.is_none(),
+                Again::Never => false,
             };
+            let known = may
+                && match self.config.idempotency {
+                    Idempotency::Key => !flight.ageless && now.since(flight.first_sent) < horizon,
+                    Idempotency::Natural => true,
+                    Idempotency::Lookup | Idempotency::None => false,
+                };
             if known {
                 flight.attempt += 1;
                 flight.resend_at = None;
-                flight.looking = false;
+                (flight.way, flight.again) = (Way::Post, Again::Allowed);
                 flight.last_sent = now;
                 let (rows, attempt, first_sent) = (flight.rows.clone(), flight.attempt, flight.first_sent);
                 return Some(Action::Send { batch, rows, attempt, first_sent });
@@ -487,13 +578,23 @@ impl Lane {
                 }
                 Some(_) => {
                     flight.resend_at = None;
-                    flight.looking = true;
+                    (flight.way, flight.absence_counts) = (Way::Look, true);
                     return Some(Action::Look { batch, rows: flight.rows.clone() });
                 }
                 None => {
-                    let reason = why_a_person(self.config.idempotency, flight.ageless);
+                    let reason = why_a_person(self.config.idempotency, flight.ageless, flight.again == Again::Never);
                     self.give_up(batch, reason, actions);
                 }
+            }
+        }
+    }
+
+    /// What waited for the clock goes on by it. What was said before, by another clock, is no age.
+    fn clock_set(&mut self, now: Millis) {
+        for flight in self.flights.values_mut().filter(|flight| flight.doubtful) {
+            flight.doubtful = false;
+            if flight.accepted.is_some() {
+                flight.last_sent = now;
             }
         }
     }
@@ -514,7 +615,7 @@ impl Lane {
     }
 
     fn next_batch(&mut self, now: Millis) -> Option<Action> {
-        let most = self.split.unwrap_or(usize::MAX).min(self.config.max_events);
+        let most = self.split.unwrap_or(usize::MAX).min(self.most);
         let first = *self.ready.first().filter(|_| !self.stopped)?;
         if self.ready.len() < most && self.leaves_at(first) > now {
             return None;
@@ -550,8 +651,11 @@ impl Lane {
 }
 
 /// Why a batch without an answer can neither be sent again nor be asked for.
-fn why_a_person(idempotency: Idempotency, ageless: bool) -> &'static str {
+fn why_a_person(idempotency: Idempotency, ageless: bool, forgotten: bool) -> &'static str {
     match (idempotency, ageless) {
+        _ if forgotten => {
+            "it was sent, and the target no longer tells whether it has seen its key: look in the target whether it was posted"
+        }
         (Idempotency::None, _) => {
             "it was sent and never answered, and the target can't tell a posting that it has seen before: look in the \
              target whether it was posted"
@@ -599,8 +703,14 @@ mod tests {
     #[test]
     fn a_row_that_had_waited_and_was_under_way_at_a_crash_is_in_one_batch_only() {
         let (now, row) = (Millis(10_000), Row { key: RowKey { seq: 1, tx: 1 }, order: 1, size: 10, held: false });
-        let batch =
-            SavedBatch { batch: 7, rows: vec![row], attempt: 1, first_sent: Millis(9_000), last_sent: Millis(9_000) };
+        let batch = SavedBatch {
+            batch: 7,
+            rows: vec![row],
+            attempt: 1,
+            first_sent: Millis(9_000),
+            last_sent: Millis(9_000),
+            accepted: None,
+        };
         let waited = Exception::Waiting { until: Millis(8_000), tries: 1, since: Millis(7_000) };
         let mut lane = Lane::new(config(), 1);
         lane.restore(vec![batch], vec![(row, waited)], 8, None, now);
@@ -619,7 +729,8 @@ mod tests {
         let row = Row { key: RowKey { seq: 1, tx: 1 }, order: 1, size: 10, held: false };
         let restored = || {
             let mut lane = Lane::new(config(), 1);
-            let saved = SavedBatch { batch: 1, rows: vec![row], attempt: 1, first_sent: sent, last_sent: sent };
+            let saved =
+                SavedBatch { batch: 1, rows: vec![row], attempt: 1, first_sent: sent, last_sent: sent, accepted: None };
             lane.restore(vec![saved], vec![], 2, Some(booted), booted);
             lane.step(Input::Loaded { rows: vec![], more: false }, booted);
             assert_eq!(lane.step(Input::Tick, booted.plus(20 * 60_000)), [], "nothing before somebody says so");
@@ -635,8 +746,8 @@ mod tests {
     #[test]
     fn who_has_to_look_is_told_why_in_one_line() {
         for idempotency in [Idempotency::Key, Idempotency::None] {
-            for ageless in [false, true] {
-                let why = why_a_person(idempotency, ageless);
+            for (ageless, forgotten) in [(false, false), (true, false), (false, true)] {
+                let why = why_a_person(idempotency, ageless, forgotten);
                 assert!(!why.contains("  ") && why.ends_with("look in the target whether it was posted"), "{why}");
             }
         }
@@ -664,7 +775,8 @@ mod tests {
         let sent = lane.step(Input::Loaded { rows: rows.to_vec(), more: false }, Millis(0));
         assert!(matches!(&sent[..], [Action::Send { rows, .. }] if rows.len() == 2), "{sent:?}");
         let outcomes = vec![Outcome::new(Class::Validation, ""), Outcome::new(Class::NotAttempted, "")];
-        let answer = Answer { status: None, excerpt: String::new(), outcomes, whole: false, retry_after_ms: None };
+        let answer =
+            Answer { status: None, excerpt: String::new(), outcomes, whole: false, retry_after_ms: None, later: None };
         let then = lane.step(Input::Answered { batch: 1, answer }, Millis(10));
         let again = then
             .iter()
@@ -700,6 +812,7 @@ mod tests {
                             outcomes,
                             whole: false,
                             retry_after_ms: None,
+                            later: None,
                         };
                         inputs.insert(0, Input::Answered { batch, answer });
                     }

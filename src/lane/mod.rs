@@ -12,10 +12,12 @@ mod outcome;
 mod render;
 
 pub use act::{Act, Becomes, Parked, decide};
-pub use answer::{AnswerShape, Reply, classify, classify_lookup};
+pub use answer::{
+    AnswerShape, Expected, Head, Location, Reply, Rule, Subject, Test, classify, classify_lookup, classify_poll,
+};
 pub use category::{Category, Desk, Desks, sentence};
 pub use config::{Config, Idempotency, Worth};
 pub use edit::{Change, edited};
-pub use machine::{Action, Exception, Input, Lane, Row, RowKey, SavedBatch, WINDOW};
-pub use outcome::{Answer, Class, Errand, Outcome, Outgoing};
+pub use machine::{Accepted, Action, Exception, Input, Lane, Row, RowKey, SavedBatch, WINDOW, Way};
+pub use outcome::{Answer, By, Class, Errand, Later, Outcome, Outgoing};
 pub use render::{Format, Posting, RENDERER, fingerprint, render, size};

@@ -12,6 +12,8 @@ pub enum Class {
     Duplicate,
     /// The effect exists: the target was asked for it.
     Found,
+    /// The target has taken it over and will give it its effect, or refuse it.
+    Accepted,
     /// Definitely no effect: the target did not try.
     NotAttempted,
     /// Definitely no effect: the target or the way to it is in trouble.
@@ -50,6 +52,7 @@ impl Class {
             Self::Delivered,
             Self::Duplicate,
             Self::Found,
+            Self::Accepted,
             Self::NotAttempted,
             Self::Transient,
             Self::Throttled,
@@ -72,6 +75,7 @@ impl Class {
             Self::Delivered => "delivered",
             Self::Duplicate => "duplicate",
             Self::Found => "found",
+            Self::Accepted => "accepted",
             Self::NotAttempted => "not_attempted",
             Self::Transient => "transient",
             Self::Throttled => "throttled",
@@ -119,13 +123,44 @@ pub struct Answer {
     pub outcomes: Vec<Outcome>,
     /// The answer (or its absence) spoke of the batch as a whole, not of each item.
     pub whole: bool,
-    /// Milliseconds for which the target asked us to stay away (Retry-After), counted from now.
+    /// Milliseconds for which the target asked us to stay away (Retry-After, RateLimit), counted from now.
     pub retry_after_ms: Option<u64>,
+    /// How to learn what becomes of the rows that it leaves open, if the target has its own way.
+    pub later: Option<Later>,
+}
+
+/// How to learn what becomes of rows that an answer leaves open.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Later {
+    /// Whom to ask.
+    pub by: By,
+    /// Not sooner than after so many milliseconds; `None`: the target has said nothing of that.
+    pub after_ms: Option<u64>,
+}
+
+/// Whom to ask.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum By {
+    /// The target, at this address of its own.
+    Job(String),
+    /// By lookup, where the target has one; else the same is sent again.
+    Lookup,
+    /// By lookup alone: the target no longer tells that it has seen the key.
+    LookupOnly,
 }
 
 impl Answer {
     /// Bytes kept of an answer.
     pub const EXCERPT: usize = 2_048;
+    /// What the excerpt begins with where an answer speaks of keys that it was not asked for: somebody mixes batches up.
+    pub const STRANGE: &str = "[results of keys that were not in the batch: ";
+}
+
+impl Outcome {
+    /// The code of a batch, or a row, that is larger than the target takes at once.
+    pub const TOO_LARGE: &str = "too_large";
+    /// The code of a duplicate under a key that the target had not seen: somebody did it by hand.
+    pub const ALREADY_DONE: &str = "already_done";
 }
 
 /// What the target is asked to do.
@@ -136,6 +171,8 @@ pub enum Errand {
     /// Say which of the rows have their effect, with these fingerprints of their content, in their order. Changes nothing
     /// there.
     Look(Vec<String>),
+    /// Say what became of the batch that was accepted, at the address that the target gave for it. Changes nothing there.
+    Poll(String),
 }
 
 /// A batch on its way out.
@@ -162,7 +199,7 @@ impl Outgoing {
     pub fn body(&self) -> &[u8] {
         match &self.errand {
             Errand::Post(body) => body,
-            Errand::Look(_) => &[],
+            Errand::Look(_) | Errand::Poll(_) => &[],
         }
     }
 }

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::event::{Id, Millis};
-use crate::lane::{Answer, Class, Outcome, RowKey};
+use crate::lane::{Answer, Class, Outcome, RowKey, Way};
 use crate::outbox::capture::Route;
 use crate::outbox::delivery::{Cause, Flight, unpack};
 
@@ -37,6 +37,9 @@ pub(super) fn write(
     if worst.has_effect() {
         route.counters.good_at = Some(at);
         return Ok(());
+    }
+    if worst == Class::Accepted && flight.way != Way::Post {
+        return Ok(()); // it is still at work: nothing has come of it
     }
     let batch = i64::try_from(cause.batch).unwrap_or(i64::MAX);
     let rows = rows_of(db, route.id, batch)?;
@@ -70,7 +73,7 @@ pub(super) fn write(
 
 /// Writes that nobody heard what came of the batches that are stored as `sending`: a start finds them so.
 pub(super) fn unheard(db: &Connection) -> Sql<()> {
-    let sql = "SELECT lane, id, attempt, last_sent, rows FROM batch WHERE unknown IS NULL";
+    let sql = "SELECT lane, id, attempt, last_sent, rows FROM batch WHERE unknown IS NULL AND accepted IS NULL";
     let mut statement = db.prepare(sql)?;
     let mut batches = statement.query([])?;
     while let Some(batch) = batches.next()? {

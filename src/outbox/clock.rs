@@ -22,12 +22,17 @@ pub(super) struct Clock {
     synced: Option<(Instant, bool)>,
     /// The machine has started since the database was made, and nothing says how long it was off.
     doubtful: bool,
+    stepped: bool,
 }
+
+/// The system clock has been set when it is further ahead of the monotonic one than this.
+const STEP_MS: u64 = 1_000;
 
 impl Clock {
     /// `booted`: the database is older than the machine's last start.
     pub(super) fn new(last_persisted: Millis, booted: bool) -> Self {
-        let mut clock = Self { highest: last_persisted, highest_at: instant(), synced: None, doubtful: false };
+        let mut clock =
+            Self { highest: last_persisted, highest_at: instant(), synced: None, doubtful: false, stepped: false };
         clock.doubtful = booted && doubtful(clock.quality() == "synced", rtc(), last_persisted);
         clock
     }
@@ -43,10 +48,16 @@ impl Clock {
         let elapsed = at.duration_since(self.highest_at).as_millis();
         let carried = self.highest.plus(u64::try_from(elapsed).unwrap_or(0));
         let wall = system().max(carried);
+        self.stepped |= wall.since(carried) > STEP_MS;
         if wall > carried || elapsed > 1_000 {
             (self.highest, self.highest_at) = (wall, at);
         }
         Now { wall, mono: mono(at) }
+    }
+
+    /// Whether the wall clock has jumped ahead since this was asked last.
+    pub(super) fn has_stepped(&mut self) -> bool {
+        std::mem::take(&mut self.stepped)
     }
 
     /// `synced` or `unsynced`, as the machine's time daemon says.
@@ -98,6 +109,15 @@ mod tests {
         assert!(doubtful(false, Some(Millis(0)), last), "a battery that ran out");
         assert!(!doubtful(false, Some(last.plus(1_000)), last));
         assert!(!doubtful(true, None, last));
+    }
+
+    #[test]
+    fn a_jump_ahead_is_told_once() {
+        let mut clock = Clock::new(system().minus(3_600_000), false);
+        assert!(clock.now().wall >= system().minus(1_000));
+        assert_eq!((clock.has_stepped(), clock.has_stepped()), (true, false));
+        clock.now();
+        assert!(!clock.has_stepped());
     }
 
     #[test]

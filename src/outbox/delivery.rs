@@ -4,8 +4,8 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::event::{Id, Millis, batch_id, order_key, posting_id};
 use crate::lane::{
-    Action, Class, Errand, Exception, Outcome, Outgoing, Posting, RENDERER, Row, RowKey, SavedBatch, fingerprint,
-    render,
+    Accepted, Action, Class, Errand, Exception, Outcome, Outgoing, Posting, RENDERER, Row, RowKey, SavedBatch, Way,
+    fingerprint, render,
 };
 use crate::milestone::order;
 use crate::outbox::capture::{Checked, Route};
@@ -22,8 +22,8 @@ pub(super) enum Frozen {
 /// What is known of a batch while it is under way.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Flight {
-    /// It only asks.
-    pub(super) looks: bool,
+    /// What for.
+    pub(super) way: Way,
     /// 0 of one that only asks.
     pub(super) attempt: u32,
     pub(super) rows: usize,
@@ -70,7 +70,7 @@ pub(super) fn freeze(
             return Ok(Frozen::Unsendable { rows: rows.to_vec(), outcome: Outcome::new(Class::Unresolvable, reason) });
         }
         Some(_) => {
-            db.prepare_cached("UPDATE batch SET attempt = ?, last_sent = ?, unknown = NULL WHERE lane = ? AND id = ?")?
+            db.prepare_cached("UPDATE batch SET attempt = ?, last_sent = ?, unknown = NULL, accepted = NULL, job = NULL, ask_at = NULL WHERE lane = ? AND id = ?")?
                 .execute(params![attempt, now.0, route.id, number])?;
         }
     }
@@ -79,13 +79,13 @@ pub(super) fn freeze(
     Ok(Frozen::Ready(Outgoing { errand, lane, batch, id, attempt, first_sent, keys }))
 }
 
-/// What the target is to be asked for these rows, or which of them are damaged.
+/// What the target is to be asked for these rows, at the address of their `job` or by lookup; or which of them are damaged.
 pub(super) fn question(
     db: &Connection,
     site: &str,
     lane: usize,
     route: &Route,
-    batch: u64,
+    (batch, job): (u64, Option<&str>),
     rows: &[RowKey],
 ) -> Sql<Frozen> {
     let (postings, corrupt) = postings(db, site, route, rows)?;
@@ -94,7 +94,10 @@ pub(super) fn question(
     }
     let keys: Vec<Id> = postings.iter().map(|p| p.key).collect();
     Ok(Frozen::Ready(Outgoing {
-        errand: Errand::Look(postings.iter().map(fingerprint).collect()),
+        errand: match job {
+            Some(job) => Errand::Poll(job.to_owned()),
+            None => Errand::Look(postings.iter().map(fingerprint).collect()),
+        },
         lane,
         batch,
         id: batch_id(&keys),
@@ -191,25 +194,15 @@ pub(super) fn apply(
     now: Millis,
 ) -> Sql<i64> {
     match action {
-        Action::Load { .. } | Action::Send { .. } | Action::Look { .. } => {} // the writer's own
-        Action::Unknown { batch, rows } => {
-            let (number, packed) = (i64::try_from(*batch).unwrap_or(i64::MAX), pack(rows));
-            let before: Option<(u16, Vec<u8>)> = db
-                .prepare_cached("UPDATE batch SET unknown = ? WHERE lane = ? AND id = ? RETURNING renderer, rows")?
-                .query_row(params![now.0, route.id, number], |r| Ok((r.get(0)?, r.get(1)?)))
-                .optional()?;
-            if let Some((renderer, _)) = before.filter(|(_, before)| *before != packed) {
-                let (postings, _) = postings(db, site, route, rows)?;
-                let sum = i64::from(crc32fast::hash(&render(renderer, &route.config.format, &postings)));
-                db.prepare_cached("UPDATE batch SET rows = ?, sum = ? WHERE lane = ? AND id = ?")?
-                    .execute(params![packed, sum, route.id, number])?;
-            }
-        }
+        // The writer's own.
+        Action::Load { .. } | Action::Send { .. } | Action::Look { .. } | Action::Poll { .. } => {}
+        Action::Unknown { batch, rows } => remains(db, site, route, *batch, (rows, None), now)?,
+        Action::Accepted { batch, rows, accepted } => remains(db, site, route, *batch, (rows, Some(accepted)), now)?,
         Action::Close { batch } => {
             db.prepare_cached("DELETE FROM batch WHERE lane = ? AND id = ?")?
                 .execute(params![route.id, i64::try_from(*batch).unwrap_or(i64::MAX)])?;
         }
-        Action::Settle { row, class, reference } => {
+        Action::Settle { row, class, reference, suspect } => {
             let gone: Option<(i64, u32)> = db
                 .prepare_cached("DELETE FROM pending WHERE lane = ? AND seq = ? AND tx = ? RETURNING size, rev")?
                 .query_row(params![route.id, row.seq, row.tx], |r| Ok((r.get(0)?, r.get(1)?)))
@@ -217,8 +210,8 @@ pub(super) fn apply(
             let (size, rev) = gone.unwrap_or_default();
             let batch = i64::try_from(cause.batch).unwrap_or(i64::MAX);
             db.prepare_cached(
-                "INSERT OR REPLACE INTO done(seq, lane, tx, at, batch, attempt, how, ref, rev, took, status)
-                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT OR REPLACE INTO done(seq, lane, tx, at, batch, attempt, how, ref, rev, took, status, suspect)
+                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             )?
             .execute(params![
                 row.seq,
@@ -231,7 +224,8 @@ pub(super) fn apply(
                 reference,
                 rev,
                 cause.took,
-                cause.status
+                cause.status,
+                suspect
             ])?;
             return Ok(size);
         }
@@ -264,6 +258,34 @@ pub(super) fn apply(
         }
     }
     Ok(0)
+}
+
+/// Stores what remains of a batch whose last attempt is over, unknown or accepted.
+fn remains(
+    db: &Connection,
+    site: &str,
+    route: &Route,
+    batch: u64,
+    (rows, accepted): (&[RowKey], Option<&Accepted>),
+    now: Millis,
+) -> Sql<()> {
+    let (number, packed) = (i64::try_from(batch).unwrap_or(i64::MAX), pack(rows));
+    let (since, ask_at) = (accepted.map(|a| a.since.0), accepted.map(|a| a.ask_at.0));
+    let job = accepted.and_then(|accepted| accepted.job.as_deref());
+    let before: Option<(u16, Vec<u8>)> = db
+        .prepare_cached(
+            "UPDATE batch SET unknown = ?, accepted = ?, job = ?, ask_at = ? WHERE lane = ? AND id = ?
+             RETURNING renderer, rows",
+        )?
+        .query_row(params![now.0, since, job, ask_at, route.id, number], |r| Ok((r.get(0)?, r.get(1)?)))
+        .optional()?;
+    if let Some((renderer, _)) = before.filter(|(_, before)| *before != packed) {
+        let (postings, _) = postings(db, site, route, rows)?;
+        let sum = i64::from(crc32fast::hash(&render(renderer, &route.config.format, &postings)));
+        db.prepare_cached("UPDATE batch SET rows = ?, sum = ? WHERE lane = ? AND id = ?")?
+            .execute(params![packed, sum, route.id, number])?;
+    }
+    Ok(())
 }
 
 /// What people and the target call a row that is not at its end: its subject, and the key of its posting.
@@ -322,8 +344,9 @@ type Saved = (Vec<SavedBatch>, Vec<(Row, Exception)>);
 pub(super) fn saved(db: &Connection, route: &Route) -> Sql<Saved> {
     let mut find =
         db.prepare("SELECT seq, tx, order8, size, state FROM pending WHERE lane = ? AND seq = ? AND tx = ?")?;
-    let mut statement =
-        db.prepare("SELECT id, attempt, first_sent, rows, last_sent FROM batch WHERE lane = ? ORDER BY id")?;
+    let mut statement = db.prepare(
+        "SELECT id, attempt, first_sent, rows, last_sent, accepted, job, ask_at FROM batch WHERE lane = ? ORDER BY id",
+    )?;
     let mut batches = Vec::new();
     let mut found = statement.query([route.id])?;
     while let Some(r) = found.next()? {
@@ -331,12 +354,20 @@ pub(super) fn saved(db: &Connection, route: &Route) -> Sql<Saved> {
         let rows =
             keys.iter().map(|k| find.query_row(params![route.id, k.seq, k.tx], row)).collect::<Result<_, _>>()?;
         let batch = r.get::<_, i64>(0)?;
+        let since: Option<i64> = r.get(5)?;
+        let ask_at: Option<i64> = r.get(7)?;
+        let job: Option<String> = r.get(6)?;
         batches.push(SavedBatch {
             batch: batch.unsigned_abs(),
             rows,
             attempt: r.get(1)?,
             first_sent: Millis(r.get(2)?),
             last_sent: Millis(r.get(4)?),
+            accepted: since.map(|since| Accepted {
+                job,
+                since: Millis(since),
+                ask_at: Millis(ask_at.unwrap_or(since)),
+            }),
         });
     }
     // A rejected row of a visibility lane parks nothing: nobody asks for it again.

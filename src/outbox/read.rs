@@ -23,7 +23,7 @@ use crate::outbox::open::{DATABASE, disk_bytes, open_read_only};
 use crate::outbox::trim::used_bytes;
 
 pub use holds::Held;
-pub use stuck::{HeldRow, Letter, WaitingRow};
+pub use stuck::{HeldRow, Letter, SuspectRow, WaitingRow};
 
 /// The database's files in the data directory.
 pub const FILES: [&str; 2] = [DATABASE, "outbox.db-wal"];
@@ -104,6 +104,10 @@ pub struct Status {
     pub waiting: i64,
     /// The ones that have waited longest.
     pub waiting_rows: Vec<WaitingRow>,
+    /// Delivered ones that may be there twice, in all.
+    pub suspects: i64,
+    /// The newest of them.
+    pub suspect_rows: Vec<SuspectRow>,
     /// Samples that could not be read, by source and reason, of the ones kept.
     pub bad_input: Vec<BadInput>,
     /// Troubles counted since the database was made: duplicates, gaps, late, clashes, restarts.
@@ -121,6 +125,12 @@ pub struct LaneStatus {
     pub ready: i64,
     /// On its way: sent, and not answered.
     pub sending: i64,
+    /// Taken over by the target, which is asked what became of it.
+    pub accepted: i64,
+    /// Since when, at the longest.
+    pub accepted_since: Option<i64>,
+    /// When it is asked for next.
+    pub ask_at: Option<i64>,
     /// May have had effect: resent under its key.
     pub unknown: i64,
     /// Had no effect, goes again later.
@@ -149,8 +159,8 @@ impl LaneStatus {
     /// It has something to send, and the last answer spoke against it. Rejected rows are told as dead letters: they keep
     /// nobody but their own subjects.
     pub fn meets_trouble(&self) -> bool {
-        let told_elsewhere = ["delivered", "duplicate", "validation", "key_clash"];
-        self.ready + self.unknown + self.waiting + self.sending > 0
+        let told_elsewhere = ["delivered", "duplicate", "accepted", "validation", "key_clash"];
+        self.ready + self.unknown + self.waiting + self.sending + self.accepted > 0
             && self.last_answer.as_ref().is_some_and(|last| !told_elsewhere.contains(&last.class.as_str()))
     }
 }
@@ -220,6 +230,8 @@ pub fn status_with(dir: &Path, now: i64, listed: u32) -> Result<Status, StorageE
         held_rows: stuck::held_rows(&db, listed)?,
         waiting: lanes.iter().map(|lane| lane.waiting).sum(),
         waiting_rows: stuck::waiting_rows(&db, listed)?,
+        suspects: db.query_row("SELECT count(*) FROM done WHERE suspect IS NOT NULL", [], |r| r.get(0))?,
+        suspect_rows: stuck::suspect_rows(&db, listed)?,
         lanes,
         pending_bytes: db.query_row(PENDING_BYTES, [], |r| r.get(0))?,
         file_bytes: file("") + file("-wal") + file("-shm"),
@@ -262,15 +274,24 @@ fn lanes(db: &Connection) -> Result<Vec<LaneStatus>, rusqlite::Error> {
         let sql = "SELECT count(DISTINCT order8) FROM pending INDEXED BY pending_exception
                    WHERE lane = ? AND state IN (2, 3) AND state <> 0";
         lane.parked = db.query_row(sql, [id], |r| r.get(0))?;
-        let mut statement = db.prepare("SELECT rows, unknown IS NOT NULL FROM batch WHERE lane = ?")?;
+        let mut statement =
+            db.prepare("SELECT rows, unknown IS NOT NULL, accepted, ask_at FROM batch WHERE lane = ?")?;
         let mut batches = statement.query([id])?;
         while let Some(batch) = batches.next()? {
             // Two varints a row: the bytes without the continuation bit are the ends of numbers.
             let rows = batch.get_ref(0)?.as_blob().unwrap_or_default();
             let n = rows.iter().filter(|b| **b < 0x80).count() as i64 / 2;
-            *(if batch.get(1)? { &mut lane.unknown } else { &mut lane.sending }) += n;
+            let (unknown, accepted, ask_at): (bool, Option<i64>, Option<i64>) =
+                (batch.get(1)?, batch.get(2)?, batch.get(3)?);
+            *(match accepted {
+                Some(_) => &mut lane.accepted,
+                None if unknown => &mut lane.unknown,
+                None => &mut lane.sending,
+            }) += n;
+            let earlier = |a: Option<i64>, b: Option<i64>| [a, b].into_iter().flatten().min();
+            (lane.accepted_since, lane.ask_at) = (earlier(lane.accepted_since, accepted), earlier(lane.ask_at, ask_at));
         }
-        lane.ready = pending - lane.sending - lane.unknown - lane.waiting - lane.rejected - lane.held;
+        lane.ready = pending - lane.sending - lane.accepted - lane.unknown - lane.waiting - lane.rejected - lane.held;
         // A waiting row that is on its way again counts as what it is now.
         if lane.ready < 0 {
             lane.waiting += lane.ready;

@@ -105,6 +105,7 @@ fn all(batch: &Outgoing, class: Class) -> Answer {
         outcomes,
         whole: class == Class::Unknown,
         retry_after_ms: None,
+        later: None,
     }
 }
 
@@ -551,7 +552,7 @@ async fn a_database_of_an_earlier_version_is_taken_over() {
          INSERT INTO event SELECT * FROM now.event;
          INSERT INTO lane(id, name, system, rows_out, bytes_out) SELECT id, name, system, 1, 1000 FROM now.lane;
          INSERT INTO pending SELECT * FROM now.pending;
-         INSERT INTO batch SELECT * FROM now.batch;
+         INSERT INTO batch SELECT lane, id, attempt, first_sent, last_sent, unknown, renderer, sum, rows FROM now.batch;
          UPDATE batch SET id = 7;
          INSERT INTO attempt VALUES (5, 1, 4, 1, 1000, 200, 1, 1, 1, 'delivered', NULL);
          INSERT INTO done VALUES (1, 1, (SELECT tx FROM pending LIMIT 1), 5, 'delivered', 'GI-1');",

@@ -131,7 +131,7 @@ mod tests {
              INSERT INTO event SELECT n, 1, n, 0, x'00', 1, NULL, 's', 0, 'synced', NULL, 1, 0, 0, 1, NULL, '{}', 0
                  FROM (SELECT 1 AS n UNION SELECT 2 UNION SELECT 3);
              INSERT INTO pending(lane, seq, tx, order8, posting, size) VALUES (1, 1, 1, 0, x'00', 10), (1, 2, 1, 0, x'00', 10);
-             INSERT INTO done SELECT seq, 2, 1, 0, 1, 1, 'delivered', NULL, 0, 9, 200 FROM event;",
+             INSERT INTO done SELECT seq, 2, 1, 0, 1, 1, 'delivered', NULL, 0, 9, 200, NULL FROM event;",
         )?;
         let config = Config {
             dir: std::path::PathBuf::new(),

@@ -18,7 +18,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::event::{Id, Millis, Now, Sample};
-use crate::lane::{self, Action, Answer, Input, Lane, Outgoing, Row, RowKey};
+use crate::lane::{self, Action, Answer, Class, Input, Lane, Outgoing, Row, RowKey, Way};
 use crate::outbox::capture::Capture;
 use crate::outbox::clock::{Clock, instant};
 use crate::outbox::delivery::{Cause, Flight, Frozen, apply, freeze, load, named, question, saved};
@@ -103,7 +103,7 @@ pub(super) struct Writer {
     disk_full: bool,
     stopping: bool,
     /// What keeps a lane's target from taking postings, as told last.
-    troubles: HashMap<usize, (Option<u16>, lane::Class)>,
+    troubles: HashMap<usize, (Option<u16>, Class)>,
     /// Lanes that were told to have stopped.
     told_stopped: BTreeSet<usize>,
     /// History that has been looked at for trimming.
@@ -123,14 +123,23 @@ impl Writer {
         let mut clock = Clock::new(opened.last_wall, opened.booted.is_some());
         let doubtful = opened.booted.filter(|_| clock.is_doubtful());
         let now = clock.now();
+        clock.has_stepped(); // from what was persisted to now: no lane has decided anything yet
         let capture =
             Capture::new(&db, config.site.clone(), opened.incarnation, (opened.run, opened.last_wall), &lanes)?;
         let mut states = Vec::new();
         for (route, config) in capture.routes.iter().zip(lanes) {
             let (batches, exceptions) = saved(&db, route)?;
             let next = 1 + route.counters.batches.unsigned_abs();
-            if !batches.is_empty() {
-                let batches = batches.len();
+            let accepted = batches.iter().filter(|batch| batch.accepted.is_some()).count();
+            if accepted > 0 {
+                tracing::info!(
+                    lane = config.id,
+                    batches = accepted,
+                    "batches were accepted before the last stop: their target is asked what became of them"
+                );
+            }
+            if batches.len() > accepted {
+                let batches = batches.len() - accepted;
                 if doubtful.is_some() {
                     tracing::warn!(
                         lane = config.id,
@@ -285,6 +294,15 @@ impl Writer {
         let good = answer.outcomes.iter().all(|o| o.class.has_effect());
         self.tell_trouble(lane, &answer);
         let answered = self.clock.now().wall;
+        if answer.excerpt.starts_with(Answer::STRANGE) {
+            let id = &self.capture.routes[lane].config.id;
+            tracing::warn!(
+                lane = id,
+                batch,
+                answer = answer.excerpt,
+                "the target answers for keys that it was not sent"
+            );
+        }
         let cause = Cause {
             batch,
             attempt: flight.attempt,
@@ -294,8 +312,11 @@ impl Writer {
             took: i64::try_from(answered.since(flight.sent)).unwrap_or(i64::MAX),
         };
         let said = answer.clone();
-        let input =
-            if flight.looks { Input::Looked { batch, answer: said } } else { Input::Answered { batch, answer: said } };
+        let input = match flight.way {
+            Way::Post => Input::Answered { batch, answer: said },
+            Way::Look => Input::Looked { batch, answer: said },
+            Way::Poll => Input::Polled { batch, answer: said },
+        };
         self.lazy_since.get_or_insert_with(instant);
         self.step(lane, input, &cause)?;
         let again = self.lanes[lane].again_at(batch);
@@ -306,7 +327,8 @@ impl Writer {
     /// Logs when a lane begins to meet trouble, meets another one, and when its target takes postings again.
     fn tell_trouble(&mut self, lane: usize, answer: &Answer) {
         let worst = answer.outcomes.iter().filter(|_| answer.whole).max_by_key(|o| o.class);
-        let trouble = worst.filter(|o| !o.class.has_effect()).map(|o| (answer.status, o.class));
+        let trouble =
+            worst.filter(|o| !o.class.has_effect() && o.class != Class::Accepted).map(|o| (answer.status, o.class));
         let id = &self.capture.routes[lane].config.id;
         match (self.troubles.get(&lane), trouble) {
             (Some(before), Some(now)) if *before == now => {}
@@ -332,6 +354,23 @@ impl Writer {
 
     /// Hands an input to a lane; what it wants to read is read at once, the rest waits for the commit.
     fn step(&mut self, lane: usize, input: Input, cause: &Cause) -> Result<(), StorageError> {
+        self.tell_step()?;
+        self.step_by(lane, input, cause)
+    }
+
+    /// Tells all lanes when the wall clock has jumped, before they decide anything by it.
+    fn tell_step(&mut self) -> Result<(), StorageError> {
+        self.clock.now();
+        if self.clock.has_stepped() {
+            tracing::info!("the clock has jumped ahead");
+            for lane in 0..self.lanes.len() {
+                self.step_by(lane, Input::ClockStepped, &Cause::default())?;
+            }
+        }
+        Ok(())
+    }
+
+    fn step_by(&mut self, lane: usize, input: Input, cause: &Cause) -> Result<(), StorageError> {
         let mut inputs = vec![input];
         while let Some(input) = inputs.pop() {
             let now = self.clock.now().wall;
@@ -342,7 +381,7 @@ impl Writer {
                         inputs.push(Input::Loaded { rows, more });
                     }
                     // Nothing new leaves any more: on disk the rows stay as they are.
-                    Action::Send { .. } | Action::Look { .. } if self.stopping => {}
+                    Action::Send { .. } | Action::Look { .. } | Action::Poll { .. } if self.stopping => {}
                     action => self.todo.push(Todo { lane, action, cause: cause.clone() }),
                 }
             }
@@ -375,7 +414,9 @@ impl Writer {
     }
 
     fn wants_to_send(&self) -> bool {
-        self.todo.iter().any(|todo| matches!(todo.action, Action::Send { .. } | Action::Look { .. }))
+        let leaves =
+            |action: &Action| matches!(action, Action::Send { .. } | Action::Look { .. } | Action::Poll { .. });
+        self.todo.iter().any(|todo| leaves(&todo.action))
     }
 
     fn pace(&self) -> Duration {
@@ -556,7 +597,15 @@ impl Writer {
                     "rejected: its subject is parked"
                 );
             }
-            if matches!(action, Action::Settle { .. }) {
+            if let Action::Settle { row, suspect, .. } = action {
+                if let Some(reason) = suspect {
+                    tracing::warn!(
+                        lane = route.config.id,
+                        seq = row.seq,
+                        reason,
+                        "delivered, and the target had it before: is it there twice? `floorgate outbox status` lists them"
+                    );
+                }
                 let counters = &mut self.capture.routes[lane].counters;
                 counters.rows_out += 1 + idle;
                 counters.bytes_out += bytes + idle_bytes;
@@ -571,8 +620,8 @@ impl Writer {
     /// What is to leave by the action at `index`, if it is one that lets something leave.
     fn frozen(&self, lane: usize, index: usize, now: Now) -> Result<Option<(u64, Flight, Frozen)>, rusqlite::Error> {
         let (db, site, route) = (&self.db, &self.capture.site, &self.capture.routes[lane]);
-        let flight = |looks, attempt, rows: &[RowKey]| Flight {
-            looks,
+        let flight = |way, attempt, rows: &[RowKey]| Flight {
+            way,
             attempt,
             rows: rows.len(),
             first_seq: rows.first().map_or(0, |r| r.seq),
@@ -583,10 +632,14 @@ impl Writer {
         Ok(match &self.todo[index].action {
             Action::Send { batch, rows, attempt, first_sent } => {
                 let frozen = freeze(db, site, lane, route, (*batch, *attempt, *first_sent), rows, now.wall)?;
-                Some((*batch, flight(false, *attempt, rows), frozen))
+                Some((*batch, flight(Way::Post, *attempt, rows), frozen))
             }
             Action::Look { batch, rows } => {
-                Some((*batch, flight(true, 0, rows), question(db, site, lane, route, *batch, rows)?))
+                Some((*batch, flight(Way::Look, 0, rows), question(db, site, lane, route, (*batch, None), rows)?))
+            }
+            Action::Poll { batch, rows, job } => {
+                let frozen = question(db, site, lane, route, (*batch, Some(job.as_str())), rows)?;
+                Some((*batch, flight(Way::Poll, 0, rows), frozen))
             }
             _ => None,
         })

@@ -1,7 +1,8 @@
 //! The ERP endpoint: `POST /floorgate/v1/events`, one result for each item, keys remembered over its outages.
 //!
 //! In an outage it is away in several ways, one after another: the port closed, connections dropped, 503 with
-//! Retry-After, answers cut in half, answers dropped after the commit, items put off one by one. What has taken effect
+//! Retry-After, answers cut in half, answers dropped after the commit, items put off one by one, batches accepted with a 202
+//! and booked a second later. What has taken effect
 //! is told to the oracle by the producer's numbers; what the key absorbed is counted. Keys are kept in memory.
 
 use std::collections::{HashMap, HashSet};
@@ -15,7 +16,7 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::connect_info::Connected;
-use axum::extract::{ConnectInfo, State};
+use axum::extract::{ConnectInfo, Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::serve::{IncomingStream, Listener};
@@ -23,12 +24,16 @@ use serde_json::value::RawValue;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::sim::oracle::{Happening, Oracle};
 
 /// Where it takes events.
 pub const PATH: &str = "/floorgate/v1/events";
+
+/// Where it is asked for what it has accepted.
+const JOBS: &str = "/floorgate/v1/jobs";
 
 /// How the ERP is at the moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,11 +52,14 @@ pub enum Mode {
     Mute,
     /// Each second item is put off.
     Partial,
+    /// 202: batches are booked later.
+    Later,
 }
 
 impl Mode {
     /// The ways of being away.
-    pub const AWAY: [Self; 6] = [Self::Refuse, Self::Hang, Self::Busy, Self::Half, Self::Mute, Self::Partial];
+    pub const AWAY: [Self; 7] =
+        [Self::Refuse, Self::Hang, Self::Busy, Self::Half, Self::Mute, Self::Partial, Self::Later];
 
     /// For people.
     pub fn text(self) -> &'static str {
@@ -63,6 +71,7 @@ impl Mode {
             Self::Half => "answers cut in half",
             Self::Mute => "commits, then drops the answer",
             Self::Partial => "puts off each second item",
+            Self::Later => "202, books later",
         }
     }
 }
@@ -90,7 +99,20 @@ struct Book {
     forgotten: HashSet<String>,
     random: fastrand::Rng,
     stats: Stats,
+    /// Batches that were accepted, in their order; done with the answer.
+    jobs: Vec<Job>,
 }
+
+/// A batch that was accepted.
+#[derive(Debug)]
+struct Job {
+    body: Bytes,
+    from: Instant,
+    answer: Option<String>,
+}
+
+/// How long a job takes.
+const WORK: Duration = Duration::from_secs(1);
 
 /// The endpoint.
 #[derive(Debug)]
@@ -118,7 +140,8 @@ impl Erp {
     /// An ERP that is up; `seed` chooses where it has a choice.
     pub fn new(seed: u64, oracle: Arc<Oracle>) -> Self {
         let random = fastrand::Rng::with_seed(seed);
-        let book = Book { keys: HashMap::new(), forgotten: HashSet::new(), random, stats: Stats::default() };
+        let book =
+            Book { keys: HashMap::new(), forgotten: HashSet::new(), random, stats: Stats::default(), jobs: Vec::new() };
         Self { book: Mutex::new(book), mode: watch::Sender::new(Mode::Up), oracle }
     }
 
@@ -127,6 +150,7 @@ impl Erp {
         let door = Door { at: listener.local_addr()?, open: Some(listener), mode: self.mode.subscribe() };
         let service = axum::Router::new()
             .route(PATH, axum::routing::post(take))
+            .route(&format!("{JOBS}/{{job}}"), axum::routing::get(tell))
             .with_state(self)
             .into_make_service_with_connect_info::<Connection>();
         tokio::select! {
@@ -194,6 +218,32 @@ impl Erp {
         Ok(serde_json::json!({ "results": results }).to_string())
     }
 
+    /// The job of that batch, which is the same one for the same bytes.
+    fn accept(&self, body: Bytes) -> usize {
+        let mut book = self.lock();
+        let known = book.jobs.iter().position(|job| job.body == body);
+        known.unwrap_or_else(|| {
+            book.jobs.push(Job { body, from: Instant::now(), answer: None });
+            book.jobs.len() - 1
+        })
+    }
+
+    /// What became of a job: it is done by whoever asks for it first when its time is over.
+    fn job(&self, number: usize) -> Option<String> {
+        let mut book = self.lock();
+        let job = book.jobs.get_mut(number)?;
+        if job.from.elapsed() < WORK || job.answer.is_some() {
+            let processing = || serde_json::json!({ "status": "processing" }).to_string();
+            return Some(job.answer.clone().unwrap_or_else(processing));
+        }
+        let body = job.body.clone();
+        drop(book);
+        let results: serde_json::Value = serde_json::from_str(&self.commit(&body, false).ok()?).ok()?;
+        let answer = serde_json::json!({ "status": "done", "results": results["results"] }).to_string();
+        self.lock().jobs.get_mut(number)?.answer = Some(answer.clone());
+        Some(answer)
+    }
+
     fn lock(&self) -> MutexGuard<'_, Book> {
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -213,13 +263,18 @@ async fn take(State(erp): State<Arc<Erp>>, ConnectInfo(connection): ConnectInfo<
         Mode::Busy => {
             return (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "1")], "busy").into_response();
         }
+        Mode::Later => {
+            let location = format!("{JOBS}/{}", erp.accept(body));
+            return (StatusCode::ACCEPTED, [(header::LOCATION, location), (header::RETRY_AFTER, "1".to_owned())])
+                .into_response();
+        }
         Mode::Refuse | Mode::Hang => false,
     };
     let answer = if commits { erp.commit(&body, mode == Mode::Partial) } else { Ok(format!("{:4000}", "")) };
     match mode {
         Mode::Half => connection.fault(HALF),
         Mode::Mute | Mode::Refuse | Mode::Hang => connection.fault(CUT),
-        Mode::Up | Mode::Partial | Mode::Busy => {}
+        Mode::Up | Mode::Partial | Mode::Busy | Mode::Later => {}
     }
     if commits && matches!(mode, Mode::Half | Mode::Mute) {
         erp.lock().stats.withheld += 1;
@@ -227,6 +282,14 @@ async fn take(State(erp): State<Arc<Erp>>, ConnectInfo(connection): ConnectInfo<
     match answer {
         Ok(results) => ([(header::CONTENT_TYPE, "application/json")], results).into_response(),
         Err(why) => (StatusCode::BAD_REQUEST, why).into_response(),
+    }
+}
+
+/// `GET …/jobs/N`.
+async fn tell(State(erp): State<Arc<Erp>>, Path(number): Path<usize>) -> Response {
+    match erp.job(number) {
+        Some(told) => ([(header::CONTENT_TYPE, "application/json"), (header::RETRY_AFTER, "1")], told).into_response(),
+        None => StatusCode::NOT_FOUND.into_response(),
     }
 }
 
@@ -428,6 +491,22 @@ mod tests {
         assert_eq!(house.then(2).await, (Some(200), [2, 0, 1]), "absorbed");
         house.erp.set(Mode::Half);
         assert_eq!(house.then(3).await.0, None, "half an answer is none");
+    }
+
+    #[tokio::test]
+    async fn what_is_accepted_is_booked_once_when_its_time_is_over() {
+        let house = house().await;
+        house.erp.set(Mode::Later);
+        for _ in 0..2 {
+            assert_eq!(house.then(1).await, (Some(202), [0, 0, 0]), "the same bytes are the same job");
+        }
+        let told = |erp: &Erp| erp.job(0).expect("it is the first job");
+        assert!(told(&house.erp).contains("processing"));
+        house.erp.lock().jobs[0].from -= WORK;
+        for _ in 0..2 {
+            assert!(told(&house.erp).contains(r#""status":"posted""#));
+        }
+        assert_eq!((house.oracle.counts().posted, house.erp.stats().absorbed, house.erp.job(1)), (1, 0, None));
     }
 
     #[tokio::test]

@@ -10,19 +10,29 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use flate2::{Compression, GzBuilder};
-use reqwest::header::{self, HeaderMap, HeaderName};
+use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, RequestBuilder, Response, Url};
 use tokio::time::Instant;
 
 use super::client::{Clients, address, causes, shut_out};
 use super::login::{Login, Pass};
 use super::token::Tokens;
-use crate::event::Id;
-use crate::lane::{Answer, Errand, Outgoing, Reply, classify, classify_lookup};
+use crate::event::{Id, span_id};
+use crate::lane::{Answer, Errand, Head, Location, Outgoing, Reply, classify, classify_lookup, classify_poll};
 use crate::target::{Config, Lookup};
 
 /// Bytes of an answer's body.
 const MAX_ANSWER: usize = 8 << 20;
+
+/// What we take for an answer.
+const ACCEPT: HeaderValue = HeaderValue::from_static("application/json, application/problem+json");
+
+/// The version of docs/erp-contract.md that is spoken.
+const CONTRACT: (HeaderName, HeaderValue) =
+    (HeaderName::from_static("floorgate-contract"), HeaderValue::from_static("1"));
+
+/// Bytes of an address that a target gives: a longer one is none.
+const MAX_LOCATION: usize = 2_048;
 
 /// Light on an industrial PC's CPU; a body shrinks to about a fifth. Part of what makes a resend byte-identical.
 const GZIP_LEVEL: Compression = Compression::new(3);
@@ -38,17 +48,12 @@ pub struct Heard {
     pub retry_after: Option<String>,
     /// `Date`, verbatim.
     pub date: Option<String>,
+    /// `RateLimit`, its fields as one list.
+    pub rate_limit: Option<String>,
     /// `Location`, verbatim.
     pub location: Option<String>,
     /// The body, bounded.
     pub body: Vec<u8>,
-}
-
-impl Heard {
-    fn reply(self) -> Reply {
-        let Self { status, content_type, retry_after, date, location: _, body } = self;
-        Reply::Http { status, content_type, retry_after, date, body }
-    }
 }
 
 /// An HTTP target, ready to send. Cheap to clone.
@@ -82,8 +87,12 @@ impl Http {
     pub async fn deliver(&self, batch: &Outgoing) -> Answer {
         match &batch.errand {
             Errand::Post(body) => {
-                let reply = self.send(batch.id, body).await.unwrap_or_else(|failure| failure);
+                let reply = self.send(batch, body).await.unwrap_or_else(|failure| failure);
                 classify(&reply, &self.config.answers, &batch.keys)
+            }
+            Errand::Poll(job) => {
+                let reply = self.poll(job).await.unwrap_or_else(|failure| failure);
+                classify_poll(&reply, &self.config.answers, &batch.keys)
             }
             Errand::Look(prints) => self.look(&batch.keys, prints).await,
         }
@@ -109,9 +118,35 @@ impl Http {
     async fn ask(&self, url: &Url, keys: &[Id]) -> Result<Reply, Reply> {
         let mut url = url.clone();
         url.query_pairs_mut().extend_pairs(keys.iter().map(|key| ("key", key.to_string())));
+        self.get(url).await
+    }
+
+    /// Asks what became of a batch. The address was stored: a target that has moved since gets no credentials of ours there.
+    async fn poll(&self, job: &str) -> Result<Reply, Reply> {
+        match self.location(job) {
+            Some(Location::Here(url)) => self.get(Url::parse(&url).expect("it was a URL that wrote this text")).await,
+            _ => Err(Reply::NotSent(format!("{job} is not of the target's own origin"))),
+        }
+    }
+
+    async fn get(&self, url: Url) -> Result<Reply, Reply> {
         let client = self.clients.get().map_err(Reply::NotSent)?;
-        let request = client.get(url).header(header::ACCEPT, "application/json");
-        Ok(self.exchange(&client, &request).await?.reply())
+        let request = client.get(url).header(header::ACCEPT, ACCEPT).header(CONTRACT.0, CONTRACT.1);
+        Ok(self.reply(self.exchange(&client, &request).await?))
+    }
+
+    fn reply(&self, heard: Heard) -> Reply {
+        let Heard { status, content_type, retry_after, date, rate_limit, location, body } = heard;
+        let location = location.and_then(|text| self.location(&text));
+        Reply::Http { status, head: Box::new(Head { content_type, retry_after, date, rate_limit, location }), body }
+    }
+
+    /// Where a `Location` points, seen from where batches are posted.
+    fn location(&self, text: &str) -> Option<Location> {
+        let url = self.url.join(text).ok().filter(|url| url.as_str().len() <= MAX_LOCATION)?;
+        let plain = url.username().is_empty() && url.password().is_none();
+        let here = url.origin() == self.url.origin() && plain;
+        Some(if here { Location::Here(url.into()) } else { Location::Elsewhere(url.into()) })
     }
 
     /// One request with our credentials, within `timeout`. Where they are a token that the target refuses, the same once
@@ -157,12 +192,16 @@ impl Http {
         Ok(heard)
     }
 
-    async fn send(&self, id: Id, body: &[u8]) -> Result<Reply, Reply> {
+    async fn send(&self, batch: &Outgoing, body: &[u8]) -> Result<Reply, Reply> {
+        let id = batch.id;
+        let (trace, span) = (u128::from_be_bytes(id.0), u64::from_be_bytes(span_id(id, batch.attempt)));
         let client = self.clients.get().map_err(Reply::NotSent)?;
         let mut request = client
             .post(self.url.clone())
             .header(header::CONTENT_TYPE, self.config.content_type)
-            .header(header::ACCEPT, "application/json")
+            .header(header::ACCEPT, ACCEPT)
+            .header(CONTRACT.0, CONTRACT.1)
+            .header(HeaderName::from_static("traceparent"), format!("00-{trace:032x}-{span:016x}-01"))
             .header(HeaderName::from_static("idempotency-key"), format!("\"{id}\""));
         let mut body = body.to_vec();
         if self.config.gzip {
@@ -171,7 +210,7 @@ impl Http {
             let packed = tokio::task::spawn_blocking(move || gzip(&body)).await;
             body = packed.map_err(|error| Reply::NotSent(format!("compressing the body: {error}")))?;
         }
-        Ok(self.exchange(&client, &request.body(body)).await?.reply())
+        Ok(self.reply(self.exchange(&client, &request.body(body)).await?))
     }
 
     async fn receive(&self, mut response: Response) -> Result<Heard, Reply> {
@@ -181,6 +220,9 @@ impl Http {
         let content_type = content_type.split(';').next().unwrap_or_default().trim().to_owned();
         let (retry_after, date) = (text(headers, header::RETRY_AFTER), text(headers, header::DATE));
         let location = text(headers, header::LOCATION);
+        // Members of a list may come in several fields (RFC 9110, 5.3).
+        let limits: Vec<&str> = headers.get_all("ratelimit").iter().filter_map(|value| value.to_str().ok()).collect();
+        let rate_limit = (!limits.is_empty()).then(|| limits.join(", "));
         let status = response.status().as_u16();
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| self.failed(&error))? {
@@ -189,7 +231,7 @@ impl Http {
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(Heard { status, content_type, retry_after, date, location, body })
+        Ok(Heard { status, content_type, retry_after, date, rate_limit, location, body })
     }
 
     fn failed(&self, error: &reqwest::Error) -> Reply {

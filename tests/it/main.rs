@@ -6,6 +6,7 @@
 #![expect(clippy::disallowed_methods, reason = "the tests are the outside world: they read clocks and the environment")]
 #![expect(clippy::print_stdout, reason = "figures and skipped tests are told on standard output")]
 
+mod accepted;
 mod bad_input;
 mod brokers;
 mod buses;

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::app::Exit;
 use crate::cli::place::Place;
-use crate::cli::print::{self, ago, clean, line, next, on_one_line};
+use crate::cli::print::{self, ago, asked, clean, line, next, on_one_line};
 use crate::control::{self, Request};
 use crate::event::{Legible, Millis};
 use crate::outbox::read::find::{self, Behind, Delivery, Event, Found};
@@ -114,14 +114,18 @@ fn delivery_lines(text: &mut String, told: &Delivery, now: Millis) {
     let Delivery { lane, system, state, key, .. } = told;
     let since = told.since.map_or_else(String::new, |at| match *state {
         "sending" | "unknown" => format!(", last sent {}", ago(at, now)),
-        "waiting" => format!(" since {}", Millis(at)),
+        "waiting" | "accepted" => format!(" since {}", Millis(at)),
         _ => format!(", {}", ago(at, now)),
     });
     let attempts = told.attempts.map_or_else(String::new, |n| match *state {
         "waiting" | "ready" => format!(", {n} tries without effect"),
         _ => format!(", attempt {n}"),
     });
-    let due = told.next_at.filter(|_| *state == "waiting").map_or_else(String::new, |at| next(at, now));
+    let due = told.next_at.map_or_else(String::new, |at| match *state {
+        "waiting" => next(at, now),
+        "accepted" => asked(at, now),
+        _ => String::new(),
+    });
     line(text, &format!("  {lane} -> {system}: {state}{since}{attempts}{due}"));
     line(text, &format!("    key {key}"));
     let http = told.status.map_or_else(String::new, |status| format!(" (HTTP {status})"));
@@ -131,6 +135,9 @@ fn delivery_lines(text: &mut String, told: &Delivery, now: Millis) {
     }
     if let Some(reference) = &told.reference {
         line(text, &format!("    reference {}", clean(reference)));
+    }
+    if let Some(reason) = &told.suspect {
+        line(text, &format!("    the target had it before, and not from us: is it there twice? {}", clean(reason)));
     }
     if let Some(Behind { seq, state, reason }) = &told.behind {
         let reason = reason.as_ref().map_or_else(String::new, |reason| format!(": {}", clean(reason)));
@@ -196,7 +203,15 @@ mod tests {
                 attempts: Some(1),
                 reason: Some("delivered".to_owned()),
                 reference: Some("GI-4711".to_owned()),
+                suspect: Some("the ERP says: already_done: shipped by hand".to_owned()),
                 ..delivery("delivered")
+            },
+            Delivery {
+                since: Some(NOW.0 - 60_000),
+                attempts: Some(1),
+                next_at: Some(NOW.0 + 20_000),
+                reason: Some("the target has taken it over, and is asked by lookup".to_owned()),
+                ..delivery("accepted")
             },
         ];
         let found = Found { events: vec![event(deliveries)], looked_at: 9, more: true };
@@ -217,6 +232,10 @@ mod tests {
           outbound -> erp: delivered, 60 s ago, attempt 1
             key 5d5f5c7d
             reference GI-4711
+            the target had it before, and not from us: is it there twice? the ERP says: already_done: shipped by hand
+          outbound -> erp: accepted since 2025-11-23T14:04:09.412Z, attempt 1, asked again in 20 s
+            key 5d5f5c7d
+            the target has taken it over, and is asked by lookup
         there may be older ones: --limit shows more
         ");
         let read: serde_json::Value = serde_json::from_str(&json(&found)).expect("it is JSON");

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use crate::app::Exit;
 use crate::cli::hold;
 use crate::cli::place::Place;
-use crate::cli::print::{self, age, ago, clean, line, next, size, span};
+use crate::cli::print::{self, age, ago, asked, clean, line, next, size, span};
 use crate::control::{self, Request, Unanswered};
 use crate::event::Millis;
 use crate::outbox::read::{self, BadInput, Bounds, Count, HeldRow, LISTED, LaneStatus, Letter, Status, WaitingRow};
@@ -14,7 +14,7 @@ use crate::outbox::read::{self, BadInput, Bounds, Count, HeldRow, LISTED, LaneSt
 /// Show the backlog, the room left, dead letters and bad input.
 ///
 /// Rows of each lane by state: ready (may be sent, or behind another row of its subject), sending (sent, not answered),
-/// unknown (may have had effect: resent under its key), waiting (had no effect, goes again later), rejected (a dead
+/// accepted (the target has taken it over and will book it later: it is asked, and nothing is sent twice), unknown (may have had effect: resent under its key), waiting (had no effect, goes again later), rejected (a dead
 /// letter: needs a person), held (not sent until a person decides), delivered. A lane with too many parked subjects has
 /// stopped, and is named. Ends with 74 when there is no outbox or it can't be read, whether a gateway runs or not.
 #[derive(Debug, clap::Args)]
@@ -148,11 +148,13 @@ impl<'a> Report<'a> {
         lanes(&mut text, &status.lanes, now);
         stops(&mut text, &self.stopped, &status.lanes);
         hold::told(&mut text, &status.holds, now);
+        accepted(&mut text, &status.lanes, now);
         troubles(&mut text, &status.lanes, now);
         storage(&mut text, status, self.room.as_ref());
         letters(&mut text, status, now);
         held(&mut text, status, now);
         waiting(&mut text, status, now);
+        suspects(&mut text, status, now);
         bad_input(&mut text, &status.bad_input, now);
         counts(&mut text, &status.counts, now);
         text
@@ -179,6 +181,15 @@ fn stops(text: &mut String, stopped: &[&str], lanes: &[LaneStatus]) {
     }
 }
 
+/// What the targets have taken over, and when they are asked what became of it.
+fn accepted(text: &mut String, lanes: &[LaneStatus], now: Millis) {
+    for LaneStatus { lane, system, accepted, accepted_since, ask_at, .. } in lanes.iter().filter(|l| l.accepted > 0) {
+        let since = accepted_since.map_or_else(String::new, |at| format!(", the first {}", ago(at, now)));
+        let asked = ask_at.map_or_else(String::new, |at| asked(at, now));
+        line(text, &format!("  {lane}: {accepted} accepted by {system}, which books them later{since}{asked}"));
+    }
+}
+
 /// What keeps the lanes that have something to send.
 fn troubles(text: &mut String, lanes: &[LaneStatus], now: Millis) {
     for lane in lanes.iter().filter(|lane| lane.meets_trouble()) {
@@ -194,8 +205,20 @@ fn troubles(text: &mut String, lanes: &[LaneStatus], now: Millis) {
 
 fn lanes(text: &mut String, lanes: &[LaneStatus], now: Millis) {
     let mut rows = vec![
-        ["lane", "system", "ready", "sending", "unknown", "waiting", "rejected", "held", "delivered", "oldest"]
-            .map(str::to_owned),
+        [
+            "lane",
+            "system",
+            "ready",
+            "sending",
+            "accepted",
+            "unknown",
+            "waiting",
+            "rejected",
+            "held",
+            "delivered",
+            "oldest",
+        ]
+        .map(str::to_owned),
     ];
     for lane in lanes {
         let n = |n: i64| n.to_string();
@@ -204,6 +227,7 @@ fn lanes(text: &mut String, lanes: &[LaneStatus], now: Millis) {
             lane.system.clone(),
             n(lane.ready),
             n(lane.sending),
+            n(lane.accepted),
             n(lane.unknown),
             n(lane.waiting),
             n(lane.rejected),
@@ -302,6 +326,21 @@ fn waiting(text: &mut String, status: &Status, now: Millis) {
     more(text, status.waiting, shown);
 }
 
+fn suspects(text: &mut String, status: &Status, now: Millis) {
+    if status.suspects == 0 {
+        return;
+    }
+    let shown = status.suspect_rows.len();
+    let what = "delivered, and their target had them before, not from us: are they there twice?";
+    line(text, &format!("{what} {}, the newest {shown}:", status.suspects));
+    for read::SuspectRow { lane, seq, kind, subject, at, reference, reason } in &status.suspect_rows {
+        let reference = reference.as_ref().map_or_else(String::new, |text| format!(", reference {}", clean(text)));
+        let (subject, reason) = (clean(subject), clean(reason));
+        line(text, &format!("  {lane} #{seq} {kind} {subject}, {}{reference}: {reason}", ago(*at, now)));
+    }
+    more(text, status.suspects, shown);
+}
+
 fn bad_input(text: &mut String, bad: &[BadInput], now: Millis) {
     if !bad.is_empty() {
         line(text, "bad input, kept with its bytes (`floorgate outbox bad` shows them):");
@@ -346,6 +385,9 @@ mod tests {
                     system: "erp".to_owned(),
                     ready: 1_200,
                     sending: 50,
+                    accepted: 7,
+                    accepted_since: Some(ago(240)),
+                    ask_at: Some(ago(-20)),
                     rejected: 1,
                     held: 1,
                     parked: 2,
@@ -399,6 +441,16 @@ mod tests {
                 since: ago(1_800),
                 next_at: NOW.0 + 20_000,
             }],
+            suspects: 1,
+            suspect_rows: vec![read::SuspectRow {
+                lane: "outbound".to_owned(),
+                seq: 60,
+                kind: "shipment_closed".to_owned(),
+                subject: "SH-5".to_owned(),
+                at: ago(120),
+                reference: Some("GI-4711".to_owned()),
+                reason: "the ERP says: already_done: SH-5 was shipped by hand".to_owned(),
+            }],
             bad_input: vec![BadInput {
                 source: "hand".to_owned(),
                 reason: "not JSON".to_owned(),
@@ -423,12 +475,13 @@ mod tests {
         insta::assert_snapshot!(shown(&status(), Some(2 << 30)), @r#"
     outbox in /var/lib/floorgate: 124707 events, the newest 3 s old
     no gateway runs on it: nothing is read and nothing is posted
-      lane      system  ready  sending  unknown  waiting  rejected  held  delivered  oldest
-      outbound  erp      1200       50        0        0         1     1     123456  66 min
-      inbound   erp         0        0        0        0         0     0          0       -
+      lane      system  ready  sending  accepted  unknown  waiting  rejected  held  delivered  oldest
+      outbound  erp      1200       50         7        0        0         1     1     123456  66 min
+      inbound   erp         0        0         0        0        0         0     0          0       -
       outbound: STOPPED: 2 subjects are parked, more than max_parked: nothing new is sent
         look at its dead letters: one reason for all is a mapping to correct, here or at the target;
         with max_parked raised and a restart the other subjects go on
+      outbound: 7 accepted by erp, which books them later, the first 4 min ago, asked again in 20 s
     pending 1.0 GiB of 2.0 GiB (50.0 %)
     on disk 3.0 GiB, 2.0 GiB of it in use, 20.0 GiB free
     at 10.0 events/s the room left lasts 1.9 days if nothing is posted
@@ -442,6 +495,8 @@ mod tests {
     waiting, and the later ones of their subjects behind them: 1, the longest 1:
       outbound #90 divert.confirmed SH-9, for 30 min, 31 tries, again in 20 s: transient: the ERP says: not_released: SH-9 is not released
         key f20d59b5-ddf2-8a6f-91cf-4d8fbb4036ac
+    delivered, and their target had them before, not from us: are they there twice? 1, the newest 1:
+      outbound #60 shipment_closed SH-5, 2 min ago, reference GI-4711: the ERP says: already_done: SH-5 was shipped by hand
     bad input, kept with its bytes (`floorgate outbox bad` shows them):
       hand: 3 x not JSON, the last 2 d ago
     counted since the outbox was made:

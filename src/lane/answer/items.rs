@@ -4,24 +4,24 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
-use super::{AnswerShape, REASON, bounded};
+use super::{AnswerShape, REASON, Rule, bounded, rule};
 use crate::event::Id;
 use crate::lane::{Answer, Class, Outcome};
 
 /// The outcome of each key. One that is missing or named twice is `Unknown`; results of other keys are only noted.
-pub(super) fn judge(items: &[Value], pointer: &str, shape: &AnswerShape, keys: &[Id]) -> Answer {
+pub(super) fn judge(status: u16, items: &[Value], pointer: &str, shape: &AnswerShape, keys: &[Id]) -> Answer {
     let places = Places::of(shape);
     let (named, strange) = by_key(items, &places.key, keys);
     let outcomes = keys.iter().map(|key| match named.get(key) {
-        Some(Named::Once(item)) => one(item, &places),
+        Some(Named::Once(item)) => one(item, &places, rule::of_item(&shape.rules, status, item)),
         Some(Named::Twice) => Outcome::new(Class::Unknown, "the ERP's answer names this item twice"),
         Some(Named::Never) | None => Outcome::new(Class::Unknown, "the ERP's answer does not name this item"),
     });
     let excerpt = match strange {
         0 => String::new(),
-        n => format!("[{n} of the results at {pointer} have a key that was not in the batch] "),
+        n => format!("{}{n} at {pointer}] ", Answer::STRANGE),
     };
-    Answer { status: None, excerpt, outcomes: outcomes.collect(), whole: false, retry_after_ms: None }
+    Answer { status: None, excerpt, outcomes: outcomes.collect(), whole: false, retry_after_ms: None, later: None }
 }
 
 /// What a lookup found: `{"results": [{"key", "status", "reference", "fingerprint"}]}` (docs/erp-contract.md, "Lookup").
@@ -33,7 +33,7 @@ pub(super) fn found(body: &Value, keys: &[Id], prints: &[String]) -> Answer {
         _ => Outcome::new(Class::Unknown, "the ERP was asked for it, and its answer does not name it once"),
     });
     let outcomes = outcomes.collect();
-    Answer { status: Some(200), excerpt: String::new(), outcomes, whole: false, retry_after_ms: None }
+    Answer { status: Some(200), excerpt: String::new(), outcomes, whole: false, retry_after_ms: None, later: None }
 }
 
 /// What one result of a lookup says of the content with that fingerprint.
@@ -50,7 +50,7 @@ fn looked_up(item: &Value, print: &str) -> Outcome {
             Outcome { reference, ..Outcome::new(Class::KeyClash, reason) }
         }
         Some("absent") => Outcome::new(Class::NotAttempted, "the ERP was asked for it and does not have it"),
-        Some("processing") => Outcome::new(Class::Unknown, "the ERP is at work on it"),
+        Some("processing") => Outcome::new(Class::Accepted, "the ERP is at work on it"),
         word => {
             let word = bounded(word.unwrap_or_default(), 64);
             Outcome::new(Class::Unknown, format!("the ERP was asked for it and says \"{word}\""))
@@ -131,12 +131,13 @@ const MAY_COME: [&str; 10] = [
     "unknown_posting",
 ];
 
-/// What one result says.
-fn one(item: &Value, places: &Places) -> Outcome {
+/// What one result says; `rule`: what this target means by it.
+fn one(item: &Value, places: &Places, rule: Option<&Rule>) -> Outcome {
     let (word, reason, message) = (places.status.text(item), places.reason.text(item), places.message.text(item));
     let class = match (word, reason) {
         (Some("posted" | "ok" | "created" | "delivered"), _) => Class::Delivered,
         (Some("duplicate"), _) => Class::Duplicate,
+        (Some("accepted"), _) => Class::Accepted,
         (Some("rejected"), Some("key_reused")) => Class::KeyClash,
         (Some("rejected"), Some(reason)) if MAY_COME.contains(&reason) => Class::Reference,
         (Some("rejected"), _) => Class::Validation,
@@ -145,8 +146,8 @@ fn one(item: &Value, places: &Places) -> Outcome {
         (Some("retry"), _) => Class::Transient,
         _ => Class::Unknown,
     };
+    let class = rule.map_or(class, |rule| rule.class);
     let mut text = match (class, word) {
-        (Class::Unknown, Some("accepted")) => "the ERP accepted it for later without a handle to ask by".to_owned(),
         (Class::Unknown, Some(word)) => {
             format!("the ERP says \"{}\", which is no status this gateway knows", bounded(word, 64))
         }
@@ -158,7 +159,7 @@ fn one(item: &Value, places: &Places) -> Outcome {
         let told = bounded(&told.join(": "), REASON);
         text = if class == Class::Unknown { format!("{text}: {told}") } else { format!("the ERP says: {told}") };
     }
-    let code = reason.map(|code| bounded(code, 64));
+    let code = rule.and_then(|rule| rule.code.clone()).or_else(|| reason.map(|code| bounded(code, 64)));
     Outcome { class, code, reason: text, reference: reference(item, places) }
 }
 

@@ -4,22 +4,22 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
 /// No target keeps us away longer than this at one go, in seconds.
-const MOST_S: u64 = 3_600;
+pub(super) const MOST_S: u64 = 3_600;
 
 /// A target that wants less gets this, in seconds: a zero would make a tight loop of us.
 const LEAST_S: u64 = 1;
 
-/// When a target asks us to stay away and no usable time comes with it, in seconds.
+/// When a target asks us to stay away until a date and does not say what time it has, in seconds.
 const DEFAULT_S: u64 = 30;
 
 /// The three forms of an HTTP date that a recipient must read (RFC 9110, 5.6.7).
 const DATES: [&str; 3] = ["%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT", "%a %b %e %H:%M:%S %Y"];
 
-/// Milliseconds to stay away, for a 429 or 503. A date counts from the answer's own `date`: our clock may be wrong.
-pub(super) fn wait_ms(status: u16, retry_after: Option<&str>, date: Option<&str>) -> Option<u64> {
-    let asked = retry_after.map(str::trim).and_then(|text| seconds(text).or_else(|| until(text, date)));
-    let throttled = (status == 429).then_some(DEFAULT_S);
-    asked.or(throttled).map(|s| s.clamp(LEAST_S, MOST_S) * 1_000)
+/// Milliseconds to stay away. A date counts from the answer's own `date`: our clock may be wrong.
+pub(super) fn wait_ms(retry_after: &str, date: Option<&str>) -> Option<u64> {
+    let text = retry_after.trim();
+    let asked = seconds(text).or_else(|| until(text, date));
+    asked.map(|s| s.clamp(LEAST_S, MOST_S) * 1_000)
 }
 
 fn seconds(text: &str) -> Option<u64> {

@@ -1,25 +1,46 @@
 //! What an answer does to the rows of its batch, and to the lane.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
-use super::{Action, Flight, Lane, RowKey, State};
+use super::accepted::FIRST_MS;
+use super::{Action, Again, Flight, Lane, RowKey, State, Way};
 use crate::event::Millis;
-use crate::lane::{Answer, Class, Outcome};
+use crate::lane::{Answer, Class, Later, Outcome};
 
 /// A target that is locked or lacks the reference is asked again after at most this long.
 const ROW_RETRY_MAX_MS: u64 = 60_000;
 /// Conflicts of one row before a person is asked.
 const CONFLICT_TRIES: u32 = 10;
+/// A target that asks for fewer requests and does not say when: so long, twice as long each time …
+const THROTTLED_MS: u64 = 30_000;
+/// … up to this.
+const THROTTLED_MOST_MS: u64 = 10 * 60_000;
 /// How long a missing reference may take to appear.
 const REFERENCE_GRACE_MS: u64 = 15 * 60_000;
 
 impl Lane {
     pub(super) fn answered(&mut self, batch: u64, answer: &Answer, now: Millis, actions: &mut Vec<Action>) {
-        let Some(mut flight) = self.flights.remove(&batch) else { return };
+        let Some(flight) = self.flights.remove(&batch) else { return };
+        let trouble = self.note_trouble(answer, now);
+        self.judge(batch, flight, answer, trouble, now, actions);
+    }
+
+    /// Resolves the rows of a batch by what was said of them, now or by its job.
+    pub(super) fn judge(
+        &mut self,
+        batch: u64,
+        mut flight: Flight,
+        answer: &Answer,
+        trouble: bool,
+        now: Millis,
+        actions: &mut Vec<Action>,
+    ) {
         let clean = flight.attempt == 1;
         let alone = flight.rows.len() == 1;
-        let refused_whole = answer.whole && !alone;
-        let trouble = self.note_trouble(answer, now);
+        let refused_whole = answer.whole && !alone && !trouble && answer.outcomes.iter().any(|o| refuses(o.class));
+        let too_large = answer.outcomes.first().is_some_and(|o| o.code.as_deref() == Some(Outcome::TOO_LARGE));
+        let too_large = answer.whole && !alone && too_large;
+        let mut accepted = false;
         let mut open = Vec::new();
         let mut failed = BTreeSet::new();
         let mut rejected = BTreeSet::new();
@@ -32,11 +53,12 @@ impl Lane {
             // whether it says so or not; resent alone it would overtake.
             let behind = self.config.ordered_batch && clean && failed.contains(&order);
             let class = if behind && outcome.class == Class::Unknown { Class::NotAttempted } else { outcome.class };
-            if !class.has_effect() && class != Class::Unknown {
+            let may = class.has_effect() || class == Class::Accepted;
+            if !may && class != Class::Unknown {
                 failed.insert(order);
             }
             // What was rejected now had no effect before, so that what is behind it was not tried before either.
-            if self.config.ordered_batch && rejected.contains(&order) && !class.has_effect() {
+            if self.config.ordered_batch && rejected.contains(&order) && !may {
                 self.again(row, now, now);
                 continue;
             }
@@ -46,16 +68,21 @@ impl Lane {
             match class {
                 Class::Delivered | Class::Duplicate => {
                     self.end(row);
-                    actions.push(Action::Settle { row, class, reference: outcome.reference.clone() });
+                    actions.push(settled(row, class, outcome, clean));
                 }
                 Class::Validation | Class::KeyClash if !refused_whole => {
                     self.reject(row, outcome.clone(), !clean, actions);
                 }
                 Class::Unresolvable | Class::Corrupt => self.reject(row, outcome.clone(), !clean, actions),
+                Class::Accepted => {
+                    accepted = true;
+                    open.push(row);
+                }
                 Class::Unknown => open.push(row),
                 // Definitely no effect this time. While an earlier attempt is unresolved that says nothing of it.
                 _ if !clean => open.push(row),
-                _ if trouble || refused_whole => {
+                // Behind one that is left open it waits anyway, and a start that knew of its own wait alone would send it first.
+                _ if trouble || refused_whole || too_large || self.is_behind(&open, order) => {
                     self.again(row, now, now);
                 }
                 class => self.again_later(row, class, outcome, now, actions),
@@ -64,45 +91,91 @@ impl Lane {
         if refused_whole && clean {
             self.split = Some(flight.rows.len().div_ceil(2));
         }
+        if too_large {
+            self.most = self.most.min(flight.rows.len().div_ceil(2));
+        }
         let attempt = flight.attempt;
         flight.rows = open;
-        self.go_on(batch, flight, (attempt, 0), now, actions);
+        self.taken_over(&mut flight, accepted, answer.later.as_ref(), now);
+        // What was accepted without a way to ask comes again, and not at once.
+        let least = if accepted { FIRST_MS } else { 0 };
+        self.go_on(batch, flight, (attempt, least), answer.later.as_ref(), now, actions);
+    }
+
+    fn is_behind(&self, open: &[RowKey], order: i64) -> bool {
+        open.iter().any(|row| self.rows.get(row).is_some_and(|slot| slot.row.order == order))
     }
 
     /// What the target says of rows that it was asked for.
     pub(super) fn looked(&mut self, batch: u64, answer: &Answer, now: Millis, actions: &mut Vec<Action>) {
         let Some(mut flight) = self.flights.remove(&batch) else { return };
         self.note_trouble(answer, now);
-        let mut open = Vec::new();
+        let (mut open, mut accepted) = (Vec::new(), false);
         let unsaid = Outcome::new(Class::Unknown, "the answer does not speak of it");
         let outcomes = answer.outcomes.iter().chain(std::iter::repeat(&unsaid));
-        for (row, outcome) in flight.rows.iter().copied().zip(outcomes) {
+        let said: Vec<(RowKey, &Outcome)> = flight.rows.iter().copied().zip(outcomes).collect();
+        let order = |row: RowKey| self.rows.get(&row).map(|slot| slot.row.order);
+        // What is absent goes back in line only if nothing behind it in its subject is left open: that would overtake it.
+        let decided = |class| matches!(class, Class::Found | Class::KeyClash | Class::NotAttempted);
+        let left: HashMap<_, RowKey> =
+            said.iter().filter(|(_, o)| !decided(o.class)).map(|(row, _)| (order(*row), *row)).collect();
+        let goes: BTreeSet<RowKey> = said
+            .iter()
+            .filter(|(row, o)| o.class == Class::NotAttempted && left.get(&order(*row)).is_none_or(|last| last < row))
+            .map(|(row, _)| *row)
+            .collect();
+        for (row, outcome) in said {
             match outcome.class {
                 Class::Found => {
                     self.end(row);
-                    let reference = outcome.reference.clone();
-                    actions.push(Action::Settle { row, class: Class::Found, reference });
+                    actions.push(settled(row, Class::Found, outcome, false));
                 }
                 Class::KeyClash => self.reject(row, outcome.clone(), true, actions),
-                Class::NotAttempted => drop(self.again(row, now, now)),
-                _ => open.push(row),
+                Class::NotAttempted if flight.absence_counts && goes.contains(&row) => drop(self.again(row, now, now)),
+                class => {
+                    accepted |= class == Class::Accepted;
+                    open.push(row);
+                }
             }
         }
         flight.rows = open;
         flight.looks = flight.looks.saturating_add(1);
+        if flight.again == Again::Unasked {
+            flight.again = Again::Allowed;
+        }
+        if flight.accepted.as_ref().is_none_or(|accepted| accepted.job.is_none()) {
+            self.taken_over(&mut flight, accepted, None, now);
+            if !accepted {
+                flight.give_up_if_silent(now);
+            }
+        }
         let tries = flight.looks;
-        self.go_on(batch, flight, (tries, self.config.retry_first_ms), now, actions);
+        self.go_on(batch, flight, (tries, self.config.retry_first_ms), None, now, actions);
     }
 
-    /// The batch goes on with the rows that are left in it: after as many tries, and not before so many milliseconds.
-    fn go_on(&mut self, batch: u64, mut flight: Flight, pause: (u32, u64), now: Millis, actions: &mut Vec<Action>) {
+    /// The batch goes on with the rows that are left in it: asked for if it is accepted, else after as many tries, and not
+    /// before so many milliseconds.
+    pub(super) fn go_on(
+        &mut self,
+        batch: u64,
+        mut flight: Flight,
+        pause: (u32, u64),
+        later: Option<&Later>,
+        now: Millis,
+        actions: &mut Vec<Action>,
+    ) {
         if flight.rows.is_empty() {
             actions.push(Action::Close { batch });
             return;
         }
-        let (tries, least) = pause;
-        flight.resend_at = Some(now.plus(self.backoff(tries).max(least)));
-        actions.push(Action::Unknown { batch, rows: flight.rows.clone() });
+        if flight.accepted.is_some() {
+            flight.ask_later(later, now);
+        } else {
+            let (tries, least) = pause;
+            let least = later.and_then(|later| later.after_ms).unwrap_or(least).max(least);
+            flight.resend_at = Some(now.plus(self.backoff(tries).max(least)));
+        }
+        actions.push(flight.remains(batch));
         self.flights.insert(batch, flight);
     }
 
@@ -118,14 +191,16 @@ impl Lane {
         if trouble {
             self.failures = self.failures.saturating_add(1);
             let throttled = answer.outcomes.first().is_some_and(|o| o.class == Class::Throttled);
-            if !(throttled && answer.retry_after_ms.is_some()) {
-                let pause = self.backoff(self.failures);
-                self.pause_until = self.pause_until.max(now.plus(pause));
-            }
+            let pause = match (throttled, answer.retry_after_ms) {
+                (true, Some(_)) => 0,
+                (true, None) => (THROTTLED_MS << (self.failures - 1).min(10)).min(THROTTLED_MOST_MS),
+                (false, _) => self.backoff(self.failures),
+            };
+            self.pause_until = self.pause_until.max(now.plus(pause));
         } else {
             self.failures = 0;
             let doubled = self.split.map(|split| split.saturating_mul(2));
-            self.split = doubled.filter(|split| *split < self.config.max_events);
+            self.split = doubled.filter(|split| *split < self.most);
         }
         trouble
     }
@@ -195,12 +270,13 @@ impl Lane {
     /// These rows never leave; the rest of their batch does.
     pub(super) fn unsendable(&mut self, batch: u64, rows: &[RowKey], outcome: &Outcome, actions: &mut Vec<Action>) {
         let Some(mut flight) = self.flights.remove(&batch) else { return };
+        let never_sent = flight.attempt == 1 && flight.way == Way::Post;
         for row in rows {
-            self.reject(*row, outcome.clone(), flight.attempt > 1, actions);
+            self.reject(*row, outcome.clone(), !never_sent, actions);
         }
         flight.rows.retain(|row| !rows.contains(row));
-        if flight.attempt == 1 {
-            // Never sent: what is behind a parked row waits with it.
+        if never_sent {
+            // What is behind a parked row waits with it.
             let behind = |row: &RowKey| self.rows.get(row).is_some_and(|slot| self.is_behind_parked(&slot.row));
             let (waits, goes) = flight.rows.iter().copied().partition(behind);
             flight.rows = goes;
@@ -209,18 +285,31 @@ impl Lane {
                 self.remove(row);
             }
         } else if !flight.rows.is_empty() {
-            actions.push(Action::Unknown { batch, rows: flight.rows.clone() }); // the batch is a smaller one from here on
+            actions.push(flight.remains(batch)); // the batch is a smaller one from here on
         }
         if flight.rows.is_empty() {
             actions.push(Action::Close { batch });
             return;
         }
         let (rows, attempt, first_sent) = (flight.rows.clone(), flight.attempt, flight.first_sent);
-        actions.push(if flight.looking {
-            Action::Look { batch, rows }
-        } else {
-            Action::Send { batch, rows, attempt, first_sent }
+        let job = flight.accepted.as_ref().and_then(|accepted| accepted.job.clone()).unwrap_or_default();
+        actions.push(match flight.way {
+            Way::Post => Action::Send { batch, rows, attempt, first_sent },
+            Way::Look => Action::Look { batch, rows },
+            Way::Poll => Action::Poll { batch, rows, job },
         });
         self.flights.insert(batch, flight);
     }
+}
+
+/// A definite word against the whole batch, which one row of it may have caused.
+fn refuses(class: Class) -> bool {
+    !class.has_effect() && !matches!(class, Class::Accepted | Class::NotAttempted | Class::Unknown)
+}
+
+/// The row has its effect. A first attempt that finds its step done already was not the one who did it.
+fn settled(row: RowKey, class: Class, outcome: &Outcome, first: bool) -> Action {
+    let done = first && class == Class::Duplicate && outcome.code.as_deref() == Some(Outcome::ALREADY_DONE);
+    let suspect = done.then(|| outcome.reason.clone());
+    Action::Settle { row, class, reference: outcome.reference.clone(), suspect }
 }

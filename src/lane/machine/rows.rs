@@ -141,7 +141,7 @@ impl Lane {
     }
 
     fn could_fill_a_batch(&self) -> bool {
-        let most = self.config.max_events;
+        let most = self.most;
         if !self.config.ordered_batch {
             return self.ready.len() >= most;
         }

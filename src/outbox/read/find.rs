@@ -107,7 +107,7 @@ pub struct Delivery {
     pub system: String,
     /// Transaction type.
     pub tx_type: String,
-    /// `ready`, `sending`, `unknown`, `waiting`, `rejected`, `held`, `delivered` or `skipped`.
+    /// `ready`, `sending`, `accepted`, `unknown`, `waiting`, `rejected`, `held`, `delivered` or `skipped`.
     pub state: &'static str,
     /// Key of the posting.
     pub key: String,
@@ -127,6 +127,8 @@ pub struct Delivery {
     pub reference: Option<String>,
     /// The row of its subject that goes first.
     pub behind: Option<Behind>,
+    /// Why it may be there twice, though it is delivered once.
+    pub suspect: Option<String>,
     /// The lane has stopped: too many subjects are parked.
     pub lane_stopped: bool,
     /// What the lane's target said last, if that keeps it.
@@ -234,7 +236,7 @@ impl Look<'_> {
     }
 
     fn delivered(&self, seq: i64, id: Id) -> Result<Vec<Delivery>, rusqlite::Error> {
-        let sql = "SELECT l.name, l.system, t.text, d.at, d.attempt, d.how, d.ref, d.rev, d.status, l.id, d.tx, c.id
+        let sql = "SELECT l.name, l.system, t.text, d.at, d.attempt, d.how, d.ref, d.rev, d.status, l.id, d.tx, c.id, d.suspect
                    FROM done d JOIN lane l ON l.id = d.lane JOIN name t ON t.id = d.tx
                         LEFT JOIN correction c ON c.lane = d.lane AND c.seq = d.seq AND c.tx = d.tx
                    WHERE d.seq = ? ORDER BY l.id";
@@ -254,6 +256,7 @@ impl Look<'_> {
                 reference: r.get(6)?,
                 status: r.get(8)?,
                 place: Place { lane: r.get(9)?, key: RowKey { seq, tx: r.get(10)? }, rev, order: None },
+                suspect: r.get(12)?,
                 ..Delivery::default()
             })
         })?;
@@ -292,6 +295,12 @@ impl Look<'_> {
                 let (attempts, last_sent) = self.batch(open)?.map_or((None, None), |b| (Some(b.attempt), Some(b.sent)));
                 (told.attempts, told.since, told.next_at) = (attempts, last_sent, None);
             }
+            "accepted" => {
+                let under_way = self.batch(open)?;
+                let accepted = under_way.as_ref().and_then(|batch| batch.accepted.as_ref());
+                (told.since, told.next_at) = (accepted.map(|a| a.since), accepted.and_then(|a| a.ask_at));
+                told.attempts = under_way.map(|batch| batch.attempt);
+            }
             "rejected" => self.letter(open, &mut told)?,
             "ready" => told.behind = self.behind(open)?,
             _ => {}
@@ -300,7 +309,7 @@ impl Look<'_> {
         if matches!(told.state, "ready" | "waiting") {
             told.lane_stopped = lane.zip(self.bounds).is_some_and(|(lane, bounds)| bounds.stop(lane));
         }
-        if matches!(told.state, "ready" | "waiting" | "unknown" | "sending") {
+        if matches!(told.state, "ready" | "waiting" | "unknown" | "sending" | "accepted") {
             // An answer that speaks of each item is told with the row it speaks of.
             let spoke = |last: &LastAnswer| last.status.is_none_or(|status| status >= 300);
             let last = lane.filter(|lane| lane.meets_trouble()).and_then(|lane| lane.last_answer.clone());
@@ -310,8 +319,13 @@ impl Look<'_> {
     }
 
     fn state(&self, open: &Open) -> Result<(&'static str, Option<String>), rusqlite::Error> {
-        if let Some(batch) = self.batch(open)? {
-            return Ok((if batch.unknown { "unknown" } else { "sending" }, None));
+        match self.batch(open)? {
+            Some(UnderWay { accepted: Some(Accepted { job, .. }), .. }) => {
+                let how = job.map_or_else(|| "asked by lookup".to_owned(), |job| format!("asked at {job}"));
+                return Ok(("accepted", Some(format!("the target has taken it over, and is {how}"))));
+            }
+            Some(batch) => return Ok((if batch.unknown { "unknown" } else { "sending" }, None)),
+            None => {}
         }
         Ok(match open.state {
             1 => ("waiting", open.why.clone()),
@@ -323,12 +337,16 @@ impl Look<'_> {
 
     /// The batch that has the row, if it is under way.
     fn batch(&self, open: &Open) -> Result<Option<UnderWay>, rusqlite::Error> {
-        let sql = "SELECT rows, unknown IS NOT NULL, attempt, last_sent FROM batch WHERE lane = ?";
+        let sql =
+            "SELECT rows, unknown IS NOT NULL, attempt, last_sent, accepted, job, ask_at FROM batch WHERE lane = ?";
         let mut statement = self.db.prepare_cached(sql)?;
         let mut rows = statement.query([open.lane])?;
         while let Some(row) = rows.next()? {
             if unpack(row.get_ref(0)?.as_blob().unwrap_or_default()).contains(&open.key) {
-                return Ok(Some(UnderWay { unknown: row.get(1)?, attempt: row.get(2)?, sent: row.get(3)? }));
+                let (job, ask_at) = (row.get(5)?, row.get(6)?);
+                let accepted = row.get::<_, Option<i64>>(4)?.map(|since| Accepted { since, job, ask_at });
+                let (unknown, attempt, sent) = (row.get(1)?, row.get(2)?, row.get(3)?);
+                return Ok(Some(UnderWay { unknown, attempt, sent, accepted }));
             }
         }
         Ok(None)
@@ -370,4 +388,12 @@ struct UnderWay {
     unknown: bool,
     attempt: i64,
     sent: i64,
+    accepted: Option<Accepted>,
+}
+
+/// The target has taken it over.
+struct Accepted {
+    since: i64,
+    job: Option<String>,
+    ask_at: Option<i64>,
 }

@@ -75,6 +75,44 @@ pub struct WaitingRow {
     pub next_at: i64,
 }
 
+/// A delivered row that may be there twice: its target had it before, and not by us.
+#[derive(Debug, Clone, Serialize)]
+pub struct SuspectRow {
+    /// Lane id.
+    pub lane: String,
+    /// Commit sequence of the event.
+    pub seq: i64,
+    /// Kind of the event.
+    pub kind: String,
+    /// Its subject.
+    pub subject: String,
+    /// When the target said so.
+    pub at: i64,
+    /// The target's reference.
+    pub reference: Option<String>,
+    /// What the target said.
+    pub reason: String,
+}
+
+pub(super) fn suspect_rows(db: &Connection, most: u32) -> Result<Vec<SuspectRow>, rusqlite::Error> {
+    let sql = format!(
+        "SELECT l.name, d.seq, k.text, e.subject, d.at, d.ref, d.suspect
+         FROM done d JOIN lane l ON l.id = d.lane JOIN event e ON e.seq = d.seq JOIN name k ON k.id = e.kind
+         WHERE d.suspect IS NOT NULL ORDER BY d.at DESC, d.seq DESC LIMIT {most}"
+    );
+    all(db, &sql, |r| {
+        Ok(SuspectRow {
+            lane: r.get(0)?,
+            seq: r.get(1)?,
+            kind: r.get(2)?,
+            subject: r.get(3)?,
+            at: r.get(4)?,
+            reference: r.get(5)?,
+            reason: r.get(6)?,
+        })
+    })
+}
+
 pub(super) fn letters(db: &Connection, most: u32) -> Result<Vec<Letter>, rusqlite::Error> {
     let sql = format!(
         "SELECT l.name, d.seq, k.text, e.subject, p.posting, d.at, d.class, d.maybe, d.reason, d.status, d.answer

@@ -174,7 +174,7 @@ async fn what_is_corrected_goes_in_its_place_under_a_key_of_its_own() {
         lane::Errand::Post(body) => {
             serde_json::from_slice::<serde_json::Value>(body).expect("it is JSON")["events"][0].clone()
         }
-        lane::Errand::Look(_) => panic!("nothing is looked up"),
+        lane::Errand::Look(_) | lane::Errand::Poll(_) => panic!("nothing is asked for"),
     };
     let change = |text: &str| vec![lane::Change::parse(text).expect("a change")];
     let edit = |request: &str, changes| Order { changes, ..order(request, Act::Edit, &[key]) };

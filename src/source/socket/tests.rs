@@ -269,8 +269,14 @@ async fn repeats_while_the_outbox_is_full_are_one_scan_and_one_acknowledgement()
         let drain = async {
             while let Some(batch) = work.recv().await {
                 let outcomes = batch.keys.iter().map(|_| Outcome::new(Class::Delivered, "test")).collect();
-                let answered =
-                    Answer { status: Some(200), excerpt: "t".to_owned(), outcomes, whole: false, retry_after_ms: None };
+                let answered = Answer {
+                    status: Some(200),
+                    excerpt: "t".to_owned(),
+                    outcomes,
+                    whole: false,
+                    retry_after_ms: None,
+                    later: None,
+                };
                 outbox.answered(0, batch.batch, answered).expect("the writer runs");
             }
             pending::<usize>().await

@@ -5,7 +5,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
 use crate::event::{Id, Millis, batch_id};
-use crate::lane::{AnswerShape, Class};
+use crate::lane::{AnswerShape, By, Class, Later};
 use crate::target::Tls;
 
 fn config(address: &str) -> Config {
@@ -18,6 +18,7 @@ fn config(address: &str) -> Config {
             status: "/status".into(),
             reason: "/reason".into(),
             reference: "/reference".into(),
+            ..AnswerShape::default()
         },
         content_type: "application/json",
         gzip: false,
@@ -111,6 +112,60 @@ async fn a_batch_goes_out_with_its_key_and_each_row_gets_its_result() {
     }
     assert!(!request.head.contains("authorization") && !request.head.contains("content-encoding"));
     assert_eq!(request.body, batch().body());
+}
+
+/// The example of docs/erp-contract.md.
+#[tokio::test]
+async fn a_post_says_which_contract_it_means_and_which_trace_it_belongs_to() {
+    let (listener, address) = listen().await;
+    let id = Id::parse("75221e63-7f02-82b5-ba3a-2b7f9be93fce").unwrap();
+    let target = Http::new(config(&address)).unwrap();
+    let batch = Outgoing { id, ..batch() };
+    let answer = ok("{}");
+    let (_, request) = tokio::join!(target.deliver(&batch), serve(&listener, &answer));
+    for line in [
+        "floorgate-contract: 1",
+        "accept: application/json, application/problem+json",
+        "traceparent: 00-75221e637f0282b5ba3a2b7f9be93fce-7ac5a48e74722916-01",
+    ] {
+        assert!(request.head.contains(&format!("\r\n{line}\r\n")), "{line} is missing: {}", request.head);
+    }
+}
+
+#[tokio::test]
+async fn a_job_is_asked_for_below_the_same_origin_and_nowhere_else() {
+    let (listener, address) = listen().await;
+    let accepted = |location: &str| {
+        format!("HTTP/1.1 202 Accepted\r\nlocation: {location}\r\nretry-after: 7\r\ncontent-length: 0\r\n\r\n")
+    };
+    let here = format!("http://{address}/v1/jobs/7");
+    for (location, by) in [
+        ("/v1/jobs/7".to_owned(), By::Job(here.clone())),
+        ("jobs/7".to_owned(), By::Job(here.clone())),
+        (here.clone(), By::Job(here.clone())),
+        (format!("https://{address}/v1/jobs/7"), By::Lookup),
+        ("http://erp.example.com/v1/jobs/7".to_owned(), By::Lookup),
+        (format!("http://user:secret@{address}/v1/jobs/7"), By::Lookup),
+        ("http://[".to_owned(), By::Lookup),
+        (format!("/{}", "x".repeat(3_000)), By::Lookup),
+    ] {
+        let (answer, _) = exchange(config(&address), &listener, &accepted(&location)).await;
+        assert_eq!(answer.later, Some(Later { by, after_ms: Some(7_000) }), "{location}");
+    }
+    let target = Http::new(config(&address)).unwrap();
+    let question = Outgoing { errand: Errand::Poll(here), ..batch() };
+    let processing = ok(r#"{"status":"processing"}"#);
+    let (answer, request) = tokio::join!(target.deliver(&question), serve(&listener, &processing));
+    assert!(request.head.starts_with("get /v1/jobs/7 http/1.1\r\n"), "{}", request.head);
+    assert!(request.head.contains("\r\nfloorgate-contract: 1\r\n") && !request.head.contains("traceparent"));
+    check(&answer, Class::Accepted, "asked for it: the ERP is at work on it");
+    let elsewhere = Errand::Poll("http://erp.example.com/v1/jobs/7".to_owned());
+    let answer = target.deliver(&Outgoing { errand: elsewhere, ..batch() }).await;
+    check(
+        &answer,
+        Class::Transient,
+        "asked for it: http://erp.example.com/v1/jobs/7 is not of the target's own origin",
+    );
 }
 
 #[tokio::test]

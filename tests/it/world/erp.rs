@@ -30,6 +30,8 @@ pub(crate) enum Behaviour {
     Cut,
     /// Commits and answers late.
     Slow(Duration),
+    /// Answers 202 with where to ask, and commits after this time.
+    Accept(Duration),
 }
 
 /// What the endpoint does with one item of a request that it commits.
@@ -79,6 +81,13 @@ struct Log {
     /// A resend that began with the same key and had other bytes.
     changed_resends: usize,
     streams: Vec<TcpStream>,
+    /// What was accepted, by the number of its request: its answer once it is committed.
+    jobs: HashMap<usize, Option<Value>>,
+    /// Keys that were accepted and are not committed.
+    at_work: HashSet<String>,
+    /// Items that came again while they were at work.
+    again_at_work: usize,
+    polls: usize,
 }
 
 type Policy = Box<dyn FnMut(&Request) -> Behaviour + Send>;
@@ -199,6 +208,28 @@ impl Erp {
         self.log().changed_resends
     }
 
+    /// Items that were accepted and are not committed.
+    pub(crate) fn at_work(&self) -> usize {
+        self.log().at_work.len()
+    }
+
+    /// The subject of something that is accepted and not committed.
+    pub(crate) fn accepted_subject(&self) -> Option<String> {
+        let log = self.log();
+        let bodies = log.requests.iter().flat_map(|request| items(&request.body));
+        bodies.into_iter().find(|item| log.at_work.contains(&key_of(item))).map(|item| text(&item, "subject"))
+    }
+
+    /// Items that came again while they were at work.
+    pub(crate) fn again_at_work(&self) -> usize {
+        self.log().again_at_work
+    }
+
+    /// Questions for jobs.
+    pub(crate) fn polls(&self) -> usize {
+        self.log().polls
+    }
+
     /// Keys of requests that were answered whole, and whether any request is not.
     pub(crate) fn answered_keys(&self) -> HashSet<String> {
         self.log().requests.iter().filter(|r| r.answered).flat_map(|r| r.keys.clone()).collect()
@@ -210,9 +241,15 @@ impl Erp {
             self.log().streams.push(clone);
         }
         let mut reader = BufReader::new(stream);
-        while let Some(request) = read_request(&mut reader).and_then(|body| self.take(body)) {
-            let behaviour = self.shared.policy.lock().expect("policies do not panic")(&request);
-            if !self.treat(stream, &request, behaviour) {
+        while let Some(asked) = read_request(&mut reader) {
+            let alive = match asked {
+                Asked::Job(job) => self.tell_job(stream, job),
+                Asked::Post(body) => self.take(body).is_some_and(|request| {
+                    let behaviour = self.shared.policy.lock().expect("policies do not panic")(&request);
+                    self.treat(stream, &request, behaviour)
+                }),
+            };
+            if !alive {
                 break;
             }
         }
@@ -230,6 +267,7 @@ impl Erp {
         // which is right only when the target has spoken of the first: those differ in length or keys.
         let changed = log.requests.iter().any(|r| r.keys == keys && r.body != body);
         log.changed_resends += usize::from(changed);
+        log.again_at_work += keys.iter().filter(|key| log.at_work.contains(*key)).count();
         let request = Request { number: log.requests.len() + 1, body, keys, at: Instant::now(), answered: false };
         log.requests.push(request.clone());
         Some(request)
@@ -264,12 +302,47 @@ impl Erp {
                 write_all(stream, &whole[..whole.len() * 2 / 3]);
                 false
             }
+            Behaviour::Accept(time) => {
+                self.accept(request, time);
+                let headers = format!("Location: /jobs/{}\r\nRetry-After: 1\r\n", request.number);
+                write_all(stream, &response(202, &headers, b"{\"status\":\"processing\"}"))
+            }
             Behaviour::Slow(time) => {
                 let answer = self.commit(request);
                 std::thread::sleep(time);
                 self.finish(stream, request, &answer)
             }
         }
+    }
+
+    /// Books the request after that time, whoever asks for it meanwhile.
+    fn accept(&self, request: &Request, time: Duration) {
+        let mut log = self.log();
+        log.jobs.insert(request.number, None);
+        log.at_work.extend(request.keys.iter().cloned());
+        drop(log);
+        let (erp, request) = (self.clone(), request.clone());
+        std::thread::spawn(move || {
+            std::thread::sleep(time); // the length of the work, not a wait
+            let mut done: Value = serde_json::from_slice(&erp.commit(&request)).expect("our own answer is JSON");
+            done["status"] = "done".into();
+            let mut log = erp.log();
+            log.at_work.retain(|key| !request.keys.contains(key));
+            log.jobs.insert(request.number, Some(done));
+        });
+    }
+
+    fn tell_job(&self, stream: &TcpStream, job: usize) -> bool {
+        let mut log = self.log();
+        log.polls += 1;
+        let told = log.jobs.get(&job).cloned();
+        drop(log);
+        let whole = match told {
+            None => response(404, "", b"{\"type\":\"urn:floorgate:problem:unknown_job\"}"),
+            Some(None) => response(200, "Retry-After: 1\r\n", b"{\"status\":\"processing\"}"),
+            Some(Some(done)) => response(200, "", done.to_string().as_bytes()),
+        };
+        write_all(stream, &whole)
     }
 
     fn answer(&self, stream: &TcpStream, request: &Request) -> bool {
@@ -355,11 +428,20 @@ fn write_all(mut stream: &TcpStream, bytes: &[u8]) -> bool {
     stream.write_all(bytes).and_then(|()| stream.flush()).is_ok()
 }
 
-/// The body of the next request; `None` when the connection ends.
-fn read_request(reader: &mut BufReader<&TcpStream>) -> Option<Vec<u8>> {
+/// What the gateway wants.
+enum Asked {
+    /// To post this body.
+    Post(Vec<u8>),
+    /// To know what became of that job.
+    Job(usize),
+}
+
+/// The next request; `None` when the connection ends.
+fn read_request(reader: &mut BufReader<&TcpStream>) -> Option<Asked> {
     let (mut length, mut gzip, mut line) = (0, false, String::new());
     reader.read_line(&mut line).ok().filter(|n| *n > 0)?;
-    assert!(line.starts_with("POST "), "the gateway only posts: {line}");
+    let job = line.strip_prefix("GET /jobs/").and_then(|rest| rest.split_whitespace().next()?.parse().ok());
+    assert!(job.is_some() || line.starts_with("POST "), "the gateway posts, or asks for a job of ours: {line}");
     loop {
         line.clear();
         reader.read_line(&mut line).ok().filter(|n| *n > 0)?;
@@ -373,12 +455,15 @@ fn read_request(reader: &mut BufReader<&TcpStream>) -> Option<Vec<u8>> {
         gzip |= header.starts_with("content-encoding:") && header.contains("gzip");
         assert!(!header.starts_with("transfer-encoding:"), "bodies of known length have no need of chunks");
     }
+    if let Some(job) = job {
+        return Some(Asked::Job(job));
+    }
     let mut body = vec![0; length];
     reader.read_exact(&mut body).ok()?;
     if gzip {
         let mut plain = Vec::new();
         flate2::read::GzDecoder::new(&body[..]).read_to_end(&mut plain).expect("what says gzip is gzip");
-        return Some(plain);
+        return Some(Asked::Post(plain));
     }
-    Some(body)
+    Some(Asked::Post(body))
 }

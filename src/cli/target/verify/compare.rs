@@ -85,10 +85,6 @@ fn keys(there: &Discovery, lane: &lane::Config) -> Vec<Option<String>> {
             let write = format!("write settle_delay = \"{wanted}s\"");
             format!("an absent key counts after {wanted} s there, settle_delay is {settle} s: {write}")
         }),
-        differs(there.definite_503, || {
-            let write = "this version sends the same again all the same: nothing to write";
-            format!("a 503 of it has no effect for certain; {write}")
-        }),
     ]
 }
 
@@ -111,6 +107,12 @@ fn bodies(there: &Discovery, ours: &Ours<'_>) -> Vec<Option<String>> {
     vec![
         differs(packs && !there.gzip, || "it takes no packed bodies: write gzip = false".to_owned()),
         differs(!packs && there.gzip, || "it takes packed bodies: gzip = true sends a fifth of the bytes".to_owned()),
+        differs(there.definite_503 && !ours.target.answers.definite_503, || {
+            "a 503 of it has no effect for certain: definite_503 = true spares the resend".to_owned()
+        }),
+        differs(!there.definite_503 && ours.target.answers.definite_503, || {
+            "it does not promise that a 503 has no effect: write definite_503 = false".to_owned()
+        }),
         differs(ours.target.answers.items.is_none(), || {
             "it answers each item: write answers = { items = \"/results\" }".to_owned()
         }),
@@ -154,6 +156,8 @@ mod tests {
                 status: place("status"),
                 reason: place("reason"),
                 reference: place("reference"),
+                definite_503: false,
+                rules: Vec::new(),
             },
             content_type: "application/json",
             gzip: true,
@@ -238,15 +242,15 @@ mod tests {
         };
         let other = lane::Config { id: "other".into(), take: vec!["pick_confirm".into()], ..lane.clone() };
         insta::assert_snapshot!(told(&there, &bare, &[lane, other], &[]), @r#"
-        the contract's body is an object with `events`: write batch.format = "json-array" and batch.wrap = "events"
-        up to 2 requests are sent at once, it works on 1: join lanes, or let it take more
-        it keeps the order inside a batch: ordered_batch = true fills batches with several items of a subject
-        it remembers keys: write idempotency = "key"
-        a 503 of it has no effect for certain; this version sends the same again all the same: nothing to write
-        keys can be looked up: write lookup = { url = "https://erp.example.com/v1/lookup", max_keys = 10 }
-        it takes packed bodies: gzip = true sends a fifth of the bytes
-        it answers each item: write answers = { items = "/results" }
-        lane "all" posts goods_issue, which are not in its tx_types: leave them out of its `take`, or have them listed
-        "#);
+    the contract's body is an object with `events`: write batch.format = "json-array" and batch.wrap = "events"
+    up to 2 requests are sent at once, it works on 1: join lanes, or let it take more
+    it keeps the order inside a batch: ordered_batch = true fills batches with several items of a subject
+    it remembers keys: write idempotency = "key"
+    keys can be looked up: write lookup = { url = "https://erp.example.com/v1/lookup", max_keys = 10 }
+    it takes packed bodies: gzip = true sends a fifth of the bytes
+    a 503 of it has no effect for certain: definite_503 = true spares the resend
+    it answers each item: write answers = { items = "/results" }
+    lane "all" posts goods_issue, which are not in its tx_types: leave them out of its `take`, or have them listed
+    "#);
     }
 }

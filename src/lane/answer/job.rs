@@ -1,0 +1,46 @@
+//! What a target says of a batch that it had accepted, asked at the address that it gave (docs/erp-contract.md, "Answering
+//! later").
+
+use serde_json::Value;
+
+use super::{AnswerShape, REASON, Reply, bounded, items, said, trouble_of_question, whole};
+use crate::event::Id;
+use crate::lane::{Answer, By, Class, Later, Outcome};
+
+/// The results of each of `keys`; [`Class::Accepted`] for all of them while the target is at work; [`Class::Unknown`] for all
+/// of them where it does not know the job; otherwise why it says nothing, which proves nothing of the batch.
+pub fn classify_poll(reply: &Reply, shape: &AnswerShape, keys: &[Id]) -> Answer {
+    let all = |class, why: &str| whole(Outcome::new(class, format!("asked for it: {}", bounded(why, REASON))), keys);
+    let (status, head, body) = match reply {
+        Reply::NotSent(why) | Reply::Lost(why) => return all(Class::Transient, why),
+        Reply::Refused(why) => return all(Class::Auth, why),
+        Reply::Http { status, head, body } => (*status, head, body),
+    };
+    let web = head.is_web_page();
+    let json: Option<Value> = if web { None } else { serde_json::from_slice(body).ok() };
+    let word = json.as_ref().and_then(|body| body.get("status")).and_then(Value::as_str).unwrap_or_default();
+    let mut answer = match (status, word) {
+        (200 | 202, "processing" | "accepted" | "queued" | "running") => {
+            all(Class::Accepted, "the ERP is at work on it")
+        }
+        (202, _) if !web => all(Class::Accepted, "the ERP is at work on it"),
+        (200, "done") => {
+            let pointer = shape.items.as_deref().unwrap_or("/results");
+            let list = json.as_ref().and_then(|body| body.pointer(pointer)).and_then(Value::as_array);
+            items::judge(status, list.map(Vec::as_slice).unwrap_or_default(), pointer, shape, keys)
+        }
+        (200, word) => all(Class::Contract, &format!("the answer is no job's (HTTP 200, status \"{word}\")")),
+        (404 | 410, _) => all(Class::Unknown, &format!("the ERP does not know the job (HTTP {status})")),
+        _ => {
+            let words = json.as_ref().and_then(said).unwrap_or_default();
+            all(trouble_of_question(status), &format!("HTTP {status} {words}"))
+        }
+    };
+    answer.status = Some(status);
+    answer.retry_after_ms = head.stay_away_ms(status, false);
+    let at_work = answer.outcomes.iter().any(|o| o.class == Class::Accepted);
+    answer.later = at_work.then(|| Later { by: By::Lookup, after_ms: head.retry_after_ms() });
+    let start = String::from_utf8_lossy(&body[..body.len().min(Answer::EXCERPT + 4)]);
+    answer.excerpt = bounded(&format!("{}{start}", answer.excerpt), Answer::EXCERPT);
+    answer
+}
