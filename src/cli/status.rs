@@ -13,6 +13,7 @@ use crate::cli::print::{self, age, clean, line};
 use crate::cli::tap;
 use crate::control::{self, Request, Unanswered};
 use crate::event::Millis;
+use crate::lane::{Standing, Stopped, Storm, System};
 use crate::outbox::read::{self, Bounds};
 use crate::source::health::{self, State};
 use crate::tagmap::points::{Quality, Stands};
@@ -136,6 +137,7 @@ impl Report {
             let since = age(since.0, now);
             line(&mut text, &format!("gateway {id} of site {site} runs for {since}: process {pid}, version {version}"));
             parts(&mut text, &gateway.health, now);
+            gateway.systems.iter().for_each(|system| target(&mut text, system, now));
         }
         if let Some(why) = &self.gateway_error {
             line(&mut text, why);
@@ -208,6 +210,35 @@ impl Outbox {
         for Lane { lane, trouble } in &self.lanes {
             line(text, &format!("  lane {lane}: {trouble}"));
         }
+    }
+}
+
+/// A line for a system that takes nothing, and one for each of its lanes that is stopped.
+fn target(text: &mut String, System { system, standing, stopped, .. }: &System, now: Millis) {
+    let tried = |at: Millis| {
+        if at > now { format!("one row is sent in {}, to find out", age(now.0, at)) } else { TRYING.to_owned() }
+    };
+    let (since, why, words, then) = match standing {
+        Standing::Closed => return lanes_stopped(text, stopped, tried),
+        Standing::Open { since, why, words, next_try } => (since, why, words, tried(*next_try)),
+        Standing::HalfOpen { since, why, words } => (since, why, words, TRYING.to_owned()),
+    };
+    let (why, since, words) = (why.name(), age(since.0, now), clean(words));
+    line(text, &format!("system {system}: breaker open for {since}, {why}; {then}: {words}"));
+    lanes_stopped(text, stopped, tried);
+}
+
+const TRYING: &str = "one row at a time is sent, to find out";
+
+fn lanes_stopped(text: &mut String, stopped: &[Stopped], tried: impl Fn(Millis) -> String) {
+    for Stopped { lane, storm } in stopped {
+        let Storm { class, code, words, rejected, next_try, .. } = storm;
+        let code = code.as_ref().map_or_else(String::new, |code| format!(" {}", clean(code)));
+        let then = tried(*next_try);
+        line(
+            text,
+            &format!("lane {lane}: STOPPED, {rejected} rows were rejected ({class}{code}); {then}: {}", clean(words)),
+        );
     }
 }
 
@@ -343,8 +374,9 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::lane::Why;
     use crate::source::health::{Cause, Health};
-    use crate::tagmap::points::Standing;
+    use crate::tagmap::points::Standing as Alarm;
 
     const NOW: Millis = Millis(1_763_906_709_412);
 
@@ -384,8 +416,26 @@ mod tests {
             since: ago(90_000),
             room: false,
             bounds: Bounds { max_size: 1 << 30, max_parked: [("outbound".to_owned(), 1)].into() },
+            systems: systems(),
             health: snapshot,
         }
+    }
+
+    fn systems() -> Vec<System> {
+        let words = "not sent: tcp connect error: Connection refused (os error 111)".to_owned();
+        let open = Standing::Open { since: ago(61), why: Why::Failing, words, next_try: ago(-19) };
+        let storm = Storm {
+            since: ago(30),
+            class: "validation".to_owned(),
+            code: Some("unknown_item".to_owned()),
+            words: "the ERP says: unknown_item: no such item".to_owned(),
+            rejected: 21,
+            next_try: ago(-30),
+        };
+        let stopped = vec![Stopped { lane: "display".to_owned(), storm }];
+        let system =
+            |system: &str, standing, stopped| System { system: system.to_owned(), standing, per_minute: None, stopped };
+        vec![system("erp", open, Vec::new()), system("tms", Standing::Closed, stopped)]
     }
 
     #[test]
@@ -412,6 +462,8 @@ mod tests {
           sorter-net: 10.20.0.21:502
           sorter-1: events wait and nothing is committed
           sorter-1: the last error 9 min ago, timeout: reading 4 registers from 100: no answer within 500ms
+        system erp: breaker open for 61 s, failing; one row is sent in 19 s, to find out: not sent: tcp connect error: Connection refused (os error 111)
+        lane display: STOPPED, 21 rows were rejected (validation unknown_item); one row is sent in 30 s, to find out: the ERP says: unknown_item: no such item
         outbox: 17 pending, the oldest 5 min old; 54 need a person; FULL: devices are not acknowledged; dead letters: 2
           lane outbound: stopped, 2 subjects are parked
         "#);
@@ -445,7 +497,7 @@ mod tests {
 
     #[test]
     fn alarms_are_told_with_since_when_and_who_has_seen_them() {
-        let standing = |alarm: &str, state, since| Standing {
+        let standing = |alarm: &str, state, since| Alarm {
             alarm: alarm.to_owned(),
             severity: "high".to_owned(),
             text: Some("the rope is pulled".to_owned()),

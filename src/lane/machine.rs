@@ -14,11 +14,16 @@
 //! subjects behind them on the disk go on.
 
 mod answered;
+mod poison;
 mod rows;
+mod storm;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::event::Millis;
+pub use storm::Storm;
+
+use crate::lane::gate::Permit;
 use crate::lane::{Answer, Class, Config, Idempotency, Outcome};
 
 /// Rows of one lane in memory.
@@ -168,6 +173,17 @@ pub enum Action {
         /// What remains of it, in order.
         rows: Vec<RowKey>,
     },
+    /// Some rows of an unknown batch become a batch of their own, sent when it was sent.
+    Cut {
+        /// The batch.
+        batch: u64,
+        /// What remains of it, in order.
+        keep: Vec<RowKey>,
+        /// The lane's number of the new one.
+        new: u64,
+        /// Its rows, in order.
+        off: Vec<RowKey>,
+    },
     /// The batch is resolved.
     Close {
         /// The batch.
@@ -221,6 +237,29 @@ struct Slot {
     ready_at: Millis,
     tries: u32,
     since: Millis,
+    /// Failures with all of its request, with a success of another row between them; and of these, alone since it is suspect.
+    strikes: u8,
+    alone: u8,
+    /// [`Lane::goods`] at the last of them.
+    struck_at: u64,
+    /// How often it was sent to find out whether the system is back.
+    probed: u32,
+}
+
+impl Slot {
+    fn queued(row: Row, ready_at: Millis) -> Self {
+        Self {
+            row,
+            state: State::Queued,
+            ready_at,
+            tries: 0,
+            since: ready_at,
+            strikes: 0,
+            alone: 0,
+            struck_at: 0,
+            probed: 0,
+        }
+    }
 }
 
 /// Which rows were asked for.
@@ -247,6 +286,16 @@ struct Flight {
     /// It is being asked for, or was: so often in vain.
     looking: bool,
     looks: u32,
+    /// Sent to find out whether the system is back.
+    probe: bool,
+    /// Of one row, which fails alone: it is asked for and not sent again.
+    poison: bool,
+}
+
+impl Flight {
+    fn is_due(&self, now: Millis) -> bool {
+        !self.doubtful && self.resend_at.is_some_and(|at| at <= now)
+    }
 }
 
 /// One lane's delivery state.
@@ -276,10 +325,18 @@ pub struct Lane {
     next_batch: u64,
     /// Attempts in a row that met a lane-wide trouble.
     failures: u32,
+    /// Rows that had their effect since the start.
+    goods: u64,
+    /// The target has asked us to stay away (Retry-After).
+    away_until: Millis,
+    /// Our own pause after trouble.
     pause_until: Millis,
+    /// What was read was of no use: the next rows wait for a tick, so that other work comes between.
+    idle_read: bool,
     /// A batch refused as a whole is halved until the bad row is alone.
     split: Option<usize>,
     stopped: bool,
+    guard: storm::Guard,
 }
 
 impl Lane {
@@ -303,9 +360,13 @@ impl Lane {
             window: WINDOW,
             next_batch: 1,
             failures: 0,
+            goods: 0,
+            away_until: Millis::default(),
             pause_until: Millis::default(),
+            idle_read: false,
             split: None,
             stopped: false,
+            guard: storm::Guard::default(),
         }
     }
 
@@ -332,7 +393,7 @@ impl Lane {
         for saved in batches {
             let rows = saved.rows.iter().map(|row| row.key).collect();
             for row in saved.rows {
-                self.insert(Slot { row, state: State::Flying, ready_at: now, tries: 0, since: now });
+                self.insert(Slot { state: State::Flying, ..Slot::queued(row, now) });
             }
             let doubtful = booted.is_some_and(|booted| saved.first_sent <= booted);
             let (attempt, first_sent, last_sent) = (saved.attempt, saved.first_sent, saved.last_sent);
@@ -345,7 +406,9 @@ impl Lane {
                 Exception::Waiting { until, tries, since } => match self.rows.get_mut(&row.key) {
                     // It had waited, and was under way again when the gateway stopped: its batch goes first.
                     Some(flying) => (flying.tries, flying.since) = (tries, since),
-                    None => self.insert(Slot { row, state: State::Waiting(until), ready_at: until, tries, since }),
+                    None => {
+                        self.insert(Slot { state: State::Waiting(until), tries, since, ..Slot::queued(row, until) })
+                    }
                 },
                 Exception::Parked => self.park(row),
             }
@@ -367,9 +430,10 @@ impl Lane {
         self.stopped
     }
 
-    /// Takes one input and says what is to be done.
-    pub fn step(&mut self, input: Input, now: Millis) -> Vec<Action> {
+    /// Takes one input and says what is to be done, but for what leaves: that is [`Lane::leave`], and then [`Lane::refill`].
+    pub(super) fn take(&mut self, input: Input, now: Millis) -> Vec<Action> {
         let mut actions = Vec::new();
+        let answered = if let Input::Answered { batch, .. } = input { Some(batch) } else { None };
         let known = self.rows.len();
         let loaded = matches!(input, Input::Loaded { .. });
         match input {
@@ -378,35 +442,80 @@ impl Lane {
             Input::Answered { batch, answer } => self.answered(batch, &answer, now, &mut actions),
             Input::Looked { batch, answer } => self.looked(batch, &answer, now, &mut actions),
             Input::Unsendable { batch, rows, outcome } => self.unsendable(batch, &rows, &outcome, &mut actions),
-            Input::Freed { row, next } => self.freed(row, next),
+            Input::Freed { row, next } => {
+                self.guard.freed(now);
+                self.freed(row, next);
+            }
             Input::ClockSet => self.flights.values_mut().for_each(|flight| flight.doubtful = false),
             Input::ClockUnknown => self.clock_unknown(now),
             Input::Tick => {}
         }
-        // What was read may be of parked subjects only: the next rows wait for a tick, so that other work comes between.
-        let idle_read = loaded && self.rows.len() == known;
+        self.watch(answered, &actions, now);
+        self.idle_read = loaded && self.rows.len() == known; // of parked subjects only
         self.promote(now);
-        while let Some(action) = self.next_send(now, &mut actions) {
-            actions.push(action);
-        }
-        self.make_room();
-        if !idle_read {
-            actions.extend(self.load());
-        }
         actions
     }
 
-    /// When [`Input::Tick`] is worth handing in, if nothing else happens before.
-    pub fn wake_at(&self) -> Option<Millis> {
+    /// As if there were no gate.
+    #[cfg(test)]
+    fn step(&mut self, input: Input, now: Millis) -> Vec<Action> {
+        let mut actions = self.take(input, now);
+        while let Some(action) = self.leave(Permit::Batch, now, &mut actions) {
+            actions.push(action);
+        }
+        actions.extend(self.refill());
+        actions
+    }
+
+    /// Makes room in memory, and asks for rows to fill it.
+    pub(super) fn refill(&mut self) -> Option<Action> {
+        self.make_room();
+        if std::mem::take(&mut self.idle_read) { None } else { self.load() }
+    }
+
+    /// When rows are to be read, if nothing else happens before.
+    pub(super) fn reads_at(&self) -> Option<Millis> {
+        self.wants_load().map(|_| Millis(0))
+    }
+
+    /// When something may leave as far as the lane goes, if nothing else happens before; `None`: an answer comes first, or
+    /// there is nothing.
+    pub(super) fn sends_at(&self) -> Option<Millis> {
         if self.flying() >= self.allowed_in_flight() {
-            return None; // an answer comes first
+            return None;
         }
         let resend = self.flights.values().filter(|f| !f.doubtful).filter_map(|f| f.resend_at).min();
         let waiting = self.due.first().map(|(at, _)| *at);
-        let ready = self.ready.first().filter(|_| !self.stopped).map(|key| self.leaves_at(*key));
-        let load = self.wants_load().map(|_| Millis(0));
-        let sends = [resend, waiting, ready].into_iter().flatten().min().map(|at| at.max(self.pause_until));
-        [sends, load].into_iter().flatten().min()
+        let new = self.new_rows_at();
+        let ready = self.ready.first().and_then(|key| Some(self.leaves_at(*key).max(new?)));
+        let paused = self.pause_until.max(self.away_until);
+        [resend, waiting, ready].into_iter().flatten().min().map(|at| at.max(paused))
+    }
+
+    /// Something may leave now: since when the oldest of it waits.
+    pub(super) fn wants(&self, now: Millis) -> Option<Millis> {
+        if now < self.pause_until.max(self.away_until) || self.flying() >= self.allowed_in_flight() {
+            return None;
+        }
+        let due = self.flights.values().filter(|f| f.is_due(now)).map(|f| f.first_sent).min();
+        due.or_else(|| {
+            let first = *self.ready.first().filter(|_| self.has_new_rows(now))?;
+            let full = self.ready.len() >= self.most();
+            (full || self.leaves_at(first) <= now).then(|| self.rows[&first].ready_at)
+        })
+    }
+
+    /// What all lanes of the target waited for is over, or is to be found out: their own pauses are of before.
+    pub(super) fn calm(&mut self, now: Millis) {
+        (self.failures, self.pause_until) = (0, Millis::default());
+        for flight in self.flights.values_mut().filter(|flight| !flight.doubtful) {
+            flight.resend_at = flight.resend_at.map(|at| at.min(now));
+        }
+    }
+
+    /// Whether the batch is under way.
+    pub(super) fn is_flying(&self, batch: u64) -> bool {
+        self.flights.get(&batch).is_some_and(|flight| flight.resend_at.is_none())
     }
 
     fn leaves_at(&self, key: RowKey) -> Millis {
@@ -414,7 +523,8 @@ impl Lane {
         if self.flying() == 0 { ready_at } else { ready_at.plus(self.config.linger_ms) }
     }
 
-    fn flying(&self) -> usize {
+    /// Requests under way.
+    pub(super) fn flying(&self) -> usize {
         self.flights.values().filter(|f| f.resend_at.is_none()).count()
     }
 
@@ -423,26 +533,45 @@ impl Lane {
         if self.failures > 0 { 1 } else { self.config.max_in_flight }
     }
 
-    fn next_send(&mut self, now: Millis, actions: &mut Vec<Action>) -> Option<Action> {
-        if now < self.pause_until || self.flying() >= self.allowed_in_flight() {
-            return None;
-        }
-        self.next_resend(now, actions).or_else(|| self.next_batch(now))
+    /// The next request, if there is one; what else comes of looking for it goes into `actions`.
+    pub(super) fn leave(&mut self, permit: Permit, now: Millis, actions: &mut Vec<Action>) -> Option<Action> {
+        self.wants(now)?;
+        self.next_resend(permit, now, actions).or_else(|| self.next_batch(permit, now))
+    }
+
+    /// When rows that were never sent may leave; `None`: a person, or an answer, comes first.
+    fn new_rows_at(&self) -> Option<Millis> {
+        if self.stopped { None } else { self.guard.opens_at() }
+    }
+
+    fn has_new_rows(&self, now: Millis) -> bool {
+        !self.ready.is_empty() && self.new_rows_at().is_some_and(|at| at <= now)
+    }
+
+    /// Rows of a batch.
+    fn most(&self) -> usize {
+        self.split.unwrap_or(usize::MAX).min(self.config.max_events)
     }
 
     /// The oldest unknown batch that is due: sent again while the target surely knows its keys, asked for where that can be
     /// done, else for a person.
-    fn next_resend(&mut self, now: Millis, actions: &mut Vec<Action>) -> Option<Action> {
+    fn next_resend(&mut self, permit: Permit, now: Millis, actions: &mut Vec<Action>) -> Option<Action> {
         loop {
-            let is_due = |f: &Flight| !f.doubtful && f.resend_at.is_some_and(|at| at <= now);
-            let (&batch, flight) = self.flights.iter_mut().find(|(_, f)| is_due(f))?;
+            let mut batch = self.due_flight(permit, now)?;
+            let flight = self.flights.get(&batch)?;
             let horizon = self.config.dedup_horizon_ms.saturating_sub(2 * self.config.timeout_ms);
             let known = match self.config.idempotency {
+                _ if flight.poison => false,
                 Idempotency::Key => !flight.ageless && now.since(flight.first_sent) < horizon,
                 Idempotency::Natural => true,
                 Idempotency::Lookup | Idempotency::None => false,
             };
             if known {
+                if permit == Permit::Probe {
+                    batch = self.cut(batch, 1, actions).unwrap_or(batch);
+                }
+                let flight = self.flights.get_mut(&batch)?;
+                flight.probe |= permit == Permit::Probe;
                 flight.attempt += 1;
                 flight.resend_at = None;
                 flight.looking = false;
@@ -450,6 +579,7 @@ impl Lane {
                 let (rows, attempt, first_sent) = (flight.rows.clone(), flight.attempt, flight.first_sent);
                 return Some(Action::Send { batch, rows, attempt, first_sent });
             }
+            let flight = self.flights.get_mut(&batch)?;
             match self.config.settle_ms {
                 Some(settle) if now < flight.last_sent.plus(settle) => {
                     flight.resend_at = Some(flight.last_sent.plus(settle));
@@ -482,17 +612,27 @@ impl Lane {
         actions.push(Action::Close { batch });
     }
 
-    fn next_batch(&mut self, now: Millis) -> Option<Action> {
-        let most = self.split.unwrap_or(usize::MAX).min(self.config.max_events);
-        let first = *self.ready.first().filter(|_| !self.stopped)?;
+    fn next_batch(&mut self, permit: Permit, now: Millis) -> Option<Action> {
+        let single = permit == Permit::Probe || self.guard.storm().is_some();
+        let most = if single { 1 } else { self.most() };
+        let first = *self.ready.first().filter(|_| self.has_new_rows(now))?;
         if self.ready.len() < most && self.leaves_at(first) > now {
             return None;
         }
         let mut rows = Vec::new();
         let mut bytes = 0;
-        for head in &self.ready {
+        let heads: Box<dyn Iterator<Item = &RowKey>> = if permit == Permit::Probe {
+            Box::new(self.ready.iter().min_by_key(|key| (self.rows[*key].probed, **key)).into_iter())
+        } else {
+            Box::new(self.ready.iter())
+        };
+        for head in heads {
+            let suspect = self.is_suspect(*head);
+            if suspect && !rows.is_empty() {
+                continue; // it goes alone
+            }
             let subject = &self.subjects[&self.rows[head].row.order];
-            let together = if self.config.ordered_batch { most } else { 1 };
+            let together = if self.config.ordered_batch && !suspect { most } else { 1 };
             for key in subject.iter().take(together) {
                 let slot = &self.rows[key];
                 let fits = rows.is_empty() || bytes + slot.row.size as usize <= self.config.max_bytes;
@@ -502,18 +642,24 @@ impl Lane {
                 bytes += slot.row.size as usize;
                 rows.push(*key);
             }
-            if rows.len() >= most || bytes >= self.config.max_bytes {
+            if suspect || rows.len() >= most || bytes >= self.config.max_bytes {
                 break;
             }
         }
         rows.sort_unstable();
         for key in &rows {
             self.set_state(*key, State::Flying, now);
+            if let Some(slot) = self.rows.get_mut(key) {
+                slot.probed += u32::from(permit == Permit::Probe);
+            }
         }
         let batch = self.next_batch;
         self.next_batch += 1;
-        let flight = Flight { rows: rows.clone(), attempt: 1, first_sent: now, last_sent: now, ..Flight::default() };
+        let probe = permit == Permit::Probe;
+        let flight =
+            Flight { rows: rows.clone(), attempt: 1, first_sent: now, last_sent: now, probe, ..Flight::default() };
         self.flights.insert(batch, flight);
+        self.guard.left(batch);
         Some(Action::Send { batch, rows, attempt: 1, first_sent: now })
     }
 }
@@ -562,6 +708,7 @@ mod tests {
             retry_first_ms: 100,
             retry_max_ms: 1_000,
             max_parked: 100,
+            limits: crate::lane::Limits::default(),
         }
     }
 
@@ -592,7 +739,7 @@ mod tests {
             lane.restore(vec![saved], vec![], 2, Some(booted), booted);
             lane.step(Input::Loaded { rows: vec![], more: false }, booted);
             assert_eq!(lane.step(Input::Tick, booted.plus(20 * 60_000)), [], "nothing before somebody says so");
-            assert_eq!(lane.wake_at(), None);
+            assert_eq!((lane.sends_at(), lane.reads_at()), (None, None));
             lane
         };
         let set = restored().step(Input::ClockSet, booted.plus(21 * 60_000));

@@ -25,7 +25,7 @@ use std::time::Instant;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::event::Sample;
-use crate::lane::{self, Answer, Outgoing};
+use crate::lane::{self, Answer, Outgoing, System};
 use crate::outbox::writer::Writer;
 
 pub use open::StorageError;
@@ -126,6 +126,7 @@ enum Command {
 pub struct Outbox {
     commands: SyncSender<Command>,
     room: watch::Receiver<bool>,
+    systems: watch::Receiver<Vec<System>>,
     tap: Tap,
 }
 
@@ -154,11 +155,12 @@ impl Outbox {
     ) -> Result<(Self, Ended), StorageError> {
         let (commands, inbox) = std::sync::mpsc::sync_channel(QUEUE);
         let (room_tx, room) = watch::channel(true);
+        let (systems_tx, systems) = watch::channel(Vec::new());
         let (ended_tx, ended) = oneshot::channel();
         let dir = config.dir.clone();
         let tap = Tap::default();
-        let mut writer =
-            Writer::open(config, lanes, out, inbox, (room_tx, tap.clone())).map_err(|e| e.of_start(&dir))?;
+        let mut writer = Writer::open(config, lanes, out, inbox, (room_tx, systems_tx, tap.clone()))
+            .map_err(|e| e.of_start(&dir))?;
         let thread = std::thread::Builder::new().name("outbox".to_owned()).spawn(move || {
             let result = writer.run();
             drop(writer); // whoever hears of the end may open the directory again
@@ -167,7 +169,7 @@ impl Outbox {
             }
         });
         thread.map_err(|e| StorageError::Directory("a thread".to_owned(), e))?;
-        Ok((Self { commands, room, tap }, Ended(ended)))
+        Ok((Self { commands, room, systems, tap }, Ended(ended)))
     }
 
     /// A way in for a source that hands in more before it has heard of the last.
@@ -240,6 +242,11 @@ impl Outbox {
     /// `true` while there is room.
     pub fn room(&self) -> watch::Receiver<bool> {
         self.room.clone()
+    }
+
+    /// How the systems stand that are posted to, a second or two ago.
+    pub fn systems(&self) -> watch::Receiver<Vec<System>> {
+        self.systems.clone()
     }
 
     /// Where what is committed can be watched.

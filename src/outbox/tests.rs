@@ -48,6 +48,7 @@ fn lane() -> lane::Config {
         retry_first_ms: 1,
         retry_max_ms: 20,
         max_parked: 500,
+        limits: lane::Limits { breaker_first_ms: 20, breaker_max_ms: 20, ..Default::default() },
     }
 }
 

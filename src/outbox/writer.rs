@@ -4,7 +4,7 @@
 //! pace of the preset otherwise; and a settled batch alone rides on the next commit, [`LAZY`] later at most. A crash
 //! before that only causes a resend, which the key absorbs.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::event::{Now, Sample};
-use crate::lane::{self, Action, Answer, Input, Lane, Outgoing, Row, RowKey};
+use crate::lane::{self, Action, Answer, Input, Lane, Lanes, Outgoing, Row, RowKey, Standing, Stopped, System};
 use crate::outbox::capture::Capture;
 use crate::outbox::clock::{Clock, instant};
 use crate::outbox::delivery::{Cause, Flight, Frozen, apply, attempt, freeze, load, named, question, saved};
@@ -76,10 +76,13 @@ pub(super) struct Writer {
     /// Since when lanes have batches that wait for a clock to trust.
     doubtful: Option<Instant>,
     capture: Capture,
-    lanes: Vec<Lane>,
+    lanes: Lanes,
     out: Vec<mpsc::Sender<Outgoing>>,
     inbox: Receiver<Command>,
     room: watch::Sender<bool>,
+    /// How the systems stand, as told last.
+    systems: watch::Sender<Vec<System>>,
+    told_changes: u64,
     tap: Tap,
 
     waiting: Vec<Waiting>,
@@ -111,7 +114,7 @@ impl Writer {
         lanes: Vec<lane::Config>,
         out: Vec<mpsc::Sender<Outgoing>>,
         inbox: Receiver<Command>,
-        (room, tap): (watch::Sender<bool>, Tap),
+        (room, systems, tap): (watch::Sender<bool>, watch::Sender<Vec<System>>, Tap),
     ) -> Result<Self, StorageError> {
         let opened = open::open(&config.dir, &config.site, config.synchronous_normal)?;
         let db = opened.db;
@@ -155,10 +158,12 @@ impl Writer {
             clock,
             doubtful: doubtful.map(|_| at),
             capture,
-            lanes: states,
+            lanes: Lanes::new(states),
             out,
             inbox,
             room,
+            systems,
+            told_changes: 0,
             tap,
             waiting: Vec::new(),
             waiting_samples: 0,
@@ -303,7 +308,7 @@ impl Writer {
         tx.commit()?;
         for (lane, Freed { row, next, .. }) in freed {
             self.step(lane, Input::Freed { row, next }, &Cause::default())?;
-            if !self.lanes[lane].is_stopped() {
+            if !self.lanes.lane(lane).is_stopped() {
                 self.told_stopped.remove(&lane);
             }
         }
@@ -313,7 +318,7 @@ impl Writer {
     fn answered(&mut self, lane: usize, batch: u64, answer: Answer) -> Result<(), StorageError> {
         let Some(flight) = self.flying.remove(&(lane, batch)) else { return Ok(()) };
         let good = answer.outcomes.iter().all(|o| o.class.has_effect());
-        self.tell_trouble(lane, &answer);
+        self.tell_trouble(lane, &answer, flight.looks);
         let cause = Cause {
             batch,
             attempt: flight.attempt,
@@ -331,8 +336,9 @@ impl Writer {
         self.step(lane, input, &cause)
     }
 
-    /// Logs when a lane begins to meet trouble, meets another one, and when its target takes postings again.
-    fn tell_trouble(&mut self, lane: usize, answer: &Answer) {
+    /// Logs when a lane begins to meet trouble, meets another one, and when its target takes postings again. That it tells what
+    /// it has (`looks`) does not show that it does.
+    fn tell_trouble(&mut self, lane: usize, answer: &Answer, looks: bool) {
         let worst = answer.outcomes.iter().filter(|_| answer.whole).max_by_key(|o| o.class);
         let trouble = worst.filter(|o| !o.class.has_effect()).map(|o| (answer.status, o.class));
         let id = &self.capture.routes[lane].config.id;
@@ -346,33 +352,38 @@ impl Writer {
                     status,
                     class = class.name(),
                     reason,
-                    "the target does not take postings: trying on"
+                    "the target does not {}: trying on",
+                    if looks { "tell what it has" } else { "take postings" }
                 );
                 self.troubles.insert(lane, now);
             }
-            (Some(_), None) => {
+            (Some(_), None) if !looks => {
                 tracing::info!(lane = id, "the target takes postings again");
                 self.troubles.remove(&lane);
             }
-            (None, None) => {}
+            (_, None) => {}
         }
     }
 
     /// Hands an input to a lane; what it wants to read is read at once, the rest waits for the commit.
     fn step(&mut self, lane: usize, input: Input, cause: &Cause) -> Result<(), StorageError> {
-        let mut inputs = vec![input];
-        while let Some(input) = inputs.pop() {
-            let now = self.clock.now().wall;
-            for action in self.lanes[lane].step(input, now) {
-                match action {
-                    Action::Load { after, limit } => {
-                        let (rows, more) = load(&self.db, &self.capture.routes[lane], after, limit)?;
-                        inputs.push(Input::Loaded { rows, more });
-                    }
-                    // Nothing new leaves any more: on disk the rows stay as they are.
-                    Action::Send { .. } | Action::Look { .. } if self.stopping => {}
-                    action => self.todo.push(Todo { lane, action, cause: cause.clone() }),
+        let now = self.clock.now().wall;
+        let actions = self.lanes.step(lane, input, now);
+        self.carry_out(actions, cause)
+    }
+
+    fn carry_out(&mut self, actions: Vec<(usize, Action)>, cause: &Cause) -> Result<(), StorageError> {
+        let mut actions = VecDeque::from(actions);
+        while let Some((lane, action)) = actions.pop_front() {
+            match action {
+                Action::Load { after, limit } => {
+                    let (rows, more) = load(&self.db, &self.capture.routes[lane], after, limit)?;
+                    let now = self.clock.now().wall;
+                    actions.extend(self.lanes.step(lane, Input::Loaded { rows, more }, now));
                 }
+                // Nothing new leaves any more: on disk the rows stay as they are.
+                Action::Send { .. } | Action::Look { .. } if self.stopping => {}
+                action => self.todo.push(Todo { lane, action, cause: cause.clone() }),
             }
         }
         Ok(())
@@ -387,17 +398,19 @@ impl Writer {
             if set || since.elapsed() >= HOLD_UNSYNCED {
                 self.doubtful = None;
                 tracing::info!(set, "batches of before the machine's start no longer wait for the clock");
-                for lane in 0..self.lanes.len() {
+                for lane in 0..self.lanes.all().len() {
                     let input = if set { Input::ClockSet } else { Input::ClockUnknown };
                     self.step(lane, input, &Cause::default())?;
                 }
             }
         }
         let now = self.clock.now().wall;
-        for lane in 0..self.lanes.len() {
-            if !self.stopping && self.lanes[lane].wake_at().is_some_and(|at| at <= now) {
-                self.step(lane, Input::Tick, &Cause::default())?;
-            }
+        if !self.stopping {
+            let actions = self.lanes.tick(now);
+            self.carry_out(actions, &Cause::default())?;
+        }
+        if self.told_changes != self.lanes.changes() {
+            self.tell_systems();
         }
         Ok(())
     }
@@ -442,11 +455,8 @@ impl Writer {
             deadline = deadline.min(since + LAZY);
         }
         let now = self.clock.now().wall;
-        let at = instant();
-        for lane in self.lanes.iter().filter(|_| !self.stopping) {
-            if let Some(wake) = lane.wake_at() {
-                deadline = deadline.min(at + Duration::from_millis(wake.since(now)));
-            }
+        if let Some(wake) = self.lanes.wake_at(now).filter(|_| !self.stopping) {
+            deadline = deadline.min(instant() + Duration::from_millis(wake.since(now)));
         }
         deadline
     }
@@ -526,7 +536,7 @@ impl Writer {
         for waiting in waiting {
             placed.push(self.capture.samples(&self.db, &waiting.samples, now, quality, &mut rows)?);
         }
-        let mut by_lane = vec![Vec::new(); self.lanes.len()];
+        let mut by_lane = vec![Vec::new(); self.lanes.all().len()];
         for (lane, row) in rows {
             by_lane[lane].push(row);
         }
@@ -580,10 +590,16 @@ impl Writer {
                     "rejected: its subject is parked"
                 );
             }
-            if matches!(action, Action::Settle { .. }) {
-                let counters = &mut self.capture.routes[lane].counters;
-                counters.rows_out += 1;
-                counters.bytes_out += bytes;
+            let counters = &mut self.capture.routes[lane].counters;
+            match &self.todo[index - 1].action {
+                Action::Settle { .. } => {
+                    counters.rows_out += 1;
+                    counters.bytes_out += bytes;
+                }
+                Action::Cut { new, .. } => {
+                    counters.batches = counters.batches.max(i64::try_from(*new).unwrap_or(i64::MAX));
+                }
+                _ => {}
             }
         }
         self.todo.clear();
@@ -614,7 +630,7 @@ impl Writer {
     }
 
     fn tell_stopped(&mut self) {
-        for (i, lane) in self.lanes.iter().enumerate().filter(|(_, lane)| lane.is_stopped()) {
+        for (i, lane) in self.lanes.all().iter().enumerate().filter(|(_, lane)| lane.is_stopped()) {
             if self.told_stopped.insert(i) {
                 let (id, parked) = (&lane.config().id, lane.parked());
                 tracing::error!(
@@ -626,9 +642,50 @@ impl Writer {
         }
     }
 
+    /// Logs a breaker that opens or closes, and shows how the systems stand.
+    fn tell_systems(&mut self) {
+        self.told_changes = self.lanes.changes();
+        let now = self.lanes.systems(self.clock.now().wall);
+        let before = self.systems.send_replace(now.clone());
+        for (i, system) in now.into_iter().enumerate() {
+            let closed = before.get(i).is_none_or(|before| before.standing == Standing::Closed);
+            match &system.standing {
+                Standing::Open { why, words, next_try, .. } if closed => tracing::error!(
+                    system = system.system,
+                    why = why.name(),
+                    reason = words,
+                    next_try = %next_try,
+                    "the breaker is open: nothing is posted to this system until one row of it is taken"
+                ),
+                Standing::Closed if !closed => {
+                    tracing::info!(system = system.system, "the breaker is closed: the system takes postings again");
+                }
+                _ => {}
+            }
+            for Stopped { lane, storm } in &system.stopped {
+                let known = before.get(i).is_some_and(|before| before.stopped.iter().any(|s| s.lane == *lane));
+                if !known {
+                    tracing::error!(
+                        lane,
+                        rejected = storm.rejected,
+                        class = storm.class,
+                        code = storm.code,
+                        reason = storm.words,
+                        "too many rows are rejected: the lane sends nothing new but single rows, to find out"
+                    );
+                }
+            }
+            for Stopped { lane, .. } in before.get(i).map_or(&[][..], |before| &before.stopped) {
+                if system.stopped.iter().all(|stopped| stopped.lane != *lane) {
+                    tracing::info!(lane, "its rows are taken again: the lane goes on");
+                }
+            }
+        }
+    }
+
     fn send(&mut self, outgoing: Vec<Outgoing>) {
         for batch in outgoing {
-            let target = self.lanes[batch.lane].config().target;
+            let target = self.lanes.lane(batch.lane).config().target;
             if let Err(e) = self.out[target].try_send(batch) {
                 // The dispatcher has ended, so the process is about to: the batch is `sending` and resent at the next start.
                 tracing::debug!(error = %e, "a batch found no way out");
@@ -673,6 +730,7 @@ impl Writer {
 
     fn housekeeping(&mut self) -> Result<(), StorageError> {
         self.last_housekeeping = instant();
+        self.tell_systems();
         let disk = open::disk_bytes(&self.dir).unwrap_or((u64::MAX, u64::MAX));
         let (free, total) = disk;
         if self.disk_full && !open::is_short((free / 2, total)) {

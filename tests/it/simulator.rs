@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use floorgate::event::Millis;
 use floorgate::lane::{
-    Action, Answer, Class, Config, Exception, Format, Idempotency, Input, Lane, Outcome, Row, RowKey, SavedBatch,
-    WINDOW, Worth,
+    Action, Answer, Class, Config, Exception, Format, Idempotency, Input, Lane, Lanes, Limits, Outcome, Row, RowKey,
+    SavedBatch, WINDOW, Worth,
 };
 
 const SECOND: u64 = 1_000;
@@ -136,7 +136,7 @@ struct World {
     broken: Broken,
     now: u64,
     disk: Disk,
-    lane: Lane,
+    lanes: Lanes,
     window: usize,
     run: u32,
     erp: Erp,
@@ -188,6 +188,7 @@ fn config(broken: Broken, ordered_batch: bool, visibility: bool, memory: Memory)
         retry_first_ms: 500,
         retry_max_ms: 5 * MINUTE,
         max_parked: 500,
+        limits: Limits::default(),
     }
 }
 
@@ -207,7 +208,9 @@ impl World {
         let window = *rng.choice([16, 24, 48, WINDOW].iter()).expect("four windows");
         let subjects = *rng.choice([1_i64, 3, 6, 40].iter()).expect("four numbers");
         let mut world = Self {
-            lane: Lane::new(config(broken, ordered_batch, visibility, memory), rng.u64(..)).with_window(window),
+            lanes: Lanes::new(vec![
+                Lane::new(config(broken, ordered_batch, visibility, memory), rng.u64(..)).with_window(window),
+            ]),
             window,
             broken,
             now: 0,
@@ -280,7 +283,7 @@ impl World {
         let mut actions = Vec::new();
         let mut inputs = vec![input];
         while let Some(input) = inputs.pop() {
-            for action in self.lane.step(input, self.wall()) {
+            for (_, action) in self.lanes.step(0, input, self.wall()) {
                 if let Action::Load { after, limit } = action {
                     let behind = self.disk.rows.range((std::ops::Bound::Excluded(after), std::ops::Bound::Unbounded));
                     let open = |s: &Stored| matches!(s, Stored::Ready | Stored::Waiting { .. });
@@ -348,6 +351,14 @@ impl World {
                     stored.0 = rows;
                 }
             }
+            Action::Cut { batch, keep, new, off } => {
+                if let Some(stored) = disk.batches.get_mut(&batch) {
+                    let part = (off, stored.1, stored.2, stored.3);
+                    stored.0 = keep;
+                    disk.batches.insert(new, part);
+                }
+                disk.next_batch = disk.next_batch.max(new + 1);
+            }
             Action::Close { batch } => drop(disk.batches.remove(&batch)),
             Action::Settle { row, .. } => disk.set(row, Stored::Done),
             Action::Wait { row, until, tries, since, .. } => disk.set(row, Stored::Waiting { until, tries, since }),
@@ -375,8 +386,8 @@ impl World {
     }
 
     fn restart(&mut self) {
-        let config = self.lane.config().clone();
-        self.lane = Lane::new(config, self.rng.u64(..)).with_window(self.window);
+        let config = self.lanes.lane(0).config().clone();
+        let mut lane = Lane::new(config, self.rng.u64(..)).with_window(self.window);
         let row = |key: &RowKey| self.disk.rows[key].0;
         let batches = self.disk.batches.iter().map(|(batch, (rows, attempt, first_sent, last_sent))| SavedBatch {
             batch: *batch,
@@ -399,7 +410,8 @@ impl World {
             self.booted = Some(self.wall());
         }
         let booted = self.booted.filter(|_| self.lag > 0 && self.broken != Broken::ClockBelieved);
-        self.lane.restore(batches, exceptions, self.disk.next_batch, booted, self.wall());
+        lane.restore(batches, exceptions, self.disk.next_batch, booted, self.wall());
+        self.lanes = Lanes::new(vec![lane]);
         if booted.is_some() {
             let patience = self.now + HOLD_UNSYNCED;
             self.schedule(patience, Event::ClockLookedAt { run: self.run });
@@ -508,7 +520,7 @@ impl World {
     fn apply(&mut self, request: &Request, moody: bool) -> Vec<Outcome> {
         let mut stopped = BTreeSet::new();
         let mut outcomes = Vec::new();
-        let stops = self.lane.config().ordered_batch && self.broken != Broken::OrderDeclaredFalsely;
+        let stops = self.lanes.lane(0).config().ordered_batch && self.broken != Broken::OrderDeclaredFalsely;
         for key in &request.rows {
             let row = self.disk.rows[key].0;
             let class = if stops && stopped.contains(&row.order) {
@@ -534,7 +546,7 @@ impl World {
         self.feed(Input::Tick, &[]);
         for _ in 0..200_000 {
             let gateway_up = self.now >= self.down_until;
-            let wake = self.lane.wake_at().map(|at| at.0.unsigned_abs().saturating_add(self.lag));
+            let wake = self.lanes.wake_at(self.wall()).map(|at| at.0.unsigned_abs().saturating_add(self.lag));
             let wake = if gateway_up { wake } else { Some(self.down_until) };
             let event = self.events.keys().next().map(|(at, _)| *at);
             let Some(next) = [wake, event].into_iter().flatten().min() else { return };

@@ -15,14 +15,16 @@ const REFERENCE_GRACE_MS: u64 = 15 * 60_000;
 
 impl Lane {
     pub(super) fn answered(&mut self, batch: u64, answer: &Answer, now: Millis, actions: &mut Vec<Action>) {
+        let isolated = self.is_isolated(batch);
         let Some(mut flight) = self.flights.remove(&batch) else { return };
         let clean = flight.attempt == 1;
         let alone = flight.rows.len() == 1;
         let refused_whole = answer.whole && !alone;
-        let trouble = self.note_trouble(answer, now);
+        let trouble = self.note_trouble(answer, isolated, now);
         let mut open = Vec::new();
         let mut failed = BTreeSet::new();
         let mut rejected = BTreeSet::new();
+        let mut more_alone = false;
         // A row that the answer does not speak of is unknown.
         let unsaid = Outcome::new(Class::Unknown, "the answer does not speak of it");
         let outcomes = answer.outcomes.iter().chain(std::iter::repeat(&unsaid));
@@ -45,6 +47,7 @@ impl Lane {
             }
             match class {
                 Class::Delivered | Class::Duplicate => {
+                    self.goods += 1;
                     self.end(row);
                     actions.push(Action::Settle { row, class, reference: outcome.reference.clone() });
                 }
@@ -52,9 +55,26 @@ impl Lane {
                     self.reject(row, outcome.clone(), !clean, actions);
                 }
                 Class::Unresolvable | Class::Corrupt => self.reject(row, outcome.clone(), !clean, actions),
-                Class::Unknown => open.push(row),
+                Class::Unknown => {
+                    more_alone |= self.strike(row, alone);
+                    open.push(row);
+                }
                 // Definitely no effect this time. While an earlier attempt is unresolved that says nothing of it.
+                Class::Transient if trouble && !clean => {
+                    more_alone |= self.strike(row, alone);
+                    open.push(row);
+                }
                 _ if !clean => open.push(row),
+                Class::Transient if trouble => {
+                    self.strike(row, alone);
+                    if self.is_poison(row) {
+                        self.reject(row, Self::poisoned(outcome), false, actions);
+                    } else if isolated {
+                        self.again_later(row, outcome.class, outcome, now, actions);
+                    } else {
+                        self.again(row, now, now);
+                    }
+                }
                 _ if trouble || refused_whole => {
                     self.again(row, now, now);
                 }
@@ -66,24 +86,43 @@ impl Lane {
         }
         let attempt = flight.attempt;
         flight.rows = open;
+        if let [row] = flight.rows[..]
+            && self.is_poison(row)
+        {
+            flight.poison = self.config.settle_ms.is_some();
+            if !flight.poison {
+                let outcome = Self::poisoned(answer.outcomes.first().unwrap_or(&unsaid));
+                self.reject(row, outcome, true, actions);
+                flight.rows.clear();
+            }
+        }
+        let halves = more_alone && flight.rows.iter().all(|row| self.is_suspect(*row));
+        let half = flight.rows.len() / 2;
         self.go_on(batch, flight, (attempt, 0), now, actions);
+        if halves && half > 0 {
+            self.cut(batch, half, actions);
+        }
     }
 
     /// What the target says of rows that it was asked for.
     pub(super) fn looked(&mut self, batch: u64, answer: &Answer, now: Millis, actions: &mut Vec<Action>) {
         let Some(mut flight) = self.flights.remove(&batch) else { return };
-        self.note_trouble(answer, now);
+        self.note_trouble(answer, false, now);
         let mut open = Vec::new();
         let unsaid = Outcome::new(Class::Unknown, "the answer does not speak of it");
         let outcomes = answer.outcomes.iter().chain(std::iter::repeat(&unsaid));
         for (row, outcome) in flight.rows.iter().copied().zip(outcomes) {
             match outcome.class {
                 Class::Found => {
+                    self.goods += 1;
                     self.end(row);
                     let reference = outcome.reference.clone();
                     actions.push(Action::Settle { row, class: Class::Found, reference });
                 }
                 Class::KeyClash => self.reject(row, outcome.clone(), true, actions),
+                Class::NotAttempted if flight.poison => {
+                    self.reject(row, Self::poisoned(outcome), false, actions);
+                }
                 Class::NotAttempted => drop(self.again(row, now, now)),
                 _ => open.push(row),
             }
@@ -106,23 +145,24 @@ impl Lane {
         self.flights.insert(batch, flight);
     }
 
-    /// Judges whether the answer speaks of the way or the target rather than of rows; then the lane pauses.
-    pub(super) fn note_trouble(&mut self, answer: &Answer, now: Millis) -> bool {
+    /// Judges whether the answer speaks of the way or the target rather than of rows; then the lane pauses, but for a row that
+    /// fails alone.
+    pub(super) fn note_trouble(&mut self, answer: &Answer, isolated: bool, now: Millis) -> bool {
         let wide = |class| {
             matches!(class, Class::Transient | Class::Throttled | Class::Auth | Class::Contract | Class::Unknown)
         };
         let trouble = answer.whole && answer.outcomes.iter().all(|o| wide(o.class));
         if let Some(ms) = answer.retry_after_ms {
-            self.pause_until = self.pause_until.max(now.plus(ms));
+            self.away_until = self.away_until.max(now.plus(ms));
         }
-        if trouble {
+        if trouble && !isolated {
             self.failures = self.failures.saturating_add(1);
             let throttled = answer.outcomes.first().is_some_and(|o| o.class == Class::Throttled);
             if !(throttled && answer.retry_after_ms.is_some()) {
                 let pause = self.backoff(self.failures);
                 self.pause_until = self.pause_until.max(now.plus(pause));
             }
-        } else {
+        } else if !trouble {
             self.failures = 0;
             let doubled = self.split.map(|split| split.saturating_mul(2));
             self.split = doubled.filter(|split| *split < self.config.max_events);

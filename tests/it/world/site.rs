@@ -164,7 +164,8 @@ impl Site {
              batch = {{ max_events = {batch}, max_size = \"512 KiB\", linger = \"20ms\", format = \"json-array\", \
              wrap = \"events\" }}\nidempotency = \"key\"\ndedup_horizon = \"24h\"\ntimeout = \"10s\"\n\
              answers = {{ items = \"/results\", key = \"/key\", status = \"/status\", reason = \"/reason\" }}\n\
-             retry = {{ first = \"100ms\", max = \"500ms\" }}\n{lanes}"
+             retry = {{ first = \"100ms\", max = \"500ms\" }}\n\
+             breaker = {{ first = \"200ms\", max = \"500ms\" }}\n{lanes}"
         );
         let file = self.dir().join("gateway.toml");
         fs::write(&file, text).expect("the configuration can be written");
