@@ -97,6 +97,8 @@ struct Outbox {
     need_a_person: i64,
     /// Devices are not acknowledged.
     full: bool,
+    /// Share of `outbox.max_size` that is pending, where that is known: from 0.7 on something is done about it.
+    fill: Option<f64>,
     dead_letters: i64,
     held: i64,
     /// Lanes in trouble.
@@ -172,7 +174,8 @@ impl Outbox {
         let going = |lane: &read::LaneStatus| lane.ready + lane.sending + lane.unknown + lane.waiting - behind(lane);
         let parked = |lane: &read::LaneStatus| lane.rejected + lane.held + behind(lane);
         let stopped = bounds.map(|bounds| stopped(status, bounds)).unwrap_or_default();
-        let by_size = bounds.is_some_and(|bounds| Room::of(status, bounds.max_size).full);
+        let room = bounds.map(|bounds| Room::of(status, bounds.max_size));
+        let by_size = room.as_ref().is_some_and(|room| room.full);
         let lanes = status.lanes.iter().filter_map(|lane| {
             let trouble = if stopped.contains(&lane.lane.as_str()) {
                 format!("stopped, {} subjects are parked", lane.parked)
@@ -189,6 +192,7 @@ impl Outbox {
             oldest_at: status.lanes.iter().filter_map(|lane| lane.oldest_going_at).min(),
             need_a_person: status.lanes.iter().map(parked).sum(),
             full: gateway.map_or(by_size, |gateway| !gateway.room),
+            fill: room.map(|room| room.fill),
             dead_letters: status.dead_letters,
             held: status.held,
             lanes: lanes.collect(),
@@ -197,7 +201,11 @@ impl Outbox {
 
     fn text(&self, text: &mut String, now: Millis) {
         let oldest = self.oldest_at.map_or_else(String::new, |at| format!(", the oldest {} old", age(at, now)));
-        let full = if self.full { "; FULL: devices are not acknowledged" } else { "" };
+        let fills = self.fill.filter(|fill| *fill >= 0.7).map(|fill| format!("; {:.0} % full", fill * 100.0));
+        let full = match fills {
+            _ if self.full => "; FULL: devices are not acknowledged".to_owned(),
+            fills => fills.unwrap_or_default(),
+        };
         let count = |n: i64, what: &str| if n > 0 { format!("; {what}: {n}") } else { String::new() };
         let (letters, held) = (count(self.dead_letters, "dead letters"), count(self.held, "held"));
         let person = if self.need_a_person > 0 {
@@ -448,6 +456,7 @@ mod tests {
             oldest_at: Some(ago(300).0),
             need_a_person: 54,
             full: true,
+            fill: Some(0.96),
             dead_letters: 2,
             held: 0,
             lanes: vec![Lane { lane: "outbound".to_owned(), trouble: "stopped, 2 subjects are parked".to_owned() }],

@@ -561,7 +561,8 @@ impl Lane {
             let flight = self.flights.get(&batch)?;
             let horizon = self.config.dedup_horizon_ms.saturating_sub(2 * self.config.timeout_ms);
             let known = match self.config.idempotency {
-                _ if flight.poison => false,
+                // Asked for, and an earlier row of its subject is not there: sent again it would come before that one.
+                _ if flight.poison || (self.config.settle_ms.is_some() && self.overtakes(flight)) => false,
                 Idempotency::Key => !flight.ageless && now.since(flight.first_sent) < horizon,
                 Idempotency::Natural => true,
                 Idempotency::Lookup | Idempotency::None => false,
@@ -595,6 +596,14 @@ impl Lane {
                 }
             }
         }
+    }
+
+    /// A row of the batch has an earlier one of its subject outside of it that is not at its end.
+    fn overtakes(&self, flight: &Flight) -> bool {
+        flight.rows.iter().filter_map(|row| self.rows.get(row)).any(|slot| {
+            let first = self.subjects.get(&slot.row.order).and_then(BTreeSet::first);
+            self.is_behind_parked(&slot.row) || first.is_some_and(|first| !flight.rows.contains(first))
+        })
     }
 
     /// What waited for the clock goes on without one: it is not sent again by its age.

@@ -7,6 +7,7 @@
 mod capture;
 mod clock;
 mod delivery;
+mod fill;
 mod open;
 mod operate;
 pub mod read;
@@ -53,7 +54,7 @@ pub struct Config {
     pub site: String,
     /// Pacing.
     pub preset: Preset,
-    /// Bytes of pending events; beyond, devices are no longer acknowledged.
+    /// Bytes of pending events; beyond 95 % of them devices are no longer acknowledged.
     pub max_size: u64,
     /// Delivered history is kept this long …
     pub history_age: std::time::Duration,

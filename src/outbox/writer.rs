@@ -20,6 +20,7 @@ use crate::lane::{self, Action, Answer, Input, Lane, Lanes, Outgoing, Row, RowKe
 use crate::outbox::capture::Capture;
 use crate::outbox::clock::{Clock, instant};
 use crate::outbox::delivery::{Cause, Flight, Frozen, apply, attempt, freeze, load, named, question, saved};
+use crate::outbox::fill::Fill;
 use crate::outbox::open::{self, StorageError};
 use crate::outbox::operate::{Acted, Freed, Order, act};
 use crate::outbox::{CaptureError, CaptureReply, Command, Config, Placed, Preset, Pulse, Tap, trim};
@@ -34,8 +35,6 @@ const HOLD_UNSYNCED: Duration = Duration::from_mins(15);
 const GROUP: usize = 2_048;
 /// How often history is trimmed and the disk looked at, when nothing else happens.
 const HOUSEKEEPING: Duration = Duration::from_secs(2);
-/// A full outbox takes events again below this share of its size.
-const RELIEVED: (i64, i64) = (9, 10);
 
 struct Waiting {
     /// When it was handed in.
@@ -83,6 +82,7 @@ pub(super) struct Writer {
     /// How the systems stand, as told last.
     systems: watch::Sender<Vec<System>>,
     told_changes: u64,
+    fill: Fill,
     tap: Tap,
 
     waiting: Vec<Waiting>,
@@ -164,6 +164,7 @@ impl Writer {
             room,
             systems,
             told_changes: 0,
+            fill: Fill::Room,
             tap,
             waiting: Vec::new(),
             waiting_samples: 0,
@@ -702,23 +703,20 @@ impl Writer {
     fn tell_room(&mut self) {
         let limit = i64::try_from(self.config.max_size).unwrap_or(i64::MAX);
         let pending = self.capture.pending_bytes();
-        let relieved = pending < limit / RELIEVED.1 * RELIEVED.0 && !self.disk_full;
-        let full = pending >= limit || self.disk_full;
-        self.room.send_if_modified(|room| {
-            let was = *room;
-            *room = if was { !full } else { relieved };
-            if was && !*room {
-                tracing::error!(
-                    pending_bytes = pending,
-                    max_size = limit,
-                    disk_full = self.disk_full,
-                    "the outbox is full: devices are no longer acknowledged; what is stored goes on being posted"
-                );
-            } else if !was && *room {
-                tracing::info!("the outbox has room again: devices are acknowledged");
-            }
-            was != *room
-        });
+        let (before, fill) = (self.fill, self.fill.next(pending, limit, self.disk_full));
+        if fill == before {
+            return;
+        }
+        (self.fill, self.capture.fill) = (fill, fill);
+        let disk_full = self.disk_full;
+        if fill > before {
+            tracing::error!(pending_bytes = pending, max_size = limit, disk_full, "{}", fill.words());
+        } else if before == Fill::Full {
+            tracing::info!(pending_bytes = pending, "the outbox has room again: devices are acknowledged");
+        } else {
+            tracing::info!(pending_bytes = pending, "{}", fill.words());
+        }
+        self.room.send_replace(fill < Fill::Full);
     }
 
     fn disk_is_full(&mut self, seen: &str) {
@@ -746,7 +744,7 @@ impl Writer {
         let now = self.clock.now().wall;
         let tx = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let load = (self.capture.pending_bytes(), self.capture.settled());
-        let trimmed = trim::bite(&tx, &self.config, load, &mut self.trimmed, now)?;
+        let trimmed = trim::bite(&tx, &self.config, load, self.fill >= Fill::Trim, &mut self.trimmed, now)?;
         if trimmed > 0 {
             tx.commit()?;
             self.capture.forget();
