@@ -82,6 +82,11 @@ impl Lanes {
         actions
     }
 
+    /// The wall clock was set ahead by so much: no time that has passed. Call it before anything that comes with the new time.
+    pub fn clock_jumped(&mut self, ms: u64) {
+        self.lanes.iter_mut().for_each(|lane| lane.clock_jumped(ms));
+    }
+
     /// Time has passed: what is due by it.
     pub fn tick(&mut self, now: Millis) -> Vec<(usize, Action)> {
         let mut actions = Vec::new();

@@ -513,6 +513,14 @@ impl Lane {
         }
     }
 
+    /// What left before the clock was set ahead is as old as it was, and so is the target's word to stay away.
+    pub(super) fn clock_jumped(&mut self, ms: u64) {
+        self.away_until = self.away_until.plus(ms);
+        for flight in self.flights.values_mut() {
+            flight.last_sent = flight.last_sent.plus(ms);
+        }
+    }
+
     /// Whether the batch is under way.
     pub(super) fn is_flying(&self, batch: u64) -> bool {
         self.flights.get(&batch).is_some_and(|flight| flight.resend_at.is_none())

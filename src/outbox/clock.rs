@@ -10,6 +10,8 @@ use crate::event::{Millis, Now};
 const SYNCED: [&str; 2] = ["/run/systemd/timesync/synchronized", "/run/chrony/synchronized"];
 /// The battery-backed clock, UTC seconds.
 const RTC: &str = "/sys/class/rtc/rtc0/since_epoch";
+/// A wall clock that goes ahead by more than this was set; by less, it runs.
+const JUMP_MS: u64 = 1_000;
 /// How often that is looked up.
 const LOOK_AGAIN: Duration = Duration::from_mins(1);
 
@@ -20,6 +22,8 @@ pub(super) struct Clock {
     highest: Millis,
     highest_at: Instant,
     synced: Option<(Instant, bool)>,
+    /// Milliseconds by which the wall clock went ahead of the monotonic one, and nobody was told.
+    jumped: u64,
     /// The machine has started since the database was made, and nothing says how long it was off.
     doubtful: bool,
 }
@@ -27,7 +31,8 @@ pub(super) struct Clock {
 impl Clock {
     /// `booted`: the database is older than the machine's last start.
     pub(super) fn new(last_persisted: Millis, booted: bool) -> Self {
-        let mut clock = Self { highest: last_persisted, highest_at: instant(), synced: None, doubtful: false };
+        let mut clock =
+            Self { highest: last_persisted, highest_at: instant(), synced: None, jumped: 0, doubtful: false };
         clock.doubtful = booted && doubtful(clock.quality() == "synced", rtc(), last_persisted);
         clock
     }
@@ -43,10 +48,17 @@ impl Clock {
         let elapsed = at.duration_since(self.highest_at).as_millis();
         let carried = self.highest.plus(u64::try_from(elapsed).unwrap_or(0));
         let wall = system().max(carried);
+        let ahead = wall.since(carried);
+        self.jumped += if ahead > JUMP_MS { ahead } else { 0 };
         if wall > carried || elapsed > 1_000 {
             (self.highest, self.highest_at) = (wall, at);
         }
         Now { wall, mono: mono(at) }
+    }
+
+    /// Milliseconds by which the wall clock was set ahead since this was asked last: no time that has passed.
+    pub(super) fn take_jump(&mut self) -> u64 {
+        std::mem::take(&mut self.jumped)
     }
 
     /// `synced` or `unsynced`, as the machine's time daemon says.

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::event::{Now, Sample};
+use crate::event::{Millis, Now, Sample};
 use crate::lane::{self, Action, Answer, Input, Lane, Lanes, Outgoing, Row, RowKey, Standing, Stopped, System};
 use crate::outbox::capture::Capture;
 use crate::outbox::clock::{Clock, instant};
@@ -368,9 +368,19 @@ impl Writer {
 
     /// Hands an input to a lane; what it wants to read is read at once, the rest waits for the commit.
     fn step(&mut self, lane: usize, input: Input, cause: &Cause) -> Result<(), StorageError> {
-        let now = self.clock.now().wall;
+        let now = self.lanes_now();
         let actions = self.lanes.step(lane, input, now);
         self.carry_out(actions, cause)
+    }
+
+    /// The time for lanes, which hear first of a clock that was set: what left shortly before is not older by that.
+    fn lanes_now(&mut self) -> Millis {
+        let now = self.clock.now().wall;
+        let jumped = self.clock.take_jump();
+        if jumped > 0 {
+            self.lanes.clock_jumped(jumped);
+        }
+        now
     }
 
     fn carry_out(&mut self, actions: Vec<(usize, Action)>, cause: &Cause) -> Result<(), StorageError> {
@@ -379,7 +389,7 @@ impl Writer {
             match action {
                 Action::Load { after, limit } => {
                     let (rows, more) = load(&self.db, &self.capture.routes[lane], after, limit)?;
-                    let now = self.clock.now().wall;
+                    let now = self.lanes_now();
                     actions.extend(self.lanes.step(lane, Input::Loaded { rows, more }, now));
                 }
                 // Nothing new leaves any more: on disk the rows stay as they are.
@@ -405,7 +415,7 @@ impl Writer {
                 }
             }
         }
-        let now = self.clock.now().wall;
+        let now = self.lanes_now();
         if !self.stopping {
             let actions = self.lanes.tick(now);
             self.carry_out(actions, &Cause::default())?;

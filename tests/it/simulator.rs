@@ -668,6 +668,7 @@ impl World {
                     self.feed(Input::Looked { batch, answer }, &[]);
                 }
                 Event::ClockJumps => {
+                    self.lanes.clock_jumped(self.lag);
                     self.lag = 0;
                     let noticed = self.now + self.rng.u64(0..MINUTE);
                     self.schedule(noticed, Event::ClockLookedAt { run: self.run });

@@ -239,6 +239,22 @@ fn during_retry_after_no_request_goes_to_that_lane() {
     assert!(again.at >= START.plus(60_000), "{again:?}");
 }
 
+/// The time daemon sets the clock while a request is at work: what is absent now may be there in a moment.
+#[test]
+fn a_clock_that_is_set_ahead_makes_no_request_older() {
+    let settle_ms = Some(10_000);
+    let lane = Config { idempotency: Idempotency::Lookup, settle_ms, ..config("a", Worth::Document) };
+    let mut play = Play::new(vec![lane]);
+    play.put(0, [1]);
+    play.run(1, &mut |request| whole(request, Class::Unknown));
+    play.lanes.clock_jumped(3_600_000);
+    play.now = play.now.plus(3_600_000);
+    let set = play.now;
+    play.run(30_000, &mut |request| request.look.then(|| each(request, |_| Class::Found)));
+    let look = play.requests.iter().find(|request| request.look).expect("it is asked for");
+    assert!(look.at.since(set) >= 9_000, "after {} ms", look.at.since(set));
+}
+
 #[test]
 fn where_requests_are_scarce_postings_go_first_and_visibility_keeps_its_share() {
     let limits = Limits { per_minute: Some(600), burst: 1, ..Limits::default() };
