@@ -214,7 +214,6 @@ mod tests {
             "link[].serial.rs485",
             "link[].serial.rts_delay_after",
             "link[].serial.rts_delay_before",
-            
             "target[].auth.bearer",
             "target[].auth.password",
             "target[].auth.token",

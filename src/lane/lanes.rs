@@ -47,7 +47,7 @@ pub struct Stopped {
 /// All lanes, and the gates of their systems.
 #[derive(Debug)]
 pub struct Lanes {
-    lanes: Vec<Lane>,
+    members: Vec<Lane>,
     /// By the index of the target.
     gates: Vec<Gate>,
     /// By the index of the target: requests since a lane of class `visibility` had one, or wanted none.
@@ -61,56 +61,56 @@ impl Lanes {
         let targets = lanes.iter().map(|lane| lane.config().target + 1).max().unwrap_or(0);
         let limits = |target| lanes.iter().find(|lane| lane.config().target == target).map(|l| l.config().limits);
         let gates = (0..targets).map(|target| Gate::new(limits(target).unwrap_or_default())).collect();
-        Self { lanes, gates, passed: vec![0; targets], changes: 0 }
+        Self { members: lanes, gates, passed: vec![0; targets], changes: 0 }
     }
 
     /// One of them.
     pub fn lane(&self, lane: usize) -> &Lane {
-        &self.lanes[lane]
+        &self.members[lane]
     }
 
     /// All of them.
     pub fn all(&self) -> &[Lane] {
-        &self.lanes
+        &self.members
     }
 
     /// Takes an input to a lane and says what is to be done, by whom.
     pub fn step(&mut self, lane: usize, input: Input, now: Millis) -> Vec<(usize, Action)> {
         let mut actions = self.take(lane, input, now);
-        self.leave(self.lanes[lane].config().target, now, &mut actions);
-        actions.extend(self.lanes[lane].refill().map(|action| (lane, action)));
+        self.leave(self.members[lane].config().target, now, &mut actions);
+        actions.extend(self.members[lane].refill().map(|action| (lane, action)));
         actions
     }
 
     /// The wall clock was set ahead by so much: no time that has passed. Call it before anything that comes with the new time.
     pub fn clock_jumped(&mut self, ms: u64) {
-        self.lanes.iter_mut().for_each(|lane| lane.clock_jumped(ms));
+        self.members.iter_mut().for_each(|lane| lane.clock_jumped(ms));
     }
 
     /// Time has passed: what is due by it.
     pub fn tick(&mut self, now: Millis) -> Vec<(usize, Action)> {
         let mut actions = Vec::new();
         let (mut targets, mut due) = (BTreeSet::new(), BTreeSet::new());
-        for lane in 0..self.lanes.len() {
+        for lane in 0..self.members.len() {
             if self.wakes_at(lane, now).is_none_or(|at| at > now) {
                 continue;
             }
             actions.extend(self.take(lane, Input::Tick, now));
-            targets.insert(self.lanes[lane].config().target);
+            targets.insert(self.members[lane].config().target);
             due.insert(lane);
         }
         for target in targets {
             self.leave(target, now, &mut actions);
         }
         for lane in due {
-            actions.extend(self.lanes[lane].refill().map(|action| (lane, action)));
+            actions.extend(self.members[lane].refill().map(|action| (lane, action)));
         }
         actions
     }
 
     /// When [`Lanes::tick`] is worth calling, if nothing else happens before.
     pub fn wake_at(&self, now: Millis) -> Option<Millis> {
-        (0..self.lanes.len()).filter_map(|lane| self.wakes_at(lane, now)).min()
+        (0..self.members.len()).filter_map(|lane| self.wakes_at(lane, now)).min()
     }
 
     /// How often a breaker has changed since the start: whether [`Lanes::systems`] is worth telling again.
@@ -121,7 +121,7 @@ impl Lanes {
     /// How the systems stand.
     pub fn systems(&self, now: Millis) -> Vec<System> {
         let system = |(target, gate): (usize, &Gate)| {
-            let lane = self.lanes.iter().find(|lane| lane.config().target == target)?;
+            let lane = self.members.iter().find(|lane| lane.config().target == target)?;
             let (system, standing) = (lane.config().system.clone(), gate.standing());
             let stopped = |(_, lane): (usize, &Lane)| {
                 let (lane, storm) = (lane.config().id.clone(), lane.storm()?.clone());
@@ -134,7 +134,7 @@ impl Lanes {
     }
 
     fn of(&self, target: usize) -> impl Iterator<Item = (usize, &Lane)> {
-        self.lanes.iter().enumerate().filter(move |(_, lane)| lane.config().target == target)
+        self.members.iter().enumerate().filter(move |(_, lane)| lane.config().target == target)
     }
 
     fn flying(&self, target: usize) -> usize {
@@ -142,31 +142,31 @@ impl Lanes {
     }
 
     fn wakes_at(&self, lane: usize, now: Millis) -> Option<Millis> {
-        let target = self.lanes[lane].config().target;
-        let sends = self.lanes[lane].sends_at().and_then(|at| {
+        let target = self.members[lane].config().target;
+        let sends = self.members[lane].sends_at().and_then(|at| {
             let opens = self.gates[target].opens_at(self.flying(target), now)?;
             Some(at.max(opens))
         });
-        [sends, self.lanes[lane].reads_at()].into_iter().flatten().min()
+        [sends, self.members[lane].reads_at()].into_iter().flatten().min()
     }
 
     fn take(&mut self, lane: usize, input: Input, now: Millis) -> Vec<(usize, Action)> {
-        let target = self.lanes[lane].config().target;
-        let (before, storm) = (self.gates[target].standing(), self.lanes[lane].storm().cloned());
+        let target = self.members[lane].config().target;
+        let (before, storm) = (self.gates[target].standing(), self.members[lane].storm().cloned());
         if let Input::Answered { batch, answer } = &input {
-            let isolated = self.lanes[lane].is_isolated(*batch);
+            let isolated = self.members[lane].is_isolated(*batch);
             self.gates[target].answered(lane, *batch, answer, isolated, now);
         }
-        let actions = self.lanes[lane].take(input, now).into_iter().map(|action| (lane, action)).collect();
+        let actions = self.members[lane].take(input, now).into_iter().map(|action| (lane, action)).collect();
         if let Some((lane, batch)) =
-            self.gates[target].probe().filter(|(lane, batch)| !self.lanes[*lane].is_flying(*batch))
+            self.gates[target].probe().filter(|(lane, batch)| !self.members[*lane].is_flying(*batch))
         {
             self.gates[target].gone(lane, batch); // it was not to leave after all
         }
-        self.changes += u64::from(self.lanes[lane].storm() != storm.as_ref());
+        self.changes += u64::from(self.members[lane].storm() != storm.as_ref());
         if self.gates[target].standing() != before {
             self.changes += 1;
-            self.lanes.iter_mut().filter(|lane| lane.config().target == target).for_each(|lane| lane.calm(now));
+            self.members.iter_mut().filter(|lane| lane.config().target == target).for_each(|lane| lane.calm(now));
         }
         actions
     }
@@ -181,7 +181,7 @@ impl Lanes {
             let Some(permit) = self.gates[target].permit(flying, now) else { return };
             let Some(lane) = self.next(target, permit, &idle, now) else { return };
             let mut told = Vec::new();
-            let sent = self.lanes[lane].leave(permit, now, &mut told);
+            let sent = self.members[lane].leave(permit, now, &mut told);
             actions.extend(told.into_iter().map(|action| (lane, action)));
             match &sent {
                 Some(Action::Send { batch, .. }) => self.gates[target].left(lane, *batch, true, now),

@@ -272,6 +272,7 @@ enum Load {
 }
 
 #[derive(Debug, Clone, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "what is known of a batch, each by itself")]
 struct Flight {
     rows: Vec<RowKey>,
     attempt: u32,
@@ -407,7 +408,7 @@ impl Lane {
                     // It had waited, and was under way again when the gateway stopped: its batch goes first.
                     Some(flying) => (flying.tries, flying.since) = (tries, since),
                     None => {
-                        self.insert(Slot { state: State::Waiting(until), tries, since, ..Slot::queued(row, until) })
+                        self.insert(Slot { state: State::Waiting(until), tries, since, ..Slot::queued(row, until) });
                     }
                 },
                 Exception::Parked => self.park(row),

@@ -141,10 +141,12 @@ fn each(request: &Request, class: impl Fn(i64) -> Class) -> Answer {
     Answer { status: Some(200), excerpt: String::new(), outcomes, whole: false, retry_after_ms: None }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "a target, which may hang as well")]
 fn good(request: &Request) -> Option<Answer> {
     Some(each(request, |_| Class::Delivered))
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "a target, which may hang as well")]
 fn whole(request: &Request, class: Class) -> Option<Answer> {
     Some(Answer { status: None, whole: true, ..each(request, |_| class) })
 }
@@ -335,6 +337,7 @@ fn nothing_is_poison_while_nothing_succeeds_or_because_the_target_puts_it_off() 
     assert_eq!((play.delivered(0), play.dead()), (79, vec![]));
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "a target, which may hang as well")]
 fn mapped_wrong(request: &Request) -> Option<Answer> {
     let mut answer = each(request, |_| Class::Validation);
     answer.outcomes.iter_mut().for_each(|outcome| outcome.code = Some("unknown_item".to_owned()));
