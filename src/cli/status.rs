@@ -22,7 +22,8 @@ use crate::tagmap::points::{Quality, Stands};
 ///
 /// For each link and device: its state and since when, its last good answer or message, how long its last poll took,
 /// requests and messages since the gateway started, how many of them failed, how many polls were left out because one took
-/// too long, and why the last failure was, until an hour after it is over; then the alarms that stand. With a DEVICE: its row,
+/// too long, and why the last failure was, until an hour after it is over; then the alarms that stand, the
+/// systems whose breaker is open and the lanes that too many rejections have stopped. With a DEVICE: its row,
 /// and each of its tags as the gateway reads it: value, unit, whether it can be trusted, how old it is and why there is
 /// none; in parentheses the last one that was good. Asks through control.sock in the data directory, which is the user's that runs the gateway.
 ///
