@@ -228,5 +228,6 @@ fn lane() -> lane::Config {
         retry_first_ms: 50,
         retry_max_ms: 200,
         max_parked: 500,
+        limits: lane::Limits::default(),
     }
 }

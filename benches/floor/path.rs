@@ -223,6 +223,7 @@ impl World {
                  [[target]]\nid = \"erp\"\nkind = \"http\"\nurl = \"http://{erp}/events\"\nidempotency = \"key\"\ndedup_horizon = \"24h\"\n\
                  batch = {{ max_events = 500, max_size = \"512 KiB\", linger = \"5ms\", format = \"json-array\", wrap = \"events\" }}\n\
                  answers = {{ items = \"/results\" }}\nmax_in_flight = 4\ntimeout = \"30s\"\nretry = {{ first = \"50ms\", max = \"200ms\" }}\n\
+                 breaker = {{ first = \"100ms\", max = \"200ms\" }}\n\
                  [[lane]]\nid = \"outbound\"\ntarget = \"erp\"\nclass = \"document\"\ntake = [\"scan.*\"]\n",
                 data = dir.join("data").display(),
                 broker = broker.address,

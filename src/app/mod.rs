@@ -89,6 +89,7 @@ impl App {
             since: source::now().wall,
             bounds: Bounds::of(&config.outbox, &config.lanes, &config.desks),
             room: outbox.room(),
+            systems: outbox.systems(),
             health: health.clone(),
             devices: config.devices_and_links(),
             tap: outbox.tap(),

@@ -13,6 +13,7 @@ use crate::cli::print::{self, age, ago, clean, line};
 use crate::cli::tap;
 use crate::control::{self, Request, Unanswered};
 use crate::event::Millis;
+use crate::lane::{Standing, Stopped, Storm, System};
 use crate::outbox::read::{self, Bounds, Held};
 use crate::source::health::{self, State};
 use crate::tagmap::points::{Quality, Stands};
@@ -21,7 +22,8 @@ use crate::tagmap::points::{Quality, Stands};
 ///
 /// For each link and device: its state and since when, its last good answer or message, how long its last poll took,
 /// requests and messages since the gateway started, how many of them failed, how many polls were left out because one took
-/// too long, and why the last failure was, until an hour after it is over; then the alarms that stand. With a DEVICE: its row,
+/// too long, and why the last failure was, until an hour after it is over; then the alarms that stand, the
+/// systems whose breaker is open and the lanes that too many rejections have stopped. With a DEVICE: its row,
 /// and each of its tags as the gateway reads it: value, unit, whether it can be trusted, how old it is and why there is
 /// none; in parentheses the last one that was good. Asks through control.sock in the data directory, which is the user's that runs the gateway.
 ///
@@ -96,6 +98,8 @@ struct Outbox {
     need_a_person: i64,
     /// Devices are not acknowledged.
     full: bool,
+    /// Share of `outbox.max_size` that is pending, where that is known: from 0.7 on something is done about it.
+    fill: Option<f64>,
     dead_letters: i64,
     /// Taken over by their targets, which book them later; they count as pending.
     accepted: i64,
@@ -138,6 +142,7 @@ impl Report {
             let since = age(since.0, now);
             line(&mut text, &format!("gateway {id} of site {site} runs for {since}: process {pid}, version {version}"));
             parts(&mut text, &gateway.health, now);
+            gateway.systems.iter().for_each(|system| target(&mut text, system, now));
         }
         if let Some(why) = &self.gateway_error {
             line(&mut text, why);
@@ -174,7 +179,8 @@ impl Outbox {
         };
         let parked = |lane: &read::LaneStatus| lane.rejected + lane.held + behind(lane);
         let stopped = bounds.map(|bounds| stopped(status, bounds)).unwrap_or_default();
-        let by_size = bounds.is_some_and(|bounds| Room::of(status, bounds.max_size).full);
+        let room = bounds.map(|bounds| Room::of(status, bounds.max_size));
+        let by_size = room.as_ref().is_some_and(|room| room.full);
         let lanes = status.lanes.iter().filter_map(|lane| {
             let hold = status.holds.iter().find(|hold| hold.keeps(&lane.lane, &lane.system, ""));
             let trouble = if let Some(Held { scope, actor, at, reason, .. }) = hold {
@@ -194,6 +200,7 @@ impl Outbox {
             oldest_at: status.lanes.iter().filter_map(|lane| lane.oldest_going_at).min(),
             need_a_person: status.lanes.iter().map(parked).sum(),
             full: gateway.map_or(by_size, |gateway| !gateway.room),
+            fill: room.map(|room| room.fill),
             dead_letters: status.dead_letters,
             accepted: status.lanes.iter().map(|lane| lane.accepted).sum(),
             held: status.held,
@@ -203,7 +210,11 @@ impl Outbox {
 
     fn text(&self, text: &mut String, now: Millis) {
         let oldest = self.oldest_at.map_or_else(String::new, |at| format!(", the oldest {} old", age(at, now)));
-        let full = if self.full { "; FULL: devices are not acknowledged" } else { "" };
+        let fills = self.fill.filter(|fill| *fill >= 0.7).map(|fill| format!("; {:.0} % full", fill * 100.0));
+        let full = match fills {
+            _ if self.full => "; FULL: devices are not acknowledged".to_owned(),
+            fills => fills.unwrap_or_default(),
+        };
         let count = |n: i64, what: &str| if n > 0 { format!("; {what}: {n}") } else { String::new() };
         let accepted = count(self.accepted, "accepted and not booked yet");
         let (letters, held) = (count(self.dead_letters, "dead letters"), count(self.held, "held"));
@@ -217,6 +228,35 @@ impl Outbox {
         for Lane { lane, trouble } in &self.lanes {
             line(text, &format!("  lane {lane}: {trouble}"));
         }
+    }
+}
+
+/// A line for a system that takes nothing, and one for each of its lanes that is stopped.
+fn target(text: &mut String, System { system, standing, stopped, .. }: &System, now: Millis) {
+    let tried = |at: Millis| {
+        if at > now { format!("one row is sent in {}, to find out", age(now.0, at)) } else { TRYING.to_owned() }
+    };
+    let (since, why, words, then) = match standing {
+        Standing::Closed => return lanes_stopped(text, stopped, tried),
+        Standing::Open { since, why, words, next_try } => (since, why, words, tried(*next_try)),
+        Standing::HalfOpen { since, why, words } => (since, why, words, TRYING.to_owned()),
+    };
+    let (why, since, words) = (why.name(), age(since.0, now), clean(words));
+    line(text, &format!("system {system}: breaker open for {since}, {why}; {then}: {words}"));
+    lanes_stopped(text, stopped, tried);
+}
+
+const TRYING: &str = "one row at a time is sent, to find out";
+
+fn lanes_stopped(text: &mut String, stopped: &[Stopped], tried: impl Fn(Millis) -> String) {
+    for Stopped { lane, storm } in stopped {
+        let Storm { class, code, words, rejected, next_try, .. } = storm;
+        let code = code.as_ref().map_or_else(String::new, |code| format!(" {}", clean(code)));
+        let then = tried(*next_try);
+        line(
+            text,
+            &format!("lane {lane}: STOPPED, {rejected} rows were rejected ({class}{code}); {then}: {}", clean(words)),
+        );
     }
 }
 
@@ -352,8 +392,9 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::lane::Why;
     use crate::source::health::{Cause, Health};
-    use crate::tagmap::points::Standing;
+    use crate::tagmap::points::Standing as Alarm;
 
     const NOW: Millis = Millis(1_763_906_709_412);
 
@@ -393,8 +434,26 @@ mod tests {
             since: ago(90_000),
             room: false,
             bounds: Bounds { max_size: 1 << 30, max_parked: [("outbound".to_owned(), 1)].into(), ..Bounds::default() },
+            systems: systems(),
             health: snapshot,
         }
+    }
+
+    fn systems() -> Vec<System> {
+        let words = "not sent: tcp connect error: Connection refused (os error 111)".to_owned();
+        let open = Standing::Open { since: ago(61), why: Why::Failing, words, next_try: ago(-19) };
+        let storm = Storm {
+            since: ago(30),
+            class: "validation".to_owned(),
+            code: Some("unknown_item".to_owned()),
+            words: "the ERP says: unknown_item: no such item".to_owned(),
+            rejected: 21,
+            next_try: ago(-30),
+        };
+        let stopped = vec![Stopped { lane: "display".to_owned(), storm }];
+        let system =
+            |system: &str, standing, stopped| System { system: system.to_owned(), standing, per_minute: None, stopped };
+        vec![system("erp", open, Vec::new()), system("tms", Standing::Closed, stopped)]
     }
 
     #[test]
@@ -407,6 +466,7 @@ mod tests {
             oldest_at: Some(ago(300).0),
             need_a_person: 54,
             full: true,
+            fill: Some(0.96),
             dead_letters: 2,
             accepted: 0,
             held: 0,
@@ -422,6 +482,8 @@ mod tests {
           sorter-net: 10.20.0.21:502
           sorter-1: events wait and nothing is committed
           sorter-1: the last error 9 min ago, timeout: reading 4 registers from 100: no answer within 500ms
+        system erp: breaker open for 61 s, failing; one row is sent in 19 s, to find out: not sent: tcp connect error: Connection refused (os error 111)
+        lane display: STOPPED, 21 rows were rejected (validation unknown_item); one row is sent in 30 s, to find out: the ERP says: unknown_item: no such item
         outbox: 17 pending, the oldest 5 min old; 54 need a person; FULL: devices are not acknowledged; dead letters: 2
           lane outbound: stopped, 2 subjects are parked
         "#);
@@ -455,7 +517,7 @@ mod tests {
 
     #[test]
     fn alarms_are_told_with_since_when_and_who_has_seen_them() {
-        let standing = |alarm: &str, state, since| Standing {
+        let standing = |alarm: &str, state, since| Alarm {
             alarm: alarm.to_owned(),
             severity: "high".to_owned(),
             text: Some("the rope is pulled".to_owned()),

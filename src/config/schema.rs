@@ -214,7 +214,6 @@ mod tests {
             "link[].serial.rs485",
             "link[].serial.rts_delay_after",
             "link[].serial.rts_delay_before",
-            "target[].rate",
             "target[].auth.api_key",
             "target[].auth.bearer",
             "target[].auth.client_secret",

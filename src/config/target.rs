@@ -1,11 +1,12 @@
 //! `[[target]]`: the systems that post, and how they want it.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::config::bounds::{DAY, HOUR, Ids, SECOND, duration, number, size, span_text};
 use crate::config::{Reading, auth, classify};
 use crate::form::{Entry, Table};
-use crate::lane::{self, AnswerShape, Format, Idempotency, Worth};
+use crate::lane::{self, AnswerShape, Format, Idempotency, Limits, Worth};
 use crate::target;
 
 const MS: Duration = Duration::from_millis(1);
@@ -56,9 +57,7 @@ fn read(table: &Table<'_>, reading: &Reading, id: &str) -> Option<Made> {
         table.refuse_key("settle_delay", "goes with `lookup` only", "remove it");
     }
     let (retry_first, retry_max) = retry(table);
-    if table.entry("rate").is_some() {
-        table.refuse_key("rate", "is not in this version", "remove it");
-    }
+    let limits = limits(table);
     let gzip = table.or("gzip", false);
     let ordered_batch = table.or("ordered_batch", false);
     let max_in_flight = number(table, "max_in_flight", 1, 1..=64);
@@ -101,6 +100,7 @@ fn read(table: &Table<'_>, reading: &Reading, id: &str) -> Option<Made> {
         retry_first_ms: ms(retry_first),
         retry_max_ms: ms(retry_max),
         max_parked: 0,
+        limits,
     };
     Some(Made { config, lane })
 }
@@ -265,4 +265,36 @@ fn retry(table: &Table<'_>) -> (Duration, Duration) {
         table.refuse_key("max", &message, "write a max that is not below first");
     }
     (first, max)
+}
+
+/// What the system allows in all, and how it is tried after trouble.
+fn limits(table: &Table<'_>) -> Limits {
+    const REQUESTS: RangeInclusive<u32> = 1..=1_000_000;
+    let mut limits = Limits::default();
+    if let Some(rate) = table.table("rate") {
+        let minute = rate.entry("per_minute").map(|_| number(&rate, "per_minute", 1, REQUESTS));
+        let second = rate.entry("per_second").map(|_| number(&rate, "per_second", 1, REQUESTS).saturating_mul(60));
+        match (minute, second) {
+            (Some(_), Some(_)) => rate.refuse_key("per_second", "stands beside per_minute", "write one of them"),
+            (None, None) => {
+                let help = "write how many requests the system takes: `per_second = 10` or `per_minute = 120`";
+                rate.refuse_key("per_second", "is missing", help);
+            }
+            _ => {}
+        }
+        limits.per_minute = minute.or(second);
+        limits.burst = number(&rate, "burst", limits.per_minute.unwrap_or(1).div_ceil(60), REQUESTS);
+    }
+    limits.max_concurrent = table.entry("max_concurrent").map(|_| number(table, "max_concurrent", 1, 1..=1_024));
+    if let Some(breaker) = table.table("breaker") {
+        let (first, max) = (SECOND * 10, SECOND * 300);
+        let first = duration(&breaker, "first", first, MS * 10..=HOUR);
+        let max = duration(&breaker, "max", max, MS * 10..=DAY);
+        if first > max {
+            let message = format!("is {}, less than first = {}", span_text(max), span_text(first));
+            breaker.refuse_key("max", &message, "write a max that is not below first");
+        }
+        (limits.breaker_first_ms, limits.breaker_max_ms) = (ms(first), ms(max));
+    }
+    limits
 }

@@ -426,9 +426,17 @@ fn parts_to_come_are_not_in_this_version() {
     insta::assert_snapshot!(told_with("[control]\nlisten = \"127.0.0.1:8470\"\n"), @r#"
     gateway.toml:79:1: control: is not in this version (remove it: there is no HTTP API yet, and the control socket in data_dir needs no key)
     "#);
-    insta::assert_snapshot!(told(&[("gzip = false", "rate = { per_second = 20 }")]), @r#"
-    gateway.toml:65:8: target[1].rate: is not in this version (remove it)
-    "#);
+}
+
+#[test]
+fn what_a_system_allows_is_read_and_its_faults_are_told() {
+    let with = |text: &str| told(&[("gzip = false", text)]);
+    assert_eq!(with("rate = { per_minute = 90, burst = 5 }\nmax_concurrent = 3"), told(&[]));
+    insta::assert_snapshot!(with("rate = { per_second = 2, per_minute = 3 }\nmax_concurrent = 0"), @r"
+    gateway.toml:65:23: target[1].rate.per_second: stands beside per_minute (write one of them)
+    gateway.toml:66:18: target[1].max_concurrent: is 0 (write at least 1 and at most 1024)
+    ");
+    insta::assert_snapshot!(with("rate = { burst = 2 }"), @"gateway.toml:65:8: target[1].rate.per_second: is missing (write how many requests the system takes: `per_second = 10` or `per_minute = 120`)");
 }
 
 #[test]

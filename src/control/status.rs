@@ -9,6 +9,7 @@ use tokio::time::timeout;
 
 use crate::control::{Answer, Request};
 use crate::event::Millis;
+use crate::lane::System;
 use crate::outbox::read::Bounds;
 use crate::outbox::{CaptureError, Hold, Order, Outbox, Tap};
 use crate::source::health::{self, Health, Snapshot, State};
@@ -30,6 +31,8 @@ pub struct Status {
     pub room: bool,
     /// What bounds its outbox.
     pub bounds: Bounds,
+    /// The systems that are posted to.
+    pub systems: Vec<System>,
     /// Links and devices.
     #[serde(flatten)]
     pub health: Snapshot,
@@ -48,6 +51,8 @@ pub struct View {
     pub bounds: Bounds,
     /// Whether the outbox takes events.
     pub room: watch::Receiver<bool>,
+    /// How the systems stand that are posted to.
+    pub systems: watch::Receiver<Vec<System>>,
     /// What the sources note.
     pub health: Health,
     /// Ids of the devices and links.
@@ -123,6 +128,7 @@ impl View {
             since: self.since,
             room: *self.room.borrow(),
             bounds: self.bounds.clone(),
+            systems: self.systems.borrow().clone(),
             health: self.health.snapshot(),
         }
     }

@@ -28,6 +28,7 @@ fn view() -> (View, value::Sender<bool>) {
             since: Millis(1_000),
             bounds,
             room,
+            systems: value::channel(Vec::new()).1,
             health,
             devices: vec!["hand".to_owned()],
             tap: Tap::default(),

@@ -117,7 +117,7 @@ impl Category {
         match class {
             _ if visibility => Self::VisibilityOnly,
             Class::KeyClash | Class::Unresolvable | Class::Unknown => Self::DuplicateSuspect,
-            Class::Corrupt | Class::Contract | Class::Auth => Self::ContractBroken,
+            Class::Corrupt | Class::Poison | Class::Contract | Class::Auth => Self::ContractBroken,
             _ if code == "period_closed" => Self::InvoiceDelayed,
             _ if matches!(code, "malformed" | "unknown_tx_type") => Self::ContractBroken,
             _ if code.starts_with("unknown_")
@@ -212,6 +212,7 @@ pub fn sentence(class: Class, tx_type: &str, subject: &str, system: &str, reason
         }
         Class::KeyClash => format!("{system} knows the key of {what} with other content: {why}."),
         Class::Corrupt => format!("What is stored of {what} is damaged, and was not sent: {why}."),
+        Class::Poison => format!("{system} fails whenever it gets {what}, and takes others: {why}."),
         Class::Reference => format!("{system} does not know what {what} refers to: {why}."),
         Class::Conflict => format!("{system} kept {what} locked, ten times: {why}."),
         _ => format!("{system} refused {what}: {why}."),
@@ -238,6 +239,7 @@ mod tests {
             (Class::KeyClash, "goods_issue", "key_reused", "duplicate_suspect"),
             (Class::Unresolvable, "stock_count", "", "duplicate_suspect"),
             (Class::Corrupt, "stock_count", "", "contract_broken"),
+            (Class::Poison, "goods_issue", "", "contract_broken"),
         ] {
             assert_eq!(of(class, tx_type, code), category, "{class:?} {tx_type} {code}");
         }

@@ -1,6 +1,6 @@
 //! What a lane is configured with.
 
-use crate::lane::Format;
+use crate::lane::{Format, Limits};
 
 /// What the postings of a lane are worth, and so what may happen to them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,6 +68,8 @@ pub struct Config {
     pub retry_max_ms: u64,
     /// More subjects parked than this stop the lane.
     pub max_parked: usize,
+    /// What its target allows, and how it is tried after trouble: the same in all lanes of a target.
+    pub limits: Limits,
 }
 
 impl Config {

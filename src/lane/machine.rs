@@ -15,11 +15,16 @@
 
 mod accepted;
 mod answered;
+mod poison;
 mod rows;
+mod storm;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::event::Millis;
+pub use storm::Storm;
+
+use crate::lane::gate::Permit;
 use crate::lane::{Answer, Class, Config, Idempotency, Outcome};
 
 pub use accepted::Accepted;
@@ -142,8 +147,6 @@ pub enum Input {
     Held(bool),
     /// A person holds what is ordered by this: nothing of it leaves that is not under way, until [`Input::Freed`].
     Kept(i64),
-    /// The wall clock has jumped ahead: what was sent by the time of before is no older for that.
-    ClockStepped,
     /// The wall clock can be trusted again: [`Lane::restore`]'s doubt is over.
     ClockSet,
     /// It still can't, long after the start: a person decides of what has waited for it.
@@ -205,6 +208,17 @@ pub enum Action {
         /// What remains of it, in order.
         rows: Vec<RowKey>,
     },
+    /// Some rows of an unknown batch become a batch of their own, sent when it was sent.
+    Cut {
+        /// The batch.
+        batch: u64,
+        /// What remains of it, in order.
+        keep: Vec<RowKey>,
+        /// The lane's number of the new one.
+        new: u64,
+        /// Its rows, in order.
+        off: Vec<RowKey>,
+    },
     /// The batch is resolved.
     Close {
         /// The batch.
@@ -260,6 +274,29 @@ struct Slot {
     ready_at: Millis,
     tries: u32,
     since: Millis,
+    /// Failures with all of its request, with a success of another row between them; and of these, alone since it is suspect.
+    strikes: u8,
+    alone: u8,
+    /// [`Lane::goods`] at the last of them.
+    struck_at: u64,
+    /// How often it was sent to find out whether the system is back.
+    probed: u32,
+}
+
+impl Slot {
+    fn queued(row: Row, ready_at: Millis) -> Self {
+        Self {
+            row,
+            state: State::Queued,
+            ready_at,
+            tries: 0,
+            since: ready_at,
+            strikes: 0,
+            alone: 0,
+            struck_at: 0,
+            probed: 0,
+        }
+    }
 }
 
 /// Which rows were asked for.
@@ -272,6 +309,7 @@ enum Load {
 }
 
 #[derive(Debug, Clone, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "what is known of a batch, each by itself")]
 struct Flight {
     rows: Vec<RowKey>,
     attempt: u32,
@@ -293,12 +331,20 @@ struct Flight {
     again: Again,
     /// The target has taken it over.
     accepted: Option<Accepted>,
+    /// Sent to find out whether the system is back.
+    probe: bool,
+    /// Of one row, which fails alone: it is asked for and not sent again.
+    poison: bool,
 }
 
 impl Flight {
     /// When something is to be done for it, if nothing is under way.
     fn due_at(&self) -> Option<Millis> {
         self.resend_at.filter(|_| !self.doubtful || self.accepted.is_some())
+    }
+
+    fn is_due(&self, now: Millis) -> bool {
+        self.due_at().is_some_and(|at| at <= now)
     }
 }
 
@@ -353,7 +399,14 @@ pub struct Lane {
     next_batch: u64,
     /// Attempts in a row that met a lane-wide trouble.
     failures: u32,
+    /// Rows that had their effect since the start.
+    goods: u64,
+    /// The target has asked us to stay away (Retry-After).
+    away_until: Millis,
+    /// Our own pause after trouble.
     pause_until: Millis,
+    /// What was read was of no use: the next rows wait for a tick, so that other work comes between.
+    idle_read: bool,
     /// A batch refused as a whole is halved until the bad row is alone.
     split: Option<usize>,
     /// Most rows of a batch, as the target has taught.
@@ -361,6 +414,7 @@ pub struct Lane {
     stopped: bool,
     /// A person holds it.
     held: bool,
+    guard: storm::Guard,
 }
 
 impl Lane {
@@ -385,10 +439,14 @@ impl Lane {
             window: WINDOW,
             next_batch: 1,
             failures: 0,
+            goods: 0,
+            away_until: Millis::default(),
             pause_until: Millis::default(),
+            idle_read: false,
             split: None,
             stopped: false,
             held: false,
+            guard: storm::Guard::default(),
         }
     }
 
@@ -415,7 +473,7 @@ impl Lane {
         for saved in batches {
             let rows = saved.rows.iter().map(|row| row.key).collect();
             for row in saved.rows {
-                self.insert(Slot { row, state: State::Flying, ready_at: now, tries: 0, since: now });
+                self.insert(Slot { state: State::Flying, ..Slot::queued(row, now) });
             }
             let doubtful = booted.is_some_and(|booted| saved.first_sent <= booted);
             let (attempt, first_sent, last_sent) = (saved.attempt, saved.first_sent, saved.last_sent);
@@ -432,7 +490,9 @@ impl Lane {
                 Exception::Waiting { until, tries, since } => match self.rows.get_mut(&row.key) {
                     // It had waited, and was under way again when the gateway stopped: its batch goes first.
                     Some(flying) => (flying.tries, flying.since) = (tries, since),
-                    None => self.insert(Slot { row, state: State::Waiting(until), ready_at: until, tries, since }),
+                    None => {
+                        self.insert(Slot { state: State::Waiting(until), tries, since, ..Slot::queued(row, until) });
+                    }
                 },
                 Exception::Parked => self.park(row),
             }
@@ -468,14 +528,16 @@ impl Lane {
 
     /// When something of a batch that is not resolved leaves again, as far as is known now; of one that is, when the lane goes on.
     pub fn again_at(&self, batch: u64) -> Option<Millis> {
+        let paused = self.pause_until.max(self.away_until);
         let resend = self.flights.get(&batch).map(|flight| flight.resend_at);
-        let pause = (self.pause_until > Millis::default()).then_some(self.pause_until);
-        resend.map_or(pause, |at| at.map(|at| at.max(self.pause_until)))
+        let pause = (paused > Millis::default()).then_some(paused);
+        resend.map_or(pause, |at| at.map(|at| at.max(paused)))
     }
 
-    /// Takes one input and says what is to be done.
-    pub fn step(&mut self, input: Input, now: Millis) -> Vec<Action> {
+    /// Takes one input and says what is to be done, but for what leaves: that is [`Lane::leave`], and then [`Lane::refill`].
+    pub(super) fn take(&mut self, input: Input, now: Millis) -> Vec<Action> {
         let mut actions = Vec::new();
+        let answered = if let Input::Answered { batch, .. } = input { Some(batch) } else { None };
         let known = self.rows.len();
         let loaded = matches!(input, Input::Loaded { .. });
         match input {
@@ -485,41 +547,100 @@ impl Lane {
             Input::Looked { batch, answer } => self.looked(batch, &answer, now, &mut actions),
             Input::Polled { batch, answer } => self.polled(batch, &answer, now, &mut actions),
             Input::Unsendable { batch, rows, outcome } => self.unsendable(batch, &rows, &outcome, &mut actions),
-            Input::Freed { row, next } => self.freed(row, next),
+            Input::Freed { row, next } => {
+                self.guard.freed(now);
+                self.freed(row, next);
+            }
             Input::Held(held) => self.held = held,
             Input::Kept(order) => self.keep(order),
-            Input::ClockStepped => self.flights.values_mut().for_each(|flight| flight.last_sent = now),
             Input::ClockSet => self.clock_set(now),
             Input::ClockUnknown => self.clock_unknown(now),
             Input::Tick => {}
         }
-        // What was read may be of parked subjects only: the next rows wait for a tick, so that other work comes between.
-        let idle_read = loaded && self.rows.len() == known;
+        self.watch(answered, &actions, now);
+        self.idle_read = loaded && self.rows.len() == known; // of parked subjects only
         self.promote(now);
-        while let Some(action) = self.next_send(now, &mut actions) {
-            actions.push(action);
-        }
-        self.make_room();
-        if !idle_read {
-            actions.extend(self.load());
-        }
         actions
     }
 
-    /// When [`Input::Tick`] is worth handing in, if nothing else happens before.
-    pub fn wake_at(&self) -> Option<Millis> {
+    /// As if there were no gate.
+    #[cfg(test)]
+    fn step(&mut self, input: Input, now: Millis) -> Vec<Action> {
+        let mut actions = self.take(input, now);
+        while let Some(action) = self.leave(Permit::Batch, now, &mut actions) {
+            actions.push(action);
+        }
+        actions.extend(self.refill());
+        actions
+    }
+
+    /// The same.
+    #[cfg(test)]
+    fn wake_at(&self) -> Option<Millis> {
+        [self.sends_at(), self.reads_at()].into_iter().flatten().min()
+    }
+
+    /// Makes room in memory, and asks for rows to fill it.
+    pub(super) fn refill(&mut self) -> Option<Action> {
+        self.make_room();
+        if std::mem::take(&mut self.idle_read) { None } else { self.load() }
+    }
+
+    /// When rows are to be read, if nothing else happens before.
+    pub(super) fn reads_at(&self) -> Option<Millis> {
+        self.wants_load().map(|_| Millis(0))
+    }
+
+    /// When something may leave as far as the lane goes, if nothing else happens before; `None`: an answer comes first, or
+    /// there is nothing.
+    pub(super) fn sends_at(&self) -> Option<Millis> {
+        if self.held {
+            return None;
+        }
         if self.flying() >= self.allowed_in_flight() {
-            return None; // an answer comes first
+            return None;
         }
         let resend = self.flights.values().filter_map(Flight::due_at).min();
         let waiting = self.due.first().map(|(at, _)| *at);
-        let ready = self.ready.first().filter(|_| !self.stopped).map(|key| self.leaves_at(*key));
-        let load = self.wants_load().map(|_| Millis(0));
-        if self.held {
-            return load;
+        let new = self.new_rows_at();
+        let ready = self.ready.first().and_then(|key| Some(self.leaves_at(*key).max(new?)));
+        let paused = self.pause_until.max(self.away_until);
+        [resend, waiting, ready].into_iter().flatten().min().map(|at| at.max(paused))
+    }
+
+    /// Something may leave now: since when the oldest of it waits.
+    pub(super) fn wants(&self, now: Millis) -> Option<Millis> {
+        if self.held || now < self.pause_until.max(self.away_until) || self.flying() >= self.allowed_in_flight() {
+            return None;
         }
-        let sends = [resend, waiting, ready].into_iter().flatten().min().map(|at| at.max(self.pause_until));
-        [sends, load].into_iter().flatten().min()
+        let due = self.flights.values().filter(|f| f.is_due(now)).map(|f| f.first_sent).min();
+        due.or_else(|| {
+            let first = *self.ready.first().filter(|_| self.has_new_rows(now))?;
+            let full = self.ready.len() >= self.most();
+            (full || self.leaves_at(first) <= now).then(|| self.rows[&first].ready_at)
+        })
+    }
+
+    /// What all lanes of the target waited for is over, or is to be found out: their own pauses are of before.
+    pub(super) fn calm(&mut self, now: Millis) {
+        (self.failures, self.pause_until) = (0, Millis::default());
+        let own_pause = |flight: &&mut Flight| !flight.doubtful && flight.accepted.is_none();
+        for flight in self.flights.values_mut().filter(own_pause) {
+            flight.resend_at = flight.resend_at.map(|at| at.min(now));
+        }
+    }
+
+    /// What left before the clock was set ahead is as old as it was, and so is the target's word to stay away.
+    pub(super) fn clock_jumped(&mut self, ms: u64) {
+        self.away_until = self.away_until.plus(ms);
+        for flight in self.flights.values_mut() {
+            flight.last_sent = flight.last_sent.plus(ms);
+        }
+    }
+
+    /// Whether the batch is under way.
+    pub(super) fn is_flying(&self, batch: u64) -> bool {
+        self.flights.get(&batch).is_some_and(|flight| flight.resend_at.is_none())
     }
 
     fn leaves_at(&self, key: RowKey) -> Millis {
@@ -527,7 +648,8 @@ impl Lane {
         if self.flying() == 0 { ready_at } else { ready_at.plus(self.config.linger_ms) }
     }
 
-    fn flying(&self) -> usize {
+    /// Requests under way.
+    pub(super) fn flying(&self) -> usize {
         self.flights.values().filter(|f| f.resend_at.is_none()).count()
     }
 
@@ -536,26 +658,42 @@ impl Lane {
         if self.failures > 0 { 1 } else { self.config.max_in_flight }
     }
 
-    fn next_send(&mut self, now: Millis, actions: &mut Vec<Action>) -> Option<Action> {
-        if self.held || now < self.pause_until || self.flying() >= self.allowed_in_flight() {
-            return None;
-        }
-        self.next_resend(now, actions).or_else(|| self.next_batch(now))
+    /// The next request, if there is one; what else comes of looking for it goes into `actions`.
+    pub(super) fn leave(&mut self, permit: Permit, now: Millis, actions: &mut Vec<Action>) -> Option<Action> {
+        self.wants(now)?;
+        self.next_resend(permit, now, actions).or_else(|| self.next_batch(permit, now))
+    }
+
+    /// When rows that were never sent may leave; `None`: a person, or an answer, comes first.
+    fn new_rows_at(&self) -> Option<Millis> {
+        if self.stopped { None } else { self.guard.opens_at() }
+    }
+
+    fn has_new_rows(&self, now: Millis) -> bool {
+        !self.ready.is_empty() && self.new_rows_at().is_some_and(|at| at <= now)
+    }
+
+    /// Rows of a batch.
+    fn most(&self) -> usize {
+        self.split.unwrap_or(usize::MAX).min(self.most)
     }
 
     /// The oldest unknown batch that is due: sent again while the target surely knows its keys, asked for where that can be
     /// done, else for a person.
-    fn next_resend(&mut self, now: Millis, actions: &mut Vec<Action>) -> Option<Action> {
+    fn next_resend(&mut self, permit: Permit, now: Millis, actions: &mut Vec<Action>) -> Option<Action> {
         loop {
-            let is_due = |f: &Flight| f.due_at().is_some_and(|at| at <= now);
-            let (&batch, flight) = self.flights.iter_mut().find(|(_, f)| is_due(f))?;
-            if let Some(ask) = flight.ask(batch, self.config.settle_ms, now) {
+            let mut batch = self.due_flight(permit, now)?;
+            let settle_ms = self.config.settle_ms;
+            if let Some(ask) = self.flights.get_mut(&batch)?.ask(batch, settle_ms, now) {
                 return Some(ask);
             }
+            let flight = self.flights.get(&batch)?;
             let horizon = self.config.dedup_horizon_ms.saturating_sub(2 * self.config.timeout_ms);
+            // Asked for, and an earlier row of its subject is not there: sent again it would come before that one.
             let may = match flight.again {
+                _ if flight.poison || (settle_ms.is_some() && self.overtakes(flight)) => false,
                 Again::Allowed => true,
-                Again::Unasked => self.config.settle_ms.is_none(),
+                Again::Unasked => settle_ms.is_none(),
                 Again::Never => false,
             };
             let known = may
@@ -565,6 +703,11 @@ impl Lane {
                     Idempotency::Lookup | Idempotency::None => false,
                 };
             if known {
+                if permit == Permit::Probe {
+                    batch = self.cut(batch, 1, actions).unwrap_or(batch);
+                }
+                let flight = self.flights.get_mut(&batch)?;
+                flight.probe |= permit == Permit::Probe;
                 flight.attempt += 1;
                 flight.resend_at = None;
                 (flight.way, flight.again) = (Way::Post, Again::Allowed);
@@ -572,6 +715,7 @@ impl Lane {
                 let (rows, attempt, first_sent) = (flight.rows.clone(), flight.attempt, flight.first_sent);
                 return Some(Action::Send { batch, rows, attempt, first_sent });
             }
+            let flight = self.flights.get_mut(&batch)?;
             match self.config.settle_ms {
                 Some(settle) if now < flight.last_sent.plus(settle) => {
                     flight.resend_at = Some(flight.last_sent.plus(settle));
@@ -599,6 +743,14 @@ impl Lane {
         }
     }
 
+    /// A row of the batch has an earlier one of its subject outside of it that is not at its end.
+    fn overtakes(&self, flight: &Flight) -> bool {
+        flight.rows.iter().filter_map(|row| self.rows.get(row)).any(|slot| {
+            let first = self.subjects.get(&slot.row.order).and_then(BTreeSet::first);
+            self.is_behind_parked(&slot.row) || first.is_some_and(|first| !flight.rows.contains(first))
+        })
+    }
+
     /// What waited for the clock goes on without one: it is not sent again by its age.
     fn clock_unknown(&mut self, now: Millis) {
         for flight in self.flights.values_mut().filter(|flight| flight.doubtful) {
@@ -614,17 +766,27 @@ impl Lane {
         actions.push(Action::Close { batch });
     }
 
-    fn next_batch(&mut self, now: Millis) -> Option<Action> {
-        let most = self.split.unwrap_or(usize::MAX).min(self.most);
-        let first = *self.ready.first().filter(|_| !self.stopped)?;
+    fn next_batch(&mut self, permit: Permit, now: Millis) -> Option<Action> {
+        let single = permit == Permit::Probe || self.guard.storm().is_some();
+        let most = if single { 1 } else { self.most() };
+        let first = *self.ready.first().filter(|_| self.has_new_rows(now))?;
         if self.ready.len() < most && self.leaves_at(first) > now {
             return None;
         }
         let mut rows = Vec::new();
         let mut bytes = 0;
-        for head in &self.ready {
+        let heads: Box<dyn Iterator<Item = &RowKey>> = if permit == Permit::Probe {
+            Box::new(self.ready.iter().min_by_key(|key| (self.rows[*key].probed, **key)).into_iter())
+        } else {
+            Box::new(self.ready.iter())
+        };
+        for head in heads {
+            let suspect = self.is_suspect(*head);
+            if suspect && !rows.is_empty() {
+                continue; // it goes alone
+            }
             let subject = &self.subjects[&self.rows[head].row.order];
-            let together = if self.config.ordered_batch { most } else { 1 };
+            let together = if self.config.ordered_batch && !suspect { most } else { 1 };
             for key in subject.iter().take(together) {
                 let slot = &self.rows[key];
                 let fits = rows.is_empty() || bytes + slot.row.size as usize <= self.config.max_bytes;
@@ -634,18 +796,24 @@ impl Lane {
                 bytes += slot.row.size as usize;
                 rows.push(*key);
             }
-            if rows.len() >= most || bytes >= self.config.max_bytes {
+            if suspect || rows.len() >= most || bytes >= self.config.max_bytes {
                 break;
             }
         }
         rows.sort_unstable();
         for key in &rows {
             self.set_state(*key, State::Flying, now);
+            if let Some(slot) = self.rows.get_mut(key) {
+                slot.probed += u32::from(permit == Permit::Probe);
+            }
         }
         let batch = self.next_batch;
         self.next_batch += 1;
-        let flight = Flight { rows: rows.clone(), attempt: 1, first_sent: now, last_sent: now, ..Flight::default() };
+        let probe = permit == Permit::Probe;
+        let flight =
+            Flight { rows: rows.clone(), attempt: 1, first_sent: now, last_sent: now, probe, ..Flight::default() };
         self.flights.insert(batch, flight);
+        self.guard.left(batch);
         Some(Action::Send { batch, rows, attempt: 1, first_sent: now })
     }
 }
@@ -697,6 +865,7 @@ mod tests {
             retry_first_ms: 100,
             retry_max_ms: 1_000,
             max_parked: 100,
+            limits: crate::lane::Limits::default(),
         }
     }
 
@@ -734,7 +903,7 @@ mod tests {
             lane.restore(vec![saved], vec![], 2, Some(booted), booted);
             lane.step(Input::Loaded { rows: vec![], more: false }, booted);
             assert_eq!(lane.step(Input::Tick, booted.plus(20 * 60_000)), [], "nothing before somebody says so");
-            assert_eq!(lane.wake_at(), None);
+            assert_eq!((lane.sends_at(), lane.reads_at()), (None, None));
             lane
         };
         let set = restored().step(Input::ClockSet, booted.plus(21 * 60_000));

@@ -7,6 +7,8 @@ mod answer;
 mod category;
 mod config;
 mod edit;
+mod gate;
+mod lanes;
 mod machine;
 mod outcome;
 mod render;
@@ -18,6 +20,8 @@ pub use answer::{
 pub use category::{Category, Desk, Desks, sentence};
 pub use config::{Config, Idempotency, Worth};
 pub use edit::{Change, edited};
-pub use machine::{Accepted, Action, Exception, Input, Lane, Row, RowKey, SavedBatch, WINDOW, Way};
+pub use gate::{Limits, Standing, Why};
+pub use lanes::{Lanes, Stopped, System};
+pub use machine::{Accepted, Action, Exception, Input, Lane, Row, RowKey, SavedBatch, Storm, WINDOW, Way};
 pub use outcome::{Answer, By, Class, Errand, Later, Outcome, Outgoing};
 pub use render::{Format, Posting, RENDERER, fingerprint, render, size};

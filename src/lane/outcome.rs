@@ -36,6 +36,8 @@ pub enum Class {
     Unknown,
     /// Ours: neither a resend nor a lookup is safe any more. A person decides.
     Unresolvable,
+    /// Ours: it fails alone, again and again, while others of its lane are posted. A person decides.
+    Poison,
     /// Ours: the stored row does not match its checksum; it was not sent. A person decides.
     Corrupt,
 }
@@ -64,6 +66,7 @@ impl Class {
             Self::KeyClash,
             Self::Unknown,
             Self::Unresolvable,
+            Self::Poison,
             Self::Corrupt,
         ];
         all.into_iter().find(|class| class.name() == name)
@@ -87,6 +90,7 @@ impl Class {
             Self::KeyClash => "key_clash",
             Self::Unknown => "unknown",
             Self::Unresolvable => "unresolvable",
+            Self::Poison => "poison",
             Self::Corrupt => "corrupt",
         }
     }

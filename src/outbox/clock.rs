@@ -10,6 +10,8 @@ use crate::event::{Millis, Now};
 const SYNCED: [&str; 2] = ["/run/systemd/timesync/synchronized", "/run/chrony/synchronized"];
 /// The battery-backed clock, UTC seconds.
 const RTC: &str = "/sys/class/rtc/rtc0/since_epoch";
+/// A wall clock that goes ahead by more than this was set; by less, it runs.
+const JUMP_MS: u64 = 1_000;
 /// How often that is looked up.
 const LOOK_AGAIN: Duration = Duration::from_mins(1);
 
@@ -20,19 +22,17 @@ pub(super) struct Clock {
     highest: Millis,
     highest_at: Instant,
     synced: Option<(Instant, bool)>,
+    /// Milliseconds by which the wall clock went ahead of the monotonic one, and nobody was told.
+    jumped: u64,
     /// The machine has started since the database was made, and nothing says how long it was off.
     doubtful: bool,
-    stepped: bool,
 }
-
-/// The system clock has been set when it is further ahead of the monotonic one than this.
-const STEP_MS: u64 = 1_000;
 
 impl Clock {
     /// `booted`: the database is older than the machine's last start.
     pub(super) fn new(last_persisted: Millis, booted: bool) -> Self {
         let mut clock =
-            Self { highest: last_persisted, highest_at: instant(), synced: None, doubtful: false, stepped: false };
+            Self { highest: last_persisted, highest_at: instant(), synced: None, jumped: 0, doubtful: false };
         clock.doubtful = booted && doubtful(clock.quality() == "synced", rtc(), last_persisted);
         clock
     }
@@ -48,16 +48,17 @@ impl Clock {
         let elapsed = at.duration_since(self.highest_at).as_millis();
         let carried = self.highest.plus(u64::try_from(elapsed).unwrap_or(0));
         let wall = system().max(carried);
-        self.stepped |= wall.since(carried) > STEP_MS;
+        let ahead = wall.since(carried);
+        self.jumped += if ahead > JUMP_MS { ahead } else { 0 };
         if wall > carried || elapsed > 1_000 {
             (self.highest, self.highest_at) = (wall, at);
         }
         Now { wall, mono: mono(at) }
     }
 
-    /// Whether the wall clock has jumped ahead since this was asked last.
-    pub(super) fn has_stepped(&mut self) -> bool {
-        std::mem::take(&mut self.stepped)
+    /// Milliseconds by which the wall clock was set ahead since this was asked last: no time that has passed.
+    pub(super) fn take_jump(&mut self) -> u64 {
+        std::mem::take(&mut self.jumped)
     }
 
     /// `synced` or `unsynced`, as the machine's time daemon says.
@@ -115,9 +116,10 @@ mod tests {
     fn a_jump_ahead_is_told_once() {
         let mut clock = Clock::new(system().minus(3_600_000), false);
         assert!(clock.now().wall >= system().minus(1_000));
-        assert_eq!((clock.has_stepped(), clock.has_stepped()), (true, false));
+        let (jumped, again) = (clock.take_jump(), clock.take_jump());
+        assert!((3_599_000..=3_601_000).contains(&jumped) && again == 0, "{jumped} {again}");
         clock.now();
-        assert!(!clock.has_stepped());
+        assert_eq!(clock.take_jump(), 0);
     }
 
     #[test]

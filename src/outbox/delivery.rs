@@ -198,6 +198,7 @@ pub(super) fn apply(
         Action::Load { .. } | Action::Send { .. } | Action::Look { .. } | Action::Poll { .. } => {}
         Action::Unknown { batch, rows } => remains(db, site, route, *batch, (rows, None), now)?,
         Action::Accepted { batch, rows, accepted } => remains(db, site, route, *batch, (rows, Some(accepted)), now)?,
+        Action::Cut { batch, keep, new, off } => cut(db, site, route, *batch, (keep, *new, off))?,
         Action::Close { batch } => {
             db.prepare_cached("DELETE FROM batch WHERE lane = ? AND id = ?")?
                 .execute(params![route.id, i64::try_from(*batch).unwrap_or(i64::MAX)])?;
@@ -285,6 +286,35 @@ fn remains(
         db.prepare_cached("UPDATE batch SET rows = ?, sum = ? WHERE lane = ? AND id = ?")?
             .execute(params![packed, sum, route.id, number])?;
     }
+    Ok(())
+}
+
+/// A part of an unknown batch becomes one of its own: what was sent of each row, and when, stays as it is.
+fn cut(
+    db: &Connection,
+    site: &str,
+    route: &Route,
+    batch: u64,
+    (keep, new, off): (&[RowKey], u64, &[RowKey]),
+) -> Sql<()> {
+    let number = |batch| i64::try_from(batch).unwrap_or(i64::MAX);
+    let sql = "SELECT renderer FROM batch WHERE lane = ? AND id = ?";
+    let renderer: u16 = db.prepare_cached(sql)?.query_row(params![route.id, number(batch)], |r| r.get(0))?;
+    let sum = |rows: &[RowKey]| {
+        let (postings, _) = postings(db, site, route, rows)?;
+        Sql::Ok(i64::from(crc32fast::hash(&render(renderer, &route.config.format, &postings))))
+    };
+    db.prepare_cached(
+        "INSERT OR REPLACE INTO batch(lane, id, attempt, first_sent, last_sent, unknown, renderer, sum, rows)
+         SELECT lane, ?3, attempt, first_sent, last_sent, unknown, renderer, ?4, ?5 FROM batch WHERE lane = ?1 AND id = ?2",
+    )?
+    .execute(params![route.id, number(batch), number(new), sum(off)?, pack(off)])?;
+    db.prepare_cached("UPDATE batch SET rows = ?, sum = ? WHERE lane = ? AND id = ?")?.execute(params![
+        pack(keep),
+        sum(keep)?,
+        route.id,
+        number(batch)
+    ])?;
     Ok(())
 }
 

@@ -9,6 +9,7 @@ mod audit;
 mod capture;
 mod clock;
 mod delivery;
+mod fill;
 mod finder;
 mod hold;
 mod open;
@@ -29,7 +30,7 @@ use std::time::Instant;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::event::Sample;
-use crate::lane::{self, Answer, Outgoing};
+use crate::lane::{self, Answer, Outgoing, System};
 use crate::outbox::writer::Writer;
 
 pub use hold::{Hold, Scope};
@@ -58,7 +59,7 @@ pub struct Config {
     pub site: String,
     /// Pacing.
     pub preset: Preset,
-    /// Bytes of pending events; beyond, devices are no longer acknowledged.
+    /// Bytes of pending events; beyond 95 % of them devices are no longer acknowledged.
     pub max_size: u64,
     /// Delivered history is kept this long …
     pub history_age: std::time::Duration,
@@ -132,6 +133,7 @@ enum Command {
 pub struct Outbox {
     commands: SyncSender<Command>,
     room: watch::Receiver<bool>,
+    systems: watch::Receiver<Vec<System>>,
     tap: Tap,
 }
 
@@ -160,11 +162,12 @@ impl Outbox {
     ) -> Result<(Self, Ended), StorageError> {
         let (commands, inbox) = std::sync::mpsc::sync_channel(QUEUE);
         let (room_tx, room) = watch::channel(true);
+        let (systems_tx, systems) = watch::channel(Vec::new());
         let (ended_tx, ended) = oneshot::channel();
         let dir = config.dir.clone();
         let tap = Tap::default();
-        let mut writer =
-            Writer::open(config, lanes, out, inbox, (room_tx, tap.clone())).map_err(|e| e.of_start(&dir))?;
+        let mut writer = Writer::open(config, lanes, out, inbox, (room_tx, systems_tx, tap.clone()))
+            .map_err(|e| e.of_start(&dir))?;
         let thread = std::thread::Builder::new().name("outbox".to_owned()).spawn(move || {
             let result = writer.run();
             drop(writer); // whoever hears of the end may open the directory again
@@ -173,7 +176,7 @@ impl Outbox {
             }
         });
         thread.map_err(|e| StorageError::Directory("a thread".to_owned(), e))?;
-        Ok((Self { commands, room, tap }, Ended(ended)))
+        Ok((Self { commands, room, systems, tap }, Ended(ended)))
     }
 
     /// A way in for a source that hands in more before it has heard of the last.
@@ -253,6 +256,11 @@ impl Outbox {
     /// `true` while there is room.
     pub fn room(&self) -> watch::Receiver<bool> {
         self.room.clone()
+    }
+
+    /// How the systems stand that are posted to, a second or two ago.
+    pub fn systems(&self) -> watch::Receiver<Vec<System>> {
+        self.systems.clone()
     }
 
     /// Where what is committed can be watched.

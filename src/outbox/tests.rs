@@ -1,5 +1,6 @@
 //! The outbox through its door, on real SQLite in a temporary directory.
 
+mod fill;
 mod find;
 mod finder;
 mod holds;
@@ -50,6 +51,7 @@ fn lane() -> lane::Config {
         retry_first_ms: 1,
         retry_max_ms: 20,
         max_parked: 500,
+        limits: lane::Limits { breaker_first_ms: 20, breaker_max_ms: 20, ..Default::default() },
     }
 }
 

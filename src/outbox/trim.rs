@@ -13,6 +13,8 @@ const EPOCHS: i64 = 1_000;
 const OLD_EPOCHS: &str = "DELETE FROM epoch WHERE id IN (
     SELECT id FROM (SELECT id, row_number() OVER (PARTITION BY source ORDER BY id DESC) AS age FROM epoch)
     WHERE age > ?1 AND NOT EXISTS (SELECT 1 FROM event WHERE event.epoch = id) LIMIT ?2)";
+/// Of an outbox that fills up, only this much delivered history is left.
+const LEAST_MS: i64 = 3_600_000;
 /// Positions that aren't numbers are remembered this long.
 const SEEN_MS: i64 = 90 * 86_400_000;
 
@@ -57,11 +59,12 @@ impl Trimmed {
 }
 
 /// Takes one bite off the oldest end, if it is old or too much; returns the events looked at. What is open stays, and is
-/// passed over. `settled`: deliveries that have reached their end.
+/// passed over. `settled`: deliveries that have reached their end. `pressed`: the outbox fills up.
 pub(super) fn bite(
     db: &Connection,
     config: &Config,
     (pending_bytes, settled): (i64, i64),
+    pressed: bool,
     trimmed: &mut Trimmed,
     now: Millis,
 ) -> Result<i64, rusqlite::Error> {
@@ -70,6 +73,7 @@ pub(super) fn bite(
     let (n, last, recorded_at): (i64, Option<i64>, Option<i64>) =
         db.query_row(bite, [trimmed.to, BITE], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)))?;
     let max_age = i64::try_from(config.history_age.as_millis()).unwrap_or(i64::MAX);
+    let max_age = if pressed { max_age.min(LEAST_MS) } else { max_age };
     let allowed = i64::try_from(config.history_size).unwrap_or(i64::MAX).saturating_add(2 * pending_bytes.max(0));
     let too_old = recorded_at.is_some_and(|at| now.0.saturating_sub(at) > max_age);
     let (Some(last), true) = (last, too_old || used_bytes(db)? > allowed) else {
@@ -148,7 +152,7 @@ mod tests {
             Ok::<_, rusqlite::Error>((events, done))
         };
         let mut trimmed = Trimmed::default();
-        let mut bite = |settled| bite(&db, &config, (0, settled), &mut trimmed, Millis(1));
+        let mut bite = |settled| bite(&db, &config, (0, settled), false, &mut trimmed, Millis(1));
         assert_eq!((bite(0)?, left()?), (3, (2, 2)), "what is open stays, with what was said of it");
         assert_eq!((bite(0)?, bite(0)?), (0, 0), "nobody looks at the open ones again");
         db.execute("DELETE FROM pending", [])?;

@@ -6,7 +6,7 @@
 
 mod persons;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,10 +18,13 @@ use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::event::{Id, Millis, Now, Sample};
-use crate::lane::{self, Action, Answer, Class, Input, Lane, Outgoing, Row, RowKey, Way};
+use crate::lane::{
+    self, Action, Answer, Class, Input, Lane, Lanes, Outgoing, Row, RowKey, Standing, Stopped, System, Way,
+};
 use crate::outbox::capture::Capture;
 use crate::outbox::clock::{Clock, instant};
 use crate::outbox::delivery::{Cause, Flight, Frozen, apply, freeze, load, named, question, saved};
+use crate::outbox::fill::Fill;
 use crate::outbox::hold;
 use crate::outbox::open::{self, StorageError};
 use crate::outbox::operate::auto_resolve;
@@ -37,8 +40,6 @@ const HOLD_UNSYNCED: Duration = Duration::from_mins(15);
 const GROUP: usize = 2_048;
 /// How often history is trimmed and the disk looked at, when nothing else happens.
 const HOUSEKEEPING: Duration = Duration::from_secs(2);
-/// A full outbox takes events again below this share of its size.
-const RELIEVED: (i64, i64) = (9, 10);
 
 struct Waiting {
     /// When it was handed in.
@@ -81,10 +82,14 @@ pub(super) struct Writer {
     /// Since when lanes have batches that wait for a clock to trust.
     doubtful: Option<Instant>,
     capture: Capture,
-    lanes: Vec<Lane>,
+    lanes: Lanes,
     out: Vec<mpsc::Sender<Outgoing>>,
     inbox: Receiver<Command>,
     room: watch::Sender<bool>,
+    /// How the systems stand, as told last.
+    systems: watch::Sender<Vec<System>>,
+    told_changes: u64,
+    fill: Fill,
     tap: Tap,
 
     waiting: Vec<Waiting>,
@@ -116,14 +121,14 @@ impl Writer {
         lanes: Vec<lane::Config>,
         out: Vec<mpsc::Sender<Outgoing>>,
         inbox: Receiver<Command>,
-        (room, tap): (watch::Sender<bool>, Tap),
+        (room, systems, tap): (watch::Sender<bool>, watch::Sender<Vec<System>>, Tap),
     ) -> Result<Self, StorageError> {
         let opened = open::open(&config.dir, &config.site, config.synchronous_normal)?;
         let db = opened.db;
         let mut clock = Clock::new(opened.last_wall, opened.booted.is_some());
         let doubtful = opened.booted.filter(|_| clock.is_doubtful());
         let now = clock.now();
-        clock.has_stepped(); // from what was persisted to now: no lane has decided anything yet
+        clock.take_jump(); // from what was persisted to now: no lane has decided anything yet
         let capture =
             Capture::new(&db, config.site.clone(), opened.incarnation, (opened.run, opened.last_wall), &lanes)?;
         let mut states = Vec::new();
@@ -170,10 +175,13 @@ impl Writer {
             clock,
             doubtful: doubtful.map(|_| at),
             capture,
-            lanes: states,
+            lanes: Lanes::new(states),
             out,
             inbox,
             room,
+            systems,
+            told_changes: 0,
+            fill: Fill::Room,
             tap,
             waiting: Vec::new(),
             waiting_samples: 0,
@@ -292,7 +300,7 @@ impl Writer {
     fn answered(&mut self, lane: usize, batch: u64, answer: Answer) -> Result<(), StorageError> {
         let Some(flight) = self.flying.remove(&(lane, batch)) else { return Ok(()) };
         let good = answer.outcomes.iter().all(|o| o.class.has_effect());
-        self.tell_trouble(lane, &answer);
+        self.tell_trouble(lane, &answer, flight.way != Way::Post);
         let answered = self.clock.now().wall;
         if answer.excerpt.starts_with(Answer::STRANGE) {
             let id = &self.capture.routes[lane].config.id;
@@ -319,13 +327,14 @@ impl Writer {
         };
         self.lazy_since.get_or_insert_with(instant);
         self.step(lane, input, &cause)?;
-        let again = self.lanes[lane].again_at(batch);
+        let again = self.lanes.lane(lane).again_at(batch);
         self.ended.push(Ended { lane, flight, answer, cause, again });
         Ok(())
     }
 
-    /// Logs when a lane begins to meet trouble, meets another one, and when its target takes postings again.
-    fn tell_trouble(&mut self, lane: usize, answer: &Answer) {
+    /// Logs when a lane begins to meet trouble, meets another one, and when its target takes postings again. That it tells what
+    /// it has (`looks`) does not show that it does.
+    fn tell_trouble(&mut self, lane: usize, answer: &Answer, looks: bool) {
         let worst = answer.outcomes.iter().filter(|_| answer.whole).max_by_key(|o| o.class);
         let trouble =
             worst.filter(|o| !o.class.has_effect() && o.class != Class::Accepted).map(|o| (answer.status, o.class));
@@ -340,49 +349,56 @@ impl Writer {
                     status,
                     class = class.name(),
                     reason,
-                    "the target does not take postings: trying on"
+                    "the target does not {}: trying on",
+                    if looks { "tell what it has" } else { "take postings" }
                 );
                 self.troubles.insert(lane, now);
             }
-            (Some(_), None) => {
+            (Some(_), None) if !looks => {
                 tracing::info!(lane = id, "the target takes postings again");
                 self.troubles.remove(&lane);
             }
-            (None, None) => {}
+            (_, None) => {}
         }
     }
 
     /// Hands an input to a lane; what it wants to read is read at once, the rest waits for the commit.
     fn step(&mut self, lane: usize, input: Input, cause: &Cause) -> Result<(), StorageError> {
-        self.tell_step()?;
-        self.step_by(lane, input, cause)
+        let now = self.lanes_now();
+        let actions = self.lanes.step(lane, input, now);
+        self.carry_out(actions, Some(lane), cause)
     }
 
-    /// Tells all lanes when the wall clock has jumped, before they decide anything by it.
-    fn tell_step(&mut self) -> Result<(), StorageError> {
-        self.clock.now();
-        if self.clock.has_stepped() {
-            tracing::info!("the clock has jumped ahead");
-            for lane in 0..self.lanes.len() {
-                self.step_by(lane, Input::ClockStepped, &Cause::default())?;
-            }
+    /// The time for lanes, which hear first of a clock that was set: what left shortly before is not older by that.
+    fn lanes_now(&mut self) -> Millis {
+        let now = self.clock.now().wall;
+        let jumped = self.clock.take_jump();
+        if jumped > 0 {
+            self.lanes.clock_jumped(jumped);
         }
-        Ok(())
+        now
     }
 
-    fn step_by(&mut self, lane: usize, input: Input, cause: &Cause) -> Result<(), StorageError> {
-        let mut inputs = vec![input];
-        while let Some(input) = inputs.pop() {
-            let now = self.clock.now().wall;
-            for action in self.lanes[lane].step(input, now) {
-                match action {
-                    Action::Load { after, limit } => {
-                        let (rows, more) = load(&self.db, &self.capture.routes[lane], after, limit)?;
-                        inputs.push(Input::Loaded { rows, more });
-                    }
-                    // Nothing new leaves any more: on disk the rows stay as they are.
-                    Action::Send { .. } | Action::Look { .. } | Action::Poll { .. } if self.stopping => {}
-                    action => self.todo.push(Todo { lane, action, cause: cause.clone() }),
+    /// `cause`: what this came of, to lane `of`. What another lane does meanwhile comes of something else.
+    fn carry_out(
+        &mut self,
+        actions: Vec<(usize, Action)>,
+        of: Option<usize>,
+        cause: &Cause,
+    ) -> Result<(), StorageError> {
+        let mut actions = VecDeque::from(actions);
+        while let Some((lane, action)) = actions.pop_front() {
+            match action {
+                Action::Load { after, limit } => {
+                    let (rows, more) = load(&self.db, &self.capture.routes[lane], after, limit)?;
+                    let now = self.lanes_now();
+                    actions.extend(self.lanes.step(lane, Input::Loaded { rows, more }, now));
+                }
+                // Nothing new leaves any more: on disk the rows stay as they are.
+                Action::Send { .. } | Action::Look { .. } | Action::Poll { .. } if self.stopping => {}
+                action => {
+                    let cause = if of == Some(lane) { cause.clone() } else { Cause::default() };
+                    self.todo.push(Todo { lane, action, cause });
                 }
             }
         }
@@ -398,17 +414,19 @@ impl Writer {
             if set || since.elapsed() >= HOLD_UNSYNCED {
                 self.doubtful = None;
                 tracing::info!(set, "batches of before the machine's start no longer wait for the clock");
-                for lane in 0..self.lanes.len() {
+                for lane in 0..self.lanes.all().len() {
                     let input = if set { Input::ClockSet } else { Input::ClockUnknown };
                     self.step(lane, input, &Cause::default())?;
                 }
             }
         }
-        let now = self.clock.now().wall;
-        for lane in 0..self.lanes.len() {
-            if !self.stopping && self.lanes[lane].wake_at().is_some_and(|at| at <= now) {
-                self.step(lane, Input::Tick, &Cause::default())?;
-            }
+        let now = self.lanes_now();
+        if !self.stopping {
+            let actions = self.lanes.tick(now);
+            self.carry_out(actions, None, &Cause::default())?;
+        }
+        if self.told_changes != self.lanes.changes() {
+            self.tell_systems();
         }
         Ok(())
     }
@@ -455,11 +473,8 @@ impl Writer {
             deadline = deadline.min(since + LAZY);
         }
         let now = self.clock.now().wall;
-        let at = instant();
-        for lane in self.lanes.iter().filter(|_| !self.stopping) {
-            if let Some(wake) = lane.wake_at() {
-                deadline = deadline.min(at + Duration::from_millis(wake.since(now)));
-            }
+        if let Some(wake) = self.lanes.wake_at(now).filter(|_| !self.stopping) {
+            deadline = deadline.min(instant() + Duration::from_millis(wake.since(now)));
         }
         deadline
     }
@@ -539,7 +554,7 @@ impl Writer {
         for waiting in waiting {
             placed.push(self.capture.samples(&self.db, &waiting.samples, now, quality, &mut rows)?);
         }
-        let mut by_lane = vec![Vec::new(); self.lanes.len()];
+        let mut by_lane = vec![Vec::new(); self.lanes.all().len()];
         for (lane, row) in rows {
             by_lane[lane].push(row);
         }
@@ -597,19 +612,25 @@ impl Writer {
                     "rejected: its subject is parked"
                 );
             }
-            if let Action::Settle { row, suspect, .. } = action {
-                if let Some(reason) = suspect {
-                    tracing::warn!(
-                        lane = route.config.id,
-                        seq = row.seq,
-                        reason,
-                        "delivered, and the target had it before: is it there twice? `floorgate outbox status` lists them"
-                    );
+            let counters = &mut self.capture.routes[lane].counters;
+            match &self.todo[index - 1].action {
+                Action::Settle { row, suspect, .. } => {
+                    counters.rows_out += 1 + idle;
+                    counters.bytes_out += bytes + idle_bytes;
+                    counters.skipped += idle;
+                    if let Some(reason) = suspect {
+                        tracing::warn!(
+                            lane = self.capture.routes[lane].config.id,
+                            seq = row.seq,
+                            reason,
+                            "delivered, and the target had it before: is it there twice? `floorgate outbox status` lists them"
+                        );
+                    }
                 }
-                let counters = &mut self.capture.routes[lane].counters;
-                counters.rows_out += 1 + idle;
-                counters.bytes_out += bytes + idle_bytes;
-                counters.skipped += idle;
+                Action::Cut { new, .. } => {
+                    counters.batches = counters.batches.max(i64::try_from(*new).unwrap_or(i64::MAX));
+                }
+                _ => {}
             }
         }
         self.todo.clear();
@@ -646,7 +667,7 @@ impl Writer {
     }
 
     fn tell_stopped(&mut self) {
-        for (i, lane) in self.lanes.iter().enumerate().filter(|(_, lane)| lane.is_stopped()) {
+        for (i, lane) in self.lanes.all().iter().enumerate().filter(|(_, lane)| lane.is_stopped()) {
             if self.told_stopped.insert(i) {
                 let (id, parked) = (&lane.config().id, lane.parked());
                 tracing::error!(
@@ -658,9 +679,50 @@ impl Writer {
         }
     }
 
+    /// Logs a breaker that opens or closes, and shows how the systems stand.
+    fn tell_systems(&mut self) {
+        self.told_changes = self.lanes.changes();
+        let now = self.lanes.systems(self.clock.now().wall);
+        let before = self.systems.send_replace(now.clone());
+        for (i, system) in now.into_iter().enumerate() {
+            let closed = before.get(i).is_none_or(|before| before.standing == Standing::Closed);
+            match &system.standing {
+                Standing::Open { why, words, next_try, .. } if closed => tracing::error!(
+                    system = system.system,
+                    why = why.name(),
+                    reason = words,
+                    next_try = %next_try,
+                    "the breaker is open: nothing is posted to this system until one row of it is taken"
+                ),
+                Standing::Closed if !closed => {
+                    tracing::info!(system = system.system, "the breaker is closed: the system takes postings again");
+                }
+                _ => {}
+            }
+            for Stopped { lane, storm } in &system.stopped {
+                let known = before.get(i).is_some_and(|before| before.stopped.iter().any(|s| s.lane == *lane));
+                if !known {
+                    tracing::error!(
+                        lane,
+                        rejected = storm.rejected,
+                        class = storm.class,
+                        code = storm.code,
+                        reason = storm.words,
+                        "too many rows are rejected: the lane sends nothing new but single rows, to find out"
+                    );
+                }
+            }
+            for Stopped { lane, .. } in before.get(i).map_or(&[][..], |before| &before.stopped) {
+                if system.stopped.iter().all(|stopped| stopped.lane != *lane) {
+                    tracing::info!(lane, "its rows are taken again: the lane goes on");
+                }
+            }
+        }
+    }
+
     fn send(&mut self, outgoing: Vec<Outgoing>) {
         for batch in outgoing {
-            let target = self.lanes[batch.lane].config().target;
+            let target = self.lanes.lane(batch.lane).config().target;
             if let Err(e) = self.out[target].try_send(batch) {
                 // The dispatcher has ended, so the process is about to: the batch is `sending` and resent at the next start.
                 tracing::debug!(error = %e, "a batch found no way out");
@@ -677,23 +739,20 @@ impl Writer {
     fn tell_room(&mut self) {
         let limit = i64::try_from(self.config.max_size).unwrap_or(i64::MAX);
         let pending = self.capture.pending_bytes();
-        let relieved = pending < limit / RELIEVED.1 * RELIEVED.0 && !self.disk_full;
-        let full = pending >= limit || self.disk_full;
-        self.room.send_if_modified(|room| {
-            let was = *room;
-            *room = if was { !full } else { relieved };
-            if was && !*room {
-                tracing::error!(
-                    pending_bytes = pending,
-                    max_size = limit,
-                    disk_full = self.disk_full,
-                    "the outbox is full: devices are no longer acknowledged; what is stored goes on being posted"
-                );
-            } else if !was && *room {
-                tracing::info!("the outbox has room again: devices are acknowledged");
-            }
-            was != *room
-        });
+        let (before, fill) = (self.fill, self.fill.next(pending, limit, self.disk_full));
+        if fill == before {
+            return;
+        }
+        (self.fill, self.capture.fill) = (fill, fill);
+        let disk_full = self.disk_full;
+        if fill > before {
+            tracing::error!(pending_bytes = pending, max_size = limit, disk_full, "{}", fill.words());
+        } else if before == Fill::Full {
+            tracing::info!(pending_bytes = pending, "the outbox has room again: devices are acknowledged");
+        } else {
+            tracing::info!(pending_bytes = pending, "{}", fill.words());
+        }
+        self.room.send_replace(fill < Fill::Full);
     }
 
     fn disk_is_full(&mut self, seen: &str) {
@@ -705,6 +764,7 @@ impl Writer {
 
     fn housekeeping(&mut self) -> Result<(), StorageError> {
         self.last_housekeeping = instant();
+        self.tell_systems();
         let disk = open::disk_bytes(&self.dir).unwrap_or((u64::MAX, u64::MAX));
         let (free, total) = disk;
         if self.disk_full && !open::is_short((free / 2, total)) {
@@ -720,7 +780,7 @@ impl Writer {
         let now = self.clock.now().wall;
         let tx = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let load = (self.capture.pending_bytes(), self.capture.settled());
-        let trimmed = trim::bite(&tx, &self.config, load, &mut self.trimmed, now)?;
+        let trimmed = trim::bite(&tx, &self.config, load, self.fill >= Fill::Trim, &mut self.trimmed, now)?;
         if trimmed > 0 {
             tx.commit()?;
             self.capture.forget();

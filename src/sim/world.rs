@@ -285,6 +285,7 @@ ordered_batch = false
 max_in_flight = 4
 timeout = "5s"
 retry = {{ first = "100ms", max = "1s" }}
+breaker = {{ first = "500ms", max = "1s" }}
 
 [[lane]]
 id = "outbound"

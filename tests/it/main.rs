@@ -16,6 +16,7 @@ mod erp_faults;
 mod erp_page;
 mod explain;
 mod full_disk;
+mod gate;
 mod gs1;
 mod kills;
 mod layers;

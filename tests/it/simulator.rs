@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use floorgate::event::Millis;
 use floorgate::lane::{
-    Accepted, Action, Answer, By, Class, Config, Exception, Format, Idempotency, Input, Lane, Later, Outcome, Row,
-    RowKey, SavedBatch, WINDOW, Worth,
+    Accepted, Action, Answer, By, Class, Config, Exception, Format, Idempotency, Input, Lane, Lanes, Later, Limits,
+    Outcome, Row, RowKey, SavedBatch, WINDOW, Worth,
 };
 
 const SECOND: u64 = 1_000;
@@ -48,6 +48,14 @@ enum Broken {
     AcceptedIsDone,
     /// A restart forgets what was accepted.
     HandleForgotten,
+    /// An open breaker never tries the system again.
+    NeverHalfOpen,
+    /// The gate knows nothing of what the system allows.
+    BucketIgnored,
+    /// A row that fails alone is rejected as if it surely had no effect.
+    PoisonTakenForNo,
+    /// Nothing stops a lane of which every row is rejected.
+    StormGuardOff,
 }
 
 impl Broken {
@@ -152,6 +160,8 @@ enum Event {
     },
     /// A person looks at what is parked.
     Person,
+    /// What made every row wrong is mended.
+    Mended,
 }
 
 /// The ERP: applies each key once, as long as it remembers it.
@@ -195,7 +205,7 @@ struct World {
     broken: Broken,
     now: u64,
     disk: Disk,
-    lane: Lane,
+    lanes: Lanes,
     window: usize,
     run: u32,
     erp: Erp,
@@ -219,6 +229,14 @@ struct World {
     given_up: bool,
     /// Batches that the gateway knows to be accepted, and when it may ask for them.
     accepted: BTreeMap<u64, u64>,
+    /// Requests in a minute that the ERP allows.
+    quota: Option<u32>,
+    /// When requests left since the start.
+    left: VecDeque<u64>,
+    /// It takes effect, and its request is never answered.
+    poison: Option<RowKey>,
+    /// Every row is wrong for some hours, of a mapping; nothing else happens on such a day.
+    storm: bool,
     /// The first thing seen that may never be.
     wrong: Option<String>,
 }
@@ -232,7 +250,10 @@ enum Memory {
     Lookup,
 }
 
-fn config(broken: Broken, ordered_batch: bool, visibility: bool, memory: Memory) -> Config {
+/// Requests that the ERP allows at once.
+const BURST: u32 = 5;
+
+fn config(broken: Broken, ordered_batch: bool, visibility: bool, memory: Memory, limits: Limits) -> Config {
     Config {
         id: "outbound".to_owned(),
         target: 0,
@@ -253,6 +274,7 @@ fn config(broken: Broken, ordered_batch: bool, visibility: bool, memory: Memory)
         retry_first_ms: 500,
         retry_max_ms: 5 * MINUTE,
         max_parked: 500,
+        limits,
     }
 }
 
@@ -272,8 +294,23 @@ impl World {
         // Most days overflow the memory of the lane; some have subjects with most of the rows.
         let window = *rng.choice([16, 24, 48, WINDOW].iter()).expect("four windows");
         let subjects = *rng.choice([1_i64, 3, 6, 40].iter()).expect("four numbers");
+        let quota = match broken {
+            Broken::Nothing => *rng.choice([None, Some(2), Some(60)].iter()).expect("three quotas"),
+            Broken::BucketIgnored => Some(2),
+            _ => None,
+        };
+        let storm = broken == Broken::StormGuardOff || (broken == Broken::Nothing && rng.u8(0..10) == 0);
+        let limits = Limits {
+            per_minute: quota.filter(|_| broken != Broken::BucketIgnored),
+            burst: BURST,
+            max_concurrent: (broken == Broken::Nothing && rng.bool()).then(|| rng.usize(1..4)),
+            breaker_first_ms: if broken == Broken::NeverHalfOpen { 100 * DAY } else { 10 * SECOND },
+            storm_guard: broken != Broken::StormGuardOff,
+            ..Limits::default()
+        };
+        let lane = Lane::new(config(broken, ordered_batch, visibility, memory, limits), rng.u64(..));
         let mut world = Self {
-            lane: Lane::new(config(broken, ordered_batch, visibility, memory), rng.u64(..)).with_window(window),
+            lanes: Lanes::new(vec![lane.with_window(window)]),
             window,
             broken,
             now: 0,
@@ -294,19 +331,31 @@ impl World {
             later,
             given_up: false,
             accepted: BTreeMap::new(),
+            quota,
+            left: VecDeque::new(),
+            poison: None,
+            storm,
             wrong: None,
             rng,
         };
+        if storm {
+            world.all_wrong();
+            return world;
+        }
         let mut seq = 0;
         let mut at = 0;
+        let busy = broken == Broken::PoisonTakenForNo || (broken == Broken::Nothing && world.rng.u8(0..4) == 0);
+        let pause = if busy { MINUTE } else { 40 * MINUTE };
         for _ in 0..world.rng.usize(5..60) {
-            at += world.rng.u64(0..40 * MINUTE).min(world.rng.u64(0..40 * MINUTE));
+            at += world.rng.u64(0..pause).min(world.rng.u64(0..pause));
             let rows: Vec<Row> = (0..world.rng.usize(1..6))
                 .map(|_| {
                     seq += 1;
                     let key = RowKey { seq, tx: 1 };
                     if world.rng.u8(0..10) == 0 {
                         world.bad.insert(key);
+                    } else if seq > 5 && matches!(broken, Broken::Nothing | Broken::PoisonTakenForNo) {
+                        world.poison.get_or_insert(key);
                     }
                     let held = broken == Broken::Nothing && world.rng.u8(0..50) == 0;
                     let order = world.rng.i64(0..subjects).min(world.rng.i64(0..subjects));
@@ -331,6 +380,18 @@ impl World {
         world
     }
 
+    /// A mapping is wrong: a row each second is rejected, until it is mended some hours later.
+    fn all_wrong(&mut self) {
+        for seq in 1..=200 {
+            let key = RowKey { seq, tx: 1 };
+            self.bad.insert(key);
+            self.floor.push_back(vec![Row { key, order: seq, size: 100, held: false }]);
+            self.schedule(seq.unsigned_abs() * SECOND, Event::Arrive);
+        }
+        let mended = self.rng.u64(HOUR..6 * HOUR);
+        self.schedule(mended, Event::Mended);
+    }
+
     fn schedule(&mut self, at: u64, event: Event) {
         self.next_event += 1;
         self.events.insert((at, self.next_event), event);
@@ -349,7 +410,7 @@ impl World {
         let mut actions = Vec::new();
         let mut inputs = vec![input];
         while let Some(input) = inputs.pop() {
-            for action in self.lane.step(input, self.wall()) {
+            for (_, action) in self.lanes.step(0, input, self.wall()) {
                 if let Action::Load { after, limit } = action {
                     let behind = self.disk.rows.range((std::ops::Bound::Excluded(after), std::ops::Bound::Unbounded));
                     let open = |s: &Stored| matches!(s, Stored::Ready | Stored::Waiting { .. });
@@ -362,7 +423,8 @@ impl World {
                 }
             }
         }
-        if (!fresh.is_empty() && self.rng.u8(0..40) == 0) || self.rng.u16(0..400) == 0 {
+        let crashes = !self.storm;
+        if crashes && ((!fresh.is_empty() && self.rng.u8(0..40) == 0) || self.rng.u16(0..400) == 0) {
             self.crash(); // before the commit: the device sends again
             for row in fresh {
                 self.disk.rows.remove(&row.key);
@@ -377,14 +439,14 @@ impl World {
         for action in actions {
             self.commit(action, &mut leaving);
         }
-        if self.rng.u16(0..300) == 0 {
+        if crashes && self.rng.u16(0..300) == 0 {
             self.crash(); // after the commit, before the first byte
             return;
         }
         for request in leaving {
             self.send(&request);
         }
-        if self.rng.u16(0..300) == 0 {
+        if crashes && self.rng.u16(0..300) == 0 {
             self.crash(); // with the requests out
         }
     }
@@ -413,6 +475,7 @@ impl World {
                 leaving.push(Request { batch, attempt, rows });
             }
             Action::Look { batch, rows } => {
+                self.counted();
                 let (run, at) = (self.run, self.now + self.rng.u64(1..SECOND));
                 self.schedule(at, Event::Look { run, batch, rows });
             }
@@ -435,6 +498,14 @@ impl World {
                     (stored.rows, stored.accepted) = (rows, Some(accepted));
                 }
             }
+            Action::Cut { batch, keep, new, off } => {
+                if let Some(stored) = disk.batches.get_mut(&batch) {
+                    let part = Stays { rows: off, ..stored.clone() };
+                    stored.rows = keep;
+                    disk.batches.insert(new, part);
+                }
+                disk.next_batch = disk.next_batch.max(new + 1);
+            }
             Action::Unknown { batch, rows } => {
                 self.accepted.remove(&batch);
                 if let Some(stored) = disk.batches.get_mut(&batch) {
@@ -448,6 +519,7 @@ impl World {
             Action::Settle { row, .. } => disk.set(row, Stored::Done),
             Action::Wait { row, until, tries, since, .. } => disk.set(row, Stored::Waiting { until, tries, since }),
             Action::Reject { row, outcome, maybe } => {
+                let maybe = maybe && !(self.broken == Broken::PoisonTakenForNo && outcome.class == Class::Poison);
                 disk.set(row, Stored::Rejected(outcome.class, maybe));
                 disk.rejected.insert(row, self.now);
                 self.given_up |= outcome.class == Class::Unresolvable;
@@ -472,8 +544,9 @@ impl World {
     }
 
     fn restart(&mut self) {
-        let config = self.lane.config().clone();
-        self.lane = Lane::new(config, self.rng.u64(..)).with_window(self.window);
+        self.left.clear();
+        let config = self.lanes.lane(0).config().clone();
+        let mut lane = Lane::new(config, self.rng.u64(..)).with_window(self.window);
         let row = |key: &RowKey| self.disk.rows[key].0;
         let batches = self.disk.batches.iter().map(|(batch, stored)| SavedBatch {
             batch: *batch,
@@ -497,7 +570,8 @@ impl World {
             self.booted = Some(self.wall());
         }
         let booted = self.booted.filter(|_| self.lag > 0 && self.broken != Broken::ClockBelieved);
-        self.lane.restore(batches, exceptions, self.disk.next_batch, booted, self.wall());
+        lane.restore(batches, exceptions, self.disk.next_batch, booted, self.wall());
+        self.lanes = Lanes::new(vec![lane]);
         if booted.is_some() {
             let patience = self.now + HOLD_UNSYNCED;
             self.schedule(patience, Event::ClockLookedAt { run: self.run });
@@ -542,8 +616,23 @@ impl World {
 
     // ---- the network and the ERP
 
+    /// A request leaves: not more than the ERP allows, but for a fifth that is not for postings. A clock that is set is taken for
+    /// time that has passed.
+    fn counted(&mut self) {
+        self.left.push_back(self.now);
+        while self.left.front().is_some_and(|at| self.now - at > MINUTE) {
+            self.left.pop_front();
+        }
+        let Some(quota) = self.quota else { return };
+        let most = f64::from(quota + 2 * BURST) * 0.8 + 1.0;
+        if self.left.len() as f64 > most {
+            self.wrong.get_or_insert(format!("quota: {} requests in a minute", self.left.len()));
+        }
+    }
+
     fn send(&mut self, request: &Request) {
         self.sends += 1;
+        self.counted();
         let rows = request.rows.len();
         let dice = self.rng.u8(0..100);
         let out = self.outages.iter().any(|(from, to)| (*from..*to).contains(&self.now));
@@ -561,6 +650,18 @@ impl World {
         let bad = request.rows.iter().any(|row| self.bad.contains(row));
         match dice {
             _ if out => self.answer(soon, request, whole(Class::Transient, None)),
+            _ if self.storm => {
+                let answer = Answer {
+                    whole: false,
+                    outcomes: self.apply(request, self.now, false),
+                    ..whole(Class::Delivered, None)
+                };
+                self.answer(soon, request, answer);
+            }
+            _ if self.poison.is_some_and(|row| request.rows.contains(&row)) => {
+                self.apply(request, self.now, false);
+                self.answer(soon, request, whole(silence, None));
+            }
             0..6 => self.answer(soon, request, whole(Class::Transient, None)),
             6..11 => self.answer(self.now + TIMEOUT, request, whole(silence, None)),
             11..16 => {
@@ -687,7 +788,7 @@ impl World {
     fn apply(&mut self, request: &Request, begun: u64, moody: bool) -> Vec<Outcome> {
         let mut stopped = BTreeSet::new();
         let mut outcomes = Vec::new();
-        let stops = self.lane.config().ordered_batch && self.broken != Broken::OrderDeclaredFalsely;
+        let stops = self.lanes.lane(0).config().ordered_batch && self.broken != Broken::OrderDeclaredFalsely;
         for key in &request.rows {
             let row = self.disk.rows[key].0;
             let class = if stops && stopped.contains(&row.order) {
@@ -718,7 +819,7 @@ impl World {
         self.feed(Input::Tick, &[]);
         for _ in 0..200_000 {
             let gateway_up = self.now >= self.down_until;
-            let wake = self.lane.wake_at().map(|at| at.0.unsigned_abs().saturating_add(self.lag));
+            let wake = self.lanes.wake_at(self.wall()).map(|at| at.0.unsigned_abs().saturating_add(self.lag));
             let wake = if gateway_up { wake } else { Some(self.down_until) };
             let event = self.events.keys().next().map(|(at, _)| *at);
             let Some(next) = [wake, event].into_iter().flatten().min() else { return };
@@ -762,18 +863,20 @@ impl World {
                     self.feed(Input::Polled { batch, answer }, &[]);
                 }
                 Event::ClockJumps => {
+                    self.lanes.clock_jumped(self.lag);
                     self.accepted.values_mut().for_each(|at| *at = self.now);
                     self.lag = 0;
                     let noticed = self.now + self.rng.u64(0..MINUTE);
                     self.schedule(noticed, Event::ClockLookedAt { run: self.run });
-                    if self.now >= self.down_until {
-                        self.feed(Input::ClockStepped, &[]);
-                    }
                 }
                 Event::ClockLookedAt { run } if run == self.run && self.now >= self.down_until => {
                     self.feed(if self.lag == 0 { Input::ClockSet } else { Input::ClockUnknown }, &[]);
                 }
                 Event::Person if self.now >= self.down_until => self.person(),
+                Event::Mended => {
+                    let rejected = |row: &RowKey| matches!(self.disk.rows[row].1, Stored::Rejected(..));
+                    self.bad.retain(rejected);
+                }
                 // Whoever asked is gone.
                 Event::Answer { .. }
                 | Event::Looked { .. }
@@ -788,6 +891,9 @@ impl World {
     fn verdict(&self) -> Result<(), String> {
         if let Some(wrong) = &self.wrong {
             return Err(wrong.clone());
+        }
+        if self.storm && self.disk.rejected.len() > 85 {
+            return Err(format!("storm: {} dead letters", self.disk.rejected.len()));
         }
         let (mut parked, mut wrong) = (BTreeSet::new(), BTreeSet::new());
         for (key, (row, stored)) in &self.disk.rows {
@@ -816,7 +922,10 @@ impl World {
                     wrong.insert(row.order);
                 }
                 // Past the horizon, and a lock or a missing reference that lasts: a person's.
-                Stored::Rejected(Class::Unresolvable, true)
+                Stored::Rejected(Class::Poison, false) if n > 0 => {
+                    return Err(format!("row {} was rejected as without effect and is posted", key.seq));
+                }
+                Stored::Rejected(Class::Unresolvable | Class::Poison, true)
                 | Stored::Rejected(Class::Conflict | Class::Reference, _) => {
                     parked.insert(row.order);
                 }
@@ -832,10 +941,14 @@ impl World {
         if self.visibility && self.later && self.given_up {
             return Ok(());
         }
-        match self.erp.order.iter().find(|(_, seqs)| !seqs.is_sorted()) {
-            Some((order, seqs)) => Err(format!("order: subject {order} was posted as {seqs:?}")),
-            None => Ok(()),
+        for (order, seqs) in &self.erp.order {
+            // What a visibility lane has given up nobody waits for, and it may take effect late.
+            let given_up = |seq: &i64| self.visibility && self.disk.rejected.contains_key(&RowKey { seq: *seq, tx: 1 });
+            if !seqs.iter().filter(|seq| !given_up(seq)).is_sorted() {
+                return Err(format!("order: subject {order} was posted as {seqs:?}"));
+            }
         }
+        Ok(())
     }
 }
 
@@ -932,4 +1045,24 @@ fn what_is_accepted_and_taken_for_posted_lets_others_overtake() {
 #[test]
 fn a_restart_that_forgets_what_was_accepted_sends_it_again() {
     control(Broken::HandleForgotten, "was accepted and is sent again");
+}
+
+#[test]
+fn a_breaker_that_never_tries_again_keeps_everything() {
+    control(Broken::NeverHalfOpen, "stuck");
+}
+
+#[test]
+fn a_bucket_that_is_not_asked_sends_more_than_the_system_allows() {
+    control(Broken::BucketIgnored, "quota");
+}
+
+#[test]
+fn a_row_that_fails_alone_and_is_taken_for_without_effect_is_posted() {
+    control(Broken::PoisonTakenForNo, "rejected as without effect");
+}
+
+#[test]
+fn without_a_storm_guard_a_wrong_mapping_makes_a_dead_letter_of_each_row() {
+    control(Broken::StormGuardOff, "storm");
 }

@@ -60,7 +60,7 @@ pub(in crate::cli) struct Room {
     /// `outbox.max_size`, bytes.
     max_size: u64,
     /// Part of it in use, 0 to 1 and a little more.
-    fill: f64,
+    pub(in crate::cli) fill: f64,
     /// Nothing more is taken from devices.
     pub(in crate::cli) full: bool,
     /// How long the rest lasts at the present rate when nothing is delivered; `None`: nothing comes in.
@@ -76,7 +76,7 @@ impl Room {
         Self {
             max_size,
             fill: pending / max_size as f64,
-            full: pending >= max_size as f64 || status.disk_free_bytes == Some(0),
+            full: pending >= max_size as f64 * 0.95 || status.disk_free_bytes == Some(0),
             days_left: (a_day > 0.0).then(|| left / a_day),
         }
     }

@@ -88,10 +88,10 @@ impl Lane {
     pub(super) fn polled(&mut self, batch: u64, answer: &Answer, now: Millis, actions: &mut Vec<Action>) {
         let Some(mut flight) = self.flights.remove(&batch) else { return };
         if !answer.whole {
-            self.note_trouble(answer, now);
+            self.note_trouble(answer, false, now);
             flight.accepted = None;
             flight.again = Again::Unasked;
-            self.judge(batch, flight, answer, false, now, actions);
+            self.judge(batch, flight, answer, (false, false), now, actions);
             return;
         }
         match answer.outcomes.first().map_or(Class::Unknown, |outcome| outcome.class) {
@@ -100,7 +100,7 @@ impl Lane {
             Class::Unknown => (flight.accepted, flight.again) = (None, Again::Unasked),
             class => {
                 if matches!(class, Class::Transient | Class::Throttled | Class::Auth) {
-                    self.note_trouble(answer, now);
+                    self.note_trouble(answer, false, now);
                 }
                 flight.give_up_if_silent(now);
             }
@@ -143,7 +143,7 @@ impl Flight {
 mod tests {
     use super::*;
     use crate::lane::machine::{Exception, Input, Row, RowKey, SavedBatch};
-    use crate::lane::{Config, Format, Idempotency, Outcome, Worth};
+    use crate::lane::{Config, Format, Idempotency, Limits, Outcome, Worth};
 
     const SECOND: u64 = 1_000;
     const MINUTE: u64 = 60 * SECOND;
@@ -169,6 +169,7 @@ mod tests {
             retry_first_ms: 100,
             retry_max_ms: SECOND,
             max_parked: 100,
+            limits: Limits::default(),
         }
     }
 

@@ -20,18 +20,20 @@ const REFERENCE_GRACE_MS: u64 = 15 * 60_000;
 
 impl Lane {
     pub(super) fn answered(&mut self, batch: u64, answer: &Answer, now: Millis, actions: &mut Vec<Action>) {
+        let isolated = self.is_isolated(batch);
         let Some(flight) = self.flights.remove(&batch) else { return };
-        let trouble = self.note_trouble(answer, now);
-        self.judge(batch, flight, answer, trouble, now, actions);
+        let trouble = self.note_trouble(answer, isolated, now);
+        self.judge(batch, flight, answer, (trouble, isolated), now, actions);
     }
 
-    /// Resolves the rows of a batch by what was said of them, now or by its job.
+    /// Resolves the rows of a batch by what was said of them, now or by its job. The answer may speak of the way or the target
+    /// rather than of rows (`trouble`), and of a row that fails alone (`isolated`).
     pub(super) fn judge(
         &mut self,
         batch: u64,
         mut flight: Flight,
         answer: &Answer,
-        trouble: bool,
+        (trouble, isolated): (bool, bool),
         now: Millis,
         actions: &mut Vec<Action>,
     ) {
@@ -44,6 +46,7 @@ impl Lane {
         let mut open = Vec::new();
         let mut failed = BTreeSet::new();
         let mut rejected = BTreeSet::new();
+        let mut more_alone = false;
         // A row that the answer does not speak of is unknown.
         let unsaid = Outcome::new(Class::Unknown, "the answer does not speak of it");
         let outcomes = answer.outcomes.iter().chain(std::iter::repeat(&unsaid));
@@ -67,6 +70,7 @@ impl Lane {
             }
             match class {
                 Class::Delivered | Class::Duplicate => {
+                    self.goods += 1;
                     self.end(row);
                     actions.push(settled(row, class, outcome, clean));
                 }
@@ -78,9 +82,26 @@ impl Lane {
                     accepted = true;
                     open.push(row);
                 }
-                Class::Unknown => open.push(row),
+                Class::Unknown => {
+                    more_alone |= self.strike(row, alone);
+                    open.push(row);
+                }
                 // Definitely no effect this time. While an earlier attempt is unresolved that says nothing of it.
+                Class::Transient if trouble && !clean => {
+                    more_alone |= self.strike(row, alone);
+                    open.push(row);
+                }
                 _ if !clean => open.push(row),
+                Class::Transient if trouble => {
+                    self.strike(row, alone);
+                    if self.is_poison(row) {
+                        self.reject(row, Self::poisoned(outcome), false, actions);
+                    } else if isolated {
+                        self.again_later(row, outcome.class, outcome, now, actions);
+                    } else {
+                        self.again(row, now, now);
+                    }
+                }
                 // Behind one that is left open it waits anyway, and a start that knew of its own wait alone would send it first.
                 _ if trouble || refused_whole || too_large || self.is_behind(&open, order) => {
                     self.again(row, now, now);
@@ -97,9 +118,24 @@ impl Lane {
         let attempt = flight.attempt;
         flight.rows = open;
         self.taken_over(&mut flight, accepted, answer.later.as_ref(), now);
+        if let ([row], None) = (&flight.rows[..], &flight.accepted)
+            && self.is_poison(*row)
+        {
+            flight.poison = self.config.settle_ms.is_some();
+            if !flight.poison {
+                let outcome = Self::poisoned(answer.outcomes.first().unwrap_or(&unsaid));
+                self.reject(*row, outcome, true, actions);
+                flight.rows.clear();
+            }
+        }
+        let halves = more_alone && flight.accepted.is_none() && flight.rows.iter().all(|row| self.is_suspect(*row));
+        let half = flight.rows.len() / 2;
         // What was accepted without a way to ask comes again, and not at once.
         let least = if accepted { FIRST_MS } else { 0 };
         self.go_on(batch, flight, (attempt, least), answer.later.as_ref(), now, actions);
+        if halves && half > 0 {
+            self.cut(batch, half, actions);
+        }
     }
 
     fn is_behind(&self, open: &[RowKey], order: i64) -> bool {
@@ -109,7 +145,7 @@ impl Lane {
     /// What the target says of rows that it was asked for.
     pub(super) fn looked(&mut self, batch: u64, answer: &Answer, now: Millis, actions: &mut Vec<Action>) {
         let Some(mut flight) = self.flights.remove(&batch) else { return };
-        self.note_trouble(answer, now);
+        self.note_trouble(answer, false, now);
         let (mut open, mut accepted) = (Vec::new(), false);
         let unsaid = Outcome::new(Class::Unknown, "the answer does not speak of it");
         let outcomes = answer.outcomes.iter().chain(std::iter::repeat(&unsaid));
@@ -127,10 +163,14 @@ impl Lane {
         for (row, outcome) in said {
             match outcome.class {
                 Class::Found => {
+                    self.goods += 1;
                     self.end(row);
                     actions.push(settled(row, Class::Found, outcome, false));
                 }
                 Class::KeyClash => self.reject(row, outcome.clone(), true, actions),
+                Class::NotAttempted if flight.absence_counts && flight.poison => {
+                    self.reject(row, Self::poisoned(outcome), false, actions);
+                }
                 Class::NotAttempted if flight.absence_counts && goes.contains(&row) => drop(self.again(row, now, now)),
                 class => {
                     accepted |= class == Class::Accepted;
@@ -179,25 +219,31 @@ impl Lane {
         self.flights.insert(batch, flight);
     }
 
-    /// Judges whether the answer speaks of the way or the target rather than of rows; then the lane pauses.
-    pub(super) fn note_trouble(&mut self, answer: &Answer, now: Millis) -> bool {
+    /// Judges whether the answer speaks of the way or the target rather than of rows; then the lane pauses, but for a row that
+    /// fails alone.
+    pub(super) fn note_trouble(&mut self, answer: &Answer, isolated: bool, now: Millis) -> bool {
         let wide = |class| {
             matches!(class, Class::Transient | Class::Throttled | Class::Auth | Class::Contract | Class::Unknown)
         };
         let trouble = answer.whole && answer.outcomes.iter().all(|o| wide(o.class));
         if let Some(ms) = answer.retry_after_ms {
-            self.pause_until = self.pause_until.max(now.plus(ms));
+            self.away_until = self.away_until.max(now.plus(ms));
         }
-        if trouble {
+        if trouble && !isolated {
             self.failures = self.failures.saturating_add(1);
             let throttled = answer.outcomes.first().is_some_and(|o| o.class == Class::Throttled);
-            let pause = match (throttled, answer.retry_after_ms) {
-                (true, Some(_)) => 0,
-                (true, None) => (THROTTLED_MS << (self.failures - 1).min(10)).min(THROTTLED_MOST_MS),
-                (false, _) => self.backoff(self.failures),
-            };
-            self.pause_until = self.pause_until.max(now.plus(pause));
-        } else {
+            match (throttled, answer.retry_after_ms) {
+                (true, Some(_)) => {}
+                (true, None) => {
+                    let pause = (THROTTLED_MS << (self.failures - 1).min(10)).min(THROTTLED_MOST_MS);
+                    self.away_until = self.away_until.max(now.plus(pause));
+                }
+                (false, _) => {
+                    let pause = self.backoff(self.failures);
+                    self.pause_until = self.pause_until.max(now.plus(pause));
+                }
+            }
+        } else if !trouble {
             self.failures = 0;
             let doubled = self.split.map(|split| split.saturating_mul(2));
             self.split = doubled.filter(|split| *split < self.most);

@@ -44,7 +44,7 @@ impl Lane {
             }
             if row.key > self.cursor {
                 self.cursor = row.key;
-                self.insert(Slot { row, state: State::Queued, ready_at, tries: 0, since: ready_at });
+                self.insert(Slot::queued(row, ready_at));
             }
         }
         self.forget_ended();
@@ -57,7 +57,7 @@ impl Lane {
     }
 
     pub(super) fn loaded(&mut self, rows: Vec<Row>, more: bool, now: Millis) {
-        let slot = |row| Slot { row, state: State::Queued, ready_at: now, tries: 0, since: now };
+        let slot = |row| Slot::queued(row, now);
         if let Some(Load::Back(from)) = self.loading.take() {
             self.fetched(from, rows.into_iter().map(slot), more);
             return;

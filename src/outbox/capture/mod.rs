@@ -15,6 +15,7 @@ use crate::event::{
 };
 use crate::lane::{self, Row, RowKey};
 use crate::milestone::{interpret, order, sequence_gap};
+use crate::outbox::fill::Fill;
 use crate::outbox::finder::Finder;
 use crate::outbox::{Placed, StorageError};
 use crate::tagmap::panic_text;
@@ -42,6 +43,8 @@ pub(super) struct Route {
     pub(super) counters: Counters,
     /// As the database has them.
     stored: Counters,
+    /// Rows that came for it while rows were left out.
+    offered: u64,
 }
 
 /// What a lane counts: written once a commit.
@@ -109,6 +112,8 @@ pub(super) struct Capture {
     /// Nothing happens before what was stored at the last stop, whatever the system clock says.
     last_wall: Millis,
     pub(super) routes: Vec<Route>,
+    /// How full the outbox is: what rows are left out.
+    pub(super) fill: Fill,
     next_seq: i64,
     finder: Finder,
     names: HashMap<String, i64>,
@@ -152,7 +157,7 @@ impl Capture {
                 }
                 db.execute("UPDATE lane SET system = ? WHERE id = ?", rusqlite::params![config.system, id])?;
             }
-            routes.push(Route { id, config: config.clone(), counters, stored: counters });
+            routes.push(Route { id, config: config.clone(), counters, stored: counters, offered: 0 });
         }
         let count = |sql: &str| db.query_row(sql, [], |r| r.get::<_, i64>(0));
         let ours: i64 = routes.iter().map(|r| r.counters.bytes_in - r.counters.bytes_out).sum();
@@ -163,6 +168,7 @@ impl Capture {
             run,
             last_wall,
             routes,
+            fill: Fill::Room,
             next_seq,
             finder: Finder::open(db, next_seq)?,
             names: HashMap::new(),
@@ -449,6 +455,10 @@ impl Capture {
 
         let size = i64::try_from(body.len() + raw.map_or(0, <[u8]>::len) + ROW_OVERHEAD).unwrap_or(i64::MAX);
         for lane in self.lanes_of(&business.tx_type) {
+            if self.sheds(lane) {
+                Self::tally(db, &self.routes[lane].config.id, "shed", write.now)?;
+                continue;
+            }
             let tx = self.name(db, &business.tx_type)?;
             let Route { id: lane_id, config, .. } = &self.routes[lane];
             let posting = posting_id(id, &config.system, &business.tx_type, 0);
@@ -466,6 +476,14 @@ impl Capture {
             self.routes[lane].counters.bytes_in += size;
         }
         Ok(())
+    }
+
+    /// The outbox is so full that this row for the lane is left out. Its event is kept.
+    fn sheds(&mut self, lane: usize) -> bool {
+        let route = &mut self.routes[lane];
+        let sheds = self.fill.sheds(route.config.worth, route.offered);
+        route.offered = route.offered.wrapping_add(1);
+        sheds
     }
 
     fn lanes_of(&mut self, tx_type: &str) -> Vec<usize> {

@@ -43,7 +43,7 @@ impl Writer {
         tx.commit()?;
         for (lane, Freed { row, next, .. }) in freed {
             self.step(lane, Input::Freed { row, next }, &Cause::default())?;
-            if !self.lanes[lane].is_stopped() {
+            if !self.lanes.lane(lane).is_stopped() {
                 self.told_stopped.remove(&lane);
             }
         }

@@ -69,6 +69,7 @@ impl World {
             retry_first_ms: 1,
             retry_max_ms: 20,
             max_parked: 500,
+            limits: crate::lane::Limits { breaker_first_ms: 20, breaker_max_ms: 20, ..Default::default() },
         };
         let (outbox, _) = Outbox::open(config, vec![lane], vec![out]).expect("a fresh directory opens");
         let frame = frame(ack);

@@ -180,7 +180,8 @@ impl Site {
              batch = {{ max_events = {batch}, max_size = \"512 KiB\", linger = \"20ms\", format = \"json-array\", \
              wrap = \"events\" }}\nidempotency = \"key\"\ndedup_horizon = \"24h\"\ntimeout = \"10s\"\n\
              answers = {{ items = \"/results\", key = \"/key\", status = \"/status\", reason = \"/reason\" }}\n\
-             retry = {{ first = \"100ms\", max = \"500ms\" }}\n{}\n{lanes}",
+             retry = {{ first = \"100ms\", max = \"500ms\" }}\n\
+             breaker = {{ first = \"200ms\", max = \"500ms\" }}\n{}\n{lanes}",
             self.target_keys
         );
         let text = format!(

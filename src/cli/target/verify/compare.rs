@@ -190,6 +190,7 @@ mod tests {
             retry_first_ms: 500,
             retry_max_ms: 300_000,
             max_parked: 500,
+            limits: lane::Limits::default(),
         }
     }
 

@@ -1,0 +1,209 @@
+//! The breaker of a system: open, nothing leaves, and no row is charged with an attempt.
+//!
+//! It opens at [`IN_A_ROW`] failures in a row, or when more than half of at least [`AT_LEAST`] answers of a minute are failures;
+//! at once when the system refuses who we are, or what we send at all. Then one row at a time finds out whether it is back, each
+//! failure doubling the wait; [`GOOD`] good ones in a row close it.
+
+use std::collections::VecDeque;
+
+use serde::{Deserialize, Serialize};
+
+use super::Standing;
+use crate::event::Millis;
+
+/// Failures in a row that open it.
+const IN_A_ROW: u32 = 5;
+/// Answers of the last minute of which more than half open it …
+const AT_LEAST: usize = 20;
+/// … this long.
+const SPAN_MS: u64 = 60_000;
+/// Answers that are remembered at most, the newest.
+pub(super) const REMEMBERED: usize = 1_024;
+/// Good ones in a row that close it.
+const GOOD: u32 = 3;
+
+/// Why a breaker opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Why {
+    /// Too many requests brought nothing: no connection, no answer, 5xx.
+    Failing,
+    /// It refuses who we are.
+    Auth,
+    /// It refuses what we send: URL, method, content type.
+    Contract,
+}
+
+impl Why {
+    /// The word in status and logs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Failing => "failing",
+            Self::Auth => "auth",
+            Self::Contract => "contract",
+        }
+    }
+}
+
+/// What an answer says of the system.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Judged {
+    Good,
+    /// Slow down: neither good nor a failure.
+    Throttled,
+    /// With its words.
+    Bad(Why, String),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Closed,
+    Open { until: Millis },
+    HalfOpen { good: u32, probe: Option<(usize, u64)> },
+}
+
+#[derive(Debug)]
+pub(super) struct Breaker {
+    first_ms: u64,
+    max_ms: u64,
+    state: State,
+    why: Why,
+    /// Of the answer that opened it, or of the last one that kept it open.
+    words: String,
+    since: Millis,
+    wait_ms: u64,
+    in_a_row: u32,
+    /// When, and whether it was good.
+    recent: VecDeque<(Millis, bool)>,
+    tried: Option<usize>,
+}
+
+impl Breaker {
+    pub(super) fn new(first_ms: u64, max_ms: u64) -> Self {
+        Self {
+            first_ms,
+            max_ms,
+            state: State::Closed,
+            why: Why::Failing,
+            words: String::new(),
+            since: Millis::default(),
+            wait_ms: first_ms,
+            in_a_row: 0,
+            recent: VecDeque::new(),
+            tried: None,
+        }
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.state == State::Closed
+    }
+
+    /// When something may leave; `None`: the answer to a probe comes first.
+    pub(super) fn opens_at(&self) -> Option<Millis> {
+        match self.state {
+            State::Closed | State::HalfOpen { probe: None, .. } => Some(Millis::default()),
+            State::Open { until } => Some(until),
+            State::HalfOpen { probe: Some(_), .. } => None,
+        }
+    }
+
+    /// Time has passed. Whether it is half open from now on.
+    pub(super) fn wake(&mut self, now: Millis) -> bool {
+        let due = matches!(self.state, State::Open { until } if until <= now);
+        if due {
+            self.state = State::HalfOpen { good: 0, probe: None };
+        }
+        due
+    }
+
+    pub(super) fn left(&mut self, lane: usize, batch: u64) {
+        if let State::HalfOpen { probe, .. } = &mut self.state {
+            *probe = Some((lane, batch));
+        }
+    }
+
+    pub(super) fn gone(&mut self, lane: usize, batch: u64) {
+        if let State::HalfOpen { probe, .. } = &mut self.state
+            && *probe == Some((lane, batch))
+        {
+            *probe = None;
+        }
+    }
+
+    pub(super) fn probe(&self) -> Option<(usize, u64)> {
+        if let State::HalfOpen { probe, .. } = self.state { probe } else { None }
+    }
+
+    pub(super) fn tried(&self) -> Option<usize> {
+        self.tried
+    }
+
+    pub(super) fn answered(&mut self, lane: usize, batch: u64, judged: Judged, isolated: bool, now: Millis) {
+        match self.state {
+            State::Closed => self.counted(judged, isolated, now),
+            // What had left before says nothing of the system as it is now.
+            State::HalfOpen { good, probe } if probe == Some((lane, batch)) => {
+                let good = match judged {
+                    Judged::Good if good + 1 >= GOOD => return self.close(),
+                    Judged::Good => good + 1,
+                    Judged::Throttled => good,
+                    Judged::Bad(why, words) => {
+                        self.tried = Some(lane);
+                        self.wait_ms = self.wait_ms.saturating_mul(2).min(self.max_ms);
+                        return self.open(why, words, now);
+                    }
+                };
+                self.state = State::HalfOpen { good, probe: None };
+            }
+            State::HalfOpen { .. } | State::Open { .. } => {}
+        }
+    }
+
+    fn counted(&mut self, judged: Judged, isolated: bool, now: Millis) {
+        let (good, words) = match judged {
+            Judged::Throttled => return,
+            Judged::Bad(Why::Failing, _) if isolated => return,
+            Judged::Bad(why @ (Why::Auth | Why::Contract), words) => {
+                self.since = now;
+                return self.open(why, words, now);
+            }
+            Judged::Bad(Why::Failing, words) => (false, words),
+            Judged::Good => (true, String::new()),
+        };
+        self.in_a_row = if good { 0 } else { self.in_a_row + 1 };
+        if self.recent.len() >= REMEMBERED {
+            self.recent.pop_front();
+        }
+        self.recent.push_back((now, good));
+        while self.recent.front().is_some_and(|(at, _)| now.since(*at) > SPAN_MS) {
+            self.recent.pop_front();
+        }
+        let failed = self.recent.iter().filter(|(_, good)| !good).count();
+        if self.in_a_row >= IN_A_ROW || (self.recent.len() >= AT_LEAST && failed * 2 > self.recent.len()) {
+            self.since = now;
+            self.open(Why::Failing, words, now);
+        }
+    }
+
+    fn open(&mut self, why: Why, words: String, now: Millis) {
+        (self.why, self.words) = (why, words);
+        self.in_a_row = 0;
+        self.recent.clear();
+        self.state = State::Open { until: now.plus(self.wait_ms) };
+    }
+
+    fn close(&mut self) {
+        self.wait_ms = self.first_ms;
+        self.tried = None;
+        self.state = State::Closed;
+    }
+
+    pub(super) fn standing(&self) -> Standing {
+        let (since, why, words) = (self.since, self.why, self.words.clone());
+        match self.state {
+            State::Closed => Standing::Closed,
+            State::Open { until } => Standing::Open { since, why, words, next_try: until },
+            State::HalfOpen { .. } => Standing::HalfOpen { since, why, words },
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! All lanes behind the gates of their systems: which of them may send next.
+//!
+//! Each input goes to its lane; then, as long as the system's gate lets something through, the lane that comes first sends. Lanes
+//! of class `ledger` and `document` come before `visibility`, which keeps one request of [`SHARE`]; between the first two the
+//! longest wait comes first, `ledger` with [`LEDGER_LEAD_MS`] ahead. A lane that waits for an answer, a pause or its own rows wants
+//! nothing, so that it never holds up another.
+//!
+//! What an operator holds wants nothing either: a held system is a hold of each of its lanes.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use crate::event::Millis;
+use crate::lane::gate::{Gate, Permit, Standing};
+use crate::lane::{Action, Input, Lane, Storm, Worth};
+
+/// Of so many requests of a system, one is left to lanes of class `visibility` that want it: 2 %.
+const SHARE: u32 = 50;
+/// A `ledger` row goes before `document` rows that have waited up to so much longer.
+const LEDGER_LEAD_MS: u64 = 60_000;
+
+/// How a system and the way to it stand, as people are shown it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct System {
+    /// Its id.
+    pub system: String,
+    /// Its breaker.
+    #[serde(flatten)]
+    pub standing: Standing,
+    /// Requests in a minute that postings may make now, where the configuration bounds them.
+    pub per_minute: Option<u32>,
+    /// Its lanes that too many rejections have stopped.
+    pub stopped: Vec<Stopped>,
+}
+
+/// A lane that sends nothing new but single rows, to find out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stopped {
+    /// Its id.
+    pub lane: String,
+    /// Why.
+    #[serde(flatten)]
+    pub storm: Storm,
+}
+
+/// All lanes, and the gates of their systems.
+#[derive(Debug)]
+pub struct Lanes {
+    members: Vec<Lane>,
+    /// By the index of the target.
+    gates: Vec<Gate>,
+    /// By the index of the target: requests since a lane of class `visibility` had one, or wanted none.
+    passed: Vec<u32>,
+    changes: u64,
+}
+
+impl Lanes {
+    /// These lanes, in the order by which inputs name them.
+    pub fn new(lanes: Vec<Lane>) -> Self {
+        let targets = lanes.iter().map(|lane| lane.config().target + 1).max().unwrap_or(0);
+        let limits = |target| lanes.iter().find(|lane| lane.config().target == target).map(|l| l.config().limits);
+        let gates = (0..targets).map(|target| Gate::new(limits(target).unwrap_or_default())).collect();
+        Self { members: lanes, gates, passed: vec![0; targets], changes: 0 }
+    }
+
+    /// One of them.
+    pub fn lane(&self, lane: usize) -> &Lane {
+        &self.members[lane]
+    }
+
+    /// All of them.
+    pub fn all(&self) -> &[Lane] {
+        &self.members
+    }
+
+    /// Takes an input to a lane and says what is to be done, by whom.
+    pub fn step(&mut self, lane: usize, input: Input, now: Millis) -> Vec<(usize, Action)> {
+        let mut actions = self.take(lane, input, now);
+        self.leave(self.members[lane].config().target, now, &mut actions);
+        actions.extend(self.members[lane].refill().map(|action| (lane, action)));
+        actions
+    }
+
+    /// The wall clock was set ahead by so much: no time that has passed. Call it before anything that comes with the new time.
+    pub fn clock_jumped(&mut self, ms: u64) {
+        self.members.iter_mut().for_each(|lane| lane.clock_jumped(ms));
+    }
+
+    /// Time has passed: what is due by it.
+    pub fn tick(&mut self, now: Millis) -> Vec<(usize, Action)> {
+        let mut actions = Vec::new();
+        let (mut targets, mut due) = (BTreeSet::new(), BTreeSet::new());
+        for lane in 0..self.members.len() {
+            if self.wakes_at(lane, now).is_none_or(|at| at > now) {
+                continue;
+            }
+            actions.extend(self.take(lane, Input::Tick, now));
+            targets.insert(self.members[lane].config().target);
+            due.insert(lane);
+        }
+        for target in targets {
+            self.leave(target, now, &mut actions);
+        }
+        for lane in due {
+            actions.extend(self.members[lane].refill().map(|action| (lane, action)));
+        }
+        actions
+    }
+
+    /// When [`Lanes::tick`] is worth calling, if nothing else happens before.
+    pub fn wake_at(&self, now: Millis) -> Option<Millis> {
+        (0..self.members.len()).filter_map(|lane| self.wakes_at(lane, now)).min()
+    }
+
+    /// How often a breaker has changed since the start: whether [`Lanes::systems`] is worth telling again.
+    pub fn changes(&self) -> u64 {
+        self.changes
+    }
+
+    /// How the systems stand.
+    pub fn systems(&self, now: Millis) -> Vec<System> {
+        let system = |(target, gate): (usize, &Gate)| {
+            let lane = self.members.iter().find(|lane| lane.config().target == target)?;
+            let (system, standing) = (lane.config().system.clone(), gate.standing());
+            let stopped = |(_, lane): (usize, &Lane)| {
+                let (lane, storm) = (lane.config().id.clone(), lane.storm()?.clone());
+                Some(Stopped { lane, storm })
+            };
+            let stopped = self.of(target).filter_map(stopped).collect();
+            Some(System { system, standing, per_minute: gate.per_minute(now), stopped })
+        };
+        self.gates.iter().enumerate().filter_map(system).collect()
+    }
+
+    fn of(&self, target: usize) -> impl Iterator<Item = (usize, &Lane)> {
+        self.members.iter().enumerate().filter(move |(_, lane)| lane.config().target == target)
+    }
+
+    fn flying(&self, target: usize) -> usize {
+        self.of(target).map(|(_, lane)| lane.flying()).sum()
+    }
+
+    fn wakes_at(&self, lane: usize, now: Millis) -> Option<Millis> {
+        let target = self.members[lane].config().target;
+        let sends = self.members[lane].sends_at().and_then(|at| {
+            let opens = self.gates[target].opens_at(self.flying(target), now)?;
+            Some(at.max(opens))
+        });
+        [sends, self.members[lane].reads_at()].into_iter().flatten().min()
+    }
+
+    fn take(&mut self, lane: usize, input: Input, now: Millis) -> Vec<(usize, Action)> {
+        let target = self.members[lane].config().target;
+        let (before, storm) = (self.gates[target].standing(), self.members[lane].storm().cloned());
+        if let Input::Answered { batch, answer } = &input {
+            let isolated = self.members[lane].is_isolated(*batch);
+            self.gates[target].answered(lane, *batch, answer, isolated, now);
+        }
+        let actions = self.members[lane].take(input, now).into_iter().map(|action| (lane, action)).collect();
+        if let Some((lane, batch)) =
+            self.gates[target].probe().filter(|(lane, batch)| !self.members[*lane].is_flying(*batch))
+        {
+            self.gates[target].gone(lane, batch); // it was not to leave after all
+        }
+        self.changes += u64::from(self.members[lane].storm() != storm.as_ref());
+        if self.gates[target].standing() != before {
+            self.changes += 1;
+            self.members.iter_mut().filter(|lane| lane.config().target == target).for_each(|lane| lane.calm(now));
+        }
+        actions
+    }
+
+    /// Lets leave what may.
+    fn leave(&mut self, target: usize, now: Millis, actions: &mut Vec<(usize, Action)>) {
+        let mut idle = BTreeSet::new();
+        loop {
+            let flying = self.flying(target);
+            let begins = self.gates[target].wake(now);
+            self.changes += u64::from(begins);
+            let Some(permit) = self.gates[target].permit(flying, now) else { return };
+            let Some(lane) = self.next(target, permit, &idle, now) else { return };
+            let mut told = Vec::new();
+            let sent = self.members[lane].leave(permit, now, &mut told);
+            actions.extend(told.into_iter().map(|action| (lane, action)));
+            match &sent {
+                Some(Action::Send { batch, .. }) => self.gates[target].left(lane, *batch, true, now),
+                Some(Action::Look { batch, .. } | Action::Poll { batch, .. }) => {
+                    self.gates[target].left(lane, *batch, false, now)
+                }
+                _ => drop(idle.insert(lane)),
+            }
+            if let Some(sent) = sent {
+                actions.push((lane, sent));
+            }
+        }
+    }
+
+    /// The lane that sends next.
+    fn next(&mut self, target: usize, permit: Permit, idle: &BTreeSet<usize>, now: Millis) -> Option<usize> {
+        let wanting: Vec<(usize, Worth, Millis)> = self
+            .of(target)
+            .filter(|(index, _)| !idle.contains(index))
+            .filter_map(|(index, lane)| Some((index, lane.config().worth, lane.wants(now)?)))
+            .collect();
+        if permit == Permit::Probe {
+            // The oldest row of the highest class; a lane that was tried in vain lets others try.
+            let tried = self.gates[target].tried();
+            let first =
+                wanting.iter().min_by_key(|(index, worth, since)| (Some(*index) == tried, rank(*worth), *since));
+            return first.map(|(index, ..)| *index);
+        }
+        let shows = |(_, worth, _): &&(usize, Worth, Millis)| *worth == Worth::Visibility;
+        let shown = wanting.iter().filter(shows).min_by_key(|(.., since)| *since);
+        let ahead = |worth| if worth == Worth::Ledger { LEDGER_LEAD_MS } else { 0 };
+        let booked =
+            wanting.iter().filter(|lane| !shows(lane)).min_by_key(|(_, worth, since)| since.minus(ahead(*worth)));
+        let passed = &mut self.passed[target];
+        let (first, _, _) = match (booked, shown) {
+            (Some(booked), Some(_)) if *passed + 1 < SHARE => {
+                *passed += 1;
+                booked
+            }
+            (booked, shown) => {
+                *passed = 0;
+                shown.or(booked)?
+            }
+        };
+        Some(*first)
+    }
+}
+
+/// Classes in the order in which a system is tried with their rows.
+fn rank(worth: Worth) -> u8 {
+    match worth {
+        Worth::Ledger => 0,
+        Worth::Document => 1,
+        Worth::Visibility => 2,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,92 @@
+//! A row that fails alone while others of its lane are posted, and how it is told from a system in trouble.
+//!
+//! A batch that brings nothing, again and again, while others of the lane have their effect, is cut in halves between its
+//! subjects until the row is alone; a row that definitely had no effect goes alone from then on. [`ALONE`] failures of the row
+//! alone, each with a success of another row since the last, make it a person's. What may have had effect is asked for first
+//! where the target can be asked; a row whose effect stays unknown is rejected as such. An outage counts for nothing: nobody
+//! else succeeds in it, and `retry` for one item is the target's own word, not a failure.
+
+use super::{Action, Flight, Lane, RowKey};
+use crate::event::Millis;
+use crate::lane::gate::Permit;
+use crate::lane::{Class, Outcome};
+
+/// Failures with others' success between them, after which a row is sent alone.
+const SUSPECT: u8 = 3;
+/// Failures alone, with others' success between them, that make it a person's.
+const ALONE: u8 = 8;
+/// Batches of one row by which a lane finds out whether its target is back: they take turns, so that one that can't be posted
+/// keeps nobody from finding out.
+const PROBES: usize = 3;
+
+impl Lane {
+    /// The row failed together with all of its request. Whether others have succeeded since it did so last.
+    pub(super) fn strike(&mut self, row: RowKey, alone: bool) -> bool {
+        let goods = self.goods;
+        let Some(slot) = self.rows.get_mut(&row) else { return false };
+        let counts = slot.strikes == 0 || slot.struck_at != goods;
+        if counts {
+            slot.struck_at = goods;
+            slot.alone = slot.alone.saturating_add(u8::from(alone && slot.strikes >= SUSPECT));
+            slot.strikes = slot.strikes.saturating_add(1);
+        }
+        counts
+    }
+
+    pub(super) fn is_suspect(&self, row: RowKey) -> bool {
+        self.rows.get(&row).is_some_and(|slot| slot.strikes >= SUSPECT)
+    }
+
+    pub(super) fn is_poison(&self, row: RowKey) -> bool {
+        self.rows.get(&row).is_some_and(|slot| slot.alone >= ALONE)
+    }
+
+    /// The batch holds one row that fails alone: what comes of it says nothing of the system.
+    pub(in crate::lane) fn is_isolated(&self, batch: u64) -> bool {
+        self.flights.get(&batch).is_some_and(|flight| flight.rows.len() == 1 && self.is_suspect(flight.rows[0]))
+    }
+
+    pub(super) fn poisoned(outcome: &Outcome) -> Outcome {
+        let reason = format!("it fails alone, {ALONE} times while others of its lane were posted: {}", outcome.reason);
+        Outcome { class: Class::Poison, reason, ..outcome.clone() }
+    }
+
+    /// The batch that is sent again, or asked for, next. To find out whether the system is back, small ones take turns.
+    pub(super) fn due_flight(&self, permit: Permit, now: Millis) -> Option<u64> {
+        let mut due = self.flights.iter().filter(|(_, flight)| flight.is_due(now));
+        if permit == Permit::Batch {
+            return due.next().map(|(batch, _)| *batch);
+        }
+        let is_probe = |flight: &&Flight| flight.probe;
+        let probes = self.flights.values().filter(is_probe).count();
+        let of_many = || due.clone().find(|(_, flight)| !flight.probe);
+        let tried = || due.clone().filter(|(_, flight)| flight.probe).min_by_key(|(batch, f)| (f.attempt, **batch));
+        let next = match of_many() {
+            Some(many) if probes < PROBES => Some(many),
+            _ if probes < PROBES && self.has_new_rows(now) => None, // one that was not sent yet
+            many => tried().or(many),
+        };
+        next.map(|(batch, _)| *batch)
+    }
+
+    /// Cuts a batch of unknown rows in two, between subjects: `some` of them become one of its own, with all that is known of the
+    /// time when they were sent. `None`: it is all of one subject.
+    pub(super) fn cut(&mut self, batch: u64, some: usize, actions: &mut Vec<Action>) -> Option<u64> {
+        let flight = self.flights.get(&batch)?;
+        let order = |row: &RowKey| self.rows.get(row).map(|slot| slot.row.order);
+        let subjects: Vec<_> = flight.rows.iter().take(some).map(order).collect();
+        let (off, keep): (Vec<RowKey>, Vec<RowKey>) =
+            flight.rows.iter().partition(|row| subjects.contains(&order(row)));
+        if off.is_empty() || keep.is_empty() {
+            return None;
+        }
+        let new = self.next_batch;
+        self.next_batch += 1;
+        actions.push(Action::Cut { batch, keep: keep.clone(), new, off: off.clone() });
+        let flight = self.flights.get_mut(&batch)?;
+        flight.rows = keep;
+        let part = Flight { rows: off, ..flight.clone() };
+        self.flights.insert(new, part);
+        Some(new)
+    }
+}

@@ -1,0 +1,58 @@
+//! A system that takes nothing, and a lane of which everything is rejected: told once, shown, and over by itself.
+
+use serde_json::Value;
+
+use crate::world::{Behaviour, Floor, ItemResult, Settings, wait_for};
+
+fn system(floor: &Floor) -> Value {
+    let (_, said) = floor.gateway.say(&["status", "--json"]);
+    let status: Value = serde_json::from_str(&said).unwrap_or_else(|e| panic!("status --json wrote {said:?}: {e}"));
+    status["gateway"]["systems"][0].clone()
+}
+
+fn said(floor: &Floor, what: &str) -> usize {
+    floor.gateway.log().matches(what).count()
+}
+
+#[test]
+fn an_open_breaker_is_told_once_shown_and_closed_by_three_rows() {
+    let Some(mut floor) = Floor::start(5, Settings::Shipped, |site| site) else { return };
+    wait_for("the breaker to be shown", || system(&floor)["breaker"] == "closed");
+    floor.erp.behave(|_| Behaviour::Status(500, None));
+    floor.scan(60);
+    wait_for("the breaker to be open", || system(&floor)["breaker"] == "open");
+    let shown = system(&floor);
+    assert_eq!((&shown["system"], &shown["why"]), (&"erp".into(), &"failing".into()), "{shown}");
+    let (_, text) = floor.gateway.say(&["status"]);
+    assert!(text.contains("\nsystem erp: breaker open for ") && text.contains("HTTP 500"), "{text}");
+    let requests = floor.erp.request_count();
+    wait_for("the system to be tried", || floor.erp.request_count() > requests + 3);
+    assert!(floor.erp.requests().iter().skip(requests + 1).all(|request| request.keys.len() == 1), "by single rows");
+    assert_eq!(said(&floor, "the breaker is open"), 1, "{}", floor.gateway.log());
+    floor.erp.behave_well();
+    wait_for("the breaker to be closed", || system(&floor)["breaker"] == "closed");
+    let judgement = floor.judge();
+    assert!(judgement.is_clean(), "{judgement}");
+    assert_eq!(said(&floor, "the breaker is closed"), 1, "{}", floor.gateway.log());
+    assert_eq!(floor.gateway.status()["dead_letters"], 0);
+}
+
+#[test]
+fn a_lane_of_which_everything_is_rejected_is_one_trouble_and_goes_on_behind_a_persons_retry() {
+    let Some(mut floor) = Floor::start(5, Settings::Shipped, |site| site.batch(10)) else { return };
+    floor.erp.behave_for_items(|_| ItemResult::Reject);
+    floor.scan(300);
+    wait_for("the lane to be stopped", || !system(&floor)["stopped"].as_array().is_none_or(Vec::is_empty));
+    let (_, text) = floor.gateway.say(&["status"]);
+    assert!(text.contains("\nlane outbound: STOPPED, ") && text.contains("rows were rejected (validation"), "{text}");
+    let letters = floor.gateway.status()["dead_letters"].as_i64().expect("a number");
+    assert!((21..=60).contains(&letters), "{letters} of 300");
+    assert_eq!(said(&floor, "too many rows are rejected"), 1, "{}", floor.gateway.log());
+
+    floor.erp.behave_for_items(|_| ItemResult::Post);
+    let (code, said_of) = floor.gateway.say(&["dead", "retry", "--all", "--yes", "--reason", "the item is there now"]);
+    assert_eq!(code, Some(0), "{said_of}");
+    wait_for("the lane to go on", || system(&floor)["stopped"].as_array().is_some_and(Vec::is_empty));
+    let judgement = floor.judge();
+    assert!(judgement.is_clean(), "{judgement}");
+}
