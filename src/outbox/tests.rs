@@ -1,5 +1,6 @@
 //! The outbox through its door, on real SQLite in a temporary directory.
 
+mod accepted;
 mod find;
 mod operate;
 mod unread;
