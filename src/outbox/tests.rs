@@ -1,5 +1,6 @@
 //! The outbox through its door, on real SQLite in a temporary directory.
 
+mod accepted;
 mod fill;
 mod find;
 mod finder;

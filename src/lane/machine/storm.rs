@@ -3,7 +3,7 @@
 //! More than [`SAME`] rejections of one class and code within [`SPAN_MS`], or more than [`HALF`] among the last [`ENDS`] rows that
 //! came to an end, stop the lane: one trouble with a count, instead of one for each row. Then one row at a time finds out, after
 //! [`FIRST_MS`], doubled up to [`MAX_MS`]; [`GOOD`] that are posted let the lane go on. A person who frees a row of the lane has
-//! done something about it: then it is found out at once (`docs/adr/0016-a-lane-in-a-storm-is-tried-by-single-rows.md`).
+//! done something about it: then it is found out at once (`docs/adr/0019-a-lane-in-a-storm-is-tried-by-single-rows.md`).
 //!
 //! What was refused is a dead letter, whatever the guard says: nobody sends it again but a person.
 
