@@ -107,7 +107,7 @@ impl Base {
         let from = Url::parse(&self.at(path, &[])).expect("it was made of a URL");
         let to = from.join(location).map_err(|why| format!("the Location `{location}` is no address: {why}"))?;
         if to.origin() != self.0.origin() {
-            return Err(format!("the Location `{location}` is on another origin than {}", self));
+            return Err(format!("the Location `{location}` is on another origin than {self}"));
         }
         Ok(to.into())
     }

@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::lane::{By, Errand, Later};
-use crate::outbox::read::find::{Word, find};
+use crate::outbox::read::find::find;
+use crate::outbox::read::wanted::Wanted;
 
 #[tokio::test]
 async fn what_is_accepted_is_asked_for_after_a_restart_and_not_sent() {

@@ -161,7 +161,7 @@ mod tests {
             },
             content_type: "application/json",
             gzip: true,
-            timeout: Duration::from_secs(60),
+            timeout: Duration::from_mins(1),
             connect_timeout: Duration::from_secs(10),
             lookup: Some(Lookup { url: LOOKUP.into(), max_keys: 50 }),
             login: None,

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 /// Discovery as far as it could be read: a limit that could not is 0, anything else false or empty.
+#[expect(clippy::struct_excessive_bools, reason = "the document has them, one for each capability")]
 #[derive(Debug, Default)]
 pub(super) struct Discovery {
     pub(super) system: String,

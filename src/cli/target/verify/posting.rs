@@ -1,5 +1,7 @@
 //! The second part of the checklist: what posts the `sample` under new keys, on a test system.
 
+use std::slice::from_ref;
+
 use serde_json::{Value, json};
 
 use super::judge::{self, Found, Item, Status};
@@ -100,7 +102,7 @@ impl Run {
 
     async fn unknown_type(&mut self) -> Outcome {
         let item = Posting { tx_type: STRANGE.to_owned(), ..self.fresh() };
-        let posted = self.talk.post(&batch(&[item.clone()])).await?;
+        let posted = self.talk.post(&batch(from_ref(&item))).await?;
         is(&posted, &[(Status::Rejected, "unknown_tx_type")])?;
         self.is_absent(item.key).await?;
         self.refused = Some(item);
@@ -113,7 +115,7 @@ impl Run {
             return Ok(booked.clone());
         }
         let item = self.fresh();
-        let ask = batch(&[item.clone()]);
+        let ask = batch(from_ref(&item));
         let posted = self.talk.post(&ask).await?;
         is(&posted, &[(Status::Posted, "")])?;
         let booked = Booked { item, ask, reference: posted.items[0].reference.clone(), job: posted.job };
@@ -204,7 +206,7 @@ impl Run {
 
     async fn race(&mut self) -> Outcome {
         let item = self.fresh();
-        let ask = batch(&[item.clone()]);
+        let ask = batch(from_ref(&item));
         let mut came: Vec<Posted> = Vec::new();
         for heard in self.talk.both(&ask).await? {
             if heard.status == 409 {
@@ -240,7 +242,7 @@ impl Run {
 
     async fn broken_off(&mut self) -> Outcome {
         let item = self.fresh();
-        let ask = batch(&[item.clone()]);
+        let ask = batch(from_ref(&item));
         let in_time = self.talk.broken_off(&ask).await?;
         let mut found = self.talk.settled(item.key).await?;
         if found == Found::Absent {

@@ -137,16 +137,12 @@ impl Talk {
     }
 
     fn keep(&mut self, ask: &Ask, probe: &Probe, heard: &Result<Heard, Reply>) {
-        let mut sent = format!("{} {}", if ask.body.is_some() { "POST" } else { "GET" }, probe.url);
-        for (name, value) in [("Floorgate-Contract", ask.version), ("Content-Type", ask.media)] {
-            value.into_iter().for_each(|value| sent += &format!("\n{name}: {value}"));
-        }
-        if ask.wrong.is_some() {
-            sent += "\nwith credentials that are wrong";
-        }
-        if let Some(body) = &ask.body {
-            sent += &format!("\n{}", shown(body));
-        }
+        let mut sent = vec![format!("{} {}", if ask.body.is_some() { "POST" } else { "GET" }, probe.url)];
+        let headers = [("Floorgate-Contract", ask.version), ("Content-Type", ask.media)];
+        sent.extend(headers.into_iter().filter_map(|(name, value)| Some(format!("{name}: {}", value?))));
+        sent.extend(ask.wrong.iter().map(|_| "with credentials that are wrong".to_owned()));
+        sent.extend(ask.body.as_deref().map(shown));
+        let sent = sent.join("\n");
         let came = match heard {
             Ok(heard) => came(heard),
             Err(reply) => format!("nothing: {}", why(reply)),
@@ -258,7 +254,7 @@ impl Talk {
         let probe = self.probe(ask);
         let cut = self.http.cut(&probe, CUT).await;
         let cut = cut.map_err(|reply| format!("the request to break off: {}", why(&reply)))?;
-        let heard = cut.map_or(Err(Reply::Lost("the connection was closed by us".to_owned())), Ok);
+        let heard = cut.ok_or_else(|| Reply::Lost("the connection was closed by us".to_owned()));
         self.keep(ask, &probe, &heard);
         Ok(heard.is_err())
     }
@@ -283,15 +279,15 @@ pub(super) fn why(reply: &Reply) -> String {
 }
 
 fn came(heard: &Heard) -> String {
-    let mut text = format!("HTTP {}", heard.status);
-    for (name, value) in [
-        ("Content-Type", Some(heard.content_type.as_str()).filter(|kind| !kind.is_empty())),
-        ("Location", heard.location.as_deref()),
-        ("Retry-After", heard.retry_after.as_deref()),
-    ] {
-        value.into_iter().for_each(|value| text += &format!("\n{name}: {value}"));
-    }
-    format!("{text}\n{}", shown(&heard.body))
+    let kind = Some(heard.content_type.clone()).filter(|kind| !kind.is_empty());
+    let headers = [
+        ("Content-Type", kind.as_ref()),
+        ("Location", heard.location.as_ref()),
+        ("Retry-After", heard.retry_after.as_ref()),
+    ];
+    let headers = headers.into_iter().filter_map(|(name, value)| Some(format!("{name}: {}", value?)));
+    let lines = [format!("HTTP {}", heard.status)].into_iter().chain(headers).chain([shown(&heard.body)]);
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// The beginning of a body, fit for a terminal.
