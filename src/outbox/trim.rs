@@ -135,6 +135,7 @@ mod tests {
              INSERT INTO event SELECT n, 1, n, 0, x'00', 1, NULL, 's', 0, 'synced', NULL, 1, 0, 0, 1, NULL, '{}', 0
                  FROM (SELECT 1 AS n UNION SELECT 2 UNION SELECT 3);
              INSERT INTO pending(lane, seq, tx, order8, posting, size) VALUES (1, 1, 1, 0, x'00', 10), (1, 2, 1, 0, x'00', 10);
+             INSERT INTO finder VALUES (1, 1, x''), (3, 2, x'');
              INSERT INTO done SELECT seq, 2, 1, 0, 1, 1, 'delivered', NULL, 0, 9, 200, NULL FROM event;",
         )?;
         let config = Config {
@@ -156,7 +157,10 @@ mod tests {
         assert_eq!((bite(0)?, left()?), (3, (2, 2)), "what is open stays, with what was said of it");
         assert_eq!((bite(0)?, bite(0)?), (0, 0), "nobody looks at the open ones again");
         db.execute("DELETE FROM pending", [])?;
+        let blocks = || db.query_row("SELECT count(*) FROM finder", [], |r| r.get::<_, i64>(0));
+        assert_eq!(blocks()?, 2, "of each an event is left");
         assert_eq!((bite(2)?, bite(2)?, left()?), (0, 2, (0, 0)));
+        assert_eq!(blocks()?, 1, "the next block begins behind the last one");
         assert_eq!(db.query_row("SELECT v FROM meta WHERE k = 'trimmed'", [], |r| r.get::<_, i64>(0))?, 3);
         Ok(())
     }

@@ -36,6 +36,7 @@ async fn an_event_is_found_and_what_keeps_it_is_told() {
     answer(&c, Class::Delivered, "posted", Some("GI-7"));
     outbox.pulse().await.expect("the writer answers");
 
+    let first_batch = a.id;
     let a = found(dir.path(), "a");
     assert_eq!(a.events.iter().map(|event| event.seq).collect::<Vec<_>>(), [2, 1], "the newest first");
     assert_eq!((a.events[0].raw.as_slice(), a.events[0].number.as_str(), a.looked_at), (&b"a"[..], "2", 5));
@@ -57,7 +58,9 @@ async fn an_event_is_found_and_what_keeps_it_is_told() {
     let delivered = &by_key.events[0].deliveries[0];
     assert_eq!((by_key.events[0].seq, delivered.state, delivered.key.as_str()), (5, "delivered", key.as_str()));
     assert_eq!((delivered.reference.as_deref(), delivered.attempts), (Some("GI-7"), Some(1)));
-    for word in [by_key.events[0].id.as_str(), "c", "#5"] {
+    let (good, in_vain) = (c.id.to_string(), first_batch.to_string());
+    assert_eq!(found(dir.path(), &in_vain).events[0].seq, 1, "the batch of an attempt that was in vain");
+    for word in [by_key.events[0].id.as_str(), "c", "#5", &good] {
         assert_eq!(found(dir.path(), word).events[0].seq, 5, "{word}");
     }
     let open = found(dir.path(), &first.key);
@@ -70,6 +73,7 @@ async fn an_event_is_found_and_what_keeps_it_is_told() {
     };
     assert_eq!(looked_at(&key), (vec![5], 1), "a key names one event: nothing behind it is looked at");
     assert_eq!(looked_at(&by_key.events[0].id), (vec![5], 1));
+    assert_eq!(looked_at(&good).0, [5], "a batch that went well, whatever lies between its rows");
     assert_eq!((looked_at(&first.key), looked_at("a")), ((vec![1], 5), (vec![2, 1], 5)));
     let nothing = [found(dir.path(), "x"), found(dir.path(), "#9")];
     assert!(nothing.iter().all(|found| found.events.is_empty()) && nothing[0].looked_at == 5);
