@@ -51,7 +51,7 @@ pub(super) struct Sniff {
     #[arg(long, value_name = "ID", conflicts_with = "broker")]
     link: Option<String>,
     /// The configuration that has the link
-    #[arg(long, value_name = "FILE", default_value = "/etc/floorgate/gateway.toml", requires = "link")]
+    #[arg(long, value_name = "FILE", default_value_os_t = config::default_file(), requires = "link")]
     config: PathBuf,
     /// Listen so long; Ctrl-C ends it before
     #[arg(long = "for", value_name = "TIME", default_value = "30s", value_parser = duration)]

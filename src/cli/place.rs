@@ -9,8 +9,8 @@ use crate::outbox::read::Bounds;
 /// The configuration that names the data directory, or the directory itself.
 #[derive(Debug, clap::Args)]
 pub(super) struct Place {
-    /// The configuration that names the data directory
-    #[arg(long, value_name = "FILE", default_value = "/etc/floorgate/gateway.toml")]
+    /// The configuration that names the data directory; FLOORGATE_CONFIG in the environment names another default
+    #[arg(long, value_name = "FILE", default_value_os_t = config::default_file())]
     config: PathBuf,
     /// The data directory itself, or a copy of one; bounds are known then only from a gateway that runs on it
     #[arg(long, value_name = "DIR", conflicts_with = "config")]
