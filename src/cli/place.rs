@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::cli::print;
-use crate::config;
+use crate::config::{self, Config};
 use crate::outbox::read::Bounds;
 
 /// The configuration that names the data directory, or the directory itself.
@@ -33,6 +33,11 @@ impl Place {
                 print::faults(&faults)
             )),
         }
+    }
+
+    /// The configuration, where one is named and can be read.
+    pub(super) fn configured(&self) -> Option<Config> {
+        self.data_dir.is_none().then(|| config::load(&self.config).ok()).flatten()
     }
 
     #[cfg(test)]

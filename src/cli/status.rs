@@ -1,5 +1,7 @@
 //! `floorgate status`: asks the running gateway how its links, devices and outbox are doing.
 
+mod instances;
+
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::UNIX_EPOCH;
@@ -23,7 +25,8 @@ use crate::tagmap::points::{Quality, Stands};
 /// requests and messages since the gateway started, how many of them failed, how many polls were left out because one took
 /// too long, and why the last failure was, until an hour after it is over; then the alarms that stand. With a DEVICE: its row,
 /// and each of its tags as the gateway reads it: value, unit, whether it can be trusted, how old it is and why there is
-/// none; in parentheses the last one that was good. Asks through control.sock in the data directory, which is the user's that runs the gateway.
+/// none; in parentheses the last one that was good. Of a device with instances behind it (`hand-p07` of `hand`) it lists when
+/// each has sent last; DEVICE may be one of them. Asks through control.sock in the data directory, which is the user's that runs the gateway.
 ///
 /// Ends with 0 when the gateway has answered, whatever it has to tell; with 69 when none runs, it can't be asked or knows no
 /// such device (without DEVICE it tells how the outbox stands all the same); with 74 when the gateway runs and its outbox
@@ -31,7 +34,7 @@ use crate::tagmap::points::{Quality, Stands};
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
-    /// Tell of this device (or link) alone, with its tags
+    /// Tell of this device, instance of one, or link alone, with its tags
     device: Option<String>,
     #[command(flatten)]
     place: Place,
@@ -45,6 +48,7 @@ Examples:
   floorgate status
   floorgate status --config config/gateway.toml
   floorgate status scale-1
+  floorgate status hand-p07
   floorgate status scale-1 --json | jq -r '.tags[] | select(.quality != \"good\") | [.tag, .reason] | @tsv'
   floorgate status --json | jq -r '.gateway.devices[] | select(.state != \"up\") | [.id, .last_error.words] | @tsv'";
 
@@ -55,12 +59,13 @@ pub(super) fn run(args: &Args) -> ExitCode {
     };
     let now = crate::source::now().wall;
     if let Some(device) = &args.device {
-        return match control::ask::<health::Device>(&dir, Request::Device { device: device.clone() }) {
-            Ok(device) => {
-                print::out(&if args.json { print::json(&device) } else { device_text(&device, now) });
+        let found = control::ask::<health::Device>(&dir, Request::Device { device: device.clone() });
+        return match found.map_err(|why| why.to_string()).and_then(|found| instances::Shown::of(&dir, device, found)) {
+            Ok(shown) => {
+                print::out(&if args.json { print::json(&shown) } else { shown.text(now) });
                 Exit::Clean.into()
             }
-            Err(why) => print::refuse(args.json, &why.to_string(), Exit::Unavailable),
+            Err(why) => print::refuse(args.json, &why, Exit::Unavailable),
         };
     }
     let report = Report::of(&dir, bounds, control::ask(&dir, Request::Status), now);

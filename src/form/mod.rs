@@ -20,7 +20,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use choice::meant;
-pub use choice::nearest;
+pub use choice::{nearest, there_is_no};
 pub use expression::{Wrong, evaluate};
 use fill::Filled;
 pub use made::Made;

@@ -2,6 +2,8 @@
 
 pub mod bad_input;
 pub mod find;
+pub mod instances;
+pub mod names;
 pub mod parked;
 mod stuck;
 
