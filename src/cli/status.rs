@@ -296,7 +296,12 @@ fn note(notes: &mut String, part: &health::Status, now: Millis) {
             Some(over) if now.since(over) >= OVER => {
                 line(notes, &format!("  {id}: was {} {ago} ago, over since {over}: {words}", last.cause));
             }
-            _ => line(notes, &format!("  {id}: the last error {ago} ago, {}: {words}", last.cause)),
+            _ => {
+                line(notes, &format!("  {id}: the last error {ago} ago, {}: {words}", last.cause));
+                if let Some(hint) = last.hint.as_ref().filter(|_| last.over.is_none()) {
+                    line(notes, &format!("    {hint}"));
+                }
+            }
         }
     }
     for alarm in &part.alarms {
@@ -333,13 +338,14 @@ pub(super) fn state(part: &health::Status, now: Millis) -> String {
     }
 }
 
-/// How many failed, and which part that is of what was asked for.
+/// How many errors there were, and which part of the requests failed: not each error is one of a request.
 fn errors(part: &health::Status) -> String {
-    let errors: u64 = part.errors.values().sum();
-    if part.requests == 0 || errors == 0 {
+    let (errors, failed): (u64, u64) = (part.errors.values().sum(), part.failed_requests);
+    if part.requests == 0 || failed == 0 {
         return errors.to_string();
     }
-    format!("{errors} ({:.1} %)", errors as f64 * 100.0 / part.requests as f64)
+    let of = if errors == failed { "" } else { " of requests" };
+    format!("{errors} ({:.1} %{of})", failed as f64 * 100.0 / part.requests as f64)
 }
 
 #[cfg(test)]

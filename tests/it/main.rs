@@ -19,6 +19,7 @@ mod gs1;
 mod kills;
 mod layers;
 mod lints;
+mod moods;
 mod names;
 mod oracle;
 mod plc;
