@@ -338,7 +338,7 @@ mod tests {
     #[test]
     fn a_text_is_found_and_digits_are_one_too() {
         let label: Vec<u16> =
-            b"\0\0395212345000000125".chunks(2).map(|two| u16::from_be_bytes([two[0], two[1]])).collect();
+            b"\x00\x00395212345000000125".chunks(2).map(|two| u16::from_be_bytes([two[0], two[1]])).collect();
         let told = said(&label, "395212345000000125", "0");
         let line = "{ name = \"value\", area = \"holding\", at = 40011, type = \"string\", words = 9, bytes = \"high-first\" }";
         assert!(told.ends_with(&format!("\nthe text \"395212345000000125\": {line}\n")), "{told}");
