@@ -137,8 +137,8 @@ async fn deliveries(url: &str, batch: &Outgoing, items: Option<String>) -> anyho
         timeout: std::time::Duration::from_secs(30),
         connect_timeout: std::time::Duration::from_secs(5),
         lookup: None,
-        bearer_file: None,
-        ca_file: None,
+        login: None,
+        tls: floorgate::target::Tls::default(),
     })
     .map_err(anyhow::Error::msg)?;
     let (meter, mut n) = (Meter::start()?, 0);

@@ -87,7 +87,7 @@ impl App {
             site: config.site.clone(),
             gateway: config.gateway.clone(),
             since: source::now().wall,
-            bounds: Bounds::of(&config.outbox, &config.lanes),
+            bounds: Bounds::of(&config.outbox, &config.lanes, &config.desks),
             room: outbox.room(),
             health: health.clone(),
             devices: config.devices_and_links(),

@@ -13,7 +13,7 @@ use crate::cli::print::{self, age, ago, clean, line};
 use crate::control::{self, Request, Unanswered};
 use crate::event::{Id, Millis};
 use crate::form::there_is_no;
-use crate::lane::Act;
+use crate::lane::{Act, Change};
 use crate::outbox::read::parked::{self, Deed, Need};
 use crate::outbox::read::{Bounds, names};
 use crate::outbox::{Acted, Order};
@@ -32,6 +32,12 @@ pub(super) enum Verb {
     /// Only what surely had no effect; the same content goes under the same key. A held one is released.
     #[command(after_help = RETRY)]
     Retry(Do),
+    /// Send it corrected, in its place: what was refused was wrong on the floor
+    ///
+    /// Only what surely had no effect. The members of its data that are named are changed; it goes under a key of its own, before
+    /// its successors, and says which event it corrects.
+    #[command(after_help = EDIT)]
+    Edit(Edit),
     /// Send it under a new key: it is not at the target, two persons say so
     ///
     /// For what may have had effect and was looked for in vain. The first command is noted, the same of another user within a
@@ -57,6 +63,11 @@ const SHOW: &str = "\
 Examples:
   floorgate dead show SH-88121
   floorgate dead show '#4711' --json";
+
+const EDIT: &str = "\
+Examples:
+  floorgate dead edit SH-88121 --set /qty=3 --reason 'one piece is broken'
+  floorgate dead edit '#4711' --set /lot=L77 --unset /serials --reason 'wrong lot label'";
 
 const REPOST: &str = "\
 Examples:
@@ -190,6 +201,18 @@ pub(super) struct Resolve {
     what: Do,
 }
 
+#[derive(Debug, clap::Args)]
+pub(super) struct Edit {
+    /// A member of its data, by its JSON pointer, and its new value
+    #[arg(long, value_name = "POINTER=VALUE", value_parser = Change::parse, required_unless_present = "unset")]
+    set: Vec<Change>,
+    /// A member that is taken out
+    #[arg(long, value_name = "POINTER")]
+    unset: Vec<String>,
+    #[command(flatten)]
+    what: Do,
+}
+
 /// Show what persons did, the newest first
 #[derive(Debug, clap::Args)]
 #[command(after_help = AUDIT)]
@@ -213,10 +236,14 @@ pub(super) fn run(verb: &Verb) -> ExitCode {
     match verb {
         Verb::List(args) => list(args),
         Verb::Show(args) => show(args),
-        Verb::Retry(args) => act(Act::Retry, args, None),
-        Verb::Repost(args) => act(Act::Repost, args, None),
-        Verb::Resolve(args) => act(Act::Resolve, &args.what, args.reference.clone()),
-        Verb::Skip(args) => act(Act::Skip, args, None),
+        Verb::Retry(args) => act(Act::Retry, args, None, Vec::new()),
+        Verb::Edit(args) => {
+            let out = args.unset.iter().map(|pointer| Change { pointer: pointer.clone(), value: None });
+            act(Act::Edit, &args.what, None, args.set.iter().cloned().chain(out).collect())
+        }
+        Verb::Repost(args) => act(Act::Repost, args, None, Vec::new()),
+        Verb::Resolve(args) => act(Act::Resolve, &args.what, args.reference.clone(), Vec::new()),
+        Verb::Skip(args) => act(Act::Skip, args, None, Vec::new()),
         Verb::Audit(args) => audit(args),
     }
 }
@@ -265,6 +292,10 @@ fn entry(text: &mut String, need: &Need, now: Millis) {
     let late = if need.lateness == "ok" { String::new() } else { format!(" ({})", need.lateness) };
     line(text, &clean(&need.sentence));
     line(text, &format!("  {}, {}{late}, for {owner}; {lane} #{seq}", need.category.name(), ago(*at, now)));
+    let told = [("reach them", &need.contact), ("later than agreed: tell", &need.escalate)];
+    for (what, whom) in told.iter().filter_map(|(what, whom)| Some((what, whom.as_deref()?))) {
+        line(text, &format!("  {what}: {}", clean(whom)));
+    }
     line(text, &format!("  key {key}; you may {}", may.join(", ")));
 }
 
@@ -339,7 +370,7 @@ fn deed_line(text: &mut String, deed: &Deed, now: Millis) {
     line(text, &format!("  {}: {actor}: {act}: {}: {outcome}", ago(*at, now), clean(reason)));
 }
 
-fn act(act: Act, args: &Do, reference: Option<String>) -> ExitCode {
+fn act(act: Act, args: &Do, reference: Option<String>, changes: Vec<Change>) -> ExitCode {
     let (dir, needs, now) = match needs(&args.place) {
         Ok(found) => found,
         Err((why, exit)) => return print::refuse(args.json, &why, exit),
@@ -377,11 +408,12 @@ fn act(act: Act, args: &Do, reference: Option<String>) -> ExitCode {
         return print::refuse(args.json, "nothing was done: --yes does it without asking", Exit::Usage);
     }
     let order = Order {
-        id: args.request.clone().unwrap_or_else(request_id),
+        id: args.request.clone().unwrap_or_else(super::request_id),
         act,
         keys,
         reason: args.reason.clone(),
         reference,
+        changes,
     };
     match control::ask::<Vec<Acted>>(&dir, Request::Operate(order)) {
         Ok(acted) => {
@@ -414,11 +446,6 @@ fn agreed(act: Act, chosen: &[&Need], now: Millis) -> bool {
     drop(std::io::stderr().flush()); // who does not see it says no
     let mut answer = String::new();
     std::io::stdin().read_line(&mut answer).is_ok_and(|_| answer.trim().eq_ignore_ascii_case("y"))
-}
-
-/// A new name for a command.
-fn request_id() -> String {
-    format!("{:032x}", fastrand::u128(..))
 }
 
 fn audit(args: &Audit) -> ExitCode {

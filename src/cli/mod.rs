@@ -6,6 +6,7 @@
 mod check;
 mod completions;
 mod dead;
+mod hold;
 mod logging;
 mod map;
 mod modbus;
@@ -18,6 +19,8 @@ mod scan;
 mod schema;
 mod status;
 mod tap;
+mod target;
+mod trace;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -53,10 +56,15 @@ enum Verb {
     Check(check::Args),
     Status(status::Args),
     Tap(tap::Args),
+    Trace(trace::Args),
     #[command(subcommand)]
     Outbox(outbox::Verb),
     #[command(subcommand)]
     Dead(dead::Verb),
+    Hold(hold::Args),
+    Release(hold::Release),
+    #[command(subcommand)]
+    Target(target::Verb),
     #[command(subcommand)]
     Scan(scan::Verb),
     #[command(subcommand)]
@@ -85,6 +93,11 @@ fn duration(text: &str) -> Result<Duration, String> {
     read.map(|time| time.0).ok_or_else(|| "write a time with its unit: 500ms, 20s, 5m".to_owned())
 }
 
+/// A new name for a command.
+fn request_id() -> String {
+    format!("{:032x}", fastrand::u128(..))
+}
+
 /// Runs what a verb has to wait for, on this thread.
 fn block_on<T>(work: impl Future<Output = T>) -> Result<T, String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -103,8 +116,12 @@ fn run_from(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             Verb::Check(args) => check::run(&args),
             Verb::Status(args) => status::run(&args),
             Verb::Tap(args) => tap::run(&args),
+            Verb::Trace(args) => trace::run(&args),
             Verb::Outbox(args) => outbox::run(&args),
             Verb::Dead(args) => dead::run(&args),
+            Verb::Hold(args) => hold::run(&args),
+            Verb::Release(args) => hold::release(&args),
+            Verb::Target(args) => target::run(&args),
             Verb::Scan(args) => scan::run(&args),
             Verb::Map(args) => map::run(&args),
             Verb::Schema(args) => schema::run(&args),

@@ -20,13 +20,18 @@ pub(super) struct Place {
 impl Place {
     /// The data directory, and its bounds if a configuration says them.
     pub(super) fn find(&self) -> Result<(PathBuf, Option<Bounds>), String> {
+        self.find_with_zone().map(|(dir, bounds, _)| (dir, bounds))
+    }
+
+    /// The same, and the site's time zone if a configuration says it.
+    pub(super) fn find_with_zone(&self) -> Result<(PathBuf, Option<Bounds>, Option<String>), String> {
         if let Some(dir) = &self.data_dir {
-            return Ok((dir.clone(), None));
+            return Ok((dir.clone(), None, None));
         }
         match config::load(&self.config) {
             Ok(config) => {
-                let bounds = Bounds::of(&config.outbox, &config.lanes);
-                Ok((config.outbox.dir, Some(bounds)))
+                let bounds = Bounds::of(&config.outbox, &config.lanes, &config.desks);
+                Ok((config.outbox.dir, Some(bounds), Some(config.timezone)))
             }
             Err(faults) => Err(format!(
                 "{}\nname the data directory with --data-dir to look at it without a configuration",

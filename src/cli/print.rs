@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 use std::process::ExitCode;
 
 use crate::app::Exit;
-use crate::event::Millis;
+use crate::event::{Legible, Millis};
 use crate::form::Fault;
 
 /// Words of others are cut to this many characters on the terminal; `--json` has them whole.
@@ -124,9 +124,22 @@ pub(super) fn size(bytes: f64) -> String {
     if unit == 0 { format!("{n:.0} B") } else { format!("{n:.1} {}", units[unit]) }
 }
 
+/// Bytes on one line of a terminal, cut.
+pub(super) fn on_one_line(bytes: &[u8]) -> String {
+    match Legible::of(bytes) {
+        Legible::Text(text) => clean(&text.replace('\r', "\\r").replace('\n', "\\n").replace('\t', "\\t")),
+        Legible::Hex(hex) => clean(&format!("0x{hex}")),
+    }
+}
+
+/// Words of others without what would steer a terminal.
+pub(super) fn without_control(words: &str) -> String {
+    words.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
 /// Words of others, cut, and without what would steer a terminal.
 pub(super) fn clean(words: &str) -> String {
-    let mut clean: String = words.chars().take(WORDS).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+    let mut clean = without_control(&words.chars().take(WORDS).collect::<String>());
     if words.chars().nth(WORDS).is_some() {
         clean.push('…');
     }

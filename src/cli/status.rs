@@ -11,11 +11,11 @@ use serde::Serialize;
 use crate::app::Exit;
 use crate::cli::outbox::{Room, stopped};
 use crate::cli::place::Place;
-use crate::cli::print::{self, age, clean, line};
+use crate::cli::print::{self, age, ago, clean, line};
 use crate::cli::tap;
 use crate::control::{self, Request, Unanswered};
 use crate::event::Millis;
-use crate::outbox::read::{self, Bounds};
+use crate::outbox::read::{self, Bounds, Held};
 use crate::source::health::{self, State};
 use crate::tagmap::points::{Quality, Stands};
 
@@ -177,7 +177,10 @@ impl Outbox {
         let stopped = bounds.map(|bounds| stopped(status, bounds)).unwrap_or_default();
         let by_size = bounds.is_some_and(|bounds| Room::of(status, bounds.max_size).full);
         let lanes = status.lanes.iter().filter_map(|lane| {
-            let trouble = if stopped.contains(&lane.lane.as_str()) {
+            let hold = status.holds.iter().find(|hold| hold.keeps(&lane.lane, &lane.system, ""));
+            let trouble = if let Some(Held { scope, actor, at, reason, .. }) = hold {
+                format!("{scope} HELD by {actor} {}: {}", ago(*at, now), clean(reason))
+            } else if stopped.contains(&lane.lane.as_str()) {
                 format!("stopped, {} subjects are parked", lane.parked)
             } else if let Some(last) = lane.last_answer.as_ref().filter(|_| lane.meets_trouble()) {
                 let http = last.status.map_or_else(|| "no answer".to_owned(), |status| format!("HTTP {status}"));
@@ -394,7 +397,7 @@ mod tests {
             gateway: "gw-7".to_owned(),
             since: ago(90_000),
             room: false,
-            bounds: Bounds { max_size: 1 << 30, max_parked: [("outbound".to_owned(), 1)].into() },
+            bounds: Bounds { max_size: 1 << 30, max_parked: [("outbound".to_owned(), 1)].into(), ..Bounds::default() },
             health: snapshot,
         }
     }

@@ -24,7 +24,8 @@ pub(super) fn check(links: &[Declared<'_>], reading: &Reading) {
         let devices: Vec<Behind<'_>> =
             config.devices.iter().map(|device| (&*device.id, device.unit, &device.map)).collect();
         let budget = Budget::of(&devices, &wire(config, answer));
-        let told = if budget.busy() > 1.0 { too_much(&budget, answer) } else { held_up(&budget, answer) };
+        let if_so = if_so(config, answer);
+        let told = if budget.busy() > 1.0 { too_much(&budget, &if_so) } else { held_up(&budget, &if_so) };
         if let Some((message, help)) = told {
             reading.warn(link.table.fault_at("id", &message, help));
         }
@@ -36,16 +37,42 @@ fn wire(config: &modbus::Config, answer: Duration) -> Wire {
         Place::Serial(serial) => Some(serial.baud),
         Place::Tcp(..) => None,
     };
-    Wire { baud, timeout: config.timing.request, answer, pause: config.timing.pause_between }
+    Wire {
+        baud,
+        timeout: config.timing.request,
+        answer,
+        pause: config.timing.pause_between,
+        connect: connect(config, answer),
+    }
 }
 
-fn too_much(budget: &Budget, answer: Duration) -> Option<(String, &'static str)> {
+/// The connection that each cycle makes, with what its devices are asked on it before they are polled: it is answered, then
+/// each device says who it is.
+fn connect(config: &modbus::Config, answer: Duration) -> Duration {
+    if !config.closes_each_cycle() {
+        return Duration::ZERO;
+    }
+    let asked = config.devices.iter().filter(|device| device.identity.is_some()).count();
+    let asked = (answer + config.timing.pause_between).saturating_mul(u32::try_from(asked).unwrap_or(u32::MAX));
+    (answer + config.timing.pause_after_connect).saturating_add(asked)
+}
+
+/// What is reckoned with.
+fn if_so(config: &modbus::Config, answer: Duration) -> String {
+    let connects =
+        if config.closes_each_cycle() { " and each cycle makes a connection (close-after-cycle)" } else { "" };
+    format!("if each answer takes {}{connects}", span_text(answer))
+}
+
+fn too_much(budget: &Budget, if_so: &str) -> Option<(String, &'static str)> {
     let largest = budget.largest()?;
+    let polls = match budget.polled.len() {
+        1 => "1 poll takes".to_owned(),
+        polls => format!("{polls} polls take"),
+    };
     let message = format!(
-        "can't keep its periods: {} polls take {:.0} % of the time if each answer takes {}; the largest is {}",
-        budget.0.len(),
+        "can't keep its periods: {polls} {:.0} % of the time {if_so}; the largest is {}",
         budget.busy() * 100.0,
-        span_text(answer),
         words(largest)
     );
     let help = "poll less often, read less, or share the units out among links; if they answer faster, write \
@@ -53,11 +80,10 @@ fn too_much(budget: &Budget, answer: Duration) -> Option<(String, &'static str)>
     Some((message, help))
 }
 
-fn held_up(budget: &Budget, answer: Duration) -> Option<(String, &'static str)> {
+fn held_up(budget: &Budget, if_so: &str) -> Option<(String, &'static str)> {
     let (poll, by) = budget.held_up()?;
     let message = format!(
-        "can't keep a period while another poll is under way, if each answer takes {}: {} waits behind {}",
-        span_text(answer),
+        "can't keep a period while another poll is under way, {if_so}: {} waits behind {}",
         words(poll),
         words(by)
     );

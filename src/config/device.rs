@@ -14,6 +14,9 @@ use crate::form::{Document, Entry, Kind, Plain, Table, nearest};
 use crate::source::modbus::{self, Identity};
 use crate::tagmap::{Binding, DeviceLimits, Frame, Map, Protocol, Quirk, Topic, quirk};
 
+/// Units of a serial line (Modbus over Serial Line 1.02, 2.2); 0 is for broadcasts.
+const SERIAL_UNITS: std::ops::RangeInclusive<u8> = 1..=247;
+
 /// A device as `check` shows it.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Device {
@@ -23,7 +26,7 @@ pub struct Device {
     pub link: String,
     /// `id@version` of its map.
     pub map: String,
-    /// Kinds of events that the map may emit; `*` stands where a field's text is not known beforehand.
+    /// Transaction types of the events that the map may emit; `*` stands where a field's text is not known beforehand.
     pub kinds: Vec<String>,
     /// Topic filters of an MQTT device, parameters filled in.
     pub filters: Vec<String>,
@@ -94,7 +97,7 @@ pub(super) fn read_all(
             strong(entry, bound, reading);
         }
         if let (Some(link), Some((_, entry))) = (link, &map) {
-            let unit = unit_id(&table, unit.as_ref(), links[link].protocol);
+            let unit = unit_id(&table, unit.as_ref(), &links[link]);
             let fits = bound.as_ref().is_none_or(|bound| fits(entry, bound, &links[link]));
             if let (Some(bound), true) = (bound, fits) {
                 if !bound.fifos.is_empty() {
@@ -318,9 +321,23 @@ fn unproven(entry: &Entry<'_>, bound: &Map, link: &Declared<'_>, reading: &Readi
     reading.warn(entry.fault(message, help));
 }
 
-fn unit_id(table: &Table<'_>, unit: Option<&Entry<'_>>, protocol: Option<Protocol>) -> Option<u8> {
-    match (protocol?, unit) {
-        (Protocol::Modbus, Some(entry)) => entry.read(),
+fn unit_id(table: &Table<'_>, unit: Option<&Entry<'_>>, link: &Declared<'_>) -> Option<u8> {
+    match (link.protocol?, unit) {
+        (Protocol::Modbus, Some(entry)) => {
+            let unit = entry.read()?;
+            if let Some(Link::Modbus(modbus)) = &link.link
+                && !modbus.place.has_transactions()
+                && !SERIAL_UNITS.contains(&unit)
+            {
+                let what = if unit == 0 {
+                    "is 0, which means all units of a serial line, and none answers".to_owned()
+                } else {
+                    format!("is {unit}, which no unit of a serial line can have")
+                };
+                entry.refuse(&what, "write 1 to 247");
+            }
+            Some(unit)
+        }
         (Protocol::Modbus, None) => {
             table.refuse_key("unit", "is missing", "add the Modbus unit id: `unit = 1`");
             None

@@ -2,10 +2,12 @@
 
 use toml::de::{DeTable, DeValue};
 
+use crate::event::Canonical;
+
 /// What the text of a map promises.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(super) struct Emits {
-    /// Kinds of events; `*` stands where a field's text is not known beforehand.
+    /// Transaction types of its events; `*` stands where a field's text is not known beforehand.
     pub(super) kinds: Vec<String>,
     /// Topic filters, `{parameter}`s not filled in.
     pub(super) filters: Vec<String>,
@@ -27,6 +29,11 @@ pub(super) fn emits(root: &DeTable<'_>) -> Emits {
         }
     }
     made.kinds.extend(of_points(root));
+    for kind in &mut made.kinds {
+        if let Some(canonical) = Canonical::named(kind) {
+            canonical.tx_type().clone_into(kind);
+        }
+    }
     made.kinds.sort();
     made.kinds.dedup();
     made
@@ -108,10 +115,12 @@ mod tests {
             event = "scan.{kind}"
             [[topic.emit]]
             event = "scan.item"
+            [[topic.emit]]
+            event = "ShortPicked"
         "#;
         let root = DeTable::parse(text).expect("it is TOML");
         let made = emits(root.get_ref());
-        assert_eq!(made.kinds, ["divert.confirmed", "divert.missed", "scan.*", "scan.item"]);
+        assert_eq!(made.kinds, ["divert.confirmed", "divert.missed", "pick_confirm", "scan.*", "scan.item"]);
         assert_eq!(made.instances, ["-"]);
         assert_eq!(made.filters, ["{root}/+station/read"]);
     }

@@ -6,6 +6,7 @@ use crate::config::Reading;
 use crate::config::bounds::{Ids, number};
 use crate::config::device::Device;
 use crate::config::target::Declared;
+use crate::event::Canonical;
 use crate::form::{Table, nearest};
 use crate::lane::{Config, Idempotency, Worth};
 use crate::milestone::sequence_gap;
@@ -18,7 +19,17 @@ struct Seen<'d> {
     table: Table<'d>,
     id: String,
     target: Option<usize>,
+    worth: Option<Worth>,
     take: Vec<String>,
+}
+
+impl Seen<'_> {
+    /// The canonical types that it takes of those that the devices' maps emit, with their order classes.
+    fn canonical(&self, devices: &[Device]) -> Vec<(&'static str, &'static str)> {
+        let emitted = |tx: &str| devices.iter().flat_map(|device| &device.kinds).any(|kind| kind == tx);
+        let types = Canonical::ALL.into_iter().map(|kind| (kind.order_class(), kind.tx_type()));
+        types.filter(|(_, tx)| emitted(tx) && self.take.iter().any(|glob| meet(glob, tx))).collect()
+    }
 }
 
 pub(super) fn read_all(
@@ -59,7 +70,7 @@ pub(super) fn read_all(
             })
         });
         lanes.push(made);
-        seen.push(Seen { table, id: id.unwrap_or_default(), target, take: take.unwrap_or_default() });
+        seen.push(Seen { table, id: id.unwrap_or_default(), target, worth, take: take.unwrap_or_default() });
     }
     if seen.is_empty() {
         root.refuse_key("lane", "is missing", "add a [[lane]]: which events go to the target");
@@ -67,6 +78,8 @@ pub(super) fn read_all(
     one_lane_each(&seen, devices);
     if !devices.is_empty() && seen.iter().all(|lane| !lane.take.is_empty()) {
         idle_lanes(&seen, devices, reading);
+        torn_orders(&seen, devices, reading);
+        unheeded(&seen, devices, reading);
         unposted(root, &seen, devices, reading);
     }
     lanes.into_iter().collect()
@@ -124,6 +137,35 @@ fn idle_lanes(seen: &[Seen<'_>], devices: &[Device], reading: &Reading) {
             let kinds: Vec<&str> = kinds.into_iter().map(String::as_str).collect();
             let help = format!("there are: {}", kinds.join(", "));
             reading.warn(lane.table.fault_at("take", "takes nothing that the gateway emits with these maps", &help));
+        }
+    }
+}
+
+/// Types that must not overtake each other for one subject belong into one lane: lanes do not wait for each other.
+fn torn_orders(seen: &[Seen<'_>], devices: &[Device], reading: &Reading) {
+    for (i, later) in seen.iter().enumerate() {
+        let ours = later.canonical(devices);
+        for earlier in seen[..i].iter().filter(|e| e.target.is_some() && e.target == later.target) {
+            let theirs = earlier.canonical(devices);
+            let mut pairs = ours.iter().flat_map(|ours| theirs.iter().map(move |theirs| (ours, theirs)));
+            let torn = pairs.find(|(ours, theirs)| ours.0 == theirs.0 && ours.1 != theirs.1);
+            let Some(((class, ours), (_, theirs))) = torn else { continue };
+            let message =
+                format!("{ours} can overtake {theirs} of the same subject, which lane \"{}\" takes", earlier.id);
+            let help = format!("take all types of the class {class} in one lane of a target");
+            reading.warn(later.table.fault_at("take", &message, &help));
+        }
+    }
+}
+
+/// What moves documents or stock in a lane for show: a refused one would be passed over.
+fn unheeded(seen: &[Seen<'_>], devices: &[Device], reading: &Reading) {
+    for lane in seen.iter().filter(|lane| lane.worth == Some(Worth::Visibility)) {
+        if let Some((_, tx_type)) = lane.canonical(devices).first() {
+            let message =
+                format!("is \"visibility\", so that a {tx_type} that is refused keeps nothing that comes after it");
+            let help = "write class = \"document\", or \"ledger\" for what moves stock or money";
+            reading.warn(lane.table.fault_at("class", &message, help));
         }
     }
 }

@@ -6,8 +6,10 @@
 //!
 //! Paths in the file are relative to the file's own directory. Secrets are only ever files.
 
+mod auth;
 mod bounds;
 mod budget;
+mod category;
 mod device;
 mod device_set;
 mod emits;
@@ -64,6 +66,8 @@ pub struct Config {
     pub targets: Vec<crate::target::Config>,
     /// Lanes.
     pub lanes: Vec<crate::lane::Config>,
+    /// Who looks after what does not go on.
+    pub desks: crate::lane::Desks,
 }
 
 impl Config {
@@ -229,6 +233,7 @@ fn root_table(root: &Table<'_>, reading: &Reading, devices: &mut Vec<Device>) ->
     budget::check(&links, reading);
     let targets = target::read_all(root, reading);
     let lanes = lane::read_all(root, reading, &targets, devices, site.as_ref().map(|s| s.business_unit.as_str()));
+    let desks = category::read_all(root);
     let (site, gateway, outbox) = (site?, gateway?, outbox?);
     let mut config = Config {
         expected_rate: outbox.expected_rate,
@@ -242,6 +247,7 @@ fn root_table(root: &Table<'_>, reading: &Reading, devices: &mut Vec<Device>) ->
         sockets: Vec::new(),
         targets: targets.into_iter().map(|t| Some(t.made?.config)).collect::<Option<_>>()?,
         lanes: lanes?,
+        desks,
     };
     for declared in links {
         match declared.link? {

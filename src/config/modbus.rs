@@ -224,6 +224,18 @@ mod tests {
     }
 
     #[test]
+    fn a_serial_line_has_units_from_1_to_247() {
+        let line =
+            "kind = \"modbus-rtu\"\nserial = { port = \"/dev/serial/by-path/x\", baud = 19200, parity = \"even\" }";
+        let shipped = "kind = \"modbus-tcp\"\naddress = \"10.20.0.21:502\"\nconnect_timeout = \"2s\"";
+        let of = |unit: &str| told(&[(shipped, line), ("unit = 1", unit)]);
+        insta::assert_snapshot!(of("unit = 0"), @"gateway.toml:48:8: device[2].unit: is 0, which means all units of a serial line, and none answers (write 1 to 247)");
+        insta::assert_snapshot!(of("unit = 248"), @"gateway.toml:48:8: device[2].unit: is 248, which no unit of a serial line can have (write 1 to 247)");
+        assert_eq!(of("unit = 247"), "");
+        assert_eq!(told(&[("unit = 1", "unit = 0")]), "", "many servers on TCP answer as unit 0, or 255");
+    }
+
+    #[test]
     fn a_bus_carries_one_request_at_a_time_and_ids_are_checked() {
         let rtu = "kind = \"modbus-rtu-over-tcp\"\naddress = \"10.0.0.1:4001\"\nmax_in_flight = 2\nafter_timeout = \"reconnect\"\ncheck_transaction_id = true";
         insta::assert_snapshot!(link(rtu), @r#"

@@ -215,11 +215,13 @@ mod tests {
             "link[].serial.rts_delay_after",
             "link[].serial.rts_delay_before",
             "target[].rate",
+            "target[].auth.api_key",
             "target[].auth.bearer",
+            "target[].auth.client_secret",
+            "target[].auth.key",
             "target[].auth.password",
+            "target[].auth.secret",
             "target[].auth.token",
-            "target[].tls.cert_file",
-            "target[].tls.key_file",
         ];
         check("gateway", &gateway_shape(), CONFIGURATION, &refused);
     }

@@ -1,11 +1,10 @@
 //! `[[target]]`: the systems that post, and how they want it.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::bounds::{DAY, HOUR, Ids, SECOND, duration, number, size, span_text};
-use crate::config::{Reading, files, tls};
-use crate::form::Table;
+use crate::config::{Reading, auth};
+use crate::form::{Entry, Table};
 use crate::lane::{self, AnswerShape, Format, Idempotency, Worth};
 use crate::target;
 
@@ -63,8 +62,8 @@ fn read(table: &Table<'_>, reading: &Reading, id: &str) -> Option<Made> {
     let gzip = table.or("gzip", false);
     let ordered_batch = table.or("ordered_batch", false);
     let max_in_flight = number(table, "max_in_flight", 1, 1..=64);
-    let bearer_file = bearer(table, reading);
-    let ca_file = ca_file(table, reading);
+    let login = auth::login(table, reading);
+    let tls = auth::certificates(table, reading);
     let content_type = match batch.format {
         Format::JsonArray { .. } => "application/json",
         Format::Ndjson => "application/x-ndjson",
@@ -79,8 +78,8 @@ fn read(table: &Table<'_>, reading: &Reading, id: &str) -> Option<Made> {
         timeout,
         connect_timeout,
         lookup,
-        bearer_file,
-        ca_file,
+        login,
+        tls: tls?,
     };
     let lane = lane::Config {
         id: String::new(),
@@ -119,6 +118,11 @@ fn kind(table: &Table<'_>) {
 
 fn url(table: &Table<'_>, reading: &Reading) -> Option<String> {
     let entry = table.required_entry("url")?;
+    address(&entry, reading, "events and the token travel in clear to another machine")
+}
+
+/// An http or https address; `clear`: what to say of http to another machine.
+pub(super) fn address(entry: &Entry<'_>, reading: &Reading, clear: &str) -> Option<String> {
     let text: String = entry.read()?;
     let help = "write \"https://host/path\"";
     let url = match reqwest::Url::parse(&text) {
@@ -129,11 +133,12 @@ fn url(table: &Table<'_>, reading: &Reading) -> Option<String> {
         }
     };
     if !url.username().is_empty() || url.password().is_some() {
-        entry.refuse("carries a user or a password", "remove it and use auth = { bearer_file = \"…\" }");
+        let help = "remove it and use auth = { user = \"…\", password_file = \"…\" }";
+        entry.refuse("carries a user or a password", help);
         return None;
     }
     if url.scheme() == "http" && !loopback(url.host_str().unwrap_or_default()) {
-        reading.warn(entry.fault("events and the token travel in clear to another machine", "use https://"));
+        reading.warn(entry.fault(clear, "use https://"));
     }
     Some(text)
 }
@@ -258,44 +263,4 @@ fn retry(table: &Table<'_>) -> (Duration, Duration) {
         table.refuse_key("max", &message, "write a max that is not below first");
     }
     (first, max)
-}
-
-fn bearer(table: &Table<'_>, reading: &Reading) -> Option<PathBuf> {
-    let auth = table.table("auth")?;
-    for key in ["bearer", "token", "password"] {
-        if auth.entry(key).is_some() {
-            let help = "write it into a file that only the service may read, and `bearer_file = \"…\"` here";
-            auth.refuse_key(key, "a secret does not belong in the configuration", help);
-        }
-    }
-    let entry = auth.entry("bearer_file")?;
-    let path = reading.path(&entry.read::<String>()?);
-    let token = files::secret(&path).and_then(|token| {
-        let plain = token.bytes().all(|b| b.is_ascii_graphic());
-        if plain { Ok(()) } else { Err("a token is one line of visible ASCII".to_owned()) }
-    });
-    if let Err(why) = token {
-        entry.refuse(&format!("{}: {why}", path.display()), "name a file that holds the token and nothing else");
-    } else if files::world_readable(&path) {
-        let message = format!("{} may be read by everyone", path.display());
-        reading.warn(entry.fault(&message, "chmod 0600, owned by the service's user"));
-    }
-    Some(path)
-}
-
-fn ca_file(table: &Table<'_>, reading: &Reading) -> Option<PathBuf> {
-    let tls_table = table.table("tls")?;
-    for key in ["cert_file", "key_file"] {
-        if tls_table.entry(key).is_some() {
-            tls_table.refuse_key(key, "is not in this version", "remove it");
-        }
-    }
-    let entry = tls_table.entry("ca_file")?;
-    let path = reading.path(&entry.read::<String>()?);
-    match files::text(&path) {
-        Ok(pem) if pem.contains("-----BEGIN CERTIFICATE-----") => tls::ageing_ca(&tls_table, reading, path.clone()),
-        Ok(_) => entry.refuse(&format!("{} holds no certificate", path.display()), "name a PEM file"),
-        Err(why) => entry.refuse(&format!("{}: {why}", path.display()), "name a PEM file with the CA's certificates"),
-    }
-    Some(path)
 }

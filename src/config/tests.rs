@@ -55,6 +55,7 @@ pub(super) fn told_with(more: &str) -> String {
     Site::new(&format!("{SHIPPED}{more}")).told()
 }
 
+mod auth;
 mod links;
 mod mutated;
 
@@ -248,7 +249,8 @@ fn secrets_are_read_without_their_line_end_and_told_when_everyone_may_read_them(
     "#);
     let config = site.check().config.expect("a warning is no fault");
     assert_eq!(config.mqtt[0].login, Some(("gw-7".to_owned(), "geheim".to_owned())));
-    assert_eq!(config.targets[0].bearer_file, Some(site.0.path().join("erp.secret")));
+    let token_file = site.0.path().join("erp.secret");
+    assert_eq!(config.targets[0].login, Some(crate::target::Login::Bearer { token_file }));
 }
 
 #[test]
@@ -327,6 +329,19 @@ fn another_business_unit_is_not_in_this_version() {
 }
 
 #[test]
+fn a_category_is_one_that_there_is_and_a_reason_belongs_to_one() {
+    let told = told_with(
+        "\n[category.shipment_bloked]\nowner = \"x\"\n[category.invoice_delayed]\nwarn = \"9h\"\ncodes = [\"closed\"]\n\
+         [category.master_stale]\ncodes = [\"closed\"]\n",
+    );
+    insta::assert_snapshot!(told, @r#"
+    gateway.toml:80:1: category.shipment_bloked: is no category (did you mean `shipment_blocked`?)
+    gateway.toml:83:8: category.invoice_delayed.warn: is later than `breach` (write a `warn` that comes first)
+    gateway.toml:86:9: category.master_stale.codes: "closed" is one of invoice_delayed already (a reason belongs to one category)
+    "#);
+}
+
+#[test]
 fn faults_of_a_map_name_the_map() {
     let site = Site::new(SHIPPED);
     let map = "schema = 1\n[map]\nid = \"sorter\"\nversion = 1\nprotocol = \"modbuss\"\naddresses = \"modicon\"\n";
@@ -356,7 +371,7 @@ fn a_target_states_how_it_knows_a_posting_again() {
 #[test]
 fn a_target_is_http() {
     insta::assert_snapshot!(told(&[("https://erp.example.com", "http://user:pw@erp.example.com")]), @r#"
-    gateway.toml:55:7: target[1].url: carries a user or a password (remove it and use auth = { bearer_file = "…" })
+    gateway.toml:55:7: target[1].url: carries a user or a password (remove it and use auth = { user = "…", password_file = "…" })
     "#);
     insta::assert_snapshot!(told(&[("https://erp.example.com", "http://erp.example.com")]), @r#"
     warning: gateway.toml:55:7: target[1].url: events and the token travel in clear to another machine (use https://)

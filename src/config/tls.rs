@@ -11,6 +11,7 @@ use crate::config::{Reading, files};
 use crate::form::Table;
 use crate::source::tls::{Own, Tls};
 use crate::source::today;
+use crate::target;
 
 /// Certificates are renewed by people, who have other things to do.
 const WARN_BEFORE: Duration = Duration::from_hours(30 * 24);
@@ -57,10 +58,13 @@ pub(super) fn read(link: &Table<'_>, reading: &Reading, secure: Option<bool>) ->
     Some(Some(tls))
 }
 
-/// `ca_file` of a target: its certificates that can't be used now, or soon.
-pub(super) fn ageing_ca(table: &Table<'_>, reading: &Reading, ca_file: PathBuf) {
-    let tls = Tls { ca_file, own: None, warn_before_expiry: WARN_BEFORE };
-    ageing(table, reading, &tls, "renew it, and start the gateway again: it is read at the start");
+/// Certificates of a target that can't be used now, or soon.
+pub(super) fn ageing_of_target(table: &Table<'_>, reading: &Reading, made: &target::Tls) {
+    let own = made.own.clone().map(|own| Own { cert_file: own.cert_file, key_file: own.key_file });
+    // Without a CA of its own the system's are trusted, which are not ours to renew.
+    let ca_file = made.ca_file.clone().unwrap_or_default();
+    let tls = Tls { ca_file, own, warn_before_expiry: WARN_BEFORE };
+    ageing(table, reading, &tls, "renew it; the file is read again when it changes, without a restart");
 }
 
 fn ageing(table: &Table<'_>, reading: &Reading, tls: &Tls, help: &str) {

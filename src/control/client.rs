@@ -56,7 +56,8 @@ pub fn ask<T: DeserializeOwned>(dir: &Path, request: Request) -> Result<T, Unans
     runtime.block_on(async {
         let stream = connect(dir).await?;
         let pid = pid(&stream).unwrap_or_default();
-        let patience = if matches!(request, Request::Operate(_)) { PATIENCE_TO_STORE } else { PATIENCE };
+        let patience =
+            if matches!(request, Request::Operate(_) | Request::Hold(_)) { PATIENCE_TO_STORE } else { PATIENCE };
         let Ok(answer) = timeout(patience, exchange(stream, request)).await else {
             return Err(Unanswered::Silent { dir: shown.clone(), pid });
         };

@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::outbox::Order;
+use crate::outbox::{Hold, Order};
 
 pub use client::{Unanswered, ask, watch};
 pub use server::Server;
@@ -56,6 +56,8 @@ pub enum Request {
     /// Carry out what a person has decided of postings: an [`Acted`](crate::outbox::Acted) for each. Who it is, the socket
     /// itself says.
     Operate(Order),
+    /// Hold a lane, a system or a subject, or release it: an [`Acted`](crate::outbox::Acted).
+    Hold(Hold),
 }
 
 /// What comes back.

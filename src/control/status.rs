@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
+use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 
 use crate::control::{Answer, Request};
 use crate::event::Millis;
 use crate::form::there_is_no;
 use crate::outbox::read::Bounds;
-use crate::outbox::{Order, Outbox, Tap};
+use crate::outbox::{CaptureError, Hold, Order, Outbox, Tap};
 use crate::source::health::{self, Health, Snapshot, State};
 
 /// How a running gateway is doing. Times are UTC milliseconds.
@@ -66,6 +67,7 @@ impl View {
     pub(super) async fn answer(&self, line: &[u8], uid: Option<u32>) -> String {
         match serde_json::from_slice(line) {
             Ok(Request::Operate(order)) => self.operate(order, uid).await,
+            Ok(Request::Hold(hold)) => self.hold(hold, uid).await,
             Ok(Request::Status) => written(&Answer::Ok(self.status())),
             Ok(Request::Device { device }) => {
                 let family = || self.family(&device).and_then(|family| self.health.device_now(family));
@@ -95,17 +97,21 @@ impl View {
 
     async fn operate(&self, order: Order, uid: Option<u32>) -> String {
         if order.reason.trim().is_empty() || order.id.is_empty() {
-            return refusal("a command has an `id` and a `reason`: say why, the audit keeps it");
+            return refusal(UNSAID);
         }
         if order.keys.len() > Order::MOST {
             return refusal(&format!("{} postings at once: at most {}", order.keys.len(), Order::MOST));
         }
         let Some(outbox) = &self.outbox else { return refusal("this gateway takes no commands") };
-        match timeout(COMMIT, outbox.operate(order, uid.map_or_else(|| "unknown".to_owned(), user))).await {
-            Ok(Ok(acted)) => written(&Answer::Ok(acted)),
-            Ok(Err(why)) => refusal(&format!("nothing was done: {why}")),
-            Err(_) => refusal("the disk takes too long: ask again with the same id, to hear what came of it"),
+        stored(timeout(COMMIT, outbox.operate(order, actor(uid))).await)
+    }
+
+    async fn hold(&self, hold: Hold, uid: Option<u32>) -> String {
+        if hold.reason.trim().is_empty() || hold.id.is_empty() {
+            return refusal(UNSAID);
         }
+        let Some(outbox) = &self.outbox else { return refusal("this gateway takes no commands") };
+        stored(timeout(COMMIT, outbox.hold(hold, actor(uid))).await)
     }
 
     /// How a device or link is doing that is not up.
@@ -129,6 +135,21 @@ impl View {
             health: self.health.snapshot(),
         }
     }
+}
+
+const UNSAID: &str = "a command has an `id` and a `reason`: say why, the audit keeps it";
+
+/// What came of a command that had to be stored.
+fn stored<T: Serialize>(done: Result<Result<T, CaptureError>, Elapsed>) -> String {
+    match done {
+        Ok(Ok(acted)) => written(&Answer::Ok(acted)),
+        Ok(Err(why)) => refusal(&format!("nothing was done: {why}")),
+        Err(_) => refusal("the disk takes too long: ask again with the same id, to hear what came of it"),
+    }
+}
+
+fn actor(uid: Option<u32>) -> String {
+    uid.map_or_else(|| "unknown".to_owned(), user)
 }
 
 /// A line that says why there is no answer.

@@ -17,7 +17,7 @@ use crate::source::health::{Health, State as Doing};
 
 fn view() -> (View, value::Sender<bool>) {
     let (room_tx, room) = value::channel(true);
-    let bounds = Bounds { max_size: 1 << 20, max_parked: [("outbound".to_owned(), 500)].into() };
+    let bounds = Bounds { max_size: 1 << 20, max_parked: [("outbound".to_owned(), 500)].into(), ..Bounds::default() };
     let health = Health::default();
     health.link(&"broker".into()).is(Doing::Down, None);
     let (site, gateway) = ("dc1".to_owned(), "gw-7".to_owned());

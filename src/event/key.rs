@@ -8,6 +8,9 @@ use std::fmt;
 
 use sha2::{Digest, Sha256};
 
+/// Crockford's base32.
+const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+
 /// A 16-byte id, printed as a UUID.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Id(pub [u8; 16]);
@@ -87,6 +90,11 @@ pub fn derived_event_id(site: &str, rule: &str, subject: &str, cycle: &str) -> I
     Id::of(&["floorgate/derived/1", site, rule, subject, cycle])
 }
 
+/// `event_id` of an event that a person made: site, who it was, their request's id.
+pub fn manual_event_id(site: &str, actor: &str, request: &str) -> Id {
+    Id::of(&["floorgate/manual/1", site, actor, request])
+}
+
 /// The key under which one system posts one event once: event, system, transaction type, revision.
 pub fn posting_id(event: Id, system: &str, tx_type: &str, revision: u32) -> Id {
     Id::of(&["floorgate/post/1", &event.to_string(), system, tx_type, &revision.to_string()])
@@ -108,11 +116,18 @@ pub fn span_id(posting: Id, attempt: u32) -> [u8; 8] {
 
 /// The short form of a posting for narrow reference fields: "FG" and 70 bits of its hash in Crockford base32.
 pub fn short_ref(event: Id, system: &str, tx_type: &str, revision: u32) -> String {
-    const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
     let hash = digest(&["floorgate/post/1", &event.to_string(), system, tx_type, &revision.to_string()]);
     let bits = hash[..9].iter().fold(0u128, |n, byte| (n << 8) | u128::from(*byte)) >> 2;
     let digits = (0..14).rev().map(|i| ALPHABET[((bits >> (5 * i)) & 31) as usize] as char);
     "FG".chars().chain(digits).collect()
+}
+
+/// The first 6 bytes of the posting's key that has this short form: its bits from there on are marked as a UUID's.
+pub fn key_of_short_ref(text: &str) -> Option<[u8; 6]> {
+    let digits = text.strip_prefix("FG").filter(|digits| digits.len() == 14)?.bytes();
+    let bits = digits.map(|digit| ALPHABET.iter().position(|letter| *letter == digit));
+    let bits = bits.collect::<Option<Vec<usize>>>()?.into_iter().fold(0_u128, |n, digit| (n << 5) | digit as u128);
+    (bits >> 22).to_be_bytes()[10..].try_into().ok()
 }
 
 /// What orders postings (`lane` in docs/erp.md), and its first 64 bits. A clash of those means shared order: harmless.

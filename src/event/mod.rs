@@ -2,14 +2,16 @@
 //!
 //! Layer 0: plain data. Nothing here reads a clock, a socket or a file.
 
+mod canonical;
 mod key;
 mod legible;
 mod sample;
 mod time;
 
+pub use canonical::{Canonical, one_of};
 pub use key::{
-    Id, batch_id, content_hash, derived_event_id, device_event_id, order_key, posting_id, sha256_hex, short_hash,
-    short_ref, span_id,
+    Id, batch_id, content_hash, derived_event_id, device_event_id, key_of_short_ref, manual_event_id, order_key,
+    posting_id, sha256_hex, short_hash, short_ref, span_id,
 };
 pub use legible::Legible;
 pub use sample::{

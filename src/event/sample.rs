@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::event::Now;
+use crate::event::{Canonical, Now};
 
 /// Ids of sites, devices, systems, lanes: `^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$` (docs/configuration.md).
 pub fn is_valid_id(text: &str) -> bool {
@@ -28,7 +28,7 @@ pub type Fields = Vec<(String, Value)>;
 /// What a device did, without business meaning.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DeviceEvent {
-    /// Raw kind, dotted lower case: `scan.carton`, `divert.confirmed`.
+    /// Raw kind, dotted lower case: `scan.carton`, `divert.confirmed`; or that of a [`Canonical`] one, `pick_confirmed`.
     pub kind: String,
     /// What orders the event (an SSCC, say); `None`: the device itself.
     pub subject: Option<String>,
@@ -153,6 +153,18 @@ pub struct Sample {
     pub redelivery: Option<Redelivery>,
     /// Stored in the same commit; handed back by the outbox at the next start.
     pub memory: Option<Memory>,
+}
+
+impl DeviceEvent {
+    /// A canonical event with its subject and its fields as the contract wants them; a raw one as it is.
+    ///
+    /// # Errors
+    /// The field that a canonical event lacks, or that has another form.
+    pub fn completed(self) -> Result<Self, String> {
+        let Some(kind) = Canonical::of(&self.kind) else { return Ok(self) };
+        let (subject, fields) = kind.complete(self.fields)?;
+        Ok(Self { subject: Some(subject), fields, ..self })
+    }
 }
 
 impl Decoded {

@@ -77,7 +77,7 @@ impl<'d> Entry<'d> {
 }
 
 /// The one of `known` that a word may be a misspelling of.
-pub(super) fn meant<'k>(word: &str, known: &'k BTreeSet<String>) -> Option<&'k String> {
+pub fn meant<'k>(word: &str, known: &'k BTreeSet<String>) -> Option<&'k String> {
     let best = known.iter().map(|k| (strsim::damerau_levenshtein(word, k), k)).min();
     let near = best.filter(|(distance, _)| *distance <= (word.len() / 3).max(2)).map(|(_, k)| k);
     let behind = |k: &&String| word.strip_prefix(k.as_str()).is_some_and(|rest| rest.starts_with(['_', '-']));

@@ -19,8 +19,7 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use choice::meant;
-pub use choice::{nearest, there_is_no};
+pub use choice::{meant, nearest, there_is_no};
 pub use expression::{Wrong, evaluate};
 use fill::Filled;
 pub use made::Made;

@@ -10,6 +10,8 @@ use crate::lane::Class;
 pub enum Act {
     /// Send it again under its key, with the same content: the reason was mended at the target. A held one: send it at all.
     Retry,
+    /// Send it corrected, in its place, under a key of its own: what was refused was wrong on the floor.
+    Edit,
     /// Send it under a new key: it was looked up, and is not there. Two persons say so.
     Repost,
     /// It is there: booked by hand, or by an attempt that nobody heard of again.
@@ -23,6 +25,7 @@ impl Act {
     pub fn name(self) -> &'static str {
         match self {
             Self::Retry => "retry",
+            Self::Edit => "edit",
             Self::Repost => "repost",
             Self::Resolve => "resolve",
             Self::Skip => "skip",
@@ -49,6 +52,8 @@ pub enum Parked {
 pub enum Becomes {
     /// In line, under its key.
     Ready,
+    /// In line with other content, under a key of its own.
+    Corrected,
     /// In line, under the key of its next revision.
     Revised,
     /// As it is, until a second person says the same.
@@ -77,7 +82,7 @@ pub fn decide(act: Act, parked: Parked, seconded: bool) -> Result<Becomes, Strin
             Err("it was never sent, so that it can't be there: `retry` sends it, `skip` drops it".to_owned())
         }
         (Act::Resolve, Some(_)) => Ok(Becomes::Delivered),
-        (Act::Retry | Act::Repost, Some((Class::Corrupt, _))) => {
+        (Act::Retry | Act::Edit | Act::Repost, Some((Class::Corrupt, _))) => {
             Err("its stored content is damaged and can't be sent: book it by hand and `resolve` it, or `skip` it"
                 .to_owned())
         }
@@ -86,12 +91,16 @@ pub fn decide(act: Act, parked: Parked, seconded: bool) -> Result<Becomes, Strin
              compare the two; `resolve` it if the document is right, or `repost` it under a new key"
                 .to_owned())
         }
-        (Act::Retry, Some((_, true))) => {
+        (Act::Edit, None) => {
+            Err("it was never sent, and nobody has refused its content: `retry` sends it, `skip` drops it".to_owned())
+        }
+        (Act::Retry | Act::Edit, Some((_, true))) => {
             Err("an attempt may have had effect, and sending it again could post it twice: look in the \
              target; `resolve` it if it is there, `repost` it if it is not"
                 .to_owned())
         }
         (Act::Retry, None | Some((_, false))) => Ok(Becomes::Ready),
+        (Act::Edit, Some((_, false))) => Ok(Becomes::Corrected),
         (Act::Repost, None | Some((_, false))) => {
             Err("it surely had no effect, so that its key can be used again: `retry` it".to_owned())
         }
@@ -115,8 +124,10 @@ mod tests {
             rejected(Class::KeyClash, false),
             rejected(Class::Unresolvable, false),
         ] {
-            let refused = decide(Act::Retry, parked, true).expect_err("not under the same key");
-            assert!(refused.contains("`resolve` it"), "{refused}");
+            for act in [Act::Retry, Act::Edit] {
+                let refused = decide(act, parked, true).expect_err("not under the same key");
+                assert!(refused.contains("`resolve` it"), "{refused}");
+            }
             assert_eq!(decide(Act::Repost, parked, false), Ok(Becomes::Asked));
             assert_eq!(decide(Act::Repost, parked, true), Ok(Becomes::Revised));
             assert_eq!(decide(Act::Resolve, parked, false), Ok(Becomes::Delivered));
@@ -127,6 +138,7 @@ mod tests {
     fn what_surely_had_no_effect_keeps_its_key() {
         for class in [Class::Validation, Class::Reference, Class::Conflict] {
             assert_eq!(decide(Act::Retry, rejected(class, false), false), Ok(Becomes::Ready));
+            assert_eq!(decide(Act::Edit, rejected(class, false), false), Ok(Becomes::Corrected));
             assert!(decide(Act::Repost, rejected(class, false), true).is_err());
         }
     }
@@ -135,6 +147,7 @@ mod tests {
     fn what_was_held_was_never_sent() {
         assert_eq!(decide(Act::Retry, Parked::Held, false), Ok(Becomes::Ready));
         assert!(decide(Act::Resolve, Parked::Held, false).is_err());
+        assert!(decide(Act::Edit, Parked::Held, false).is_err());
         assert!(decide(Act::Repost, Parked::Held, true).is_err());
     }
 

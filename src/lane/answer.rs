@@ -32,6 +32,8 @@ pub struct AnswerShape {
 pub enum Reply {
     /// Not a byte of the request left: DNS, refused, TLS.
     NotSent(String),
+    /// Whoever we are was refused before the request was looked at: by the server of tokens, or as the connection was made.
+    Refused(String),
     /// Bytes left, no whole answer came: timeout, reset, cut in half.
     Lost(String),
     /// An answer.
@@ -53,6 +55,7 @@ pub enum Reply {
 pub fn classify(reply: &Reply, shape: &AnswerShape, keys: &[Id]) -> Answer {
     match reply {
         Reply::NotSent(why) => without_answer(Class::Transient, "not sent", why, keys),
+        Reply::Refused(why) => without_answer(Class::Auth, "not let in", why, keys),
         Reply::Lost(why) => without_answer(Class::Unknown, "sent, but no whole answer came", why, keys),
         Reply::Http { status, content_type, retry_after, date, body } => {
             let html = matches!(content_type.as_str(), "text/html" | "application/xhtml+xml");
@@ -82,6 +85,7 @@ pub fn classify_lookup(reply: &Reply, keys: &[Id], prints: &[String]) -> Answer 
         |class, why: String| whole(Outcome::new(class, format!("asked for it: {}", bounded(&why, REASON))), keys);
     match reply {
         Reply::NotSent(why) | Reply::Lost(why) => unclear(Class::Transient, why.clone()),
+        Reply::Refused(why) => unclear(Class::Auth, why.clone()),
         Reply::Http { status: 200, body, .. } => match serde_json::from_slice::<Value>(body) {
             Ok(body) => items::found(&body, keys, prints),
             Err(_) => unclear(Class::Contract, "the answer is not JSON (HTTP 200)".to_owned()),

@@ -3,12 +3,14 @@
 //! Beside the class, which says what the machines know, stands the category: which of the warehouse's troubles it is. It is
 //! decided by the transaction type and the target's own word for the reason.
 
-use serde::Serialize;
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
 
 use crate::lane::Class;
 
 /// The business trouble that a parked posting is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Category {
     /// A shipment can't leave, or left and can't be booked.
@@ -35,13 +37,80 @@ struct Line {
     owner: &'static str,
     action: &'static str,
     /// Minutes after which it is late, and after which somebody else has to hear of it.
-    warn: i64,
-    breach: i64,
+    warn: u64,
+    breach: u64,
 }
 
-const HOUR: i64 = 60;
+const HOUR: u64 = 60;
+
+/// What a site says of a category: who it is for, and what belongs to it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Desk {
+    /// Who looks after it.
+    pub owner: Option<String>,
+    /// How they are reached.
+    pub contact: Option<String>,
+    /// Who else hears of it when it is later than agreed.
+    pub escalate: Option<String>,
+    /// Minutes after which it is late …
+    pub warn: Option<u64>,
+    /// … and later than agreed.
+    pub breach: Option<u64>,
+    /// The target's words for a reason that make a rejection one of these.
+    pub codes: Vec<String>,
+}
+
+/// The desks of a site.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Desks(pub BTreeMap<Category, Desk>);
+
+impl Desks {
+    /// [`Category::of`], where the site has not said that a word of the target belongs elsewhere.
+    pub fn category(&self, class: Class, tx_type: &str, code: Option<&str>, visibility: bool) -> Category {
+        let named = |desk: &Desk| code.is_some_and(|code| desk.codes.iter().any(|known| known == code));
+        let own = self.0.iter().find(|(_, desk)| !visibility && named(desk)).map(|(category, _)| *category);
+        own.unwrap_or_else(|| Category::of(class, tx_type, code, visibility))
+    }
+
+    /// Who looks after it.
+    pub fn owner(&self, category: Category) -> &str {
+        let owner = self.0.get(&category).and_then(|desk| desk.owner.as_deref());
+        owner.unwrap_or_else(|| category.owner())
+    }
+
+    /// How its age stands against what is agreed: `ok`, `warn` or `breach`.
+    pub fn lateness(&self, category: Category, age_ms: u64) -> &'static str {
+        let (desk, minutes) = (self.0.get(&category), age_ms / 60_000);
+        let Line { warn, breach, .. } = category.line();
+        if minutes >= desk.and_then(|desk| desk.breach).unwrap_or(breach) {
+            "breach"
+        } else if minutes >= desk.and_then(|desk| desk.warn).unwrap_or(warn) {
+            "warn"
+        } else {
+            "ok"
+        }
+    }
+}
 
 impl Category {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::ShipmentBlocked,
+        Self::ReceiptUnposted,
+        Self::InvoiceDelayed,
+        Self::InventoryWrong,
+        Self::DuplicateSuspect,
+        Self::MasterStale,
+        Self::ContractBroken,
+        Self::VisibilityOnly,
+    ];
+
+    /// Minutes after which it is late, and later than agreed, unless the site says otherwise.
+    pub fn agreed(self) -> (u64, u64) {
+        let Line { warn, breach, .. } = self.line();
+        (warn, breach)
+    }
+
     /// The category of a posting that was rejected as `class`, with the target's word `code` for the reason.
     pub fn of(class: Class, tx_type: &str, code: Option<&str>, visibility: bool) -> Self {
         let code = code.unwrap_or_default();
@@ -131,19 +200,6 @@ impl Category {
     pub fn action(self) -> &'static str {
         self.line().action
     }
-
-    /// How its age stands against what is agreed: `ok`, `warn` or `breach`.
-    pub fn lateness(self, age_ms: u64) -> &'static str {
-        let minutes = i64::try_from(age_ms / 60_000).unwrap_or(i64::MAX);
-        let Line { warn, breach, .. } = self.line();
-        if minutes >= breach {
-            "breach"
-        } else if minutes >= warn {
-            "warn"
-        } else {
-            "ok"
-        }
-    }
 }
 
 /// The sentence that says what is wrong to somebody who knows the warehouse and not the gateway.
@@ -190,8 +246,28 @@ mod tests {
 
     #[test]
     fn an_age_is_late_by_the_table() {
-        let after = |minutes: u64| Category::ShipmentBlocked.lateness(minutes * 60_000);
-        assert_eq!([after(14), after(15), after(59), after(60)], ["ok", "warn", "warn", "breach"]);
+        let mut desks = Desks::default();
+        let after = |desks: &Desks, minutes: u64| desks.lateness(Category::ShipmentBlocked, minutes * 60_000);
+        assert_eq!([14, 15, 59, 60].map(|age| after(&desks, age)), ["ok", "warn", "warn", "breach"]);
+        let desk = Desk { warn: Some(1), breach: Some(2), ..Desk::default() };
+        desks.0.insert(Category::ShipmentBlocked, desk);
+        assert_eq!([0, 1, 2].map(|age| after(&desks, age)), ["ok", "warn", "breach"]);
+    }
+
+    #[test]
+    fn a_site_says_who_it_is_for_and_what_belongs_to_it() {
+        let desk = Desk {
+            owner: Some("night desk".to_owned()),
+            codes: vec!["fiscal_year_closed".to_owned()],
+            ..Desk::default()
+        };
+        let desks = Desks([(Category::InvoiceDelayed, desk)].into());
+        let of = |code, visibility| desks.category(Class::Validation, "goods_issue", Some(code), visibility);
+        assert_eq!(of("fiscal_year_closed", false), Category::InvoiceDelayed);
+        assert_eq!(of("fiscal_year_closed", true), Category::VisibilityOnly);
+        assert_eq!(of("order_on_hold", false), Category::ShipmentBlocked);
+        assert_eq!(desks.owner(Category::InvoiceDelayed), "night desk");
+        assert_eq!(desks.owner(Category::ShipmentBlocked), Category::ShipmentBlocked.owner());
     }
 
     #[test]

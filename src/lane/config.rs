@@ -71,6 +71,11 @@ pub struct Config {
 }
 
 impl Config {
+    /// Whether a row that does not go on keeps the later ones of its subject waiting.
+    pub fn parks(&self) -> bool {
+        self.worth != Worth::Visibility
+    }
+
     /// Whether this lane takes `tx_type`: a glob's `*` stands for any run of characters.
     pub fn takes(&self, tx_type: &str) -> bool {
         self.take.iter().any(|glob| matches(glob, tx_type))

@@ -125,6 +125,10 @@ pub enum Input {
         /// The first row of its subject that still needs a person.
         next: Option<RowKey>,
     },
+    /// A person holds the lane, or its system: nothing leaves until it is `false` again.
+    Held(bool),
+    /// A person holds what is ordered by this: nothing of it leaves that is not under way, until [`Input::Freed`].
+    Kept(i64),
     /// The wall clock can be trusted again: [`Lane::restore`]'s doubt is over.
     ClockSet,
     /// It still can't, long after the start: a person decides of what has waited for it.
@@ -280,6 +284,8 @@ pub struct Lane {
     /// A batch refused as a whole is halved until the bad row is alone.
     split: Option<usize>,
     stopped: bool,
+    /// A person holds it.
+    held: bool,
 }
 
 impl Lane {
@@ -306,6 +312,7 @@ impl Lane {
             pause_until: Millis::default(),
             split: None,
             stopped: false,
+            held: false,
         }
     }
 
@@ -352,6 +359,18 @@ impl Lane {
         }
     }
 
+    /// Takes back what a person had stopped: the lane itself, and what is ordered by these.
+    pub fn restore_holds(&mut self, held: bool, kept: &[i64]) {
+        self.held = held;
+        for order in kept {
+            self.keep(*order);
+        }
+    }
+
+    fn keep(&mut self, order: i64) {
+        self.park(Row { key: RowKey::default(), order, size: 0, held: true });
+    }
+
     /// What this lane was configured with.
     pub fn config(&self) -> &Config {
         &self.config
@@ -359,12 +378,19 @@ impl Lane {
 
     /// Subjects that a person has to free.
     pub fn parked(&self) -> usize {
-        self.parked.len()
+        self.parked.values().filter(|first| **first != RowKey::default()).count()
     }
 
     /// Too many subjects are parked: nothing new leaves until a person has looked.
     pub fn is_stopped(&self) -> bool {
         self.stopped
+    }
+
+    /// When something of a batch that is not resolved leaves again, as far as is known now; of one that is, when the lane goes on.
+    pub fn again_at(&self, batch: u64) -> Option<Millis> {
+        let resend = self.flights.get(&batch).map(|flight| flight.resend_at);
+        let pause = (self.pause_until > Millis::default()).then_some(self.pause_until);
+        resend.map_or(pause, |at| at.map(|at| at.max(self.pause_until)))
     }
 
     /// Takes one input and says what is to be done.
@@ -379,6 +405,8 @@ impl Lane {
             Input::Looked { batch, answer } => self.looked(batch, &answer, now, &mut actions),
             Input::Unsendable { batch, rows, outcome } => self.unsendable(batch, &rows, &outcome, &mut actions),
             Input::Freed { row, next } => self.freed(row, next),
+            Input::Held(held) => self.held = held,
+            Input::Kept(order) => self.keep(order),
             Input::ClockSet => self.flights.values_mut().for_each(|flight| flight.doubtful = false),
             Input::ClockUnknown => self.clock_unknown(now),
             Input::Tick => {}
@@ -405,6 +433,9 @@ impl Lane {
         let waiting = self.due.first().map(|(at, _)| *at);
         let ready = self.ready.first().filter(|_| !self.stopped).map(|key| self.leaves_at(*key));
         let load = self.wants_load().map(|_| Millis(0));
+        if self.held {
+            return load;
+        }
         let sends = [resend, waiting, ready].into_iter().flatten().min().map(|at| at.max(self.pause_until));
         [sends, load].into_iter().flatten().min()
     }
@@ -424,7 +455,7 @@ impl Lane {
     }
 
     fn next_send(&mut self, now: Millis, actions: &mut Vec<Action>) -> Option<Action> {
-        if now < self.pause_until || self.flying() >= self.allowed_in_flight() {
+        if self.held || now < self.pause_until || self.flying() >= self.allowed_in_flight() {
             return None;
         }
         self.next_resend(now, actions).or_else(|| self.next_batch(now))

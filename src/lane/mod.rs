@@ -6,14 +6,16 @@ mod act;
 mod answer;
 mod category;
 mod config;
+mod edit;
 mod machine;
 mod outcome;
 mod render;
 
 pub use act::{Act, Becomes, Parked, decide};
 pub use answer::{AnswerShape, Reply, classify, classify_lookup};
-pub use category::{Category, sentence};
+pub use category::{Category, Desk, Desks, sentence};
 pub use config::{Config, Idempotency, Worth};
+pub use edit::{Change, edited};
 pub use machine::{Action, Exception, Input, Lane, Row, RowKey, SavedBatch, WINDOW};
 pub use outcome::{Answer, Class, Errand, Outcome, Outgoing};
 pub use render::{Format, Posting, RENDERER, fingerprint, render, size};

@@ -4,10 +4,12 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::event::{Id, Millis, batch_id, order_key, posting_id};
 use crate::lane::{
-    Action, Answer, Class, Errand, Exception, Outcome, Outgoing, Posting, RENDERER, Row, RowKey, SavedBatch, Worth,
-    fingerprint, render,
+    Action, Class, Errand, Exception, Outcome, Outgoing, Posting, RENDERER, Row, RowKey, SavedBatch, fingerprint,
+    render,
 };
+use crate::milestone::order;
 use crate::outbox::capture::{Checked, Route};
+use crate::outbox::operate::correction_sum;
 
 type Sql<T> = Result<T, rusqlite::Error>;
 
@@ -27,6 +29,9 @@ pub(super) struct Flight {
     pub(super) rows: usize,
     pub(super) first_seq: i64,
     pub(super) last_seq: i64,
+    pub(super) sent: Millis,
+    /// As the target sees the batch.
+    pub(super) id: Id,
 }
 
 /// Stores the batch as `sending` and renders it, or tells which rows must not leave.
@@ -106,9 +111,10 @@ const CORRUPT: &str =
 fn postings(db: &Connection, site: &str, route: &Route, rows: &[RowKey]) -> Sql<(Vec<Posting>, Vec<RowKey>)> {
     let mut statement = db.prepare_cached(
         "SELECT e.id, k.text, t.text, s.name, e.subject, e.occurred_at, e.quality, ep.text, e.mark, e.pos, e.body,
-                p.posting, p.rev, e.epoch, e.ordinal, e.raw, e.sum
+                p.posting, p.rev, e.epoch, e.ordinal, e.raw, e.sum, c.id, c.body, c.sum
          FROM pending p JOIN event e ON e.seq = p.seq JOIN epoch ep ON ep.id = e.epoch JOIN source s ON s.id = ep.source
               JOIN name k ON k.id = e.kind JOIN name t ON t.id = p.tx
+              LEFT JOIN correction c ON c.lane = p.lane AND c.seq = p.seq AND c.tx = p.tx
          WHERE p.lane = ? AND p.seq = ? AND p.tx = ?",
     )?;
     let (mut postings, mut corrupt) = (Vec::with_capacity(rows.len()), Vec::new());
@@ -118,7 +124,7 @@ fn postings(db: &Connection, site: &str, route: &Route, rows: &[RowKey]) -> Sql<
                 let id = Id(r.get(0)?);
                 let position: i64 = r.get(9)?;
                 let marked: Option<String> = r.get(8)?;
-                let posting = Posting {
+                let mut posting = Posting {
                     key: Id(r.get(11)?),
                     event: id,
                     kind: r.get(1)?,
@@ -148,15 +154,21 @@ fn postings(db: &Connection, site: &str, route: &Route, rows: &[RowKey]) -> Sql<
                     raw: r.get_ref(15)?.as_bytes_or_null()?.unwrap_or_default(),
                 }
                 .sum();
-                let key = posting_id(id, &route.config.system, &posting.tx_type, r.get(12)?);
-                let whole = sum == r.get::<_, i64>(16)? && key == posting.key;
+                let mut whole = sum == r.get::<_, i64>(16)?;
+                if let Some(corrected) = r.get::<_, Option<[u8; 16]>>(17)? {
+                    (posting.event, posting.data) = (Id(corrected), r.get(18)?);
+                    whole &= correction_sum(posting.event, &posting.data) == r.get::<_, i64>(19)?;
+                }
+                let key = posting_id(posting.event, &route.config.system, &posting.tx_type, r.get(12)?);
+                whole &= key == posting.key;
                 Ok(whole.then_some(posting))
             })
             .optional();
         match read {
             Ok(Some(Some(mut posting))) => {
                 let config = &route.config;
-                posting.order_key = order_key(site, &config.business_unit, &config.id, &posting.subject).0;
+                let (class, of) = order(&posting.tx_type, &posting.subject, &config.id);
+                posting.order_key = order_key(site, &config.business_unit, class, of).0;
                 postings.push(posting);
             }
             // A damaged text or blob is the row's trouble; a damaged page is the storage's.
@@ -205,9 +217,22 @@ pub(super) fn apply(
             let (size, rev) = gone.unwrap_or_default();
             let batch = i64::try_from(cause.batch).unwrap_or(i64::MAX);
             db.prepare_cached(
-                "INSERT OR REPLACE INTO done(seq, lane, tx, at, batch, attempt, how, ref, rev) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT OR REPLACE INTO done(seq, lane, tx, at, batch, attempt, how, ref, rev, took, status)
+                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             )?
-            .execute(params![row.seq, route.id, row.tx, now.0, batch, cause.attempt, class.name(), reference, rev])?;
+            .execute(params![
+                row.seq,
+                route.id,
+                row.tx,
+                cause.answered.0,
+                batch,
+                cause.attempt,
+                class.name(),
+                reference,
+                rev,
+                cause.took,
+                cause.status
+            ])?;
             return Ok(size);
         }
         Action::Wait { row, until, outcome, tries, since } => {
@@ -263,39 +288,9 @@ pub(super) struct Cause {
     pub(super) attempt: u32,
     pub(super) status: Option<u16>,
     pub(super) excerpt: Option<String>,
-}
-
-/// Writes the attempt that an answer ended, when there is something to explain; the rows of a good one say it themselves.
-pub(super) fn attempt(
-    db: &Connection,
-    route: &mut Route,
-    flight: Flight,
-    answer: &Answer,
-    cause: &Cause,
-    now: Millis,
-) -> Sql<()> {
-    let worst = answer.outcomes.iter().map(|o| o.class).max().unwrap_or(Class::Unknown);
-    if worst.has_effect() {
-        route.counters.good_at = Some(now.0);
-        return Ok(());
-    }
-    db.prepare_cached(
-        "INSERT INTO attempt(lane, batch, attempt, at, status, rows, first_seq, last_seq, class, excerpt)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-    )?
-    .execute(params![
-        route.id,
-        i64::try_from(cause.batch).unwrap_or(i64::MAX),
-        flight.attempt,
-        now.0,
-        answer.status,
-        i64::try_from(flight.rows).unwrap_or(i64::MAX),
-        flight.first_seq,
-        flight.last_seq,
-        worst.name(),
-        answer.excerpt,
-    ])?;
-    Ok(())
+    /// When the answer was there, and how many milliseconds after it had been sent.
+    pub(super) answered: Millis,
+    pub(super) took: i64,
 }
 
 /// Rows behind `after`, in order, and whether there are others behind them.
@@ -345,7 +340,7 @@ pub(super) fn saved(db: &Connection, route: &Route) -> Sql<Saved> {
         });
     }
     // A rejected row of a visibility lane parks nothing: nobody asks for it again.
-    let most = if route.config.worth == Worth::Visibility { 1 } else { 3 };
+    let most = if route.config.parks() { 3 } else { 1 };
     let mut statement = db.prepare(
         "SELECT seq, tx, order8, size, state, not_before, tries, since FROM pending
          WHERE lane = ? AND state <> 0 AND state <= ? ORDER BY state, seq",

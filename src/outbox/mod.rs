@@ -4,9 +4,13 @@
 //! The same commit freezes the next batch of a lane that may send. An error of the storage ends the process with its own
 //! code, and the next start finds out what was committed; nothing is guessed in between.
 
+mod attempts;
+mod audit;
 mod capture;
 mod clock;
 mod delivery;
+mod finder;
+mod hold;
 mod open;
 mod operate;
 pub mod read;
@@ -28,6 +32,7 @@ use crate::event::Sample;
 use crate::lane::{self, Answer, Outgoing};
 use crate::outbox::writer::Writer;
 
+pub use hold::{Hold, Scope};
 pub use open::StorageError;
 pub use operate::{Acted, Order};
 pub use tap::{Committed, Polled, Sight, Tap, Tapped, Watch};
@@ -119,6 +124,7 @@ enum Command {
     SessionLost { link: Arc<str>, reply: oneshot::Sender<()> },
     Pulse { reply: oneshot::Sender<Pulse> },
     Operate { order: Order, actor: String, reply: oneshot::Sender<Vec<Acted>> },
+    Hold { hold: Hold, actor: String, reply: oneshot::Sender<Acted> },
     Answered { lane: usize, batch: u64, answer: Answer },
     Stop,
 }
@@ -224,6 +230,13 @@ impl Outbox {
     pub async fn operate(&self, order: Order, actor: String) -> Result<Vec<Acted>, CaptureError> {
         let (reply, acted) = oneshot::channel();
         self.hand_in(Command::Operate { order, actor, reply })?;
+        acted.await.map_err(|_| CaptureError::Closed)
+    }
+
+    /// Holds something or releases it; durable when the answer is there.
+    pub async fn hold(&self, hold: Hold, actor: String) -> Result<Acted, CaptureError> {
+        let (reply, acted) = oneshot::channel();
+        self.hand_in(Command::Hold { hold, actor, reply })?;
         acted.await.map_err(|_| CaptureError::Closed)
     }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
 use crate::event::Millis;
+use crate::outbox::attempts;
 use crate::outbox::clock::instant;
 
 /// The database's name in the data directory.
@@ -19,8 +20,13 @@ const LOCK: &str = "lock";
 const BALLAST: &str = "ballast";
 const BALLAST_BYTES: u64 = 4 << 20;
 /// SQL that takes a database from version n to n + 1. Never edit one that has shipped: add the next.
-pub(super) const MIGRATIONS: [&str; 3] =
-    [include_str!("schema/0001.sql"), include_str!("schema/0002.sql"), include_str!("schema/0003.sql")];
+pub(super) const MIGRATIONS: [&str; 5] = [
+    include_str!("schema/0001.sql"),
+    include_str!("schema/0002.sql"),
+    include_str!("schema/0003.sql"),
+    include_str!("schema/0004.sql"),
+    include_str!("schema/0005.sql"),
+];
 
 /// Why the outbox can't be opened or has to stop.
 #[derive(Debug, thiserror::Error)]
@@ -150,6 +156,7 @@ pub(super) fn open(dir: &Path, site: &str, synchronous_normal: bool) -> Result<O
     if stored != site {
         return Err(StorageError::OtherSite { stored, configured: site.to_owned() });
     }
+    attempts::unheard(&db)?;
     db.execute("UPDATE batch SET unknown = unixepoch() * 1000 WHERE unknown IS NULL", [])?;
     let incarnation = db.query_row("SELECT v FROM meta WHERE k = 'incarnation'", [], |r| r.get(0))?;
     let last_wall = db.query_row(
@@ -235,9 +242,23 @@ pub(super) fn open_read_only(dir: &Path) -> Result<Connection, StorageError> {
         Some(path) => {
             Connection::open_with_flags(format!("file:{path}?immutable=1"), flags | OpenFlags::SQLITE_OPEN_URI)?
         }
-        None => Connection::open_with_flags(path, flags)?,
+        None => Connection::open_with_flags(&path, flags)?,
     };
     db.busy_timeout(Duration::from_secs(5))?;
+    match db.query_row("SELECT count(*) FROM sqlite_master", [], |_| Ok(())) {
+        // A copy with its WAL on a medium that can't be written.
+        Err(e) if e.sqlite_error_code() == Some(rusqlite::ErrorCode::CannotOpen) => Ok(open_still(&path)?),
+        Err(e) => Err(e.into()),
+        Ok(()) => Ok(db),
+    }
+}
+
+/// Opens a database with its WAL where nothing can be written and nobody runs: what SQLite lays beside a WAL stays in memory, and
+/// there are no locks.
+fn open_still(path: &Path) -> Result<Connection, rusqlite::Error> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let db = Connection::open_with_flags_and_vfs(path, flags, "unix-none")?;
+    db.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
     Ok(db)
 }
 
@@ -325,6 +346,21 @@ pub(super) fn disk_bytes(dir: &Path) -> Option<(u64, u64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_copy_that_cannot_be_written_is_read_with_its_wal() -> Result<(), rusqlite::Error> {
+        let (dir, copy) = (tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("another"));
+        let written = Connection::open(dir.path().join(DATABASE))?;
+        written.pragma_update(None, "journal_mode", "WAL")?;
+        written.execute_batch("CREATE TABLE t(a); INSERT INTO t VALUES (7);")?;
+        for name in [DATABASE, "outbox.db-wal"] {
+            std::fs::copy(dir.path().join(name), copy.path().join(name)).expect("it can be copied");
+        }
+        let db = open_still(&copy.path().join(DATABASE))?;
+        assert_eq!(db.query_row("SELECT a FROM t", [], |r| r.get::<_, i64>(0))?, 7, "it stands in the WAL alone");
+        assert!(!copy.path().join("outbox.db-shm").exists(), "nothing is laid beside it");
+        Ok(())
+    }
 
     #[test]
     fn a_start_waits_for_the_lock_of_a_gateway_that_has_just_ended() {

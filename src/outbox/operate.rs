@@ -1,12 +1,14 @@
 //! What a person decides of postings that do not go on by themselves: checked, stored with its audit row in one commit, and
 //! told to the lane.
 
-use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
+use rusqlite::{Connection, OptionalExtension, params};
 use serde::{Deserialize, Serialize};
 
-use crate::event::{Id, Millis, content_hash, posting_id};
-use crate::lane::{Act, Becomes, Class, Parked, Row, RowKey, decide};
+use crate::event::{Id, Millis, manual_event_id, posting_id};
+use crate::lane::{Act, Becomes, Change, Class, Parked, Row, RowKey, decide, edited};
+use crate::outbox::audit::{self, Deed};
 use crate::outbox::capture::Route;
+use crate::outbox::hold;
 
 type Sql<T> = Result<T, rusqlite::Error>;
 
@@ -27,6 +29,9 @@ pub struct Order {
     /// With [`Act::Resolve`]: the document at the target.
     #[serde(default)]
     pub reference: Option<String>,
+    /// With [`Act::Edit`]: what is corrected.
+    #[serde(default)]
+    pub changes: Vec<Change>,
 }
 
 impl Order {
@@ -53,6 +58,7 @@ struct Found {
     event: Id,
     tx_type: String,
     subject: String,
+    body: String,
 }
 
 /// What the lane and its counters have to hear.
@@ -66,6 +72,7 @@ pub(super) struct Freed {
 /// Carries out the command for one posting, within the caller's transaction.
 pub(super) fn act(
     db: &Connection,
+    site: &str,
     routes: &[Route],
     order: &Order,
     key: &str,
@@ -73,9 +80,7 @@ pub(super) fn act(
     now: Millis,
 ) -> Sql<(Acted, Option<(usize, Freed)>)> {
     let told = |done, text: String| Acted { key: key.to_owned(), done, text };
-    let sql = "SELECT outcome FROM audit WHERE request = ? AND posting = ?";
-    let before: Option<String> = db.prepare_cached(sql)?.query_row([&order.id, key], |r| r.get(0)).optional()?;
-    if let Some(before) = before {
+    if let Some(before) = audit::outcome(db, &order.id, key)? {
         return Ok((told(true, before), None));
     }
     let Some(id) = Id::parse(key) else {
@@ -86,20 +91,46 @@ pub(super) fn act(
         let text = "no posting of this key needs a person: it goes on by itself, was dealt with, or its lane is not configured";
         return Ok((told(false, text.to_owned()), None));
     };
+    if order.act == Act::Edit && order.changes.is_empty() {
+        return Ok((told(false, "nothing of it is changed: name what is".to_owned()), None));
+    }
     let becomes = match decide(order.act, found.parked, seconded(db, key, actor, now)?) {
         Ok(becomes) => becomes,
         Err(why) => return Ok((told(false, why), None)),
     };
     let route = &routes[lane];
-    let (outcome, freed) = apply(db, route, &found, becomes, order.reference.as_deref(), now)?;
-    write(db, order, key, actor, &route.config.id, &found, &outcome, now)?;
+    let corrected = if becomes == Becomes::Corrected {
+        let id = manual_event_id(site, actor, &format!("{}/{key}", order.id));
+        match correct(db, route, &found, id, &order.changes, now)? {
+            Ok(()) => Some(id),
+            Err(why) => return Ok((told(false, why), None)),
+        }
+    } else {
+        None
+    };
+    let (outcome, freed) = apply(db, route, &found, becomes, corrected, order.reference.as_deref(), now)?;
+    let deed = Deed {
+        request: &order.id,
+        actor,
+        act: order.act.name(),
+        lane: &route.config.id,
+        seq: found.row.key.seq,
+        tx_type: &found.tx_type,
+        subject: &found.subject,
+        posting: key,
+        reason: &order.reason,
+        outcome: &outcome,
+    };
+    audit::append(db, &deed, now)?;
     Ok((told(true, outcome), freed.map(|freed| (lane, freed))))
 }
 
 fn find(db: &Connection, route: &Route, posting: Id) -> Sql<Option<Found>> {
     let mut statement = db.prepare_cached(
-        "SELECT p.seq, p.tx, p.order8, p.size, p.state, p.rev, d.class, d.maybe, e.id, t.text, e.subject
+        "SELECT p.seq, p.tx, p.order8, p.size, p.state, p.rev, d.class, d.maybe, coalesce(c.id, e.id), t.text, e.subject,
+                coalesce(c.body, e.body)
          FROM pending p INDEXED BY pending_exception JOIN event e ON e.seq = p.seq JOIN name t ON t.id = p.tx
+              LEFT JOIN correction c ON c.lane = p.lane AND c.seq = p.seq AND c.tx = p.tx
               LEFT JOIN letter d ON d.lane = p.lane AND d.seq = p.seq AND d.tx = p.tx
          WHERE p.lane = ? AND p.state IN (2, 3) AND p.state <> 0 AND p.posting = ?",
     )?;
@@ -114,6 +145,7 @@ fn find(db: &Connection, route: &Route, posting: Id) -> Sql<Option<Found>> {
             event: Id(r.get(8)?),
             tx_type: r.get(9)?,
             subject: r.get(10)?,
+            body: r.get(11)?,
         })
     });
     found.optional()
@@ -125,12 +157,65 @@ fn seconded(db: &Connection, key: &str, actor: &str, now: Millis) -> Sql<bool> {
     db.prepare_cached(sql)?.query_row(params![key, actor, now.0 - SECOND_WITHIN_MS], |r| r.get(0))
 }
 
+/// Stores the corrected content of the row under `id`, or says why it can't be.
+fn correct(
+    db: &Connection,
+    route: &Route,
+    found: &Found,
+    id: Id,
+    changes: &[Change],
+    now: Millis,
+) -> Sql<Result<(), String>> {
+    let Found { row, event, subject, body, .. } = found;
+    let body = match edited(body, subject, &event.to_string(), changes) {
+        Ok(body) => body,
+        Err(why) => return Ok(Err(why)),
+    };
+    db.execute(
+        "INSERT OR REPLACE INTO correction(lane, seq, tx, id, at, body, sum) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        params![route.id, row.key.seq, row.key.tx, id.0, now.0, body, correction_sum(id, &body)],
+    )?;
+    Ok(Ok(()))
+}
+
+/// In a lane that parks nothing a posting makes the rejected ones before it idle, of its subject and type: the display that it
+/// is for has the later state. Returns how many, and their bytes.
+pub(super) fn auto_resolve(db: &Connection, route: &Route, row: RowKey, now: Millis) -> Sql<(i64, i64)> {
+    if route.config.parks() {
+        return Ok((0, 0));
+    }
+    let sql = "DELETE FROM pending INDEXED BY pending_rejected WHERE lane = ?1 AND state = 2 AND seq < ?2 AND tx = ?3
+                   AND order8 = (SELECT order8 FROM pending WHERE lane = ?1 AND seq = ?2 AND tx = ?3)
+               RETURNING seq, size, rev";
+    let mut statement = db.prepare_cached(sql)?;
+    let idle = statement.query_map(params![route.id, row.seq, row.tx], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)))?;
+    let idle: Vec<(i64, i64, u32)> = idle.collect::<Result<_, _>>()?;
+    for (seq, _, rev) in &idle {
+        let named = params![route.id, seq, row.tx];
+        db.prepare_cached("DELETE FROM letter WHERE lane = ? AND seq = ? AND tx = ?")?.execute(named)?;
+        db.prepare_cached(
+            "INSERT OR REPLACE INTO done(seq, lane, tx, at, batch, attempt, how, rev) VALUES (?, ?, ?, ?, 0, 0, 'auto_resolved', ?)",
+        )?
+        .execute(params![seq, route.id, row.tx, now.0, rev])?;
+    }
+    Ok((i64::try_from(idle.len()).unwrap_or(i64::MAX), idle.iter().map(|(_, size, _)| size).sum()))
+}
+
+/// What is checked of a correction before it is sent.
+pub(super) fn correction_sum(id: Id, body: &str) -> i64 {
+    let mut sum = crc32fast::Hasher::new();
+    sum.update(&id.0);
+    sum.update(body.as_bytes());
+    i64::from(sum.finalize())
+}
+
 /// Stores what becomes of the row; says it in a sentence.
 fn apply(
     db: &Connection,
     route: &Route,
     found: &Found,
     becomes: Becomes,
+    corrected: Option<Id>,
     reference: Option<&str>,
     now: Millis,
 ) -> Sql<(String, Option<Freed>)> {
@@ -142,9 +227,9 @@ fn apply(
             let text = "asked for a new key: it is sent when another person says the same within a day";
             return Ok((text.to_owned(), None));
         }
-        Becomes::Ready | Becomes::Revised => {
-            let rev = rev + u32::from(becomes == Becomes::Revised);
-            let posting = posting_id(*event, &route.config.system, tx_type, rev);
+        Becomes::Ready | Becomes::Revised | Becomes::Corrected => {
+            let rev = if corrected.is_some() { 0 } else { rev + u32::from(becomes == Becomes::Revised) };
+            let posting = posting_id(corrected.unwrap_or(*event), &route.config.system, tx_type, rev);
             db.prepare_cached(
                 "UPDATE pending SET state = 0, not_before = NULL, why = NULL, tries = NULL, since = NULL, rev = ?, posting = ?
                  WHERE lane = ? AND seq = ? AND tx = ?",
@@ -152,6 +237,7 @@ fn apply(
             .execute(params![rev, posting.0, route.id, row.key.seq, row.key.tx])?;
             match (becomes, found.parked) {
                 (Becomes::Revised, _) => format!("in line under the new key {posting}"),
+                (Becomes::Corrected, _) => format!("corrected: in line in its place, under the new key {posting}"),
                 (_, Parked::Held) => "released: in line".to_owned(),
                 _ => "in line again under its key".to_owned(),
             }
@@ -181,6 +267,12 @@ fn apply(
          WHERE lane = ? AND state = 1 AND order8 = ?",
     )?
     .execute([route.id, row.order])?;
+    if hold::keeps(db, &found.subject)? {
+        return Ok((
+            format!("{said}, once its subject is released"),
+            Some(Freed { row: *row, next: Some(RowKey::default()), ended }),
+        ));
+    }
     let next = db
         .prepare_cached(
             "SELECT seq, tx FROM pending INDEXED BY pending_exception
@@ -189,47 +281,4 @@ fn apply(
         .query_row([route.id, row.order], |r| Ok(RowKey { seq: r.get(0)?, tx: r.get(1)? }))
         .optional()?;
     Ok((said, Some(Freed { row: *row, next, ended })))
-}
-
-#[expect(clippy::too_many_arguments, reason = "the columns of one row")]
-fn write(
-    db: &Connection,
-    order: &Order,
-    key: &str,
-    actor: &str,
-    lane: &str,
-    found: &Found,
-    outcome: &str,
-    now: Millis,
-) -> Sql<()> {
-    let last = "SELECT hash FROM audit ORDER BY id DESC LIMIT 1";
-    let before: Option<String> = db.prepare_cached(last)?.query_row([], |r| r.get(0)).optional()?;
-    let (at, seq) = (now.0.to_string(), found.row.key.seq.to_string());
-    let fields = [
-        order.id.as_str(),
-        &at,
-        actor,
-        order.act.name(),
-        lane,
-        &seq,
-        &found.tx_type,
-        &found.subject,
-        key,
-        &order.reason,
-        outcome,
-    ];
-    let hash = chained(before.as_deref().unwrap_or_default(), &fields);
-    db.prepare_cached(
-        "INSERT INTO audit(request, at, actor, act, lane, seq, tx_type, subject, posting, reason, outcome, hash)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-    )?
-    .execute(params_from_iter(fields.iter().chain(&[hash.as_str()])))?;
-    Ok(())
-}
-
-/// The hash of an audit row behind one with the hash `before`.
-pub(super) fn chained(before: &str, fields: &[&str; 11]) -> String {
-    let mut all = vec![before];
-    all.extend(fields);
-    content_hash(&all)
 }

@@ -2,10 +2,14 @@
 
 pub mod bad_input;
 pub mod find;
+pub mod holds;
 pub mod instances;
 pub mod names;
 pub mod parked;
+pub(in crate::outbox) mod search;
 mod stuck;
+pub mod trace;
+pub mod wanted;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -13,12 +17,14 @@ use std::path::Path;
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::{Deserialize, Serialize};
 
-use crate::lane::{self, Class, Worth};
+use crate::lane::{self, Class, Desks};
 use crate::outbox::StorageError;
+use crate::outbox::attempts::UNHEARD;
 use crate::outbox::capture::{LAST_SEQ, PENDING_BYTES};
 use crate::outbox::open::{DATABASE, disk_bytes, open_read_only};
 use crate::outbox::trim::used_bytes;
 
+pub use holds::Held;
 pub use stuck::{HeldRow, Letter, WaitingRow};
 
 /// The database's files in the data directory.
@@ -40,14 +46,17 @@ pub struct Bounds {
     pub max_size: u64,
     /// More subjects parked than this stop a lane; lanes that park none have no entry.
     pub max_parked: BTreeMap<String, usize>,
+    /// Who looks after what needs a person.
+    #[serde(default)]
+    pub desks: Desks,
 }
 
 impl Bounds {
     /// The bounds in a configuration.
-    pub fn of(outbox: &crate::outbox::Config, lanes: &[lane::Config]) -> Self {
-        let parking = lanes.iter().filter(|lane| lane.worth != Worth::Visibility);
+    pub fn of(outbox: &crate::outbox::Config, lanes: &[lane::Config], desks: &Desks) -> Self {
+        let parking = lanes.iter().filter(|lane| lane.parks());
         let max_parked = parking.map(|lane| (lane.id.clone(), lane.max_parked)).collect();
-        Self { max_size: outbox.max_size, max_parked }
+        Self { max_size: outbox.max_size, max_parked, desks: desks.clone() }
     }
 
     /// Whether a rejected or held row keeps the later ones of its subject waiting in that lane.
@@ -83,6 +92,8 @@ pub struct Status {
     pub rate_per_second: f64,
     /// Bytes that one event adds, about, over the same events.
     pub bytes_per_event: f64,
+    /// What persons have stopped.
+    pub holds: Vec<Held>,
     /// Dead letters in all.
     pub dead_letters: i64,
     /// The oldest of them.
@@ -206,6 +217,7 @@ pub fn status_with(dir: &Path, now: i64, listed: u32) -> Result<Status, StorageE
     let (rate_per_second, bytes_per_event) = rate(&db, newest.map(|(seq, _)| seq), now)?;
     let lanes = lanes(&db)?;
     Ok(Status {
+        holds: holds::of(&db)?,
         held: lanes.iter().map(|lane| lane.held).sum(),
         held_rows: stuck::held_rows(&db, listed)?,
         waiting: lanes.iter().map(|lane| lane.waiting).sum(),
@@ -278,9 +290,10 @@ fn lanes(db: &Connection) -> Result<Vec<LaneStatus>, rusqlite::Error> {
             );
             lane.oldest_going_at = db.query_row(&sql, [id], |r| r.get(0)).optional()?;
         }
-        let sql = "SELECT at, status, class, excerpt FROM attempt WHERE lane = ? ORDER BY id DESC LIMIT 1";
+        let sql =
+            "SELECT at, status, class, excerpt FROM attempt WHERE lane = ? AND class <> ? ORDER BY id DESC LIMIT 1";
         let bad = db
-            .query_row(sql, [id], |r| {
+            .query_row(sql, params![id, UNHEARD], |r| {
                 Ok(LastAnswer { at: r.get(0)?, status: r.get(1)?, class: r.get(2)?, excerpt: r.get(3)? })
             })
             .optional()?;

@@ -1,6 +1,8 @@
 //! The outbox through its door, on real SQLite in a temporary directory.
 
 mod find;
+mod finder;
+mod holds;
 mod operate;
 mod unread;
 
@@ -779,7 +781,11 @@ async fn what_waits_for_a_person_is_listed_by_name() {
     );
     assert!(held.reason.contains("second scan") && held.at > 0, "{held:?}");
     assert_eq!(status.lanes[0].parked, 1);
-    let bounds = |most| read::Bounds { max_size: 1, max_parked: [("outbound".to_owned(), most)].into() };
+    let bounds = |most| read::Bounds {
+        max_size: 1,
+        max_parked: [("outbound".to_owned(), most)].into(),
+        ..read::Bounds::default()
+    };
     assert_eq!((bounds(0).stop(&status.lanes[0]), bounds(1).stop(&status.lanes[0])), (true, false));
     assert!(!read::Bounds::default().stop(&status.lanes[0]), "a lane without a bound does not stop");
 

@@ -24,6 +24,14 @@ const CLOSED: &str = "seq > ?1 AND seq <= ?2 AND NOT EXISTS
 const DONE: &str =
     "DELETE FROM done WHERE seq > ?1 AND seq <= ?2 AND NOT EXISTS (SELECT 1 FROM event WHERE event.seq = done.seq)";
 
+/// What was corrected of events that are gone.
+const CORRECTED: &str =
+    "DELETE FROM correction WHERE NOT EXISTS (SELECT 1 FROM event WHERE event.seq = correction.seq)";
+
+/// Blocks of which no event is left, but for the last one: the next begins behind it.
+const BLOCKS: &str = "DELETE FROM finder WHERE last <= ?1 AND last < (SELECT max(last) FROM finder) AND NOT EXISTS
+    (SELECT 1 FROM event WHERE event.seq >= finder.first AND event.seq <= finder.last)";
+
 /// Where nothing is left, sequences go on from here.
 const LAST_GONE: &str = "INSERT OR REPLACE INTO meta(k, v)
     SELECT 'last_seq', max(?1, coalesce((SELECT v FROM meta WHERE k = 'last_seq'), 0))";
@@ -90,6 +98,8 @@ fn take_off(db: &Connection, after: i64, last: i64, now: Millis) -> Result<i64, 
     db.execute(LAST_GONE, [last])?;
     db.execute("UPDATE meta SET v = v + ? WHERE k = 'trimmed'", [closed])?;
     db.execute(DONE, [after, last])?;
+    db.execute(CORRECTED, [])?;
+    db.execute(BLOCKS, [last])?;
     db.execute(
         "DELETE FROM attempt WHERE last_seq <= ?1 AND id IN (SELECT id FROM attempt ORDER BY id LIMIT ?2)",
         params![last, BITE],
@@ -121,7 +131,7 @@ mod tests {
              INSERT INTO event SELECT n, 1, n, 0, x'00', 1, NULL, 's', 0, 'synced', NULL, 1, 0, 0, 1, NULL, '{}', 0
                  FROM (SELECT 1 AS n UNION SELECT 2 UNION SELECT 3);
              INSERT INTO pending(lane, seq, tx, order8, posting, size) VALUES (1, 1, 1, 0, x'00', 10), (1, 2, 1, 0, x'00', 10);
-             INSERT INTO done SELECT seq, 2, 1, 0, 1, 1, 'delivered', NULL, 0 FROM event;",
+             INSERT INTO done SELECT seq, 2, 1, 0, 1, 1, 'delivered', NULL, 0, 9, 200 FROM event;",
         )?;
         let config = Config {
             dir: std::path::PathBuf::new(),

@@ -4,6 +4,8 @@
 //! pace of the preset otherwise; and a settled batch alone rides on the next commit, [`LAZY`] later at most. A crash
 //! before that only causes a resend, which the key absorbs.
 
+mod persons;
+
 use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
 use std::path::PathBuf;
@@ -15,14 +17,15 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::event::{Now, Sample};
+use crate::event::{Id, Millis, Now, Sample};
 use crate::lane::{self, Action, Answer, Input, Lane, Outgoing, Row, RowKey};
 use crate::outbox::capture::Capture;
 use crate::outbox::clock::{Clock, instant};
-use crate::outbox::delivery::{Cause, Flight, Frozen, apply, attempt, freeze, load, named, question, saved};
+use crate::outbox::delivery::{Cause, Flight, Frozen, apply, freeze, load, named, question, saved};
+use crate::outbox::hold;
 use crate::outbox::open::{self, StorageError};
-use crate::outbox::operate::{Acted, Freed, Order, act};
-use crate::outbox::{CaptureError, CaptureReply, Command, Config, Placed, Preset, Pulse, Tap, trim};
+use crate::outbox::operate::auto_resolve;
+use crate::outbox::{CaptureError, CaptureReply, Command, Config, Placed, Preset, Pulse, Tap, attempts, trim};
 
 /// `gentle`: at most one commit in this time.
 const PACE: Duration = Duration::from_millis(20);
@@ -65,6 +68,8 @@ struct Ended {
     flight: Flight,
     answer: Answer,
     cause: Cause,
+    /// When the lane tries again, as far as it knows.
+    again: Option<Millis>,
 }
 
 pub(super) struct Writer {
@@ -143,6 +148,7 @@ impl Writer {
             }
             let mut lane = Lane::new(config, opened.run.unsigned_abs());
             lane.restore(batches, exceptions, next, doubtful, now.wall);
+            hold::restore(&db, &capture.site, route, &mut lane)?;
             states.push(lane);
         }
         tell_orphans(&db, &states)?;
@@ -247,6 +253,10 @@ impl Writer {
                 let acted = self.operate(&order, &actor)?;
                 drop(reply.send(acted)); // whoever asked may have lost patience
             }
+            Command::Hold { hold, actor, reply } => {
+                let acted = self.hold(&hold, &actor)?;
+                drop(reply.send(acted)); // whoever asked may have lost patience
+            }
             Command::Answered { lane, batch, answer } => self.answered(lane, batch, answer)?,
             Command::Stop => self.stopping = true,
         }
@@ -270,65 +280,27 @@ impl Writer {
         Ok(())
     }
 
-    /// What lanes have decided before is stored first, so that the person decides of what is so.
-    fn operate(&mut self, order: &Order, actor: &str) -> Result<Vec<Acted>, StorageError> {
-        if self.has_work() {
-            self.commit()?;
-        }
-        let now = self.clock.now().wall;
-        let tx = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let (mut acted, mut freed) = (Vec::new(), Vec::new());
-        for key in &order.keys {
-            let (told, row) = act(&tx, &self.capture.routes, order, key, actor, now)?;
-            tracing::info!(
-                actor,
-                act = order.act.name(),
-                key,
-                done = told.done,
-                reason = order.reason,
-                "{}",
-                told.text
-            );
-            acted.push(told);
-            freed.extend(row);
-        }
-        for (lane, bytes, skipped) in freed.iter().filter_map(|(lane, row)| row.ended.map(|(n, skip)| (*lane, n, skip)))
-        {
-            let counters = &mut self.capture.routes[lane].counters;
-            counters.rows_out += 1;
-            counters.bytes_out += bytes;
-            counters.skipped += i64::from(skipped);
-        }
-        self.capture.flush(&tx)?;
-        tx.commit()?;
-        for (lane, Freed { row, next, .. }) in freed {
-            self.step(lane, Input::Freed { row, next }, &Cause::default())?;
-            if !self.lanes[lane].is_stopped() {
-                self.told_stopped.remove(&lane);
-            }
-        }
-        Ok(acted)
-    }
-
     fn answered(&mut self, lane: usize, batch: u64, answer: Answer) -> Result<(), StorageError> {
         let Some(flight) = self.flying.remove(&(lane, batch)) else { return Ok(()) };
         let good = answer.outcomes.iter().all(|o| o.class.has_effect());
         self.tell_trouble(lane, &answer);
+        let answered = self.clock.now().wall;
         let cause = Cause {
             batch,
             attempt: flight.attempt,
             status: answer.status,
             excerpt: (!good).then(|| answer.excerpt.clone()),
+            answered,
+            took: i64::try_from(answered.since(flight.sent)).unwrap_or(i64::MAX),
         };
-        let answered = answer.clone();
-        let input = if flight.looks {
-            Input::Looked { batch, answer: answered }
-        } else {
-            Input::Answered { batch, answer: answered }
-        };
-        self.ended.push(Ended { lane, flight, answer, cause: cause.clone() });
+        let said = answer.clone();
+        let input =
+            if flight.looks { Input::Looked { batch, answer: said } } else { Input::Answered { batch, answer: said } };
         self.lazy_since.get_or_insert_with(instant);
-        self.step(lane, input, &cause)
+        self.step(lane, input, &cause)?;
+        let again = self.lanes[lane].again_at(batch);
+        self.ended.push(Ended { lane, flight, answer, cause, again });
+        Ok(())
     }
 
     /// Logs when a lane begins to meet trouble, meets another one, and when its target takes postings again.
@@ -537,7 +509,7 @@ impl Writer {
     fn apply_all(&mut self, now: Now) -> Result<Vec<Outgoing>, StorageError> {
         for ended in std::mem::take(&mut self.ended) {
             let route = &mut self.capture.routes[ended.lane];
-            attempt(&self.db, route, ended.flight, &ended.answer, &ended.cause, now.wall)?;
+            attempts::write(&self.db, route, &ended.flight, &ended.answer, &ended.cause, ended.again)?;
         }
         let mut outgoing = Vec::new();
         let mut index = 0;
@@ -550,7 +522,7 @@ impl Writer {
                     Frozen::Ready(ready) => {
                         let counters = &mut self.capture.routes[lane].counters;
                         counters.batches = counters.batches.max(i64::try_from(batch).unwrap_or(i64::MAX));
-                        self.flying.insert((lane, batch), flight);
+                        self.flying.insert((lane, batch), Flight { id: ready.id, ..flight });
                         outgoing.push(ready);
                     }
                     Frozen::Unsendable { rows, outcome } => {
@@ -567,6 +539,10 @@ impl Writer {
             }
             let action = &self.todo[index - 1].action;
             let route = &self.capture.routes[lane];
+            let (idle, idle_bytes) = match action {
+                Action::Settle { row, .. } => auto_resolve(&self.db, route, *row, now.wall)?,
+                _ => (0, 0),
+            };
             let bytes = apply(&self.db, &self.capture.site, route, action, &cause, now.wall)?;
             if let Action::Reject { row, outcome, .. } = action {
                 let (subject, key) = named(&self.db, route, *row)?;
@@ -582,8 +558,9 @@ impl Writer {
             }
             if matches!(action, Action::Settle { .. }) {
                 let counters = &mut self.capture.routes[lane].counters;
-                counters.rows_out += 1;
-                counters.bytes_out += bytes;
+                counters.rows_out += 1 + idle;
+                counters.bytes_out += bytes + idle_bytes;
+                counters.skipped += idle;
             }
         }
         self.todo.clear();
@@ -600,6 +577,8 @@ impl Writer {
             rows: rows.len(),
             first_seq: rows.first().map_or(0, |r| r.seq),
             last_seq: rows.last().map_or(0, |r| r.seq),
+            sent: now.wall,
+            id: Id::default(),
         };
         Ok(match &self.todo[index].action {
             Action::Send { batch, rows, attempt, first_sent } => {

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::explain::{Request, Takes, Wire};
+use super::explain::{Request, Takes, Wire, busy};
 use super::points::{Limits, Read, join};
 use super::{Addresses, Map};
 
@@ -23,7 +23,11 @@ pub struct Polled {
 
 /// All that is polled over one link.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Budget(pub Vec<Polled>);
+pub struct Budget {
+    /// Each poll, with its connection where each cycle makes one.
+    pub polled: Vec<Polled>,
+    connect: Duration,
+}
 
 /// Polls that share requests.
 struct Group<'a> {
@@ -52,25 +56,27 @@ impl Budget {
                 joined.into_iter().map(|joint| wire.read(Addresses::Zero, joint.read, Vec::new())).collect();
             polled.push(Polled::of(group.words(), wire, &requests, group.every));
         }
-        Self(polled)
+        Self { polled, connect: wire.connect }
     }
 
     /// Part of the link's time that it takes while everything is answered and no event waits: above 1 periods are missed.
     pub fn busy(&self) -> f64 {
-        self.0.iter().map(Polled::share).sum()
+        busy(self.polled.iter().map(|polled| polled.takes), self.connect)
     }
 
     /// What takes most of the time; the first of several.
     pub fn largest(&self) -> Option<&Polled> {
-        self.0.iter().min_by(|a, b| b.share().total_cmp(&a.share()))
+        self.polled.iter().min_by(|a, b| b.share().total_cmp(&a.share()))
     }
 
     /// A poll that misses a period whenever another one is under way, and that one.
     pub fn held_up(&self) -> Option<(&Polled, &Polled)> {
-        self.0.iter().enumerate().find_map(|(i, poll)| {
-            let others = self.0.iter().enumerate().filter(|(other, _)| *other != i).map(|(_, other)| other);
+        self.polled.iter().enumerate().find_map(|(i, poll)| {
+            let others = self.polled.iter().enumerate().filter(|(other, _)| *other != i).map(|(_, other)| other);
             let longest = others.max_by(|a, b| a.takes.answered_ms.total_cmp(&b.takes.answered_ms))?;
-            let late = longest.takes.answered_ms + poll.takes.answered_ms > poll.takes.every_ms;
+            // Who waits for the other has its connection.
+            let both = longest.takes.answered_ms + poll.takes.answered_ms - self.connect.as_secs_f64() * 1_000.0;
+            let late = both > poll.takes.every_ms;
             late.then_some((poll, longest))
         })
     }
@@ -147,18 +153,18 @@ mod tests {
 
     fn wire(baud: Option<u32>) -> Wire {
         let ms = Duration::from_millis;
-        Wire { baud, timeout: ms(500), answer: ms(5), pause: ms(0) }
+        Wire { baud, timeout: ms(500), answer: ms(5), pause: ms(0), connect: ms(0) }
     }
 
     #[test]
     fn polls_of_one_unit_share_requests_and_those_of_others_do_not() {
         let map = map("a", 0);
         let together = Budget::of(&[("a", 1, &map), ("b", 1, &map)], &wire(None));
-        assert_eq!((together.0.len(), together.0[0].requests, together.busy()), (1, 1, 0.25));
-        assert_eq!(together.0[0].what, "fast of a and another");
+        assert_eq!((together.polled.len(), together.polled[0].requests, together.busy()), (1, 1, 0.25));
+        assert_eq!(together.polled[0].what, "fast of a and another");
         let apart = Budget::of(&[("a", 1, &map), ("b", 2, &map)], &wire(None));
-        assert_eq!((apart.0.len(), apart.busy()), (2, 0.5));
-        assert!((apart.0[0].takes.worst_ms - 500.0).abs() < 0.01);
+        assert_eq!((apart.polled.len(), apart.busy()), (2, 0.5));
+        assert!((apart.polled[0].takes.worst_ms - 500.0).abs() < 0.01);
     }
 
     #[test]
@@ -169,6 +175,19 @@ mod tests {
         let held = budget.held_up().map(|(poll, by)| (poll.what.as_str(), by.what.as_str()));
         assert_eq!(held, Some(("fast of a", "slow of a")));
         assert!(budget.busy() < 0.3);
+    }
+
+    #[test]
+    fn a_connection_for_each_cycle_takes_its_time() {
+        let (fast, slow) = (map("a", 0), map("a", 2));
+        let wire = Wire { connect: Duration::from_millis(6), ..wire(None) };
+        let same = Budget::of(&[("a", 1, &fast), ("b", 2, &fast)], &wire);
+        assert!((same.busy() - 16.0 / 20.0).abs() < 1e-9, "two requests of one period, one connection: {same:?}");
+        assert_eq!(same.held_up(), None, "16 ms in 20: the second one has the first one's connection");
+        let other = Budget::of(&[("a", 1, &slow)], &wire);
+        assert!((other.busy() - (11.0 / 20.0 + 16.0 / 10_000.0)).abs() < 1e-9, "a connection each: {other:?}");
+        assert!(other.held_up().is_some(), "11 ms beside 10 in 20");
+        assert!((other.polled[0].takes.answered_ms - 11.0).abs() < 1e-9, "{other:?}");
     }
 
     #[test]

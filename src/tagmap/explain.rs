@@ -1,10 +1,11 @@
 //! What a map makes the gateway do: the requests of a cycle, what they cost on the wire, and what comes of them. Made by
 //! the same planner that the source polls by. Pure.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::points::{Area, Read};
-use super::{Addresses, Fifo, Map, Span, Style};
+use super::{Addresses, Fifo, Map, Quirk, Span, Style};
 
 /// Bytes of a Modbus TCP frame beside its function and data (Modbus Messaging on TCP/IP 1.0b, 3.1.3).
 const TCP_FRAME: u32 = 7;
@@ -33,6 +34,8 @@ pub struct Wire {
     pub answer: Duration,
     /// Between two requests.
     pub pause: Duration,
+    /// What the connection costs that each cycle makes; 0: one stays.
+    pub connect: Duration,
 }
 
 /// One request.
@@ -142,6 +145,8 @@ pub struct Explained {
 
 /// What that map does, reached so.
 pub fn explain(map: &Map, wire: &Wire) -> Explained {
+    let connects = wire.baud.is_none() && map.quirks.contains(&Quirk::CloseAfterCycle);
+    let wire = &Wire { connect: if connects { wire.connect.max(wire.answer) } else { wire.connect }, ..*wire };
     let addresses = map.addresses.unwrap_or(Addresses::Zero);
     let polls = map.points.iter().flat_map(|points| {
         points.polls().iter().enumerate().map(|(index, poll)| {
@@ -162,8 +167,7 @@ pub fn explain(map: &Map, wire: &Wire) -> Explained {
     let polls: Vec<Poll> = polls.collect();
     let fifos: Vec<Queue> = map.fifos.iter().map(|fifo| wire.queue(addresses, fifo)).collect();
     let idle = fifos.iter().map(|fifo| wire.takes(&fifo.idle, Duration::from_secs_f64(fifo.takes.every_ms / 1_000.0)));
-    let busy: f64 =
-        polls.iter().map(|poll| poll.takes).chain(idle).map(|takes| takes.answered_ms / takes.every_ms).sum();
+    let busy = busy(polls.iter().map(|poll| poll.takes).chain(idle), wire.connect);
     Explained {
         map: map.name.to_string(),
         title: map.title.clone(),
@@ -176,6 +180,20 @@ pub fn explain(map: &Map, wire: &Wire) -> Explained {
         events: map.points.as_ref().map(|points| kinds(points.kinds())).unwrap_or_default(),
         alarms: map.points.iter().flat_map(super::points::Points::alarms).map(str::to_owned).collect(),
     }
+}
+
+/// Part of a link's time that all of these take. Those of one period go over one connection.
+pub(super) fn busy(all: impl Iterator<Item = Takes>, connect: Duration) -> f64 {
+    let mut periods = BTreeSet::new();
+    let share = |takes: Takes| {
+        let shared = if periods.insert(takes.every_ms.to_bits()) { 0.0 } else { ms(connect) };
+        (takes.answered_ms - shared) / takes.every_ms.max(f64::MIN_POSITIVE)
+    };
+    all.map(share).sum()
+}
+
+fn ms(time: Duration) -> f64 {
+    time.as_secs_f64() * 1_000.0
 }
 
 /// Each once, in their order.
@@ -258,14 +276,13 @@ impl Wire {
     }
 
     pub(super) fn takes(&self, requests: &[Request], every: Duration) -> Takes {
-        let ms = |time: Duration| time.as_secs_f64() * 1_000.0;
         let character = |baud: u32| f64::from(BITS) * 1_000.0 / f64::from(baud);
         let silence = self.baud.map_or(0.0, |baud| if baud > 19_200 { SILENCE_MS } else { character(baud) * SILENCE });
         let pauses = ms(self.pause).max(silence) * requests.len() as f64;
         let on_the_wire = |bytes: u32| self.baud.map_or(0.0, |baud| character(baud) * f64::from(bytes));
         let each = |request: &Request| on_the_wire(request.bytes.iter().sum()) + ms(self.answer);
-        let answered = requests.iter().map(each).sum::<f64>() + pauses;
-        let worst = ms(self.timeout) * requests.len() as f64 + pauses;
+        let answered = requests.iter().map(each).sum::<f64>() + pauses + ms(self.connect);
+        let worst = ms(self.timeout) * requests.len() as f64 + pauses + ms(self.connect);
         let worst = worst.max(answered);
         let every_ms = ms(every);
         let rounded = |ms: f64| (ms * 100.0).round() / 100.0;

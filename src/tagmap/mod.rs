@@ -11,6 +11,7 @@ pub mod explain;
 mod fifo;
 mod frame;
 pub mod gs1;
+mod kind;
 mod number;
 mod params;
 pub mod points;

@@ -83,6 +83,11 @@ pub struct Known {
     pub within: Decimal,
 }
 
+/// How far they lie apart; `None`: further than a number can be.
+pub fn apart_by(one: Decimal, other: Decimal) -> Option<Decimal> {
+    one.checked_sub(other).map(|off| off.abs())
+}
+
 /// One way in which the registers would be the known value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Match {
@@ -128,10 +133,7 @@ pub fn search(pieces: &[Piece], asked: u16, known: Known) -> Vec<Match> {
             for (scale, (mantissa, decimals)) in SCALES.into_iter().enumerate() {
                 let candidate = Match { at: *at, kind, scale: Decimal::new(mantissa, decimals), value: known.value };
                 let Some(value) = candidate.read(words) else { continue };
-                let off = (value - known.value).abs();
-                if off > known.within {
-                    continue;
-                }
+                let Some(off) = apart_by(value, known.value).filter(|off| *off <= known.within) else { continue };
                 let is_float = kind.of.is_float();
                 let unlikely_sign = !is_float && kind.of.is_unsigned() == known.value.is_sign_negative();
                 let rank =
@@ -173,15 +175,16 @@ pub fn second_values(matches: &[Match], pieces: &[Piece], known: Known) -> Vec<D
 
 /// Other values that a device might show: small changes first.
 fn candidates(matches: &[Match], known: Known) -> Vec<Decimal> {
-    let odd = known.value * Decimal::new(123, 2); // its low bits are set, in whatever type
-    let mut values = vec![known.value + known.value, -known.value, odd];
+    let odd = known.value.checked_mul(Decimal::new(123, 2)); // its low bits are set, in whatever type
+    let twice = known.value.checked_add(known.value);
+    let mut values: Vec<Decimal> = [twice, Some(-known.value), odd].into_iter().flatten().collect();
     for scale in SCALES.map(|(mantissa, decimals)| Decimal::new(mantissa, decimals)) {
         if matches.iter().any(|found| found.scale == scale) {
             values.extend(BEYOND.iter().filter_map(|number| Decimal::from(*number).checked_mul(scale)));
         }
     }
-    let as_known = |value: &Decimal| (*value - known.value).abs() > known.within;
-    values.into_iter().filter(as_known).map(|value| value.normalize()).collect()
+    let another = |value: &Decimal| apart_by(*value, known.value).is_none_or(|off| off > known.within);
+    values.into_iter().filter(another).map(|value| value.normalize()).collect()
 }
 
 /// Whichever of the two is true, the device would not show `value` by the other; and one of them can show it.
@@ -189,7 +192,7 @@ fn apart((one, other): (Match, Match), pieces: &[Piece], known: Known, value: De
     let excluded = |truth: Match, wrong: Match| {
         let words = truth.hold(value)?;
         let shown = wrong.read(&overlaid(pieces, wrong.at, truth.at, &words));
-        Some(shown.is_none_or(|shown| (shown - value).abs() > known.within))
+        Some(shown.and_then(|shown| apart_by(shown, value)).is_none_or(|off| off > known.within))
     };
     match (excluded(one, other), excluded(other, one)) {
         (None, None) => false,

@@ -1,19 +1,22 @@
 //! HTTP/1.1 POST of a batch, over TLS or not.
 //!
 //! How it fails: what goes wrong before a connection stands is [`Reply::NotSent`], since not a byte of the request can
-//! have left; whatever goes wrong afterwards is [`Reply::Lost`], since some may have. Answers are bounded to
-//! [`MAX_ANSWER`] bytes. The bearer token is in no log and no reason.
+//! have left, and so is a secret that can't be read or a token that nobody gives; who does not let us in is
+//! [`Reply::Refused`]; whatever goes wrong afterwards is [`Reply::Lost`], since some may have had effect. Answers are
+//! bounded to [`MAX_ANSWER`] bytes. Secrets are in no log and no reason.
 
-use std::error::Error as _;
-use std::io::{Read as _, Write as _};
-use std::path::Path;
+use std::io::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
 use flate2::{Compression, GzBuilder};
-use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
-use reqwest::{Certificate, Client, RequestBuilder, Response, Url};
+use reqwest::header::{self, HeaderMap, HeaderName};
+use reqwest::{Client, RequestBuilder, Response, Url};
+use tokio::time::Instant;
 
+use super::client::{Clients, address, causes, shut_out};
+use super::login::{Login, Pass};
+use super::token::Tokens;
 use crate::event::Id;
 use crate::lane::{Answer, Errand, Outgoing, Reply, classify, classify_lookup};
 use crate::target::{Config, Lookup};
@@ -21,59 +24,58 @@ use crate::target::{Config, Lookup};
 /// Bytes of an answer's body.
 const MAX_ANSWER: usize = 8 << 20;
 
-/// Bytes of a bearer token.
-const MAX_TOKEN: u64 = 16 << 10;
-
-/// A connection idle for longer is not used again. Common servers close theirs after 5 s, and a request that meets the
-/// close ends as unknown.
-const IDLE: Duration = Duration::from_secs(4);
-
-/// Connections kept for the next request.
-const MAX_IDLE: usize = 4;
-
 /// Light on an industrial PC's CPU; a body shrinks to about a fifth. Part of what makes a resend byte-identical.
 const GZIP_LEVEL: Compression = Compression::new(3);
+
+/// A whole answer, and what of its headers matters.
+#[derive(Debug, Clone)]
+pub struct Heard {
+    /// Status code.
+    pub status: u16,
+    /// `Content-Type`, lower case, without parameters.
+    pub content_type: String,
+    /// `Retry-After`, verbatim.
+    pub retry_after: Option<String>,
+    /// `Date`, verbatim.
+    pub date: Option<String>,
+    /// `Location`, verbatim.
+    pub location: Option<String>,
+    /// The body, bounded.
+    pub body: Vec<u8>,
+}
+
+impl Heard {
+    fn reply(self) -> Reply {
+        let Self { status, content_type, retry_after, date, location: _, body } = self;
+        Reply::Http { status, content_type, retry_after, date, body }
+    }
+}
 
 /// An HTTP target, ready to send. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Http {
-    client: Client,
+    pub(super) clients: Arc<Clients>,
+    tokens: Option<Arc<Tokens>>,
     url: Url,
     lookup: Option<(Lookup, Url)>,
-    config: Arc<Config>,
+    pub(super) config: Arc<Config>,
 }
 
 impl Http {
     /// Builds the client. Connects to nothing.
     ///
     /// # Errors
-    /// When the URL or a certificate file can't be used.
+    /// When an address or a certificate file can't be used.
     pub fn new(config: Config) -> Result<Self, String> {
-        let url = posting_url(&config.url)?;
-        let lookup = config.lookup.clone().map(|lookup| Ok::<_, String>((posting_url(&lookup.url)?, lookup)));
+        let url = address(&config.url)?;
+        let lookup = config.lookup.clone().map(|lookup| Ok::<_, String>((address(&lookup.url)?, lookup)));
         let lookup = lookup.transpose()?.map(|(url, lookup)| (lookup, url));
-        let builder = Client::builder()
-            .http1_only()
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .referer(false)
-            .timeout(config.timeout)
-            .connect_timeout(config.connect_timeout.min(config.timeout / 2))
-            .pool_idle_timeout(IDLE)
-            .pool_max_idle_per_host(MAX_IDLE)
-            .user_agent(concat!("floorgate/", env!("CARGO_PKG_VERSION")));
-        if rustls::crypto::CryptoProvider::get_default().is_none() {
-            // Fails only where another thread was quicker, and then there is one.
-            rustls::crypto::ring::default_provider().install_default().unwrap_or_else(drop);
-        }
-        let builder = match &config.ca_file {
-            _ if url.scheme() == "http" => builder.tls_certs_only([]),
-            None => builder,
-            Some(path) => builder.tls_certs_merge(certificates(path)?),
+        let tokens = match &config.login {
+            Some(Login::OAuth(oauth)) => Some(Arc::new(Tokens::new(oauth, &config.tls)?)),
+            _ => None,
         };
-        let client = builder.build().map_err(|error| format!("HTTP client: {}", causes(&error)))?;
-        Ok(Self { client, url, lookup, config: Arc::new(config) })
+        let clients = Arc::new(Clients::new(&config)?);
+        Ok(Self { clients, tokens, url, lookup, config: Arc::new(config) })
     }
 
     /// Runs an errand once and says what came of each row. Never retries by itself.
@@ -107,26 +109,61 @@ impl Http {
     async fn ask(&self, url: &Url, keys: &[Id]) -> Result<Reply, Reply> {
         let mut url = url.clone();
         url.query_pairs_mut().extend_pairs(keys.iter().map(|key| ("key", key.to_string())));
-        let request = self.client.get(url).header(header::ACCEPT, "application/json");
-        let response = self.authorized(request)?.send().await.map_err(|error| self.failed(&error))?;
-        self.receive(response).await
+        let client = self.clients.get().map_err(Reply::NotSent)?;
+        let request = client.get(url).header(header::ACCEPT, "application/json");
+        Ok(self.exchange(&client, &request).await?.reply())
     }
 
-    fn authorized(&self, request: RequestBuilder) -> Result<RequestBuilder, Reply> {
-        Ok(match &self.config.bearer_file {
-            Some(path) => request.header(header::AUTHORIZATION, bearer(path).map_err(Reply::NotSent)?),
-            None => request,
-        })
+    /// One request with our credentials, within `timeout`. Where they are a token that the target refuses, the same once
+    /// more with a new one.
+    pub(super) async fn exchange(&self, client: &Client, request: &RequestBuilder) -> Result<Heard, Reply> {
+        let by = Instant::now() + self.config.timeout;
+        let pass = self.pass(client, None, by).await?;
+        let heard = self.once(request, pass.as_ref(), by).await?;
+        let refused = pass.and_then(|pass| pass.token);
+        if refused.is_none() || heard.status != 401 {
+            return Ok(heard);
+        }
+        let pass = self.pass(client, refused, by).await?;
+        self.once(request, pass.as_ref(), by).await
+    }
+
+    /// What is shown to the target, as the files say now; `refused`: a token that it does not take.
+    async fn pass(&self, client: &Client, refused: Option<u64>, by: Instant) -> Result<Option<Pass>, Reply> {
+        if let Some(tokens) = &self.tokens {
+            let pass = tokio::time::timeout_at(by, tokens.pass(client, refused)).await;
+            return pass.unwrap_or_else(|_| Err(Reply::NotSent("no token in time".to_owned()))).map(Some);
+        }
+        self.config.login.as_ref().map_or(Ok(None), Pass::of).map_err(Reply::NotSent)
+    }
+
+    pub(super) async fn once(
+        &self,
+        request: &RequestBuilder,
+        pass: Option<&Pass>,
+        by: Instant,
+    ) -> Result<Heard, Reply> {
+        let mut request = request.try_clone().expect("bodies are bytes, and no streams");
+        if let Some(pass) = pass {
+            request = request.header(pass.name.clone(), pass.value.clone());
+        }
+        // Fetching a token has taken some of the time in which the lane takes the request to be over.
+        let left = by.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+        let response = request.timeout(left).send().await.map_err(|error| self.failed(&error))?;
+        let mut heard = self.receive(response).await?;
+        if let Some(pass) = pass {
+            heard.body = pass.clear(heard.body);
+        }
+        Ok(heard)
     }
 
     async fn send(&self, id: Id, body: &[u8]) -> Result<Reply, Reply> {
-        let mut request = self
-            .client
+        let client = self.clients.get().map_err(Reply::NotSent)?;
+        let mut request = client
             .post(self.url.clone())
             .header(header::CONTENT_TYPE, self.config.content_type)
             .header(header::ACCEPT, "application/json")
             .header(HeaderName::from_static("idempotency-key"), format!("\"{id}\""));
-        request = self.authorized(request)?;
         let mut body = body.to_vec();
         if self.config.gzip {
             request = request.header(header::CONTENT_ENCODING, "gzip");
@@ -134,16 +171,16 @@ impl Http {
             let packed = tokio::task::spawn_blocking(move || gzip(&body)).await;
             body = packed.map_err(|error| Reply::NotSent(format!("compressing the body: {error}")))?;
         }
-        let response = request.body(body).send().await.map_err(|error| self.failed(&error))?;
-        self.receive(response).await
+        Ok(self.exchange(&client, &request.body(body)).await?.reply())
     }
 
-    async fn receive(&self, mut response: Response) -> Result<Reply, Reply> {
+    async fn receive(&self, mut response: Response) -> Result<Heard, Reply> {
         let text = |headers: &HeaderMap, name| Some(headers.get(name)?.to_str().ok()?.to_owned());
         let headers = response.headers();
         let content_type = text(headers, header::CONTENT_TYPE).unwrap_or_default().to_ascii_lowercase();
         let content_type = content_type.split(';').next().unwrap_or_default().trim().to_owned();
         let (retry_after, date) = (text(headers, header::RETRY_AFTER), text(headers, header::DATE));
+        let location = text(headers, header::LOCATION);
         let status = response.status().as_u16();
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| self.failed(&error))? {
@@ -152,10 +189,13 @@ impl Http {
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(Reply::Http { status, content_type, retry_after, date, body })
+        Ok(Heard { status, content_type, retry_after, date, location, body })
     }
 
     fn failed(&self, error: &reqwest::Error) -> Reply {
+        if let Some(why) = shut_out(error, "the ERP", &self.config.tls) {
+            return Reply::Refused(why);
+        }
         let unsent = error.is_connect() || error.is_builder();
         let why = match error.is_timeout() {
             true if unsent => "no connection in time".to_owned(),
@@ -166,62 +206,10 @@ impl Http {
     }
 }
 
-fn posting_url(text: &str) -> Result<Url, String> {
-    let url = Url::parse(text).map_err(|error| format!("url `{text}`: {error}"))?;
-    if !matches!(url.scheme(), "http" | "https") {
-        return Err(format!("url `{text}`: write http:// or https://"));
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err("url: it holds a user or password; write `auth = { bearer_file = … }` instead".to_owned());
-    }
-    Ok(url)
-}
-
-fn certificates(path: &Path) -> Result<Vec<Certificate>, String> {
-    let fault = |why: String| format!("certificate file {}: {why}", path.display());
-    let pem = std::fs::read(path).map_err(|error| fault(error.to_string()))?;
-    let found = Certificate::from_pem_bundle(&pem).map_err(|error| fault(causes(&error)))?;
-    if found.is_empty() {
-        return Err(fault("it holds no PEM certificate".to_owned()));
-    }
-    Ok(found)
-}
-
-/// The Authorization header, marked so that nobody prints it. A page of a local file: read in place.
-fn bearer(path: &Path) -> Result<HeaderValue, String> {
-    let fault = |why: &str| format!("bearer token file {}: {why}", path.display());
-    let mut token = String::new();
-    std::fs::File::open(path)
-        .and_then(|file| file.take(MAX_TOKEN).read_to_string(&mut token))
-        .map_err(|error| fault(&error.to_string()))?;
-    let token = token.trim();
-    if token.is_empty() {
-        return Err(fault("it is empty"));
-    }
-    let mut value = HeaderValue::from_str(&format!("Bearer {token}"))
-        .map_err(|_| fault("it holds characters that no HTTP header can carry"))?;
-    value.set_sensitive(true);
-    Ok(value)
-}
-
 /// The same bytes for the same body: no time, no file name, a fixed level.
-fn gzip(body: &[u8]) -> Vec<u8> {
+pub(super) fn gzip(body: &[u8]) -> Vec<u8> {
     let mut packer = GzBuilder::new().mtime(0).write(Vec::with_capacity(body.len() / 4), GZIP_LEVEL);
     packer.write_all(body).and_then(|()| packer.finish()).expect("a Vec takes every write")
-}
-
-/// What lies under a client error, without its own two layers of generalities.
-fn causes(error: &reqwest::Error) -> String {
-    let mut parts = Vec::new();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let text = cause.to_string();
-        if !text.starts_with("client error (") && !parts.contains(&text) {
-            parts.push(text);
-        }
-        source = cause.source();
-    }
-    if parts.is_empty() { error.to_string() } else { parts.join(": ") }
 }
 
 #[cfg(test)]

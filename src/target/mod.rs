@@ -1,14 +1,21 @@
 //! The wire to the systems that post: HTTP batches.
 //!
 //! A batch is sent once, and what came of it is told row by row. Whether and when it is sent again is the lane's
-//! matter alone: nothing here retries, follows a redirect or asks a proxy.
+//! matter alone: nothing here retries, follows a redirect or asks a proxy; but that a token which the target refuses is
+//! replaced once, since a 401 has no effect.
 
+mod client;
 mod http;
+mod login;
+mod probe;
+mod token;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use http::Http;
+pub use http::{Heard, Http};
+pub use login::{ClientAuth, Login, OAuth};
+pub use probe::{Base, Probe, Shown};
 
 use crate::lane::AnswerShape;
 
@@ -32,10 +39,28 @@ pub struct Config {
     pub connect_timeout: Duration,
     /// Where it can be asked for postings.
     pub lookup: Option<Lookup>,
-    /// A file with the bearer token; read for each request, so that it may be renewed.
-    pub bearer_file: Option<PathBuf>,
-    /// A file with CA certificates (PEM) to trust beside the system's.
+    /// How to log in. Its files are read for each request, so that they may be renewed.
+    pub login: Option<Login>,
+    /// Certificates.
+    pub tls: Tls,
+}
+
+/// The certificates of a target, in files that are read again when they change.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tls {
+    /// CA certificates (PEM) to trust beside the system's.
     pub ca_file: Option<PathBuf>,
+    /// What we show.
+    pub own: Option<Own>,
+}
+
+/// Our own certificate and its key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Own {
+    /// The certificate, and what signed it up to the CA (PEM).
+    pub cert_file: PathBuf,
+    /// Its private key (PEM: PKCS#8, PKCS#1 or SEC1, without a passphrase).
+    pub key_file: PathBuf,
 }
 
 /// Where a target says which keys it knows: `GET url?key=…&key=…` (docs/erp-contract.md, "Lookup").

@@ -6,10 +6,9 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 
 use floorgate::source::health::State;
-use rusqlite::{Connection, OpenFlags};
 use serde_json::Value;
 
-use crate::world::{Links, PATIENCE, Plc, Site, python, run_to_end, wait_for};
+use crate::world::{Database, Links, PATIENCE, Plc, Site, python, run_to_end, wait_for};
 
 const MAP: &str = r#"
 schema = 1
@@ -81,23 +80,8 @@ fn site(port: u16, map: &str, quirks: &str) -> Site {
     site
 }
 
-/// Events that are committed: kinds and bodies.
-fn committed(site: &Site) -> Vec<(String, Value)> {
-    let file = site.data().join("outbox.db");
-    let db = Connection::open_with_flags(&file, OpenFlags::SQLITE_OPEN_READ_ONLY).expect("the outbox opens");
-    let mut statement = db
-        .prepare("SELECT name.text, event.body FROM event JOIN name ON name.id = event.kind")
-        .expect("the outbox has these tables");
-    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).expect("it can be read");
-    let row = |row: Result<(String, String), _>| {
-        let (kind, body) = row.expect("a row can be read");
-        (kind, serde_json::from_str(&body).expect("bodies are JSON"))
-    };
-    rows.map(row).collect()
-}
-
 fn has(site: &Site, kind: &str) -> bool {
-    committed(site).iter().any(|(of, _)| of == kind)
+    Database::committed(site.data()).iter().any(|event| event.kind == kind)
 }
 
 /// The requests that the device was asked since the last time, without their unit.
@@ -225,7 +209,7 @@ fn text_is_read(map: &str, quirks: &str, [first, second]: [&str; 2]) {
     write(&mut plc, first);
     wait_for("the text to be read", || links.device("odd-1").requests > 8);
     write(&mut plc, second);
-    wait_for("the whole text", || committed(&site).iter().any(|(_, body)| body.to_string().contains("\"AB12\"")));
+    wait_for("the whole text", || Database::committed(site.data()).iter().any(|event| event.body["code"] == "AB12"));
 }
 
 const TEXT: &str = r#"

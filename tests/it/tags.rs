@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use floorgate::source::health::State;
-use rusqlite::{Connection, OpenFlags};
 
-use crate::world::{Links, Plc, Site, python, wait_for};
+use crate::world::{Committed, Database, Links, Plc, Site, python, wait_for};
 
 const MAP: &str = r#"
 schema = 1
@@ -89,23 +88,11 @@ fn site(port: u16, units: u16, lanes: u16, params: &dyn Fn(u16, u16) -> String) 
     site
 }
 
-/// How often each (source, kind) is committed; cartons by what their events say.
+/// How often each (device, kind) is committed; cartons by what their events say.
 fn committed(site: &Site) -> BTreeMap<(String, String), u64> {
-    let file = site.data().join("outbox.db");
-    let db = Connection::open_with_flags(&file, OpenFlags::SQLITE_OPEN_READ_ONLY).expect("the outbox opens");
-    let mut statement = db
-        .prepare(
-            "SELECT source.name, name.text, event.body FROM event JOIN epoch ON epoch.id = event.epoch
-             JOIN source ON source.id = epoch.source JOIN name ON name.id = event.kind",
-        )
-        .expect("the outbox has these tables");
-    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).expect("it can be read");
     let mut sums = BTreeMap::new();
-    for row in rows {
-        let (source, kind, body): (String, String, String) = row.expect("a row can be read");
-        let body: serde_json::Value = serde_json::from_str(&body).expect("bodies are JSON");
-        let count = body["count"].as_u64().or_else(|| body["data"]["count"].as_u64()).unwrap_or(1);
-        *sums.entry((source, kind)).or_insert(0) += count;
+    for Committed { device, kind, body, .. } in Database::committed(site.data()) {
+        *sums.entry((device, kind)).or_insert(0) += body["count"].as_u64().unwrap_or(1);
     }
     sums
 }

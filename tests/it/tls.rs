@@ -1,21 +1,25 @@
-//! TLS to mosquitto with certificates that end, change and are asked for; and subscriptions that gateways share.
+//! TLS to mosquitto with certificates that end, change and are asked for; names and passwords; and subscriptions that
+//! gateways share.
 
 use std::fs;
 use std::net::TcpStream;
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair, date_time_ymd,
 };
 
-use crate::world::{Broker, Erp, Gateway, Scanner, Settings, Site, free_port, mosquitto, sscc, wait_for};
+use crate::world::{
+    Broker, Erp, Gateway, Scanner, Settings, Site, free_port, mosquitto, mosquitto_pub, sscc, wait_for,
+};
 
-/// A CA that signs for the broker and for the gateway.
-struct Ca(CertifiedIssuer<'static, KeyPair>);
+/// A CA that signs for the broker or the ERP, and for the gateway.
+pub(crate) struct Ca(CertifiedIssuer<'static, KeyPair>);
 
 impl Ca {
-    fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let mut params = CertificateParams::new(Vec::new()).expect("no names");
         params.distinguished_name.push(rcgen::DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -23,7 +27,7 @@ impl Ca {
     }
 
     /// Writes `NAME.pem` and `NAME.key`, which end with that year.
-    fn sign(&self, dir: &Path, name: &str, host: &str, year: i32) {
+    pub(crate) fn sign(&self, dir: &Path, name: &str, host: &str, year: i32) {
         let key = KeyPair::generate().expect("a key");
         let mut params = CertificateParams::new([host.to_owned()]).expect("a name");
         params.not_before = date_time_ymd(2000, 1, 1);
@@ -35,7 +39,7 @@ impl Ca {
     }
 
     /// Writes our certificate as `NAME.pem`.
-    fn write(&self, dir: &Path, name: &str) {
+    pub(crate) fn write(&self, dir: &Path, name: &str) {
         fs::write(dir.join(format!("{name}.pem")), self.0.pem()).expect("a file");
     }
 }
@@ -179,6 +183,68 @@ fn a_broker_that_asks_for_a_certificate_is_told_in_words() {
     ] {
         wait_for(text, || gateway.log().contains(text));
     }
+}
+
+/// A floor on which everybody has a certificate, a name and a password: mosquitto_pub for the scanners, and the gateway, whose
+/// password stands in a file. Who has no name may neither read nor write.
+#[test]
+fn names_and_passwords_of_files_are_given_over_tls() {
+    let (Some(program), Some(publisher)) = (mosquitto(), mosquitto_pub()) else { return };
+    let (dir, port, erp) = (tempfile::tempdir().expect("a temp folder"), free_port(), Erp::start());
+    let dir = dir.path();
+    let (path, write) = (
+        |name: &str| dir.join(name).display().to_string(),
+        |name: &str, text: &str| fs::write(dir.join(name), text).expect("a file"),
+    );
+    let ca = Ca::new("floor CA");
+    for name in ["broker-ca", "gw-ca"] {
+        ca.write(dir, name);
+    }
+    for name in ["broker", "gw", "scanner"] {
+        ca.sign(dir, name, "127.0.0.1", 2200);
+    }
+    write("passwords", "gw-7:right\nscanner:laser\n");
+    let hashed = Command::new("mosquitto_passwd").args(["-U", &path("passwords")]).status();
+    assert!(hashed.expect("it comes with mosquitto").success());
+    write("acl", "user gw-7\ntopic read dc1/#\nuser scanner\ntopic write dc1/#\n");
+    let more = format!("{}password_file {}\nacl_file {}\n", listener(port, dir), path("passwords"), path("acl"));
+    let _broker = Broker::start_with(&program, Settings::Shipped, &more);
+    wait_for("the TLS listener", || TcpStream::connect(("127.0.0.1", port)).is_ok());
+
+    let keys = format!(
+        "username = \"gw-7\"\npassword_file = \"{}\"\ntls = {{ ca_file = \"{}\", cert_file = \"{}\", key_file = \"{}\" }}",
+        path("gw.secret"),
+        path("gw-ca.pem"),
+        path("gw.pem"),
+        path("gw.key")
+    );
+    let site = Site::new()
+        .links(&link("secure", &format!("mqtts://127.0.0.1:{port}"), &keys))
+        .links(&device("hand", "secure", "dc1/scan"))
+        .erp(&erp.url());
+    write("gw.secret", "wrong\n");
+    let gateway = Gateway::start(&site);
+    wait_for("the refusal", || {
+        gateway.log().contains("BadUserNamePassword") || gateway.log().contains("NotAuthorized")
+    });
+    assert!(!gateway.log().contains("connected to the broker"));
+    println!("{}", gateway.log().lines().find(|line| line.contains("no connection")).unwrap_or_default());
+    gateway.kill();
+    write("gw.secret", "right\n");
+    gateway.start_again();
+    wait_for("the right password", || gateway.log().contains("connected to the broker"));
+    for seq in 1..=3 {
+        let payload = format!(r#"{{"barcode":"{}","boot":"b1","seq":{seq}}}"#, sscc(seq));
+        let mut publish = Command::new(&publisher);
+        publish.args(["-h", "127.0.0.1", "-p", &port.to_string(), "-u", "scanner", "-P", "laser", "-q", "1"]);
+        publish.args(["--cafile", &path("gw-ca.pem"), "--cert", &path("scanner.pem"), "--key", &path("scanner.key")]);
+        publish.args(["-t", "dc1/scan/A/read", "-m", &payload]);
+        assert!(publish.status().expect("mosquitto_pub runs").success(), "the broker takes it");
+    }
+    wait_for("scans over TLS", || erp.count() == 3);
+    let mut subjects: Vec<String> = erp.effects().into_iter().map(|effect| effect.subject).collect();
+    subjects.sort();
+    assert_eq!(subjects, [1, 2, 3].map(sscc));
 }
 
 /// Two gateways of one group: each message goes to one of them, and the ERP has all, each once.

@@ -72,7 +72,7 @@ class Lanes:
         if name == "count":
             self.counts[unit, at] += value
             count = self.counts[unit, at]
-            await self.context.async_setValues(unit, 4, at, [count & 0xFFFF, count >> 16])
+            await self.context.async_setValues(unit, 4, at, [count & 0xFFFF, count >> 16 & 0xFFFF])
         elif name in ("coil", "input"):
             await self.context.async_setValues(unit, 5 if name == "coil" else 2, at, [bool(value)])
         elif name == "word":

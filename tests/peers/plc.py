@@ -35,7 +35,8 @@ from pymodbus.server import ModbusSerialServer, ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
 HEAD, ACK, EPOCH, SLOTS_AT, SLOTS, WORDS = 100, 101, 102, 200, 32, 16
-SIZE = SLOTS_AT + SLOTS * WORDS
+ONE_A_WORD = 8  # more words of a slot whose SSCC has one character in each
+SIZE = SLOTS_AT + SLOTS * (WORDS + ONE_A_WORD)
 
 
 def crc16(data):
@@ -62,6 +63,8 @@ class Plc:
 
     def __init__(self, args):
         self.careless = args.careless
+        self.chars = getattr(args, "chars", None)  # "high", "low": one in each word
+        self.words += ONE_A_WORD if self.chars else 0
         self.serial = args.first_serial
         self.epoch = args.epoch
         self.seq = args.base_seq  # of the newest event, produced or queued
@@ -117,8 +120,12 @@ class Plc:
 
     def encode(self, seq, event):
         words = self.before_sscc(seq)
-        text = event["sscc"].encode("ascii").ljust(20, b"\0")
-        words += [text[i] << 8 | text[i + 1] for i in range(0, 20, 2)]
+        text = event["sscc"].encode("ascii")
+        if self.chars:  # the other byte of each word is whatever was there before
+            words += [char << 8 | 0xA5 if self.chars == "high" else 0xA500 | char for char in text]
+        else:
+            text = text.ljust(20, b"\0")
+            words += [text[i] << 8 | text[i + 1] for i in range(0, 20, 2)]
         words.append(crc16(b"".join(word.to_bytes(2, "big") for word in words)))
         return words
 
@@ -129,7 +136,7 @@ class Plc:
         if self.tear_reads:
             self.torn[index] = [self.tear_reads, list(words)]
             self.tear_reads = 0
-            words[15 if seq % 2 else 0] ^= 0x0101
+            words[-1 if seq % 2 else 0] ^= 0x0101
         first = self.slots_at + index * self.words
         self.registers[first : first + self.words] = words
 
@@ -338,6 +345,7 @@ async def main():
     parser.add_argument("--base-seq", type=int, default=0, help="counters start here: 65500 is near the wrap")
     parser.add_argument("--first-serial", type=int, default=0, help="running number of the SSCCs")
     parser.add_argument("--style", choices=STYLES, default="ring")
+    parser.add_argument("--chars", choices=["high", "low"], help="one character in each register of a text, in that byte")
     parser.add_argument("--rtu", action="store_true", help="RTU frames over TCP, as a device server forwards them")
     parser.add_argument("--serial", help="RTU on this serial port, 19200 baud, parity none; prints port 0")
     parser.add_argument("--careless", action="store_true", help="overwrites slots that are not acknowledged")

@@ -81,8 +81,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
             return print::refuse(args.json, &told, Exit::Config);
         }
     };
-    let wire = Wire { baud: args.baud, timeout: args.timeout.0, answer: args.answer.0, pause: args.pause.0 };
-    let explained = explain(&map, &wire);
+    let explained = explain(&map, &wire(args));
     if args.json {
         let mut json = serde_json::to_value(&explained).expect("texts, numbers and lists always make JSON");
         json["unit"] = args.unit.into();
@@ -91,6 +90,11 @@ pub(super) fn run(args: &Args) -> ExitCode {
         print::out(&shown(&explained, args));
     }
     Exit::Clean.into()
+}
+
+fn wire(args: &Args) -> Wire {
+    let connect = std::time::Duration::ZERO; // the map's quirks say more
+    Wire { baud: args.baud, timeout: args.timeout.0, answer: args.answer.0, pause: args.pause.0, connect }
 }
 
 fn binding(args: &Args) -> Binding {
@@ -123,7 +127,9 @@ fn shown(explained: &Explained, args: &Args) -> String {
         print::line(&mut text, &format!("over {wire}; answers in {answer} ms, timeout {timeout} ms, pause {pause} ms"));
     }
     if !explained.quirks.is_empty() {
-        print::line(&mut text, &format!("quirks: {}", explained.quirks.join(", ")));
+        let connects = args.baud.is_none() && explained.quirks.contains(&Quirk::CloseAfterCycle.word());
+        let connects = if connects { "; the connection of each cycle is taken for one more answer" } else { "" };
+        print::line(&mut text, &format!("quirks: {}{connects}", explained.quirks.join(", ")));
     }
     explained.polls.iter().for_each(|poll| of_poll(&mut text, poll));
     explained.fifos.iter().for_each(|fifo| of_fifo(&mut text, fifo));
@@ -222,8 +228,7 @@ mod tests {
         let args = Line::parse_from(["explain"].into_iter().chain(arguments.split(' '))).args;
         let document = document(&args.map, &args.config.path).expect("the map is built in");
         let map = Map::read(&document, &binding(&args)).expect("the map has no fault");
-        let wire = Wire { baud: args.baud, timeout: args.timeout.0, answer: args.answer.0, pause: args.pause.0 };
-        shown(&explain(&map, &wire), &args)
+        shown(&explain(&map, &wire(&args)), &args)
     }
 
     #[test]
@@ -302,19 +307,19 @@ mod tests {
         insta::assert_snapshot!(text(&format!("{lane} {quirks}")), @r"
     divert-lane@1: Divert lane: photo-eyes, lane full, carton count
     over Modbus TCP; answers in 5 ms, timeout 500 ms, pause 0 ms
-    quirks: coils-from-zero, one-request-per-tag, close-after-cycle
+    quirks: coils-from-zero, one-request-per-tag, close-after-cycle; the connection of each cycle is taken for one more answer
 
     poll io: 3 requests each 20 ms, priority 0
         function 1  coil 0 (0)          127 bits  12 + 25 bytes  lane_full
         function 2  discrete 124 (124)  1 bit     12 + 10 bytes  eye_entry
         function 2  discrete 125 (125)  1 bit     12 + 10 bytes  eye_full
-      takes 15 ms, at worst 1500 ms: the period is kept while the device answers
+      takes 20 ms, at worst 1505 ms: the period is kept while the device answers
 
     poll counters: 1 request each 500 ms, priority 5
         function 4  input 1060 (1060)  2 registers  12 + 13 bytes  entry_count
-      takes 5 ms, at worst 500 ms: the period is kept even when nothing answers
+      takes 10 ms, at worst 505 ms: the period is kept while the device answers
 
-    the link is busy for 76 % of the time while no event waits
+    the link is busy for 102 % of the time while no event waits
 
       events lane.entered, lane.blocked, lane.full, lane.cleared
       alarms lane_full

@@ -20,6 +20,7 @@ use crate::source::modbus::Identity;
 use crate::source::modbus::wire::{Place, Timing, Trouble, Wire};
 use crate::source::now;
 use crate::tagmap::points::{Got, Points, Probe, Quality, Shown};
+use crate::tagmap::probe::apart_by;
 use crate::tagmap::{Binding, Map};
 
 /// A device and its map.
@@ -174,7 +175,7 @@ impl Proof {
         });
         Some(Self {
             tag: tag.tag.clone(),
-            ok: number.is_some_and(|number| (number - probe.expect).abs() <= probe.within),
+            ok: number.and_then(|number| apart_by(number, probe.expect)).is_some_and(|off| off <= probe.within),
             value: value.cloned(),
             unit: tag.unit.clone(),
             quality: tag.quality,

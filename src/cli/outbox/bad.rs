@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::app::Exit;
 use crate::cli::place::Place;
-use crate::cli::print::{self, clean, line};
+use crate::cli::print::{self, clean, line, on_one_line};
 use crate::config::Config;
 use crate::event::{Legible, Millis};
 use crate::form::there_is_no;
@@ -84,14 +84,6 @@ fn unknown(args: &Args, dir: &Path, source: &str) -> Option<String> {
     }
     known.extend(args.place.configured().iter().flat_map(Config::devices_and_links));
     (!known.contains(source)).then(|| there_is_no("device or link", source, &known))
-}
-
-/// Bytes on one line of a terminal, cut.
-pub(super) fn on_one_line(bytes: &[u8]) -> String {
-    match Legible::of(bytes) {
-        Legible::Text(text) => clean(&text.replace('\r', "\\r").replace('\n', "\\n").replace('\t', "\\t")),
-        Legible::Hex(hex) => clean(&format!("0x{hex}")),
-    }
 }
 
 #[derive(Serialize)]

@@ -4,24 +4,23 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 
-use super::bad::on_one_line;
 use crate::app::Exit;
 use crate::cli::place::Place;
-use crate::cli::print::{self, ago, clean, line, next};
+use crate::cli::print::{self, ago, clean, line, next, on_one_line};
 use crate::control::{self, Request};
 use crate::event::{Legible, Millis};
-use crate::outbox::read::find::{self, Behind, Delivery, Event, Found, Word};
+use crate::outbox::read::find::{self, Behind, Delivery, Event, Found};
+use crate::outbox::read::wanted::Wanted;
 
 /// Tell where an event is, and what keeps it.
 ///
 /// For each event that is found, the newest first: when it happened, its device and number, the bytes that came; and how far
 /// each lane is with it, under which key, and why it is not further: behind which event of its subject, a lane that has
-/// stopped, a target in trouble. All events that are kept are looked at, from the newest on, until there are enough; the
-/// gateway goes on meanwhile. Ends with 1 when nothing is found, with 74 when there is no outbox or it can't be read.
+/// stopped, a target in trouble. The gateway goes on meanwhile. `floorgate trace` tells each attempt, too. Ends with 1 when nothing is found, with 74 when there is no outbox or it can't be read.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(in crate::cli) struct Args {
-    /// A subject (a carton, a shipment), the key of a posting, the id of an event, or #NUMBER in the outbox
+    /// A subject (a carton, a shipment), its barcode, the key of a posting, the id of an event, or #NUMBER in the outbox
     word: String,
     #[command(flatten)]
     place: Place,
@@ -48,7 +47,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
     let running = || control::ask(&dir, Request::Status).ok().map(|gateway: control::Status| gateway.bounds);
     let bounds = bounds.or_else(running);
     let limit = usize::try_from(args.limit).unwrap_or(usize::MAX);
-    match find::find(&dir, &Word::parse(&args.word), limit, bounds.as_ref()) {
+    match find::find(&dir, &Wanted::parse(&args.word), limit, bounds.as_ref()) {
         Ok(found) => {
             let now = crate::source::now().wall;
             print::out(&if args.json { json(&found) } else { text(&found, &args.word, now) });

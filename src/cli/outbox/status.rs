@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use crate::app::Exit;
+use crate::cli::hold;
 use crate::cli::place::Place;
 use crate::cli::print::{self, age, ago, clean, line, next, size, span};
 use crate::control::{self, Request, Unanswered};
@@ -146,6 +147,7 @@ impl<'a> Report<'a> {
         }
         lanes(&mut text, &status.lanes, now);
         stops(&mut text, &self.stopped, &status.lanes);
+        hold::told(&mut text, &status.holds, now);
         troubles(&mut text, &status.lanes, now);
         storage(&mut text, status, self.room.as_ref());
         letters(&mut text, status, now);
@@ -337,6 +339,7 @@ mod tests {
     fn status() -> Status {
         let ago = |seconds: i64| NOW.0 - seconds * 1_000;
         Status {
+            holds: Vec::new(),
             lanes: vec![
                 LaneStatus {
                     lane: "outbound".to_owned(),
@@ -407,7 +410,7 @@ mod tests {
     }
 
     fn bounds(max_size: u64) -> Bounds {
-        Bounds { max_size, max_parked: [("outbound".to_owned(), 1)].into() }
+        Bounds { max_size, max_parked: [("outbound".to_owned(), 1)].into(), ..Bounds::default() }
     }
 
     fn shown(status: &Status, max_size: Option<u64>) -> String {

@@ -4,7 +4,6 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::{Action, Lane, Load, Row, RowKey, Slot, State};
 use crate::event::Millis;
-use crate::lane::Worth;
 
 /// Rows that a subject keeps in memory when others need the room.
 const KEEP: usize = 64;
@@ -218,7 +217,7 @@ impl Lane {
 
     /// Parks the row's subject from this row on: what is behind it leaves the memory, but for what is under way.
     pub(super) fn park(&mut self, row: Row) {
-        if self.config.worth == Worth::Visibility {
+        if !self.config.parks() {
             return;
         }
         let parked = self.parked.entry(row.order).or_insert(row.key);
@@ -234,17 +233,17 @@ impl Lane {
             self.aside.remove(&row.order); // nothing of it is wanted back
             self.hungry.remove(&(first, row.order));
         }
-        self.stopped = self.parked.len() > self.config.max_parked;
+        self.stopped = self.parked() > self.config.max_parked;
     }
 
     /// The subject is parked from `next` on only; what is on disk before it is read again, the row itself included if it is
     /// in line.
     pub(super) fn freed(&mut self, row: Row, next: Option<RowKey>) {
-        match next.filter(|_| self.config.worth != Worth::Visibility) {
+        match next.filter(|_| self.config.parks()) {
             Some(next) => drop(self.parked.insert(row.order, next)),
             None => drop(self.parked.remove(&row.order)),
         }
-        self.stopped = self.parked.len() > self.config.max_parked;
+        self.stopped = self.parked() > self.config.max_parked;
         self.ended.remove(&row.key);
         if row.key > self.cursor {
             self.more = true; // it is read when the cursor comes to it

@@ -14,7 +14,8 @@ use crate::event::{
     posting_id,
 };
 use crate::lane::{self, Row, RowKey};
-use crate::milestone::{interpret, sequence_gap};
+use crate::milestone::{interpret, order, sequence_gap};
+use crate::outbox::finder::Finder;
 use crate::outbox::{Placed, StorageError};
 use crate::tagmap::panic_text;
 
@@ -109,6 +110,7 @@ pub(super) struct Capture {
     last_wall: Millis,
     pub(super) routes: Vec<Route>,
     next_seq: i64,
+    finder: Finder,
     names: HashMap<String, i64>,
     sources: HashMap<Arc<str>, Source>,
     /// Which lanes take a transaction type.
@@ -154,13 +156,15 @@ impl Capture {
         }
         let count = |sql: &str| db.query_row(sql, [], |r| r.get::<_, i64>(0));
         let ours: i64 = routes.iter().map(|r| r.counters.bytes_in - r.counters.bytes_out).sum();
+        let next_seq = 1 + count(LAST_SEQ)?;
         Ok(Self {
             site,
             incarnation,
             run,
             last_wall,
             routes,
-            next_seq: 1 + count(LAST_SEQ)?,
+            next_seq,
+            finder: Finder::open(db, next_seq)?,
             names: HashMap::new(),
             sources: HashMap::new(),
             taken: HashMap::new(),
@@ -249,6 +253,7 @@ impl Capture {
     /// Takes back what was counted, and drops what is cached, of writes that were undone.
     pub(super) fn undo(&mut self, before: &Mark) {
         self.next_seq = before.next_seq;
+        self.finder.undo();
         for (route, counters) in self.routes.iter_mut().zip(&before.counters) {
             route.counters = *counters;
         }
@@ -439,13 +444,16 @@ impl Capture {
             sum,
         ])?;
         self.next_seq += 1;
+        self.finder.event(db, seq, id, &business.subject)?;
 
         let size = i64::try_from(body.len() + raw.map_or(0, <[u8]>::len) + ROW_OVERHEAD).unwrap_or(i64::MAX);
         for lane in self.lanes_of(&business.tx_type) {
             let tx = self.name(db, &business.tx_type)?;
             let Route { id: lane_id, config, .. } = &self.routes[lane];
             let posting = posting_id(id, &config.system, &business.tx_type, 0);
-            let (_, order) = order_key(&self.site, &config.business_unit, &config.id, &business.subject);
+            self.finder.key(posting);
+            let (class, of) = order(&business.tx_type, &business.subject, &config.id);
+            let (_, order) = order_key(&self.site, &config.business_unit, class, of);
             db.prepare_cached(
                 "INSERT INTO pending(lane, seq, tx, order8, posting, size, state) VALUES (?, ?, ?, ?, ?, ?, ?)",
             )?

@@ -1,13 +1,15 @@
 //! Where one shipment is: its events, and how far each lane is with them.
 //!
-//! No index tells which events a subject has, since each would be written with every event. Events are read from the
-//! newest on instead, in bites that are a transaction each, so that the writer's log is not kept from shrinking meanwhile.
+//! The search goes by blocks of prints (finder.rs), and walks what they do not cover in bites that are a transaction each, so that
+//! the writer's log is not kept from shrinking meanwhile.
 
 use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 use serde::Serialize;
 
+use super::search::{BITE, Walk, search};
+use super::wanted::Wanted;
 use super::{Bounds, HELD, LaneStatus, LastAnswer, lanes};
 use crate::event::{Id, posting_id};
 use crate::lane::RowKey;
@@ -15,27 +17,8 @@ use crate::outbox::StorageError;
 use crate::outbox::delivery::unpack;
 use crate::outbox::open::open_read_only;
 
-/// Events that one transaction looks at.
-const BITE: i64 = 50_000;
 /// Bytes of a sample that are shown.
 const RAW: i64 = 256;
-
-/// What to look for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Word {
-    /// The event of that number in the outbox.
-    Seq(i64),
-    /// A subject, the key of a posting, or the id of an event.
-    Text(String),
-}
-
-impl Word {
-    /// `#123` is a number in the outbox, everything else a text.
-    pub fn parse(text: &str) -> Self {
-        let seq = text.strip_prefix('#').and_then(|seq| seq.parse().ok());
-        seq.map_or_else(|| Self::Text(text.to_owned()), Self::Seq)
-    }
-}
 
 /// What was found. Times are UTC milliseconds.
 #[derive(Debug, Serialize)]
@@ -48,9 +31,9 @@ pub struct Found {
     pub more: bool,
 }
 
-/// One event.
+/// One event, and how far each lane is with it.
 #[derive(Debug, Serialize)]
-pub struct Event {
+pub struct Event<D = Delivery> {
     /// Its number in the outbox.
     pub seq: i64,
     /// Its id, the same in all systems.
@@ -77,17 +60,41 @@ pub struct Event {
     pub map: String,
     /// Bytes that came; `None`: it was made by the gateway.
     pub length: Option<i64>,
-    /// The first 256 of them.
+    /// The first of them.
     #[serde(skip)]
     pub raw: Vec<u8>,
     /// One for each lane that took it.
-    pub deliveries: Vec<Delivery>,
+    pub deliveries: Vec<D>,
 }
 
-impl Event {
+impl<D> Event<D> {
     /// The beginning of the bytes that came, if any did.
     pub fn raw(&self) -> Option<&[u8]> {
         self.length.map(|_| self.raw.as_slice())
+    }
+
+    /// The same with more told of each delivery.
+    pub(super) fn with<T>(self, deliveries: Vec<T>) -> (Event<T>, Vec<D>) {
+        let Self { seq, id, kind, subject, occurred_at, time_quality, device_time, recorded_at, device, .. } = self;
+        let Self { epoch, number, map, length, raw, deliveries: less, .. } = self;
+        let event = Event {
+            seq,
+            id,
+            kind,
+            subject,
+            occurred_at,
+            time_quality,
+            device_time,
+            recorded_at,
+            device,
+            epoch,
+            number,
+            map,
+            length,
+            raw,
+            deliveries,
+        };
+        (event, less)
     }
 }
 
@@ -100,7 +107,7 @@ pub struct Delivery {
     pub system: String,
     /// Transaction type.
     pub tx_type: String,
-    /// `ready`, `sending`, `unknown`, `waiting`, `rejected`, `held` or `delivered`.
+    /// `ready`, `sending`, `unknown`, `waiting`, `rejected`, `held`, `delivered` or `skipped`.
     pub state: &'static str,
     /// Key of the posting.
     pub key: String,
@@ -112,7 +119,7 @@ pub struct Delivery {
     pub next_at: Option<i64>,
     /// Why it is so, in the target's words or ours; of a delivered one how.
     pub reason: Option<String>,
-    /// HTTP status of the answer that rejected it.
+    /// HTTP status of the answer that rejected it, or brought it to its end.
     pub status: Option<u16>,
     /// An attempt may have had effect, though it was rejected.
     pub maybe_posted: bool,
@@ -124,6 +131,22 @@ pub struct Delivery {
     pub lane_stopped: bool,
     /// What the lane's target said last, if that keeps it.
     pub trouble: Option<LastAnswer>,
+    /// Where the row stands.
+    #[serde(skip)]
+    pub place: Place,
+}
+
+/// Which row a delivery is.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Place {
+    /// The lane's number.
+    pub lane: i64,
+    /// Event and transaction type.
+    pub key: RowKey,
+    /// Revision of the posting's key.
+    pub rev: u32,
+    /// What orders it, while it is not at its end.
+    pub order: Option<i64>,
 }
 
 /// The row of the same subject that is before it.
@@ -137,100 +160,32 @@ pub struct Behind {
     pub reason: Option<String>,
 }
 
-/// The newest `limit` events of `word` in the outbox in `dir`. `bounds` tell whether a lane has stopped, and which lanes
+/// The newest `limit` events of what is wanted in the outbox in `dir`. `bounds` tell whether a lane has stopped, and which lanes
 /// park subjects.
 ///
 /// # Errors
 /// When there is no outbox, or it can't be read.
-pub fn find(dir: &Path, word: &Word, limit: usize, bounds: Option<&Bounds>) -> Result<Found, StorageError> {
+pub fn find(dir: &Path, wanted: &Wanted, limit: usize, bounds: Option<&Bounds>) -> Result<Found, StorageError> {
     let mut db = open_read_only(dir)?;
-    let (mut seqs, looked_at) = match word {
-        Word::Seq(seq) => (vec![*seq], 1),
-        Word::Text(text) => search(&db, text, limit, BITE)?,
-    };
-    let more = seqs.len() >= limit && matches!(word, Word::Text(_));
-    seqs.truncate(limit);
+    let mut hits = search(&db, wanted, &mut Walk { limit, bite: BITE, progress: &mut |_| {} })?;
+    let more = hits.seqs.len() >= limit && wanted.seq.is_none();
+    hits.seqs.truncate(limit);
     let db = db.transaction()?; // one moment for all that is told
     let lanes = lanes(&db)?;
-    let look = Look { db: &db, lanes: &lanes, bounds };
+    let look = Look { db: &db, lanes: &lanes, bounds, raw: RAW };
     let mut events = Vec::new();
-    for seq in seqs {
+    for seq in hits.seqs {
         events.extend(look.event(seq)?);
     }
-    Ok(Found { events, looked_at, more })
+    Ok(Found { events, looked_at: hits.looked_at, more })
 }
 
-/// The newest events of a subject, id or key, at least `limit` if there are so many; and how many were looked at. An id or a
-/// key names one event: nothing older is looked at. `bite`: events that one transaction looks at.
-pub(in crate::outbox) fn search(
-    db: &Connection,
-    text: &str,
-    limit: usize,
-    bite: i64,
-) -> Result<(Vec<i64>, i64), rusqlite::Error> {
-    let id = Id::parse(text);
-    let of_id = id.map(|id| id.0.to_vec());
-    let mut seqs = Vec::new();
-    let (mut below, mut looked_at) = (i64::MAX, 0);
-    let mut events =
-        db.prepare("SELECT seq, subject = ?1, id = ?2 IS TRUE FROM event WHERE seq < ?3 ORDER BY seq DESC LIMIT ?4")?;
-    // By lane: `pending` is in the order of lanes, and would be walked whole for each bite.
-    let mut waiting = db.prepare(
-        "SELECT p.seq FROM lane l CROSS JOIN pending p ON p.lane = l.id WHERE p.posting = ?1 AND p.seq >= ?2 AND p.seq < ?3",
-    )?;
-    while seqs.len() < limit {
-        let (highest, known) = (below, seqs.len());
-        let (mut n, mut named) = (0, Vec::new());
-        let mut rows = events.query(params![text, of_id, highest, bite])?;
-        while let Some(row) = rows.next()? {
-            below = row.get(0)?;
-            n += 1;
-            if row.get(2)? {
-                named.push(below);
-            } else if row.get(1)? {
-                seqs.push(below);
-            }
-        }
-        looked_at += n;
-        if let Some(id) = id {
-            let range = params![id.0, below, highest];
-            named.extend(waiting.query_map(range, |r| r.get::<_, i64>(0))?.collect::<Result<Vec<_>, _>>()?);
-            if named.is_empty() {
-                named = delivered(db, id, below, highest)?;
-            }
-            seqs.extend(&named);
-            seqs[known..].sort_unstable_by(|a, b| b.cmp(a));
-            seqs.dedup();
-        }
-        if n < bite || !named.is_empty() {
-            break;
-        }
-    }
-    Ok((seqs, looked_at))
-}
-
-/// Events from `low` to before `high` that were delivered under `key`. It isn't stored with them any more, but follows
-/// from the event.
-fn delivered(db: &Connection, key: Id, low: i64, high: i64) -> Result<Vec<i64>, rusqlite::Error> {
-    let mut statement = db.prepare_cached(
-        "SELECT d.seq, e.id, l.system, t.text, d.rev FROM done d JOIN event e ON e.seq = d.seq JOIN lane l ON l.id = d.lane
-         JOIN name t ON t.id = d.tx WHERE d.seq >= ? AND d.seq < ?",
-    )?;
-    let mut rows = statement.query([low, high])?;
-    let mut seqs = Vec::new();
-    while let Some(row) = rows.next()? {
-        let (system, tx) = (row.get_ref(2)?.as_str()?, row.get_ref(3)?.as_str()?);
-        if posting_id(Id(row.get(1)?), system, tx, row.get(4)?) == key {
-            seqs.push(row.get(0)?);
-        }
-    }
-    Ok(seqs)
-}
-
-struct Look<'a> {
-    db: &'a Connection,
-    lanes: &'a [LaneStatus],
-    bounds: Option<&'a Bounds>,
+pub(super) struct Look<'a> {
+    pub(super) db: &'a Connection,
+    pub(super) lanes: &'a [LaneStatus],
+    pub(super) bounds: Option<&'a Bounds>,
+    /// Bytes of a sample that are read.
+    pub(super) raw: i64,
 }
 
 /// A row of `pending`, as far as its state goes.
@@ -243,16 +198,15 @@ struct Open {
 }
 
 impl Look<'_> {
-    fn event(&self, seq: i64) -> Result<Option<Event>, rusqlite::Error> {
-        let sql = format!(
+    pub(super) fn event(&self, seq: i64) -> Result<Option<Event>, rusqlite::Error> {
+        let sql =
             "SELECT e.id, k.text, e.subject, e.occurred_at, e.quality, e.device_time, e.recorded_at, s.name, ep.text,
-                    coalesce(e.mark, e.pos || ''), m.text, length(w.raw), substr(w.raw, 1, {RAW})
+                    coalesce(e.mark, e.pos || ''), m.text, length(w.raw), substr(w.raw, 1, ?2)
              FROM event e JOIN epoch ep ON ep.id = e.epoch JOIN source s ON s.id = ep.source
                   JOIN name k ON k.id = e.kind JOIN name m ON m.id = e.map
                   LEFT JOIN event w ON w.epoch = e.epoch AND w.pos = e.pos AND w.raw IS NOT NULL AND e.ordinal >= 0
-             WHERE e.seq = ?"
-        );
-        let event = self.db.query_row(&sql, [seq], |r| {
+             WHERE e.seq = ?1";
+        let event = self.db.query_row(sql, [seq, self.raw], |r| {
             let id = Id(r.get(0)?);
             let event = Event {
                 seq,
@@ -280,21 +234,26 @@ impl Look<'_> {
     }
 
     fn delivered(&self, seq: i64, id: Id) -> Result<Vec<Delivery>, rusqlite::Error> {
-        let sql = "SELECT l.name, l.system, t.text, d.at, d.attempt, d.how, d.ref, d.rev
-                   FROM done d JOIN lane l ON l.id = d.lane JOIN name t ON t.id = d.tx WHERE d.seq = ? ORDER BY l.id";
+        let sql = "SELECT l.name, l.system, t.text, d.at, d.attempt, d.how, d.ref, d.rev, d.status, l.id, d.tx, c.id
+                   FROM done d JOIN lane l ON l.id = d.lane JOIN name t ON t.id = d.tx
+                        LEFT JOIN correction c ON c.lane = d.lane AND c.seq = d.seq AND c.tx = d.tx
+                   WHERE d.seq = ? ORDER BY l.id";
         let mut statement = self.db.prepare_cached(sql)?;
         let rows = statement.query_map([seq], |r| {
             let (system, tx_type): (String, String) = (r.get(1)?, r.get(2)?);
+            let (how, rev): (String, u32) = (r.get(5)?, r.get(7)?);
             Ok(Delivery {
                 lane: r.get(0)?,
-                key: posting_id(id, &system, &tx_type, r.get(7)?).to_string(),
+                key: posting_id(r.get::<_, Option<_>>(11)?.map_or(id, Id), &system, &tx_type, rev).to_string(),
                 system,
                 tx_type,
-                state: "delivered",
+                state: if how == "skipped" { "skipped" } else { "delivered" },
                 since: r.get(3)?,
                 attempts: r.get(4)?,
-                reason: r.get(5)?,
+                reason: Some(how),
                 reference: r.get(6)?,
+                status: r.get(8)?,
+                place: Place { lane: r.get(9)?, key: RowKey { seq, tx: r.get(10)? }, rev, order: None },
                 ..Delivery::default()
             })
         })?;
@@ -302,7 +261,7 @@ impl Look<'_> {
     }
 
     fn open(&self, seq: i64) -> Result<Vec<Delivery>, rusqlite::Error> {
-        let sql = "SELECT l.id, p.tx, p.order8, p.state, p.why, l.name, l.system, t.text, p.posting, p.tries, p.since, p.not_before
+        let sql = "SELECT l.id, p.tx, p.order8, p.state, p.why, l.name, l.system, t.text, p.posting, p.tries, p.since, p.not_before, p.rev
                    FROM lane l CROSS JOIN pending p ON p.lane = l.id JOIN name t ON t.id = p.tx
                    WHERE p.seq = ? ORDER BY l.id";
         let mut statement = self.db.prepare_cached(sql)?;
@@ -317,6 +276,7 @@ impl Look<'_> {
                 attempts: r.get(9)?,
                 since: r.get(10)?,
                 next_at: r.get(11)?,
+                place: Place { lane: open.lane, key, rev: r.get(12)?, order: Some(open.order) },
                 ..Delivery::default()
             };
             Ok((open, delivery))

@@ -7,10 +7,10 @@ use serde::Serialize;
 
 use super::HELD;
 use crate::event::{Id, Millis};
-use crate::lane::{Act, Category, Class, Parked, decide, sentence};
+use crate::lane::{Act, Category, Class, Desks, Parked, decide, sentence};
 use crate::outbox::StorageError;
+use crate::outbox::audit::chained;
 use crate::outbox::open::open_read_only;
-use crate::outbox::operate::chained;
 use crate::outbox::read::Bounds;
 
 /// A posting that does not go on until a person decides. Times are UTC milliseconds.
@@ -39,14 +39,18 @@ pub struct Need {
     /// Which of the warehouse's troubles it is.
     pub category: Category,
     /// Who looks after it.
-    pub owner: &'static str,
+    pub owner: String,
+    /// How they are reached.
+    pub contact: Option<String>,
+    /// Who else is to hear of it, once it is later than agreed.
+    pub escalate: Option<String>,
     /// How its age stands: `ok`, `warn`, `breach`.
     pub lateness: &'static str,
     /// What is wrong, in a sentence.
     pub sentence: String,
     /// What usually helps.
     pub action: &'static str,
-    /// What may be done: `retry`, `repost`, `resolve`, `skip`.
+    /// What may be done: `retry`, `edit`, `repost`, `resolve`, `skip`.
     pub may: Vec<&'static str>,
     /// An attempt may have had effect.
     pub maybe_posted: bool,
@@ -70,7 +74,7 @@ pub struct Deed {
     pub at: i64,
     /// Who.
     pub actor: String,
-    /// `retry`, `repost`, `resolve`, `skip`.
+    /// `retry`, `edit`, `repost`, `resolve`, `skip`, `hold`, `release`.
     pub act: String,
     /// Lane id.
     pub lane: String,
@@ -113,10 +117,14 @@ fn need(r: &Row<'_>, bounds: Option<&Bounds>, now: Millis) -> Result<Need, rusql
     let maybe_posted = !held && r.get::<_, Option<bool>>(10)?.unwrap_or(true);
     let code: Option<String> = r.get(11)?;
     let reason = r.get::<_, Option<String>>(14)?.unwrap_or_else(|| HELD.to_owned());
+    let none = Desks::default();
+    let desks = bounds.map_or(&none, |bounds| &bounds.desks);
     let category =
-        if held { Category::of_held(visibility) } else { Category::of(class, &tx_type, code.as_deref(), visibility) };
+        if held { Category::of_held(visibility) } else { desks.category(class, &tx_type, code.as_deref(), visibility) };
+    let lateness = desks.lateness(category, now.since(Millis(at)));
+    let desk = desks.0.get(&category).cloned().unwrap_or_default();
     let parked = if held { Parked::Held } else { Parked::Rejected { class, maybe: maybe_posted } };
-    let acts = [Act::Retry, Act::Repost, Act::Resolve, Act::Skip];
+    let acts = [Act::Retry, Act::Edit, Act::Repost, Act::Resolve, Act::Skip];
     Ok(Need {
         key: Id(r.get(0)?).to_string(),
         seq: r.get(1)?,
@@ -125,8 +133,10 @@ fn need(r: &Row<'_>, bounds: Option<&Bounds>, now: Millis) -> Result<Need, rusql
         at,
         class: if held { "held".to_owned() } else { class.name().to_owned() },
         category,
-        owner: category.owner(),
-        lateness: category.lateness(now.since(Millis(at))),
+        owner: desks.owner(category).to_owned(),
+        contact: desk.contact,
+        escalate: desk.escalate.filter(|_| lateness == "breach"),
+        lateness,
         sentence: if held {
             format!("The {tx_type} of {subject} is not sent: {reason}.")
         } else {
@@ -163,7 +173,10 @@ pub fn behind(dir: &Path, need: &Need) -> Result<(i64, Option<i64>), StorageErro
 /// # Errors
 /// When there is no outbox, or it can't be read.
 pub fn audit(dir: &Path, key: Option<&str>, most: u32) -> Result<Vec<Deed>, StorageError> {
-    let db = open_read_only(dir)?;
+    Ok(deeds(&open_read_only(dir)?, key, most)?)
+}
+
+pub(super) fn deeds(db: &Connection, key: Option<&str>, most: u32) -> Result<Vec<Deed>, rusqlite::Error> {
     let mut statement = db.prepare(
         "SELECT at, actor, act, lane, subject, posting, reason, outcome, request FROM audit
          WHERE ?1 IS NULL OR posting = ?1 ORDER BY id DESC LIMIT ?2",
@@ -181,7 +194,7 @@ pub fn audit(dir: &Path, key: Option<&str>, most: u32) -> Result<Vec<Deed>, Stor
             request: r.get(8)?,
         })
     })?;
-    Ok(rows.collect::<Result<_, _>>()?)
+    rows.collect()
 }
 
 /// Whether each row of the audit is as it was written, and none was taken out of its middle: the rows, or the number of the

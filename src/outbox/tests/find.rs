@@ -2,11 +2,14 @@
 
 use super::*;
 use crate::outbox::open::open_read_only;
-use crate::outbox::read::find::{Found, Word, find, search};
+use crate::outbox::read::find::{Found, find};
+use crate::outbox::read::search::{Walk, search};
+use crate::outbox::read::wanted::Wanted;
 
 fn found(dir: &std::path::Path, word: &str) -> Found {
-    let bounds = read::Bounds { max_size: 1 << 30, max_parked: [("outbound".to_owned(), 0)].into() };
-    find(dir, &Word::parse(word), 10, Some(&bounds)).expect("it reads beside the writer")
+    let bounds =
+        read::Bounds { max_size: 1 << 30, max_parked: [("outbound".to_owned(), 0)].into(), ..read::Bounds::default() };
+    find(dir, &Wanted::parse(word), 10, Some(&bounds)).expect("it reads beside the writer")
 }
 
 #[tokio::test]
@@ -60,7 +63,11 @@ async fn an_event_is_found_and_what_keeps_it_is_told() {
     let open = found(dir.path(), &first.key);
     assert_eq!(open.events.iter().map(|event| event.seq).collect::<Vec<_>>(), [1], "a key of a row that waits");
     let db = open_read_only(dir.path()).expect("it reads beside the writer");
-    let looked_at = |word: &str| search(&db, word, 10, 1).expect("it reads");
+    let looked_at = |word: &str| {
+        let walk = &mut Walk { limit: 10, bite: 1, progress: &mut |_| {} };
+        let hits = search(&db, &Wanted::parse(word), walk).expect("it reads");
+        (hits.seqs, hits.looked_at)
+    };
     assert_eq!(looked_at(&key), (vec![5], 1), "a key names one event: nothing behind it is looked at");
     assert_eq!(looked_at(&by_key.events[0].id), (vec![5], 1));
     assert_eq!((looked_at(&first.key), looked_at("a")), ((vec![1], 5), (vec![2, 1], 5)));

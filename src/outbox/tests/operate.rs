@@ -7,7 +7,7 @@ use crate::outbox::read::parked;
 /// An order by its parts.
 fn order(request: &str, act: Act, keys: &[Id]) -> Order {
     let keys = keys.iter().map(Id::to_string).collect();
-    Order { id: request.to_owned(), act, keys, reason: "mended".to_owned(), reference: None }
+    Order { id: request.to_owned(), act, keys, reason: "mended".to_owned(), reference: None, changes: Vec::new() }
 }
 
 /// Two scans of carton `a`; the first one was rejected as `class`, with `attempts` before that nobody heard of.
@@ -37,7 +37,7 @@ async fn a_retry_goes_again_under_its_key_and_its_successors_follow() {
     let needs = parked::needs(dir.path(), None, Millis(0)).expect("it reads");
     assert_eq!(
         (needs.len(), needs[0].key.clone(), &needs[0].may[..]),
-        (1, key.to_string(), &["retry", "resolve", "skip"][..])
+        (1, key.to_string(), &["retry", "edit", "resolve", "skip"][..])
     );
     assert_eq!(parked::behind(dir.path(), &needs[0]).expect("it reads").0, 1);
 
@@ -85,8 +85,8 @@ async fn what_may_be_there_is_sent_under_a_new_key_by_two_persons_only() {
     assert_eq!(done[0].text, format!("in line under the new key {}", again.keys[0]));
     outbox.answered(0, again.batch, all(&again, Class::Delivered)).expect("the writer runs");
     outbox.pulse().await.expect("it is stored");
-    let found =
-        read::find::find(dir.path(), &read::find::Word::parse(&again.keys[0].to_string()), 1, None).expect("it reads");
+    let found = read::find::find(dir.path(), &read::wanted::Wanted::parse(&again.keys[0].to_string()), 1, None)
+        .expect("it reads");
     assert_eq!(
         found.events[0].deliveries[0].key,
         again.keys[0].to_string(),
@@ -103,7 +103,7 @@ async fn a_document_that_is_there_is_believed_with_its_number() {
     let acted = outbox.operate(order, "anna".to_owned()).await.expect("the writer runs");
     assert_eq!(acted[0].text, "booked as GI-9, says a person");
     next(&mut work).await;
-    let found = read::find::find(dir.path(), &read::find::Word::parse("#1"), 1, None).expect("it reads");
+    let found = read::find::find(dir.path(), &read::wanted::Wanted::parse("#1"), 1, None).expect("it reads");
     let delivery = &found.events[0].deliveries[0];
     assert_eq!(
         (delivery.state, delivery.reference.as_deref(), delivery.reason.as_deref()),
@@ -163,5 +163,95 @@ async fn a_held_repeat_goes_when_a_person_says_so() {
     let acted = outbox.operate(order("r1", Act::Retry, &[held]), "anna".to_owned()).await.expect("the writer runs");
     assert_eq!(acted[0].text, "released: in line");
     assert_eq!(next(&mut work).await.keys, [held]);
+    stop(outbox, ended).await;
+}
+
+#[tokio::test]
+async fn what_is_corrected_goes_in_its_place_under_a_key_of_its_own() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (outbox, ended, mut work, key) = parked_at(dir.path(), Class::Validation, false).await;
+    let body = |batch: &Outgoing| match &batch.errand {
+        lane::Errand::Post(body) => {
+            serde_json::from_slice::<serde_json::Value>(body).expect("it is JSON")["events"][0].clone()
+        }
+        lane::Errand::Look(_) => panic!("nothing is looked up"),
+    };
+    let change = |text: &str| vec![lane::Change::parse(text).expect("a change")];
+    let edit = |request: &str, changes| Order { changes, ..order(request, Act::Edit, &[key]) };
+    let refused = outbox.operate(edit("r1", change("/code=b")), "anna".to_owned()).await.expect("the writer runs");
+    assert!(!refused[0].done && refused[0].text.contains("orders the posting (a)"), "{refused:?}");
+    let refused = outbox.operate(edit("r2", Vec::new()), "anna".to_owned()).await.expect("the writer runs");
+    assert!(!refused[0].done && refused[0].text.contains("name what is"), "{refused:?}");
+
+    let acted = outbox.operate(edit("r3", change("/qty=3")), "anna".to_owned()).await.expect("the writer runs");
+    let again = next(&mut work).await;
+    assert_eq!(acted[0].text, format!("corrected: in line in its place, under the new key {}", again.keys[0]));
+    let item = body(&again);
+    let original = crate::event::device_event_id("dc1", "scanner", "d:1", "1", 0);
+    assert_eq!(item["data"], serde_json::json!({ "code": "a", "qty": 3, "corrects": original.to_string() }));
+    assert_eq!(item["seq"], "1", "where it was seen");
+    let corrected = item["id"].as_str().expect("a text").to_owned();
+    assert_ne!(corrected, original.to_string());
+
+    // The gateway is killed before the answer: the same bytes come again.
+    stop(outbox, ended).await;
+    let (outbox, ended, mut work) = open(config(dir.path()));
+    let resent = next(&mut work).await;
+    assert_eq!((body(&resent), &resent.keys), (item, &again.keys));
+    outbox.answered(0, resent.batch, all(&resent, Class::Delivered)).expect("the writer runs");
+    let successor = next(&mut work).await;
+    assert_eq!(body(&successor)["seq"], "2");
+    for word in [again.keys[0].to_string(), corrected] {
+        let found = read::find::find(dir.path(), &read::wanted::Wanted::parse(&word), 1, None).expect("it reads");
+        assert_eq!(
+            (found.events[0].seq, found.events[0].deliveries[0].key.as_str()),
+            (1, again.keys[0].to_string().as_str())
+        );
+    }
+    stop(outbox, ended).await;
+}
+
+#[tokio::test]
+async fn a_correction_that_was_damaged_never_leaves() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (outbox, ended, mut work, key) = parked_at(dir.path(), Class::Validation, false).await;
+    let changes = vec![lane::Change::parse("/qty=3").expect("a change")];
+    let order = Order { changes, ..order("r1", Act::Edit, &[key]) };
+    outbox.operate(order, "anna".to_owned()).await.expect("the writer runs");
+    next(&mut work).await;
+    stop(outbox, ended).await;
+    let db = rusqlite::Connection::open(dir.path().join("outbox.db")).expect("it opens");
+    db.execute("UPDATE correction SET body = replace(body, '3', '4')", []).expect("the schema is ours");
+    drop(db);
+    let (outbox, ended, mut work) = open(config(dir.path()));
+    outbox.pulse().await.expect("the writer runs");
+    assert!(work.try_recv().is_err());
+    let needs = parked::needs(dir.path(), None, Millis(0)).expect("it reads");
+    assert_eq!(needs[0].class, "corrupt");
+    stop(outbox, ended).await;
+}
+
+#[tokio::test]
+async fn a_later_posting_of_a_visibility_lane_closes_the_rejected_ones_before_it() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (out, mut work) = mpsc::channel(8);
+    let shown = lane::Config { worth: Worth::Visibility, ..lane() };
+    let (outbox, ended) = Outbox::open(config(dir.path()), vec![shown], vec![out]).expect("a fresh directory opens");
+    let scans = vec![counted("1", 1, "a"), counted("1", 2, "b")];
+    assert_eq!(outbox.capture(scans).await, Ok(vec![Placed::New; 2]));
+    let both = next(&mut work).await;
+    outbox.answered(0, both.batch, Answer { whole: false, ..all(&both, Class::Validation) }).expect("the writer runs");
+    outbox.pulse().await.expect("it is stored");
+    assert_eq!(parked::needs(dir.path(), None, Millis(0)).expect("it reads").len(), 2);
+    assert_eq!(outbox.capture(vec![counted("1", 3, "a")]).await, Ok(vec![Placed::New]));
+    let later = next(&mut work).await;
+    outbox.answered(0, later.batch, all(&later, Class::Delivered)).expect("the writer runs");
+    outbox.pulse().await.expect("it is stored");
+    let needs = parked::needs(dir.path(), None, Millis(0)).expect("it reads");
+    assert_eq!(needs.iter().map(|need| need.subject.as_str()).collect::<Vec<_>>(), ["b"], "of another subject stays");
+    let found = read::find::find(dir.path(), &read::wanted::Wanted::parse("#1"), 1, None).expect("it reads");
+    assert_eq!(found.events[0].deliveries[0].reason.as_deref(), Some("auto_resolved"));
+    let status = read::status(dir.path(), 0).expect("it reads");
+    assert_eq!((status.lanes[0].skipped, status.lanes[0].delivered, status.lanes[0].rejected), (1, 1, 1));
     stop(outbox, ended).await;
 }

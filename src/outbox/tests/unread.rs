@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::event::{Unread, device_event_id};
-use crate::outbox::read::find::{Word, find};
+use crate::outbox::read::find::find;
+use crate::outbox::read::wanted::Wanted;
 
 /// Three elements of a message, the first of which says nothing.
 fn partly(seq: u64) -> Sample {
@@ -23,7 +24,7 @@ async fn what_can_be_read_is_stored_under_its_own_ordinals_and_the_rest_is_kept(
     let [part] = kept.as_slice() else { panic!("one part: {kept:?}") };
     assert_eq!((part.reason.as_str(), part.bytes.as_slice()), ("element 1: no code", &b"part"[..]));
     for (subject, ordinal) in [("b", 1), ("c", 2)] {
-        let found = find(dir.path(), &Word::parse(subject), 9, None).expect("it reads");
+        let found = find(dir.path(), &Wanted::parse(subject), 9, None).expect("it reads");
         let id = device_event_id("dc1", "scanner", "d:1", "1", ordinal).to_string();
         assert_eq!(
             (found.events[0].id.as_str(), found.events[0].raw.as_slice()),

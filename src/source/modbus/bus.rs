@@ -44,6 +44,28 @@ struct Work {
     /// The devices it is for.
     devices: Vec<usize>,
     part: Part,
+    /// What its last answer says of each of them, and why; nothing since the unit was away.
+    says: Vec<(State, Option<String>)>,
+}
+
+impl Work {
+    const fn new(unit: u8, devices: Vec<usize>, part: Part) -> Self {
+        Self { unit, devices, part, says: Vec::new() }
+    }
+
+    /// What it says of that device.
+    fn says_of(&self, device: usize) -> Option<&(State, Option<String>)> {
+        self.says.get(self.devices.iter().position(|own| *own == device)?)
+    }
+}
+
+/// What of a device's parts is told of it: the worst.
+const fn gravity(state: State) -> u8 {
+    match state {
+        State::Refused => 2,
+        State::Stuck => 1,
+        _ => 0,
+    }
 }
 
 /// What is polled.
@@ -94,7 +116,7 @@ impl Bus {
             tags: Pool::new(tap),
             schedule: Schedule::default(),
             work: Vec::new(),
-            idle_close: if closes_each_cycle(config) { Some(Duration::ZERO) } else { config.idle_close },
+            idle_close: if config.closes_each_cycle() { Some(Duration::ZERO) } else { config.idle_close },
             any_id: config.devices.iter().filter(|d| d.has(Quirk::NoTransactionEcho)).map(|d| d.unit).collect(),
             released: start,
             release_after: config.quarantine.max,
@@ -106,7 +128,7 @@ impl Bus {
             for fifo in &device.map.fifos {
                 bus.schedule.add(fifo.every, fifo.priority, start);
                 let part = Part::Fifo(bus.fifos.len());
-                bus.work.push(Work { unit: device.unit, devices: vec![number], part });
+                bus.work.push(Work::new(device.unit, vec![number], part));
                 bus.fifos.push(Station::new(Arc::clone(&device.id), device.unit, fifo.clone()));
             }
             if let Some(points) = &device.map.points {
@@ -145,7 +167,7 @@ impl Bus {
             let mut group = Group::new(device.unit);
             group.members.push((tags, index));
             self.schedule.add(poll.every, poll.priority, start);
-            self.work.push(Work { unit: device.unit, devices: vec![number], part: Part::Tags(group) });
+            self.work.push(Work::new(device.unit, vec![number], Part::Tags(group)));
         }
         self.tags.tags.push(Tags::new(Arc::clone(&device.id), gauge.clone(), points.clone()));
     }
@@ -182,7 +204,8 @@ impl Bus {
     }
 
     /// Nothing can be said of the devices.
-    pub(super) fn link_down(&self) {
+    pub(super) fn link_down(&mut self) {
+        self.work.iter_mut().for_each(|work| work.says.clear());
         self.devices.iter().for_each(|device| device.gauge.is(State::Down, Some("its link is down")));
     }
 
@@ -243,10 +266,13 @@ impl Bus {
         match polled {
             Ok(Next::Stop) => Some(End::Stop),
             Ok(next) => {
-                self.answered(job, None, at - begun);
-                if next == Next::Wait {
+                // A refused request is made smaller: what is left of it is known with the next poll.
+                let is_split = next == Next::Again && matches!(self.work[job].part, Part::Tags(_));
+                if !is_split {
+                    self.says(job, None);
                     self.devices_of(job).for_each(|device| device.taken(job));
                 }
+                self.answered(job, at - begun);
                 if next == Next::Again {
                     self.schedule.again(job, at);
                 } else {
@@ -255,7 +281,8 @@ impl Bus {
                 None
             }
             Err(refusal) if is_refusal(&refusal) => {
-                self.answered(job, Some(&refusal.words), at - begun);
+                self.says(job, Some(&refusal.words));
+                self.answered(job, at - begun);
                 if matches!(self.work[job].part, Part::Tags(_)) {
                     self.devices_of(job).for_each(|device| device.refuses(job, &refusal));
                 }
@@ -306,23 +333,32 @@ impl Bus {
         }
     }
 
-    /// The unit answers, with what it is asked for or with a refusal.
-    fn answered(&mut self, job: usize, refusal: Option<&str>, took: Duration) {
-        let Work { unit, devices, part } = &self.work[job];
+    /// What an answer, or a refusal, says of the devices that it is for.
+    fn says(&mut self, job: usize, refusal: Option<&str>) {
+        let Work { devices, part, .. } = &self.work[job];
         let state = |member: usize| match (refusal, part) {
-            (Some(words), _) => (State::Refused, Some(words)),
+            (Some(words), _) => (State::Refused, Some(words.to_owned())),
             (None, Part::Fifo(station)) if self.fifos[*station].is_stuck() => {
-                (State::Stuck, Some("events wait in its FIFO and nothing is committed"))
+                (State::Stuck, Some("events wait in its FIFO and nothing is committed".to_owned()))
             }
             (None, Part::Tags(group)) if self.tags.tags[group.members[member].0].is_stale() => {
-                (State::Stuck, Some("it answers, but its watchdog value does not move"))
+                (State::Stuck, Some("it answers, but its watchdog value does not move".to_owned()))
             }
             _ => (State::Up, None),
         };
+        self.work[job].says = (0..devices.len()).map(state).collect();
+    }
+
+    /// The unit answers, with what it is asked for or with a refusal.
+    fn answered(&mut self, job: usize, took: Duration) {
+        let Work { unit, devices, .. } = &self.work[job];
         let ended = self.units.get_mut(unit).is_some_and(Unit::answered);
-        for (member, device) in devices.iter().enumerate() {
-            let device = &mut self.devices[*device];
-            let (state, detail) = state(member);
+        let grave = |work: &&Work| work.says.iter().any(|(state, _)| gravity(*state) > 0);
+        let grave: Vec<&Work> = self.work.iter().filter(grave).collect();
+        for number in devices {
+            let device = &mut self.devices[*number];
+            let worst = grave.iter().filter_map(|work| work.says_of(*number)).max_by_key(|(state, _)| gravity(*state));
+            let (state, detail) = worst.map_or((State::Up, None), |(state, detail)| (*state, detail.as_deref()));
             device.gauge.is(state, detail);
             device.gauge.polled(took);
             if std::mem::take(&mut device.told) || ended {
@@ -359,6 +395,7 @@ impl Bus {
     }
 
     fn tell(&mut self, unit: u8, state: State, trouble: &Trouble) {
+        self.work.iter_mut().filter(|work| work.unit == unit).for_each(|work| work.says.clear());
         for device in self.devices.iter_mut().filter(|device| device.unit == unit) {
             device.gauge.is(state, Some(&trouble.words));
             if !std::mem::replace(&mut device.told, true) {
@@ -367,11 +404,6 @@ impl Bus {
             }
         }
     }
-}
-
-/// A device behind it wants no connection that stays.
-fn closes_each_cycle(config: &Config) -> bool {
-    config.place.is_connection() && config.devices.iter().any(|device| device.has(Quirk::CloseAfterCycle))
 }
 
 impl Behind {

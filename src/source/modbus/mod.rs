@@ -58,6 +58,13 @@ pub struct Config {
     pub devices: Vec<Device>,
 }
 
+impl Config {
+    /// A device behind it wants no connection that stays.
+    pub(crate) fn closes_each_cycle(&self) -> bool {
+        self.place.is_connection() && self.devices.iter().any(|device| device.has(Quirk::CloseAfterCycle))
+    }
+}
+
 /// One device behind the link.
 #[derive(Debug, Clone)]
 pub struct Device {

@@ -68,8 +68,12 @@ impl Schedule {
     /// The job was done (or left) at `now`: it is due again on its grid. How many periods passed unused.
     pub(super) fn done(&mut self, number: usize, now: Instant) -> u64 {
         let job = &mut self.jobs[number];
-        let missed = periods(now.saturating_duration_since(job.due), job.every);
-        job.due += job.every.saturating_mul(missed.saturating_add(1));
+        let mut missed = 0;
+        // What was held may be done before it is due again: then its grid has waited for it.
+        if let Some(late) = now.checked_duration_since(job.due) {
+            missed = periods(late, job.every);
+            job.due += job.every.saturating_mul(missed.saturating_add(1));
+        }
         job.ready = job.due;
         u64::from(missed)
     }
@@ -156,6 +160,23 @@ mod tests {
         assert_eq!(schedule.next(start + MS * 905), Next::Run(0));
         assert_eq!(schedule.done(0, start + MS * 502), 0);
         assert_eq!(schedule.next(start + MS * 905), Next::Run(0));
+    }
+
+    /// A unit is left alone again and again, for less than a period each time: no poll of it is lost.
+    #[test]
+    fn a_job_on_hold_for_less_than_its_period_stays_on_its_grid() {
+        let start = Instant::now();
+        let mut schedule = Schedule::default();
+        schedule.add(MS * 600, 0, start);
+        assert_eq!(schedule.done(0, start), 0);
+        for until in [30, 90, 210, 450] {
+            schedule.hold(0, start + MS * until);
+            assert_eq!(schedule.next(start), Next::Wait(start + MS * until), "and is asked once behind each");
+        }
+        assert_eq!(schedule.done(0, start + MS * 451), 0);
+        assert_eq!(schedule.next(start + MS * 451), Next::Wait(start + MS * 600));
+        assert_eq!(schedule.done(0, start + MS * 601), 0);
+        assert_eq!(schedule.next(start + MS * 601), Next::Wait(start + MS * 1_200));
     }
 
     #[test]

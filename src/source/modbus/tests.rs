@@ -353,6 +353,38 @@ async fn another_exception_does_not_keep_a_refused_request_whole() {
     assert_eq!(events, ["good.changed"], "the tag at 2 is never read, though its address is good");
 }
 
+/// One poll of a device finds no address at all, the other one is answered: which of the two came last says nothing.
+#[tokio::test]
+async fn a_device_that_refuses_one_of_its_polls_is_refused_and_stays_so() {
+    let two_polls = TWO.replace("name = \"gone\"\npoll = \"a\"", "name = \"gone\"\npoll = \"b\"");
+    let text = format!("[poll.a]\nevery = \"10ms\"\n[poll.b]\nevery = \"15ms\"\n{two_polls}");
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let port = listener.local_addr().expect("it is bound").port();
+    let health = Health::default();
+    let capture = |samples: Vec<Sample>| async move { Ok(vec![Placed::New; samples.len()]) };
+    let last_seen = |_| async { Ok(None) };
+    let looks = async {
+        let look = || health.snapshot().devices.first().cloned();
+        let refused = loop {
+            sleep(Duration::from_millis(1)).await;
+            if let Some(device) = look().filter(|device| device.state == State::Refused) {
+                break device;
+            }
+        };
+        while look().is_some_and(|device| device.requests < refused.requests + 20) {
+            sleep(Duration::from_millis(1)).await;
+            let now = look().expect("it was there before");
+            assert_eq!((now.state, now.since), (State::Refused, refused.since), "{now:?}");
+        }
+    };
+    tokio::select! {
+        () = link(tags_config(port, &text), (health.clone(), Tap::default()), &capture, &last_seen, CancellationToken::new()) => {}
+        served = serve_tags(listener) => panic!("{served:?}"),
+        () = looks => {}
+        () = sleep(Duration::from_secs(20)) => panic!("{:?}", health.snapshot()),
+    }
+}
+
 /// Two polls of one device with the same period are one group; the outbox is full when both have news.
 #[tokio::test]
 async fn two_polls_of_one_period_lose_nothing_to_a_full_outbox() {

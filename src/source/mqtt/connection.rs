@@ -24,6 +24,8 @@ const REQUESTS: usize = 8;
 const PUBLISHES: u16 = 16;
 /// What the client says of a connection that the broker closed.
 const CLOSED: &str = "Mqtt state: Connection closed by peer abruptly";
+/// How what it says begins where the broker refuses us; the broker's reason stands behind it.
+const REFUSED: &str = "Connection refused, return code: ";
 /// The shortest keep alive that the client takes with MQTT 5; it panics below.
 const KEEP_ALIVE_V5: Duration = Duration::from_secs(5);
 
@@ -95,6 +97,10 @@ impl Connection {
             let text = explained.unwrap_or_else(|| match text.as_str() {
                 _ if in_handshake => format!("{text}; no TLS came about: is it the broker's TLS port?"),
                 CLOSED => format!("closed; if it is again and again, another client connects as \"{client_id}\""),
+                _ if text.starts_with(REFUSED) => {
+                    let reason = text[REFUSED.len()..].trim_matches('`');
+                    format!("the broker refuses us ({reason}): look at username and password_file, and at the broker's own rules")
+                }
                 _ if text.to_lowercase().contains("timeout") => format!("{text}: no answer, is it a broker's port?"),
                 _ => text,
             });

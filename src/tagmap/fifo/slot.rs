@@ -143,7 +143,7 @@ impl Fifo {
         Ok(Decoded {
             device: Arc::clone(&self.device),
             position,
-            events: vec![event],
+            events: vec![event.completed().map_err(refuse)?],
             unread: Vec::new(),
             map: Arc::clone(&self.map),
         })

@@ -116,6 +116,11 @@ impl Tag {
         Read { area: self.area, at: self.at, count: self.count(), alone: false }
     }
 
+    /// Where it lies: what was remembered of other registers is no measure for these.
+    pub(super) fn place(&self) -> String {
+        format!("{} {} {}", self.area.word(), self.at, self.count())
+    }
+
     /// What its values mean, in short: where it differs, values can't be compared. `scaling` is the tag that it is scaled by.
     pub(super) fn digest(&self, bit: Option<usize>, scaling: Option<&str>) -> u64 {
         let bits = bit.and_then(|bit| self.bits.get(bit)).map(|bits| (bits.from, bits.count));
@@ -125,7 +130,10 @@ impl Tag {
         };
         let words = self.words.as_ref().map(|words| (&words.of, words.keep_unknown));
         let offset = self.offset.normalize();
-        let text = format!("{:?} {} {bits:?} {scale} {offset} {:?} {words:?}", self.form, self.invert, self.digits);
+        // Without a conversion as it was before there was one: what was seen then is of the same meaning.
+        let convert = self.convert.map(|convert| format!(" {convert:?}")).unwrap_or_default();
+        let digits = self.digits;
+        let text = format!("{:?} {} {bits:?} {scale} {offset} {digits:?} {words:?}{convert}", self.form, self.invert);
         // FNV-1a, 64 bit: the same with each build.
         text.bytes().fold(0xCBF2_9CE4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3))
     }

@@ -38,6 +38,21 @@ fn a_weight_with_swapped_words_is_found() {
     "#);
 }
 
+/// The largest numbers there are, and what is twice as far from zero: no way to be it, and no panic.
+#[test]
+fn numbers_at_the_end_of_what_is_held_are_compared() {
+    let float = 7.9e28_f32.to_bits();
+    let words = [0, (float >> 16) as u16, float as u16, 9, 9, 9];
+    for value in ["-79000000000000000000000000000", "79000000000000000000000000000"] {
+        let pieces = pieces(100, &words);
+        let found =
+            search(&pieces, 100, Known { value: decimal(value), within: decimal("10000000000000000000000000") });
+        assert_eq!(found.len(), usize::from(!value.starts_with('-')), "{value}: {found:?}");
+        let twice: Vec<Match> = found.iter().chain(&found).copied().collect();
+        assert_eq!(second_values(&twice, &pieces, known(value)), []);
+    }
+}
+
 #[test]
 fn several_that_fit_are_told_apart_by_second_values() {
     let pieces = pieces(100, &[0, 0, 5, 9, 9, 9]);

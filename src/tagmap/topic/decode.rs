@@ -75,7 +75,7 @@ impl Topic {
                 .collect(),
             device_time: emit.time.or(self.identity.time).and_then(|slot| text(slots, slot)).map(Cow::into_owned),
         };
-        Ok((emit, event))
+        Ok((emit, event.completed()?))
     }
 
     fn slots(&self, topic: &str, body: &Body<'_>, element: Option<&Json>) -> Result<Vec<Option<Value>>, String> {

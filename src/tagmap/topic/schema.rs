@@ -10,8 +10,8 @@ use super::template::Template;
 use super::{Emit, Field, Identity, Is, Kind, Take, Topic, When};
 use crate::event::{Repeat, Value};
 use crate::form::{self, Bytes, Entry, FromValue, Table};
-use crate::tagmap::Context;
 use crate::tagmap::number::Number;
+use crate::tagmap::{Context, kind};
 
 /// What says when.
 const TIMES: &[Kind] = &[Kind::Time, Kind::UnixTime, Kind::UnixTimeMs];
@@ -297,6 +297,9 @@ fn emit(table: &Table<'_>, slots: &Slots, context: &Context<'_>) -> Option<Emit>
     let once = table.optional("once");
     let time = slots.field(table, "time", TIMES, "a field of type \"time\"");
     let fields = carried(table, slots);
+    if let (Some(event), Some(fields)) = (&event, &fields) {
+        kind::complete(table, event, |name| fields.iter().any(|(field, _)| field == name));
+    }
     let subject = table.entry("subject").map(|entry| template(&entry, slots, when.as_ref(), context));
     if asked.is_some() {
         when.as_ref()?;
@@ -310,12 +313,7 @@ fn emit(table: &Table<'_>, slots: &Slots, context: &Context<'_>) -> Option<Emit>
 
 fn event(table: &Table<'_>) -> Option<String> {
     let name: String = table.required("event")?;
-    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'_' | b'-');
-    if name.is_empty() || !name.bytes().all(plain) {
-        table.refuse_key("event", &format!("\"{name}\" is no event name"), "dotted lower case: \"scan.carton\"");
-        return None;
-    }
-    Some(name)
+    kind::named(&name, "scan.carton").map_err(|(message, help)| table.refuse_key("event", &message, &help)).ok()
 }
 
 /// `{ field = "code" }` (it is there), with `check = "sscc"`, `equals = …` or `prefix = "…"`.

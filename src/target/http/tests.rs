@@ -6,6 +6,7 @@ use tokio::net::{TcpListener, TcpStream};
 use super::*;
 use crate::event::{Id, Millis, batch_id};
 use crate::lane::{AnswerShape, Class};
+use crate::target::Tls;
 
 fn config(address: &str) -> Config {
     Config {
@@ -23,8 +24,8 @@ fn config(address: &str) -> Config {
         timeout: Duration::from_secs(20),
         connect_timeout: Duration::from_secs(5),
         lookup: None,
-        bearer_file: None,
-        ca_file: None,
+        login: None,
+        tls: Tls::default(),
     }
 }
 
@@ -190,7 +191,7 @@ async fn tls_trusts_the_ca_file_and_nobody_else() {
         let mut config = config("");
         config.url = format!("https://{}/v1/events", listener.local_addr().unwrap());
         config.answers.items = None;
-        config.ca_file = Some(dir.path().join("ca.pem"));
+        config.tls.ca_file = Some(dir.path().join("ca.pem"));
         std::fs::write(dir.path().join("ca.pem"), ca).unwrap();
         let server = tokio::task::spawn_blocking(move || serve_tls(&listener, &ok("{}")));
         check(&Http::new(config).unwrap().deliver(&batch()).await, class, reason);
@@ -206,7 +207,7 @@ async fn a_server_that_does_not_speak_tls_got_nothing() {
     std::fs::write(&ca, include_str!("test-ca.pem")).unwrap();
     let mut config = config(&address);
     config.url = format!("https://{address}/");
-    config.ca_file = Some(ca);
+    config.tls.ca_file = Some(ca);
     let target = Http::new(config).unwrap();
     let batch = batch();
     let (answer, ()) = tokio::join!(target.deliver(&batch), async {
@@ -314,7 +315,7 @@ async fn a_renewed_token_counts_at_once_and_a_missing_one_sends_nothing() {
     let (listener, address) = listen().await;
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("token");
-    let config = Config { bearer_file: Some(path.clone()), ..config(&address) };
+    let config = Config { login: Some(Login::Bearer { token_file: path.clone() }), ..config(&address) };
     let target = Http::new(config).unwrap();
     let batch = batch();
     for token in ["one", "two"] {
@@ -347,7 +348,7 @@ fn an_unusable_target_is_refused_before_it_runs() {
             std::fs::write(&path, content).unwrap();
         }
         let url = "https://erp.example.com/".into();
-        Http::new(Config { url, ca_file: Some(path), ..config("x") }).map(drop).unwrap_err()
+        Http::new(Config { url, tls: Tls { ca_file: Some(path), own: None }, ..config("x") }).map(drop).unwrap_err()
     };
     assert!(with_ca(None).ends_with("ca.pem: No such file or directory (os error 2)"));
     assert!(with_ca(Some("no certificate")).ends_with("ca.pem: it holds no PEM certificate"));

@@ -225,12 +225,11 @@ def wrong_members(data, within):
 def posting_date(item):
     """The date to post by: that of the event in the company's zone, today's where its clock was not set or is ahead."""
     Company, Date = map(Pool().get, ["company.company", "ir.date"])
-    today = Date.today()
-    if item.get("time_quality") == "unsynced":
-        return today
+    date = Date.today()
     company = Company(Transaction().context["company"])
     zone = ZoneInfo(company.timezone or "UTC")
-    date = min(dt.datetime.fromisoformat(item["time"]).astimezone(zone).date(), today)
+    if item.get("time_quality") != "unsynced":
+        date = min(dt.datetime.fromisoformat(item["time"]).astimezone(zone).date(), date)
     closed = Pool().get("stock.period").search(
         [("company", "=", company.id), ("state", "=", "closed"), ("date", ">=", date)], limit=1)
     if closed:

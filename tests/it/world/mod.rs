@@ -12,6 +12,8 @@ mod proxy;
 mod scanner;
 mod site;
 mod socat;
+mod tryton;
+mod wire;
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
@@ -21,7 +23,7 @@ use std::time::{Duration, Instant};
 
 pub(crate) use broker::{Broker, Settings};
 pub(crate) use bus::{Links, Pty};
-pub(crate) use database::Database;
+pub(crate) use database::{Committed, Database};
 pub(crate) use erp::{Behaviour, Erp, ItemResult};
 pub(crate) use floor::Floor;
 pub(crate) use gateway::{Gateway, run_to_end};
@@ -30,6 +32,8 @@ pub(crate) use proxy::Proxy;
 pub(crate) use scanner::Scanner;
 pub(crate) use site::{Site, sscc};
 pub(crate) use socat::{Line, Serial};
+pub(crate) use tryton::Tryton;
+pub(crate) use wire::{Way, Wire};
 
 /// How long a condition may take on a busy machine before the test calls it broken.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
@@ -121,6 +125,11 @@ pub(crate) fn peer(variable: &str, what: &str) -> Option<String> {
 /// mosquitto's path, or SKIPPED.
 pub(crate) fn mosquitto() -> Option<String> {
     peer("FLOORGATE_TEST_MOSQUITTO", "mosquitto")
+}
+
+/// mosquitto_pub's path, or SKIPPED.
+pub(crate) fn mosquitto_pub() -> Option<String> {
+    peer("FLOORGATE_TEST_MOSQUITTO_PUB", "mosquitto_pub")
 }
 
 /// A Python with pymodbus, or SKIPPED.

@@ -13,7 +13,10 @@ pub(crate) struct Site {
     links: String,
     keep_alive: &'static str,
     target: String,
+    target_keys: String,
     batch: u32,
+    /// `[[target]]` and lanes as they stand in the file, where they are a test's own.
+    delivery: Option<String>,
 }
 
 impl Site {
@@ -26,7 +29,9 @@ impl Site {
             links: String::new(),
             keep_alive: "30s",
             target: String::new(),
+            target_keys: String::new(),
             batch: 20,
+            delivery: None,
         }
     }
 
@@ -83,6 +88,18 @@ impl Site {
     /// Where the ERP is, and lanes for all that the devices of the tests say.
     pub(crate) fn erp(mut self, url: &str) -> Self {
         url.clone_into(&mut self.target);
+        self
+    }
+
+    /// `[[target]]` and `[[lane]]`s of the test's own.
+    pub(crate) fn delivery(mut self, text: String) -> Self {
+        self.delivery = Some(text);
+        self
+    }
+
+    /// More lines of its target.
+    pub(crate) fn target_keys(mut self, keys: &str) -> Self {
+        keys.clone_into(&mut self.target_keys);
         self
     }
 
@@ -158,13 +175,18 @@ impl Site {
         if has("scanner@") {
             lanes += &lane("inbound", "\"scan.item\"");
         }
-        let text = format!(
-            "[site]\nid = \"dc1\"\ntimezone = \"Europe/Berlin\"\n[gateway]\nid = \"gw-test\"\ndata_dir = \"{data}\"\n\
-             [outbox]\n{outbox}\n{links}[[target]]\nid = \"erp\"\nkind = \"http\"\nurl = \"{url}\"\n\
+        let usual = format!(
+            "[[target]]\nid = \"erp\"\nkind = \"http\"\nurl = \"{url}\"\n\
              batch = {{ max_events = {batch}, max_size = \"512 KiB\", linger = \"20ms\", format = \"json-array\", \
              wrap = \"events\" }}\nidempotency = \"key\"\ndedup_horizon = \"24h\"\ntimeout = \"10s\"\n\
              answers = {{ items = \"/results\", key = \"/key\", status = \"/status\", reason = \"/reason\" }}\n\
-             retry = {{ first = \"100ms\", max = \"500ms\" }}\n{lanes}"
+             retry = {{ first = \"100ms\", max = \"500ms\" }}\n{}\n{lanes}",
+            self.target_keys
+        );
+        let text = format!(
+            "[site]\nid = \"dc1\"\ntimezone = \"Europe/Berlin\"\n[gateway]\nid = \"gw-test\"\ndata_dir = \"{data}\"\n\
+             [outbox]\n{outbox}\n{links}{}",
+            self.delivery.as_ref().unwrap_or(&usual)
         );
         let file = self.dir().join("gateway.toml");
         fs::write(&file, text).expect("the configuration can be written");

@@ -8,6 +8,7 @@ use crate::form::Table;
 use crate::tagmap::Context;
 use crate::tagmap::fifo::Span;
 use crate::tagmap::fifo::slot::{Field, Slot};
+use crate::tagmap::kind::{self, named};
 use crate::tagmap::registers::Type;
 
 /// What the fields say beyond their values.
@@ -54,6 +55,9 @@ pub(super) fn slot(table: &Table<'_>, context: &Context<'_>, slot_words: u16) ->
     }
     let carried =
         carried.unwrap_or_else(|| roles.data.iter().filter(|name| time.as_ref() != Some(name)).cloned().collect());
+    if let Some(event) = &event {
+        kind::complete(&emit, event, |name| carried.iter().any(|field| field == name));
+    }
     Some(Slot {
         fields,
         seq: *roles.seq.first()?,
@@ -77,12 +81,14 @@ fn template(emit: &Table<'_>, key: &str, context: &Context<'_>, roles: &Roles, f
             return None;
         }
     }
-    let fixed: String = text
-        .split('{')
-        .enumerate()
-        .map(|(i, p)| if i == 0 { p } else { p.split_once('}').map_or("", |x| x.1) })
-        .collect();
-    if key == "event" && (text.is_empty() || !fixed.bytes().all(|b| is_word_byte(b) || b == b'.')) {
+    if key != "event" {
+        return Some(text);
+    }
+    let Some((first, _)) = text.split_once('{') else {
+        return named(&text, "divert.{result}").map_err(|(message, help)| emit.refuse_key(key, &message, &help)).ok();
+    };
+    let rest = text.split('{').skip(1).map(|part| part.split_once('}').map_or("", |(_, rest)| rest));
+    if !std::iter::once(first).chain(rest).all(|part| part.bytes().all(|b| is_word_byte(b) || b == b'.')) {
         emit.refuse_key(key, &format!("\"{text}\" is no event name"), "dotted lower case: \"divert.{result}\"");
         return None;
     }

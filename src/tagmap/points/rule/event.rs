@@ -124,14 +124,22 @@ impl Event {
     fn count(&self, tag: usize, counter: Counter, when: Option<bool>, state: &mut State, view: &View<'_>) -> Vec<Told> {
         let now = view.good(Ref { tag, bit: None }).and_then(Datum::number).and_then(|n| u64::try_from(n).ok());
         let (Some(now), Some(when)) = (now, when) else { return Vec::new() };
-        let Some(kept) = counted_to(now, counter, view) else { return Vec::new() };
+        let Some(kept) = counted_to(now, tag, counter, view) else { return Vec::new() };
         let before = std::mem::replace(&mut state.kept, kept);
-        let (last, restarted) = match (&before, &state.kept) {
-            (Kept::CountOf { count, run, said_by }, Kept::CountOf { run: in_run, said_by: by, .. }) => {
-                (*count, said_by == by && run != in_run)
-            }
-            (Kept::Count(last) | Kept::CountOf { count: last, .. }, _) => (*last, false),
+        let (last, at) = match &before {
+            Kept::Count(count) => (*count, None),
+            Kept::CountAt { count, at } => (*count, Some(at)),
+            Kept::CountOf { count, at, .. } => (*count, at.as_ref()),
             _ => return Vec::new(),
+        };
+        if at.is_some_and(|at| *at != view.tags[tag].place()) {
+            return Vec::new(); // other registers: what is read first is taken as seen
+        }
+        let restarted = match (&before, &state.kept) {
+            (Kept::CountOf { run, said_by, .. }, Kept::CountOf { run: in_run, said_by: by, .. }) => {
+                said_by == by && run != in_run
+            }
+            _ => false,
         };
         let (count, reset) = if restarted { (now, true) } else { counter.passed(last, now) };
         if (count == 0 && !reset) || !when {
@@ -160,10 +168,13 @@ impl Event {
                 return Vec::new();
             }
         }
-        let now = Kept::Seen { value, seq, epoch, digest: Some(digest) };
+        let place = view.tags[at.tag].place();
+        let same =
+            |of: Option<u64>, at: Option<&String>| of.is_none_or(|of| of == digest) && at.is_none_or(|at| *at == place);
+        let now = Kept::Seen { value, seq, epoch, digest: Some(digest), at: Some(place.clone()) };
         let (before, last, run) = match &mut state.kept {
-            Kept::Seen { value, seq, epoch, digest: of } if of.is_none_or(|of| of == digest) => {
-                *of = Some(digest);
+            Kept::Seen { value, seq, epoch, digest: of, at } if same(*of, at.as_ref()) => {
+                (*of, *at) = (Some(digest), Some(place));
                 (&*value, *seq, &*epoch)
             }
             _ => {
@@ -229,12 +240,13 @@ impl Counter {
 }
 
 /// What is remembered of a count; `None`: the run that it belongs to is not known now.
-fn counted_to(count: u64, counter: Counter, view: &View<'_>) -> Option<Kept> {
-    let Some(tag) = counter.epoch else { return Some(Kept::Count(count)) };
+fn counted_to(count: u64, tag: usize, counter: Counter, view: &View<'_>) -> Option<Kept> {
+    let at = view.tags[tag].place();
+    let Some(tag) = counter.epoch else { return Some(Kept::CountAt { count, at }) };
     let run = view.good(Ref { tag, bit: None })?.clone();
     // A map that takes another register for it says nothing of the run that was seen.
     let of = &view.tags[tag];
-    Some(Kept::CountOf { count, run, said_by: format!("{} {} {}", of.name, of.area.word(), of.at) })
+    Some(Kept::CountOf { count, run, said_by: format!("{} {} {}", of.name, of.area.word(), of.at), at: Some(at) })
 }
 
 /// First and last of the numbers between `last` and `seq`, if any are missing; a number that goes back is a new run.

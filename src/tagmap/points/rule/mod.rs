@@ -66,19 +66,29 @@ pub(super) enum Kept {
     Nothing,
     /// The condition held, the device was stale.
     Flag(bool),
-    /// The counter stood there.
+    /// The counter stood there; of which registers an earlier version did not note.
     Count(u64),
+    /// It stood there, in these registers.
+    CountAt { count: u64, at: String },
     /// It stood there in that run of the device, as the tag said that tells one run from the next.
-    CountOf { count: u64, run: Datum, said_by: String },
+    CountOf {
+        count: u64,
+        run: Datum,
+        said_by: String,
+        #[serde(default)]
+        at: Option<String>,
+    },
     /// The values told last; none while they were bad.
     Told(Option<Vec<Datum>>),
-    /// The value seen last, its number, the device's run, and the digest of what the map then said of the tag.
+    /// The value seen last, its number, the device's run, the digest of what the map then said of the tag, and where it lay.
     Seen {
         value: Datum,
         seq: Option<u64>,
         epoch: Option<Datum>,
         #[serde(default)]
         digest: Option<u64>,
+        #[serde(default)]
+        at: Option<String>,
     },
     /// The alarm stands, a person has seen it, and since when it stands, by the wall clock: for people alone.
     Alarm {
@@ -252,12 +262,13 @@ impl Carried {
         if let Some(quality) = worst {
             fields.push(("quality".to_owned(), Value::Text(quality.word().to_owned())));
         }
-        Ok(DeviceEvent {
+        let event = DeviceEvent {
             kind: kind.to_owned(),
             subject: self.subject.as_ref().map(|parts| filled(parts, view)).transpose()?,
             fields,
             device_time: self.time.and_then(|at| view.good(at)).map(Datum::text),
-        })
+        };
+        event.completed()
     }
 }
 

@@ -15,6 +15,7 @@ use super::tag::{Steady, Tag};
 use super::value::{Kind, Ref};
 use super::{Area, Limits, Points, Poll, lints};
 use crate::form::{Entry, Table};
+use crate::tagmap::kind::named;
 use crate::tagmap::{Context, Fifo, Quirk};
 
 /// What tags are known by in conditions and fields.
@@ -153,12 +154,7 @@ fn refuse(entry: &Entry<'_>, wrong: &Wrong) {
 /// The dotted name of an event.
 fn kind(entry: &Entry<'_>, context: &Context<'_>) -> Option<String> {
     let text = context.fill(&entry.read::<String>()?);
-    let word = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'-' || b == b'.';
-    if text.is_empty() || !text.bytes().all(word) {
-        entry.refuse(&format!("\"{text}\" is no event name"), "dotted lower case: \"weight.measured\"");
-        return None;
-    }
-    Some(text)
+    named(&text, "weight.measured").map_err(|(message, help)| entry.refuse(&message, &help)).ok()
 }
 
 /// A duration in milliseconds.

@@ -5,8 +5,10 @@ use std::collections::BTreeSet;
 use rust_decimal::Decimal;
 
 use super::{Placed, condition, kind, millis, refuse};
+use crate::event::Canonical;
 use crate::form::{Entry, FromValue, Table, nearest};
 use crate::tagmap::Context;
+use crate::tagmap::kind::complete;
 use crate::tagmap::points::condition::{Condition, Names, Operand, parse_operand};
 use crate::tagmap::points::lints;
 use crate::tagmap::points::rule::{
@@ -100,6 +102,9 @@ fn event(table: &Table<'_>, context: &Context<'_>, names: &Names<'_>, tags: &[Pl
         table.refuse_key("epoch", "stands without a number", "add seq = \"…\", the tag that numbers the events");
     }
     let carried = carried(table, context, names, &["count", "total", "reset", "seq", "quality"]);
+    if let (Some(kind), Some(carried)) = (&kind, &carried) {
+        complete(table, kind, |name| carried.fields.iter().any(|(field, _)| field == name));
+    }
     let ((trigger, on), carried) = (on?, carried?);
     if seq.is_some() && !matches!(on, On::Change(..)) {
         table.refuse_key("seq", "is for events on a change", "write on = { change = \"…\" } with the number's tag");
@@ -329,6 +334,11 @@ fn alarm(table: &Table<'_>, context: &Context<'_>, names: &Names<'_>) -> Option<
     });
     let event = table.entry("event").map_or(Some("alarm.raised".to_owned()), |e| kind(&e, context));
     let clear_event = table.entry("clear_event").map_or(Some("alarm.cleared".to_owned()), |e| kind(&e, context));
+    for (key, kind) in [("event", &event), ("clear_event", &clear_event)] {
+        if kind.as_deref().and_then(Canonical::of).is_some() {
+            table.refuse_key(key, "an alarm is nothing that is posted", "choose a word of your own: \"lane.full\"");
+        }
+    }
     let carried = carried(table, context, names, &["alarm", "severity", "text", "quality"]);
     Some(Alarm {
         name: name?,

@@ -245,6 +245,31 @@ fn a_map_that_ties_a_count_anew_counts_on() {
     }
 }
 
+/// An address that was wrong is corrected: what stands there now is no count of what stood elsewhere.
+#[test]
+fn a_count_of_another_register_begins_anew() {
+    let (untied, tied) = (counter(60_000, "detect"), tied(60_000, "detect"));
+    for text in [&untied, &tied] {
+        let elsewhere = text.replacen("at = 0", "at = 5", 1);
+        assert_ne!(*text, elsewhere);
+        let mut bench = Bench::new(text);
+        bench.set(Area::Input, 0, &[5, 7, 0, 0, 0, 900]);
+        bench.poll_after(20);
+        bench.restart(&elsewhere);
+        assert_eq!(bench.poll_after(20), [""; 0], "895 that never were");
+        bench.set(Area::Input, 5, &[902]);
+        assert_eq!(bench.poll_after(20), ["carton.passed count=2 total=902"]);
+        bench.restart(&elsewhere);
+        bench.set(Area::Input, 5, &[903]);
+        assert_eq!(bench.poll_after(20), ["carton.passed count=1 total=903"], "the same map goes on");
+    }
+    // What was remembered before the register was is of the same one.
+    let mut bench = Bench::new(&untied);
+    bench.points.restore(b"{\"rules\":{\"event:carton.passed:count:n\":{\"Count\":5}}}");
+    bench.set(Area::Input, 0, &[8]);
+    assert_eq!(bench.poll_after(20), ["carton.passed count=3 total=8"]);
+}
+
 #[test]
 fn a_count_waits_for_the_run_that_it_belongs_to() {
     let text =

@@ -369,7 +369,8 @@ fn another_meaning_of_a_tag_is_no_change() {
     let mut bench = Bench::new(&text(""));
     bench.hold(0, &word(50));
     bench.poll_after(20);
-    for more in ["scale = 0.1", "digits = 2", "enum = { 50 = \"full\", 51 = \"empty\" }"] {
+    let units = "unit = \"mm\"\nto = \"cm\"";
+    for more in ["scale = 0.1", "digits = 2", "", units, "enum = { 50 = \"full\", 51 = \"empty\" }"] {
         bench.restart(&text(more));
         assert_eq!(bench.run(100), [""; 0], "{more}: the register has not moved");
     }
@@ -378,6 +379,24 @@ fn another_meaning_of_a_tag_is_no_change() {
     bench.restart(&text("enum = { 50 = \"full\", 51 = \"empty\" }"));
     bench.hold(0, &word(50));
     assert_eq!(bench.poll_after(20), ["a.changed"], "the same map tells what changed while it was not there");
+}
+
+/// An address that was wrong is corrected.
+#[test]
+fn another_register_is_no_change() {
+    let text = |at: u16| {
+        format!(
+            "[[tag]]\nname = \"a\"\narea = \"holding\"\nat = {at}\ntype = \"u16\"\npoll = \"fast\"\n\
+             [[event]]\nname = \"a.changed\"\non = {{ change = \"a\" }}\n"
+        )
+    };
+    let mut bench = Bench::new(&text(0));
+    bench.hold(0, &[50, 51]);
+    bench.poll_after(20);
+    bench.restart(&text(1));
+    assert_eq!(bench.run(100), [""; 0], "no register has moved");
+    bench.hold(1, &word(52));
+    assert_eq!(bench.poll_after(20), ["a.changed"]);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{Field, unlike};
-use crate::tagmap::gs1::{self, Check, Form, Reading, Rules};
+use crate::tagmap::gs1::{self, Check, Form, Kind, Reading, Rules};
 
 /// Texts by which scanners say that they read nothing.
 const NO_READ: [&str; 6] = ["NOREAD", "NoRead", "NO READ", "NR", "ERROR", "?"];
@@ -86,6 +86,20 @@ fn of(from: usize, field: &Field<'_>, names: &mut BTreeSet<String>) -> Option<Ba
         no_read: NO_READ.into_iter().filter(|text| none.iter().any(|none| gs1::bare(none) == *text)).collect(),
         ais: found.into_iter().map(|ai| (unlike(&name(ai), names), ai.clone())).collect(),
         sets: sets.iter().filter(|set| least(set)).cloned().collect(),
+    })
+}
+
+/// Where nothing is proposed: a field of numbers with right check digits, some of which begin like an AI, and one of these.
+/// Taken apart they would be something else.
+pub(super) fn numbers_like_ais<'f>(fields: &'f [Field<'_>]) -> Option<(&'f str, &'f str)> {
+    fields.iter().filter(|field| field.kind == "string").find_map(|field| {
+        let texts: BTreeSet<&str> = field.found.values.iter().filter_map(|(_, value)| value.as_str()).collect();
+        let reads: Vec<(&str, Reading)> =
+            texts.iter().map(|text| (*text, gs1::read(text, &Rules::default()))).collect();
+        let is_number = |reading: &Reading| reading.problems.iter().any(|problem| problem.kind == Kind::PlainNumber);
+        let all = reads.len() >= NUMBERS && reads.iter().all(|(_, reading)| is_number(reading));
+        let (example, _) = reads.into_iter().find(|(_, reading)| reading.form == Form::ElementStrings)?;
+        all.then_some((field.name.as_str(), example))
     })
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::barcode::Barcode;
+use super::barcode::{Barcode, numbers_like_ais};
 use super::identity::{Identity, asked, hinted, is_content};
 use super::{Capture, Field, Found, Heard, topics};
 
@@ -38,6 +38,17 @@ impl Parts<'_> {
         if let Some(barcode) = &self.barcode {
             line(&mut text, "");
             barcode.lines(&self.fields[barcode.from].name).iter().for_each(|of| line(&mut text, of));
+        } else if let Some((name, example)) = numbers_like_ais(self.fields) {
+            line(
+                &mut text,
+                &format!(
+                    "# {name} holds EANs or UPCs by their check digits, and no symbology identifier: {example} would be read"
+                ),
+            );
+            line(
+                &mut text,
+                "# as an AI with a value. Have the scanner send identifiers (]E0), and listen again: docs/gs1.md",
+            );
         }
         self.emit(&mut text);
         self.identity(&mut text, topics(of));

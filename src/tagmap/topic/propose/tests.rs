@@ -161,6 +161,32 @@ fn labels_that_are_gs1_are_taken_apart() {
     }
 }
 
+/// EANs that begin like an AI: nothing is guessed of them, and the section says what to do.
+#[test]
+fn eans_that_could_be_ais_are_asked_about() {
+    let section = |codes: &[&str]| {
+        let of = |(seq, code): (u32, &&str)| heard("dc1/A", &json!({"boot": "b1", "seq": seq, "data": code}));
+        let all: Vec<Heard> = (0..).zip(codes).map(of).collect();
+        let proposal = propose("dc1/A", &all).expect("there is one");
+        assert_eq!(decoded(&proposal, &all).len(), codes.len());
+        proposal.text
+    };
+    let text = section(&["4006381333931", "0614141999996", "4006381333955"]);
+    let asked: Vec<&str> = text.lines().skip_while(|line| !line.starts_with("# data")).take(2).collect();
+    insta::assert_snapshot!(asked.join("\n"), @r"
+    # data holds EANs or UPCs by their check digits, and no symbology identifier: 4006381333931 would be read
+    # as an AI with a value. Have the scanner send identifiers (]E0), and listen again: docs/gs1.md
+    ");
+    for codes in [
+        &["4006381333931", "4006381333948"][..],
+        &["4006381333931", "4006381333948", "4006381333950"],
+        &["]E04006381333931", "]E04006381333948", "]E04006381333955"],
+        &["0614141999996", "0614141999989", "0614141999972"],
+    ] {
+        assert!(!section(codes).contains("# data holds"), "{codes:?}: few, a wrong check digit, identified, no AI");
+    }
+}
+
 /// A boot id of any name, if it does what a boot id does; what only stays may be anything.
 #[test]
 fn a_boot_id_is_known_by_what_it_does() {

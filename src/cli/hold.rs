@@ -1,0 +1,137 @@
+//! `floorgate hold` and `floorgate release`: stop a lane, a system or a subject, and let it go again.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use crate::app::Exit;
+use crate::cli::place::Place;
+use crate::cli::print::{self, ago, clean, line};
+use crate::control::{self, Request, Unanswered};
+use crate::event::Millis;
+use crate::outbox::read::holds::{self, Held};
+use crate::outbox::{Acted, Hold, Scope};
+
+/// Stop a lane, a system or a subject: nothing of it is sent until it is released
+///
+/// What is captured is kept and waits; devices notice nothing. What is under way is answered as ever, and what may have had
+/// effect is not sent again while its lane or system is held: a long hold may outlast the time for which the target remembers
+/// keys. Without arguments: list what is held.
+#[derive(Debug, clap::Args)]
+#[command(after_help = HOLD)]
+pub(super) struct Args {
+    /// What is stopped
+    #[arg(value_parser = scope, requires = "name")]
+    scope: Option<Scope>,
+    /// Its id; of a subject the whole text, as `floorgate outbox find` prints it
+    name: Option<String>,
+    /// Why: the audit keeps it
+    #[arg(long, value_name = "TEXT", required_unless_present = "list")]
+    reason: Option<String>,
+    /// List what is held
+    #[arg(long, conflicts_with = "scope")]
+    list: bool,
+    #[command(flatten)]
+    command: Command,
+}
+
+/// Let a held lane, system or subject go again
+#[derive(Debug, clap::Args)]
+#[command(after_help = RELEASE)]
+pub(super) struct Release {
+    /// What goes again
+    #[arg(value_parser = scope)]
+    scope: Scope,
+    /// Its id; of a subject the whole text
+    name: String,
+    /// Why: the audit keeps it
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+    #[command(flatten)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Args)]
+struct Command {
+    /// Names the command: with the same id again nothing is done twice [default: a new one]
+    #[arg(long, value_name = "ID")]
+    request: Option<String>,
+    #[command(flatten)]
+    place: Place,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+const HOLD: &str = "\
+Examples:
+  floorgate hold lane outbound --reason 'stock count until 06:00'
+  floorgate hold system erp --reason 'ERP update'
+  floorgate hold subject shipment/SH-88121 --reason 'carton is back at the packing place'
+  floorgate hold --list";
+
+const RELEASE: &str = "\
+Examples:
+  floorgate release lane outbound --reason 'stock count is done'
+  floorgate release subject shipment/SH-88121 --reason 'packed anew'";
+
+fn scope(text: &str) -> Result<Scope, String> {
+    Scope::ALL.into_iter().find(|scope| scope.name() == text).ok_or_else(|| "write lane, system or subject".to_owned())
+}
+
+pub(super) fn run(args: &Args) -> ExitCode {
+    match (args.scope, &args.name, &args.reason) {
+        (Some(scope), Some(name), Some(reason)) => tell(&args.command, scope, name, reason, true),
+        _ => list(&args.command),
+    }
+}
+
+pub(super) fn release(args: &Release) -> ExitCode {
+    tell(&args.command, args.scope, &args.name, &args.reason, false)
+}
+
+fn tell(command: &Command, scope: Scope, name: &str, reason: &str, on: bool) -> ExitCode {
+    let dir = match command.place.find() {
+        Ok((dir, _)) => dir,
+        Err(why) => return print::refuse(command.json, &why, Exit::Config),
+    };
+    let id = command.request.clone().unwrap_or_else(super::request_id);
+    let hold = Hold { id, scope, name: name.to_owned(), on, reason: reason.to_owned() };
+    match control::ask::<Acted>(&dir, Request::Hold(hold)) {
+        Ok(acted) if acted.done => {
+            let text = format!("{}: {}\n", acted.key, acted.text);
+            print::out(&if command.json { print::json(&acted) } else { text });
+            Exit::Clean.into()
+        }
+        Ok(acted) => print::refuse(command.json, &format!("{}: NOT DONE: {}", acted.key, acted.text), Exit::No),
+        Err(why @ Unanswered::NotRunning(_)) => {
+            print::refuse(command.json, &format!("{why}: start it, it carries out what you decide"), Exit::Unavailable)
+        }
+        Err(why) => print::refuse(command.json, &why.to_string(), Exit::Unavailable),
+    }
+}
+
+fn list(command: &Command) -> ExitCode {
+    let found = command.place.find().map_err(|why| (why, Exit::Config));
+    let read = |dir: &Path| holds::holds(dir).map_err(|e| (e.to_string(), Exit::Storage));
+    match found.and_then(|(dir, _)| read(&dir)) {
+        Ok(holds) if command.json => print::out(&print::json(&serde_json::json!({ "holds": holds }))),
+        Ok(holds) => {
+            let mut text = String::new();
+            told(&mut text, &holds, crate::source::now().wall);
+            if holds.is_empty() {
+                line(&mut text, "nothing is held");
+            }
+            print::out(&text);
+        }
+        Err((why, exit)) => return print::refuse(command.json, &why, exit),
+    }
+    Exit::Clean.into()
+}
+
+/// A line for each hold.
+pub(super) fn told(text: &mut String, holds: &[Held], now: Millis) {
+    for Held { scope, name, at, actor, reason } in holds {
+        let (name, reason) = (clean(name), clean(reason));
+        line(text, &format!("  HELD: {scope} {name}, by {actor} {}: {reason}", ago(*at, now)));
+    }
+}

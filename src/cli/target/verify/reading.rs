@@ -1,0 +1,121 @@
+//! The first part of the checklist: what reads, and what every endpoint refuses. Harmless on a productive system.
+
+use super::judge;
+use super::run::{Left, Outcome, Run};
+use super::talk::Ask;
+use crate::event::Id;
+
+impl Run {
+    /// A check of the first part.
+    pub(super) async fn reads(&mut self, name: &str) -> Outcome {
+        match name {
+            "discovery" => self.discovery(),
+            "wrong-credentials" => self.wrong_credentials().await,
+            "lookup-absent" => self.absent(1).await,
+            "lookup-many" => self.absent(self.discovery.max_lookup).await,
+            "lookup-too-many" => self.too_many_keys().await,
+            "lookup-bad-key" => self.bad_keys().await,
+            "empty-batch" => self.empty_batch().await,
+            "bad-body" => self.bad_bodies().await,
+            "wrong-media" => self.wrong_media().await,
+            "other-version" => self.other_version().await,
+            "unknown-job" => self.unknown_job().await,
+            _ => unreachable!("{name} is no check of this part of the page"),
+        }
+    }
+
+    /// It was fetched before all others, and is judged here.
+    fn discovery(&mut self) -> Outcome {
+        match self.undiscovered.take() {
+            Some(why) => Err(why),
+            None if self.discovery.faults.is_empty() => Ok(None),
+            None => Err(self.discovery.faults.join("; ")),
+        }
+    }
+
+    async fn wrong_credentials(&mut self) -> Outcome {
+        if !self.logs_in {
+            return Left::because("the target logs in with certificates, or not at all");
+        }
+        let wrong = Some(format!("wrong-{}", self.name));
+        let heard = self.talk.hear(&Ask { wrong, ..Ask::contract() }).await?;
+        judge::problem(&heard, 401, "unauthorized")?;
+        Ok(None)
+    }
+
+    async fn absent(&mut self, count: u64) -> Outcome {
+        if count == 0 {
+            return Left::because("discovery does not say max_lookup");
+        }
+        let keys: Vec<Id> = (0..count).map(|_| self.fresh().key).collect();
+        let found = self.talk.lookup(&keys).await?;
+        match found.iter().find(|found| **found != judge::Found::Absent) {
+            None => Ok(None),
+            Some(other) => Err(format!("a key that was never used is {}", other.word())),
+        }
+    }
+
+    async fn too_many_keys(&mut self) -> Outcome {
+        if self.discovery.max_lookup == 0 {
+            return Left::because("discovery does not say max_lookup");
+        }
+        let keys = (0..=self.discovery.max_lookup).map(|_| self.fresh().key.to_string()).collect();
+        let heard = self.talk.hear(&Ask::lookup(keys)).await?;
+        judge::problem(&heard, 413, "too_large")?;
+        Ok(None)
+    }
+
+    async fn bad_keys(&mut self) -> Outcome {
+        let heard = self.talk.hear(&Ask::lookup(vec!["x".to_owned()])).await?;
+        judge::problem(&heard, 400, "malformed").map_err(|why| format!("a key that is no UUID: {why}"))?;
+        let heard = self.talk.hear(&Ask::lookup(Vec::new())).await?;
+        judge::problem(&heard, 400, "malformed").map_err(|why| format!("a lookup without a key: {why}"))?;
+        Ok(None)
+    }
+
+    async fn empty_batch(&mut self) -> Outcome {
+        let heard = self.talk.hear(&Ask::events(br#"{"events":[]}"#.to_vec(), &[])).await?;
+        judge::results(&judge::json(&heard, 200)?, &[])?;
+        Ok(None)
+    }
+
+    async fn bad_bodies(&mut self) -> Outcome {
+        for (body, what) in [(r#"{"events":["#, "half a JSON document"), ("{}", "a body without `events`")] {
+            let heard = self.talk.hear(&Ask::events(body.into(), &[])).await?;
+            judge::problem(&heard, 400, "malformed").map_err(|why| format!("{what}: {why}"))?;
+        }
+        Ok(None)
+    }
+
+    async fn wrong_media(&mut self) -> Outcome {
+        let ask = Ask { media: Some("text/plain"), ..Ask::events(br#"{"events":[]}"#.to_vec(), &[]) };
+        let heard = self.talk.hear(&ask).await?;
+        judge::problem(&heard, 415, "unsupported_media")?;
+        Ok(None)
+    }
+
+    async fn other_version(&mut self) -> Outcome {
+        let heard = self.talk.hear(&Ask { version: Some("999"), ..Ask::contract() }).await?;
+        let body = judge::problem(&heard, 400, "unsupported_version")?;
+        let listed = body.get("versions").and_then(serde_json::Value::as_array).is_some_and(|list| !list.is_empty());
+        if listed { Ok(None) } else { Err("the problem has no list `versions`".to_owned()) }
+    }
+
+    /// With jobs their path is known from a `Location` only, of which the last part is the job's name.
+    async fn unknown_job(&mut self) -> Outcome {
+        let name = self.fresh().key.to_string();
+        let url = match &self.talk.job {
+            Some((url, _)) => {
+                let end = url.rfind(['/', '=']).map_or(url.len(), |end| end + 1);
+                format!("{}{name}", &url[..end])
+            }
+            None if self.discovery.jobs => {
+                return Left::because("no answer was a 202, and so the path of its jobs is not known");
+            }
+            None => self.talk.base.at(&format!("/jobs/{name}"), &[]),
+        };
+        let heard = self.talk.job(&url).await?;
+        judge::problem(&heard, 404, "unknown_job")?;
+        Ok(None)
+    }
+}

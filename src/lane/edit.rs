@@ -1,0 +1,129 @@
+//! What a person corrects of a posting that was refused. Pure.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// One member to change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    /// Which: a JSON pointer into `data`, `/qty`.
+    pub pointer: String,
+    /// What it is then; `None`: it is taken out.
+    pub value: Option<Value>,
+}
+
+impl Change {
+    /// Reads `POINTER=VALUE`: a value that is JSON is that, any other one is a text.
+    ///
+    /// # Errors
+    /// When it has not that form.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let form = || "write a JSON pointer and a value: /qty=3, /lot=L77, /lines/0/qty='\"3\"'".to_owned();
+        let (pointer, value) = text.split_once('=').filter(|(pointer, _)| pointer.starts_with('/')).ok_or_else(form)?;
+        let value = serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.to_owned()));
+        Ok(Self { pointer: pointer.to_owned(), value: Some(value) })
+    }
+}
+
+/// The corrected content of a posting: its own with the changes, and `corrects`, the id of the event that it corrects. A text
+/// stays a text: a number that takes its place becomes one, since decimals travel so.
+///
+/// # Errors
+/// A sentence: when the content has no such member, nothing changes, or the changed member is what orders the posting.
+pub fn edited(data: &str, subject: &str, event: &str, changes: &[Change]) -> Result<String, String> {
+    let before: Value = serde_json::from_str(data).map_err(|e| format!("what is stored of it is no JSON: {e}"))?;
+    let mut after = before.clone();
+    for Change { pointer, value } in changes {
+        let (parent, name) = pointer.rsplit_once('/').ok_or("a JSON pointer begins with /")?;
+        let name = name.replace("~1", "/").replace("~0", "~");
+        let old = after.pointer(pointer).cloned();
+        if let Some(old) = old.as_ref().and_then(Value::as_str).filter(|old| orders(subject, old)) {
+            return Err(format!(
+                "{pointer} is \"{old}\", which orders the posting ({subject}): `skip` this one, and book the right one in the ERP"
+            ));
+        }
+        let Some(holder) = after.pointer_mut(parent) else {
+            return Err(format!("it has no {parent}: {}", members(&before)));
+        };
+        match (holder, value) {
+            (Value::Object(members), Some(value)) => {
+                let number_for_text = old.as_ref().is_some_and(Value::is_string) && value.is_number();
+                let value = if number_for_text { Value::String(value.to_string()) } else { value.clone() };
+                members.insert(name, value);
+            }
+            (Value::Object(held), None) => {
+                if held.remove(&name).is_none() {
+                    return Err(format!("it has no {pointer}: {}", members(&before)));
+                }
+            }
+            (Value::Array(items), value) => {
+                let index: Option<usize> = name.parse().ok().filter(|index| *index < items.len());
+                let Some(index) = index else { return Err(format!("it has no {pointer}: {} there", items.len())) };
+                match value {
+                    Some(value) => items[index] = value.clone(),
+                    None => drop(items.remove(index)),
+                }
+            }
+            _ => return Err(format!("{parent} is neither an object nor a list")),
+        }
+    }
+    if after == before {
+        return Err("nothing of it is changed".to_owned());
+    }
+    let Value::Object(mut after) = after else { return Err("its content is no object".to_owned()) };
+    after.insert("corrects".to_owned(), Value::String(event.to_owned()));
+    Ok(Value::Object(after).to_string())
+}
+
+fn orders(subject: &str, value: &str) -> bool {
+    !value.is_empty() && (subject == value || subject.split('/').skip(1).any(|part| part == value))
+}
+
+/// The members that there are, for a person who mistyped one.
+fn members(data: &Value) -> String {
+    let names = |members: &Map<String, Value>| members.keys().map(|name| format!("/{name}")).collect::<Vec<_>>();
+    format!("there are {}", data.as_object().map(names).unwrap_or_default().join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DATA: &str = r#"{"shipment":"SH-1","item":"A-100","qty":"4","line":10,"lines":[{"qty":"4"}]}"#;
+
+    fn edit(changes: &[&str]) -> Result<String, String> {
+        let read = |text: &&str| Change::parse(text).expect("a change");
+        edited(
+            DATA,
+            "shipment/SH-1",
+            "5156c9f5-9f15-8e55-bd79-306fa69e208a",
+            &changes.iter().map(read).collect::<Vec<_>>(),
+        )
+    }
+
+    #[test]
+    fn a_text_stays_a_text_and_a_number_a_number() {
+        let after = edit(&["/qty=3", "/line=20", "/lot=L77", "/lines/0/qty=\"3\""]).expect("it is changed");
+        insta::assert_snapshot!(after, @r#"{"shipment":"SH-1","item":"A-100","qty":"3","line":20,"lines":[{"qty":"3"}],"lot":"L77","corrects":"5156c9f5-9f15-8e55-bd79-306fa69e208a"}"#);
+    }
+
+    #[test]
+    fn a_member_is_taken_out() {
+        let out = Change { pointer: "/line".to_owned(), value: None };
+        let after = edited(DATA, "shipment/SH-1", "e", &[out]).expect("it is changed");
+        assert!(!after.contains("\"line\""), "{after}");
+    }
+
+    #[test]
+    fn what_can_not_be_is_told() {
+        let told = |changes: &[&str]| edit(changes).expect_err("it can't be");
+        assert!(told(&["/shipment=SH-2"]).contains("orders the posting (shipment/SH-1)"));
+        assert!(told(&["/qty=4"]).contains("nothing of it is changed"));
+        assert!(told(&["/head/qty=4"]).starts_with("it has no /head: there are /"));
+        assert!(told(&["/lines/1=4"]).contains("1 there"));
+        assert!(told(&["/qty/unit=4"]).contains("neither an object nor a list"));
+        let unknown = Change { pointer: "/lot".to_owned(), value: None };
+        assert!(edited(DATA, "s", "e", &[unknown]).expect_err("it has none").starts_with("it has no /lot"));
+        assert!(Change::parse("qty=3").is_err());
+    }
+}

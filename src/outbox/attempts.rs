@@ -1,0 +1,242 @@
+//! Attempts that were not all good: what was said of which rows, for whoever follows a shipment later.
+//!
+//! One row an attempt, written in the commit of its answer; the newest [`KEPT`] are kept, and none longer than the events of its
+//! rows. A delivery that reached its end says itself by which attempt, so that a good answer adds no row.
+
+use std::collections::HashMap;
+
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use crate::event::{Id, Millis};
+use crate::lane::{Answer, Class, Outcome, RowKey};
+use crate::outbox::capture::Route;
+use crate::outbox::delivery::{Cause, Flight, unpack};
+
+/// Attempts that are kept.
+const KEPT: i64 = 10_000;
+/// Bytes of words that one attempt keeps; past that a row is told with its class alone.
+const WORDS: usize = 4_096;
+/// The class of an attempt whose answer nobody was there to hear.
+pub(super) const UNHEARD: &str = "unheard";
+const NOBODY_HEARD: &str = "unheard: the gateway ended before an answer came";
+
+type Sql<T> = Result<T, rusqlite::Error>;
+
+/// Writes the attempt that an answer ended, when there is something to explain. `again`: when the lane tries again, as far as it
+/// knows now.
+pub(super) fn write(
+    db: &Connection,
+    route: &mut Route,
+    flight: &Flight,
+    answer: &Answer,
+    cause: &Cause,
+    again: Option<Millis>,
+) -> Sql<()> {
+    let worst = answer.outcomes.iter().map(|o| o.class).max().unwrap_or(Class::Unknown);
+    let at = cause.answered.0;
+    if worst.has_effect() {
+        route.counters.good_at = Some(at);
+        return Ok(());
+    }
+    let batch = i64::try_from(cause.batch).unwrap_or(i64::MAX);
+    let rows = rows_of(db, route.id, batch)?;
+    let said = |(row, outcome): (&RowKey, &Outcome)| {
+        (!outcome.class.has_effect()).then(|| (*row, format!("{}: {}", outcome.class.name(), outcome.reason)))
+    };
+    let told: Vec<(RowKey, String)> = rows.iter().zip(&answer.outcomes).filter_map(said).collect();
+    db.prepare_cached(
+        "INSERT INTO attempt(lane, batch, attempt, at, status, rows, first_seq, last_seq, class, excerpt, sent, again, key, told)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    )?
+    .execute(params![
+        route.id,
+        batch,
+        flight.attempt,
+        at,
+        answer.status,
+        i64::try_from(flight.rows).unwrap_or(i64::MAX),
+        flight.first_seq,
+        flight.last_seq,
+        worst.name(),
+        answer.excerpt,
+        flight.sent.0,
+        again.filter(|again| again.0 > at).map(|again| again.0),
+        flight.id.0,
+        pack(&told),
+    ])?;
+    db.prepare_cached("DELETE FROM attempt WHERE id <= ?")?.execute([db.last_insert_rowid() - KEPT])?;
+    Ok(())
+}
+
+/// Writes that nobody heard what came of the batches that are stored as `sending`: a start finds them so.
+pub(super) fn unheard(db: &Connection) -> Sql<()> {
+    let sql = "SELECT lane, id, attempt, last_sent, rows FROM batch WHERE unknown IS NULL";
+    let mut statement = db.prepare(sql)?;
+    let mut batches = statement.query([])?;
+    while let Some(batch) = batches.next()? {
+        let (lane, number, attempt, sent): (i64, i64, i64, i64) =
+            (batch.get(0)?, batch.get(1)?, batch.get(2)?, batch.get(3)?);
+        let rows = unpack(batch.get_ref(4)?.as_blob().unwrap_or_default());
+        let (Some(first), Some(last)) = (rows.first(), rows.last()) else { continue };
+        let told: Vec<(RowKey, String)> = rows.iter().map(|row| (*row, NOBODY_HEARD.to_owned())).collect();
+        // When the gateway ended is not known: a clock that is not set yet must not say it.
+        db.execute(
+            "INSERT INTO attempt(lane, batch, attempt, at, rows, first_seq, last_seq, class, sent, told)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?4, ?9)",
+            params![lane, number, attempt, sent, rows.len() as i64, first.seq, last.seq, UNHEARD, pack(&told)],
+        )?;
+    }
+    Ok(())
+}
+
+fn rows_of(db: &Connection, lane: i64, batch: i64) -> Sql<Vec<RowKey>> {
+    let mut find = db.prepare_cached("SELECT rows FROM batch WHERE lane = ? AND id = ?")?;
+    let rows = find.query_row([lane, batch], |r| Ok(unpack(r.get_ref(0)?.as_blob().unwrap_or_default())));
+    Ok(rows.optional()?.unwrap_or_default())
+}
+
+/// An attempt, as it concerns one row. Times are UTC milliseconds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Tried {
+    pub(super) batch: i64,
+    /// 0 of a question.
+    pub(super) attempt: i64,
+    pub(super) sent: Option<i64>,
+    pub(super) at: i64,
+    pub(super) status: Option<u16>,
+    /// Class and words, of this row.
+    pub(super) said: String,
+    pub(super) excerpt: Option<String>,
+    pub(super) again: Option<i64>,
+    pub(super) key: Option<Id>,
+}
+
+/// The attempts that spoke of this row and were no good for it, in their order.
+pub(super) fn of_row(db: &Connection, lane: i64, row: RowKey) -> Sql<Vec<Tried>> {
+    let mut statement = db.prepare_cached(
+        "SELECT batch, attempt, sent, at, status, class, excerpt, again, key, told FROM attempt
+         WHERE lane = ?1 AND first_seq <= ?2 AND last_seq >= ?2 ORDER BY id",
+    )?;
+    let mut found = statement.query([lane, row.seq])?;
+    let mut tried = Vec::new();
+    while let Some(r) = found.next()? {
+        let said = match r.get_ref(9)?.as_blob_or_null()? {
+            Some(told) => said_of(told, row),
+            // Of a version that kept no rows: that the row was in it is likely, and no more.
+            None => Some(format!("{}: of a batch between whose rows this one lies", r.get::<_, String>(5)?)),
+        };
+        let Some(said) = said else { continue };
+        tried.push(Tried {
+            batch: r.get(0)?,
+            attempt: r.get(1)?,
+            sent: r.get(2)?,
+            at: r.get(3)?,
+            status: r.get(4)?,
+            said,
+            excerpt: r.get(6)?,
+            again: r.get(7)?,
+            key: r.get::<_, Option<Vec<u8>>>(8)?.and_then(|key| Id::from_slice(&key)),
+        });
+    }
+    Ok(tried)
+}
+
+/// Each text once, and behind them the rows: distance of the sequence from the one before, transaction type, which text.
+fn pack(told: &[(RowKey, String)]) -> Vec<u8> {
+    let (mut texts, mut numbers, mut left) = (Vec::<&str>::new(), HashMap::new(), WORDS);
+    let mut rows = Vec::with_capacity(told.len() * 4);
+    let mut before = 0;
+    for (row, text) in told {
+        let class = text.split(": ").next().unwrap_or_default();
+        let text = if numbers.contains_key(text.as_str()) || text.len() <= left { text.as_str() } else { class };
+        let number = *numbers.entry(text).or_insert_with(|| {
+            left = left.saturating_sub(text.len());
+            texts.push(text);
+            texts.len() - 1
+        });
+        push(&mut rows, (row.seq - before).unsigned_abs());
+        push(&mut rows, row.tx.unsigned_abs());
+        push(&mut rows, number as u64);
+        before = row.seq;
+    }
+    let mut out = Vec::with_capacity(rows.len() + WORDS - left + 8);
+    push(&mut out, texts.len() as u64);
+    for text in texts {
+        push(&mut out, text.len() as u64);
+        out.extend_from_slice(text.as_bytes());
+    }
+    out.extend_from_slice(&rows);
+    out
+}
+
+/// What was told of this row, if it is among them. Damaged bytes tell nothing.
+fn said_of(mut told: &[u8], row: RowKey) -> Option<String> {
+    let mut texts = Vec::new();
+    for _ in 0..take(&mut told)? {
+        let length = usize::try_from(take(&mut told)?).ok()?;
+        let (text, rest) = told.split_at_checked(length)?;
+        texts.push(text);
+        told = rest;
+    }
+    let mut seq = 0;
+    while !told.is_empty() {
+        seq += i64::try_from(take(&mut told)?).ok()?;
+        let (tx, number) = (i64::try_from(take(&mut told)?).ok()?, usize::try_from(take(&mut told)?).ok()?);
+        if (RowKey { seq, tx }) == row {
+            return Some(String::from_utf8_lossy(texts.get(number)?).into_owned());
+        }
+    }
+    None
+}
+
+fn push(out: &mut Vec<u8>, mut n: u64) {
+    while n >= 0x80 {
+        out.push((n as u8) | 0x80);
+        n >>= 7;
+    }
+    out.push(n as u8);
+}
+
+fn take(bytes: &mut &[u8]) -> Option<u64> {
+    let (mut n, mut shift) = (0_u64, 0);
+    loop {
+        let (byte, rest) = bytes.split_first()?;
+        *bytes = rest;
+        n |= u64::from(byte & 0x7f).checked_shl(shift)?;
+        shift += 7;
+        if byte & 0x80 == 0 {
+            return Some(n);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    proptest::proptest! {
+        #[test]
+        fn what_was_told_of_each_row_reads_back(
+            rows in proptest::collection::vec((1_i64..1_000_000_000, 1_i64..100_000, "[a-c]: [a-z ]{0,9}"), 0..50),
+            bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..60),
+        ) {
+            let mut seq = 0;
+            let told: Vec<_> = rows.into_iter().map(|(step, tx, text)| { seq += step; (RowKey { seq, tx }, text) }).collect();
+            let packed = pack(&told);
+            for (row, text) in &told {
+                proptest::prop_assert_eq!(said_of(&packed, *row), Some(text.clone()));
+            }
+            proptest::prop_assert_eq!(said_of(&packed, RowKey { seq: seq + 1, tx: 1 }), None);
+            said_of(&bytes, RowKey { seq: 1, tx: 1 }); // whatever the disk says, it doesn't panic
+        }
+    }
+
+    #[test]
+    fn words_have_a_bound_and_classes_stay() {
+        let told: Vec<_> = (1..=500).map(|seq| (RowKey { seq, tx: 1 }, format!("transient: {seq:0>100}"))).collect();
+        let packed = pack(&told);
+        assert!(packed.len() < WORDS + 500 * 4, "{}", packed.len());
+        assert_eq!(said_of(&packed, told[0].0), Some(told[0].1.clone()));
+        assert_eq!(said_of(&packed, told[499].0).as_deref(), Some("transient"));
+    }
+}

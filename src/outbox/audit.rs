@@ -1,0 +1,54 @@
+//! The audit: a row for each thing that a person did, each with a hash over itself and the row before.
+
+use rusqlite::{Connection, OptionalExtension, params_from_iter};
+
+use crate::event::{Millis, content_hash};
+
+type Sql<T> = Result<T, rusqlite::Error>;
+
+/// A row to write.
+pub(super) struct Deed<'a> {
+    /// Names the command.
+    pub(super) request: &'a str,
+    pub(super) actor: &'a str,
+    pub(super) act: &'a str,
+    /// The lane, where it is about one.
+    pub(super) lane: &'a str,
+    /// The event, where it is about one; else 0.
+    pub(super) seq: i64,
+    pub(super) tx_type: &'a str,
+    pub(super) subject: &'a str,
+    /// Key of the posting, or what else it is about.
+    pub(super) posting: &'a str,
+    pub(super) reason: &'a str,
+    pub(super) outcome: &'a str,
+}
+
+/// What came of the command `request` for `posting` when it came before.
+pub(super) fn outcome(db: &Connection, request: &str, posting: &str) -> Sql<Option<String>> {
+    let sql = "SELECT outcome FROM audit WHERE request = ? AND posting = ?";
+    db.prepare_cached(sql)?.query_row([request, posting], |r| r.get(0)).optional()
+}
+
+/// Writes a row behind the last one.
+pub(super) fn append(db: &Connection, deed: &Deed<'_>, now: Millis) -> Sql<()> {
+    let last = "SELECT hash FROM audit ORDER BY id DESC LIMIT 1";
+    let before: Option<String> = db.prepare_cached(last)?.query_row([], |r| r.get(0)).optional()?;
+    let (at, seq) = (now.0.to_string(), deed.seq.to_string());
+    let Deed { request, actor, act, lane, tx_type, subject, posting, reason, outcome, .. } = *deed;
+    let fields = [request, &at, actor, act, lane, &seq, tx_type, subject, posting, reason, outcome];
+    let hash = chained(before.as_deref().unwrap_or_default(), &fields);
+    db.prepare_cached(
+        "INSERT INTO audit(request, at, actor, act, lane, seq, tx_type, subject, posting, reason, outcome, hash)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    )?
+    .execute(params_from_iter(fields.iter().chain(&[hash.as_str()])))?;
+    Ok(())
+}
+
+/// The hash of an audit row behind one with the hash `before`.
+pub(super) fn chained(before: &str, fields: &[&str; 11]) -> String {
+    let mut all = vec![before];
+    all.extend(fields);
+    content_hash(&all)
+}

@@ -1,0 +1,145 @@
+//! Where an event lies by its id, its subject, or the key of one of its postings, without an index that is written with each of
+//! them: an entry at a random place would cost a page of flash for each event.
+//!
+//! Each name leaves a print, four bytes of its hash beside the event's place in its block. Prints are gathered in memory, and a
+//! full block rides on the commit of the next event: 6 bytes a name, written in one piece. A print says where to look and no
+//! more; whoever follows it looks at the event. What is not in a block yet, or older than the first one, is walked.
+
+use std::ops::RangeInclusive;
+
+use rusqlite::{Connection, params};
+
+use crate::event::{Id, posting_id, short_hash};
+
+/// Events of a block.
+const BLOCK: i64 = 1_024;
+const PRINT: usize = 6;
+
+type Sql<T> = Result<T, rusqlite::Error>;
+
+/// Four bytes of a hash.
+pub(super) type Print = [u8; 4];
+
+/// Of an id or a key, which is a hash itself.
+pub(super) fn of_id(id: &[u8]) -> Print {
+    let mut print = Print::default();
+    print.iter_mut().zip(id).for_each(|(print, byte)| *print = *byte);
+    print
+}
+
+/// Of a subject: `shipment/SH-1` is found as `SH-1`, too.
+pub(super) fn of_subject(subject: &str) -> Print {
+    of_id(&short_hash(tail(subject).as_bytes()))
+}
+
+/// A subject without its class.
+pub(super) fn tail(subject: &str) -> &str {
+    subject.split_once('/').map_or(subject, |(_, tail)| tail)
+}
+
+/// The block that is being gathered.
+pub(super) struct Finder {
+    /// Its first event.
+    first: i64,
+    /// Its events so far.
+    n: i64,
+    prints: Vec<u8>,
+    /// Writes were undone: what is stored says what is in it.
+    stale: bool,
+}
+
+impl Finder {
+    /// What is stored and in no block yet, before the event `next`.
+    pub(super) fn open(db: &Connection, next: i64) -> Sql<Self> {
+        let mut finder = Self { first: next, n: 0, prints: Vec::new(), stale: false };
+        let last: i64 = db.query_row("SELECT coalesce(max(last), 0) FROM finder", [], |r| r.get(0))?;
+        // More than a full block are those of a version that kept none: they are walked.
+        if next - 1 - last <= BLOCK {
+            finder.gather(db, last + 1, next)?;
+        }
+        Ok(finder)
+    }
+
+    fn gather(&mut self, db: &Connection, first: i64, next: i64) -> Sql<()> {
+        (self.first, self.n) = (first, next - first);
+        let mut events = db.prepare("SELECT seq, id, subject FROM event WHERE seq >= ? AND seq < ?")?;
+        let mut rows = events.query([first, next])?;
+        while let Some(row) = rows.next()? {
+            let place = row.get::<_, i64>(0)? - first;
+            self.push(place, of_id(row.get_ref(1)?.as_blob()?));
+            self.push(place, of_subject(row.get_ref(2)?.as_str()?));
+        }
+        let mut open = db.prepare(
+            "SELECT p.seq, p.posting FROM lane l CROSS JOIN pending p ON p.lane = l.id WHERE p.seq >= ? AND p.seq < ?",
+        )?;
+        let mut rows = open.query([first, next])?;
+        while let Some(row) = rows.next()? {
+            self.push(row.get::<_, i64>(0)? - first, of_id(row.get_ref(1)?.as_blob()?));
+        }
+        let mut done = db.prepare(
+            "SELECT d.seq, e.id, l.system, t.text, d.rev FROM done d JOIN event e ON e.seq = d.seq
+             JOIN lane l ON l.id = d.lane JOIN name t ON t.id = d.tx WHERE d.seq >= ? AND d.seq < ?",
+        )?;
+        let mut rows = done.query([first, next])?;
+        while let Some(row) = rows.next()? {
+            let (system, tx) = (row.get_ref(2)?.as_str()?, row.get_ref(3)?.as_str()?);
+            let key = posting_id(Id(row.get(1)?), system, tx, row.get(4)?);
+            self.push(row.get::<_, i64>(0)? - first, of_id(&key.0));
+        }
+        Ok(())
+    }
+
+    /// An event is stored; a full block before it is written.
+    pub(super) fn event(&mut self, db: &Connection, seq: i64, id: Id, subject: &str) -> Sql<()> {
+        if self.stale {
+            *self = Self::open(db, seq)?;
+        }
+        if self.n >= BLOCK {
+            db.prepare_cached("INSERT OR REPLACE INTO finder(last, first, prints) VALUES (?, ?, ?)")?
+                .execute(params![self.first + self.n - 1, self.first, self.prints])?;
+            *self = Self { first: seq, n: 0, prints: Vec::with_capacity(self.prints.len()), stale: false };
+        }
+        let place = seq - self.first;
+        self.n = place + 1;
+        self.push(place, of_id(&id.0));
+        self.push(place, of_subject(subject));
+        Ok(())
+    }
+
+    /// It has a posting with this key.
+    pub(super) fn key(&mut self, posting: Id) {
+        self.push(self.n - 1, of_id(&posting.0));
+    }
+
+    /// Writes were undone.
+    pub(super) fn undo(&mut self) {
+        self.stale = true;
+    }
+
+    fn push(&mut self, place: i64, print: Print) {
+        let place = u16::try_from(place).expect("a block has fewer than 65,536 events");
+        self.prints.extend_from_slice(&print);
+        self.prints.extend_from_slice(&place.to_le_bytes());
+    }
+}
+
+/// Events that may have one of these prints, the newest first, and the ones that all blocks together speak of.
+pub(super) fn places(db: &Connection, prints: &[Print]) -> Sql<(Vec<i64>, Option<RangeInclusive<i64>>)> {
+    let mut statement = db.prepare("SELECT first, last, prints FROM finder ORDER BY last DESC")?;
+    let (mut seqs, mut covered) = (Vec::new(), None);
+    let mut blocks = statement.query([])?;
+    while let Some(block) = blocks.next()? {
+        let (first, last): (i64, i64) = (block.get(0)?, block.get(1)?);
+        let newest = covered.map_or(last, |range: RangeInclusive<i64>| *range.end());
+        covered = Some(first..=newest);
+        let known = seqs.len();
+        for entry in block.get_ref(2)?.as_blob()?.chunks_exact(PRINT) {
+            if prints.iter().any(|print| entry[..4] == *print) {
+                seqs.push(first + i64::from(u16::from_le_bytes([entry[4], entry[5]])));
+            }
+        }
+        seqs[known..].sort_unstable_by(|a, b| b.cmp(a));
+    }
+    seqs.dedup();
+    Ok((seqs, covered))
+}

@@ -1,0 +1,191 @@
+//! Lanes, systems and subjects that a person has stopped: they send nothing new until they are released.
+
+use rusqlite::{Connection, OptionalExtension, params};
+use serde::{Deserialize, Serialize};
+
+use crate::event::{Millis, order_key};
+use crate::lane::{Lane, Row, RowKey};
+use crate::milestone::orders;
+use crate::outbox::audit::{self, Deed};
+use crate::outbox::capture::Route;
+use crate::outbox::operate::{Acted, Freed};
+
+type Sql<T> = Result<T, rusqlite::Error>;
+
+/// What is held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Scope {
+    /// A lane: what is captured for it waits.
+    Lane,
+    /// A target: all of its lanes.
+    System,
+    /// A shipment, an order: its postings in all lanes that keep order.
+    Subject,
+}
+
+impl Scope {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Lane, Self::System, Self::Subject];
+
+    /// The word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Lane => "lane",
+            Self::System => "system",
+            Self::Subject => "subject",
+        }
+    }
+}
+
+/// A person's command to hold something, or to release it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hold {
+    /// Names the command: the same one again changes nothing.
+    pub id: String,
+    /// What is held …
+    pub scope: Scope,
+    /// … and its name.
+    pub name: String,
+    /// Hold it; else release it.
+    pub on: bool,
+    /// Why, in the person's words.
+    pub reason: String,
+}
+
+/// What a lane has to hear.
+pub(super) enum Change {
+    /// The lane sends nothing, or goes on.
+    Lane(bool),
+    /// Nothing that is ordered by this is sent.
+    Kept(i64),
+    /// It goes again.
+    Let(Freed),
+}
+
+/// Stores it with its audit row, within the caller's transaction.
+pub(super) fn set(
+    db: &Connection,
+    site: &str,
+    routes: &[Route],
+    hold: &Hold,
+    actor: &str,
+    now: Millis,
+) -> Sql<(Acted, Vec<(usize, Change)>)> {
+    let key = format!("{} {}", hold.scope.name(), hold.name);
+    let told = |done, text: String| Acted { key: key.clone(), done, text };
+    if let Some(before) = audit::outcome(db, &hold.id, &key)? {
+        return Ok((told(true, before), Vec::new()));
+    }
+    let meant = |route: &Route| match hold.scope {
+        Scope::Lane => route.config.id == hold.name,
+        Scope::System => route.config.system == hold.name,
+        Scope::Subject => route.config.parks(),
+    };
+    let lanes: Vec<usize> = (0..routes.len()).filter(|lane| meant(&routes[*lane])).collect();
+    if lanes.is_empty() {
+        let of = |route: &Route| match hold.scope {
+            Scope::System => route.config.system.clone(),
+            Scope::Lane | Scope::Subject => route.config.id.clone(),
+        };
+        let mut known: Vec<String> = routes.iter().map(of).collect();
+        known.dedup();
+        let text = match hold.scope {
+            Scope::Subject => "no lane keeps subjects in order: their rows are for show only".to_owned(),
+            _ => format!("the configuration has no {} {}, but: {}", hold.scope.name(), hold.name, known.join(", ")),
+        };
+        return Ok((told(false, text), Vec::new()));
+    }
+    let scope = hold.scope.name();
+    let changed = if hold.on {
+        db.execute(
+            "INSERT OR IGNORE INTO hold(scope, name, at, actor, reason) VALUES (?, ?, ?, ?, ?)",
+            params![scope, hold.name, now.0, actor, hold.reason],
+        )?
+    } else {
+        db.execute("DELETE FROM hold WHERE scope = ? AND name = ?", [scope, &hold.name])?
+    };
+    if changed == 0 {
+        let text = if hold.on { "it is held already" } else { "it is not held" };
+        return Ok((told(false, text.to_owned()), Vec::new()));
+    }
+    let mut changes = Vec::new();
+    for lane in lanes {
+        let route = &routes[lane];
+        if hold.scope != Scope::Subject {
+            changes.push((lane, Change::Lane(is_held(db, &route.config.id, &route.config.system)?)));
+            continue;
+        }
+        for order in ordered(site, route, &hold.name) {
+            let change = if hold.on { Change::Kept(order) } else { Change::Let(let_go(db, route, order)?) };
+            changes.push((lane, change));
+        }
+    }
+    let outcome = match (hold.on, hold.scope) {
+        (true, Scope::Lane | Scope::System) => "held: nothing is sent; what is captured waits",
+        (true, Scope::Subject) => "held: nothing of it is sent that is not under way",
+        (false, _) => "released",
+    };
+    let deed = Deed {
+        request: &hold.id,
+        actor,
+        act: if hold.on { "hold" } else { "release" },
+        lane: if hold.scope == Scope::Lane { &hold.name } else { "" },
+        seq: 0,
+        tx_type: "",
+        subject: if hold.scope == Scope::Subject { &hold.name } else { "" },
+        posting: &key,
+        reason: &hold.reason,
+        outcome,
+    };
+    audit::append(db, &deed, now)?;
+    Ok((told(true, outcome.to_owned()), changes))
+}
+
+/// Whatever postings of the subject are ordered by in that lane.
+fn ordered(site: &str, route: &Route, subject: &str) -> Vec<i64> {
+    let key = |(class, of)| order_key(site, &route.config.business_unit, class, of).1;
+    orders(subject, &route.config.id).into_iter().map(key).collect()
+}
+
+/// The first row of a subject that goes again, and the first one that still needs a person.
+fn let_go(db: &Connection, route: &Route, order: i64) -> Sql<Freed> {
+    // Behind it nothing may go first after a restart, however long it has waited.
+    db.execute(
+        "UPDATE pending SET state = 0, not_before = NULL, why = NULL, tries = NULL, since = NULL
+         WHERE lane = ? AND state = 1 AND order8 = ?",
+        [route.id, order],
+    )?;
+    let first = |states: &str| {
+        let sql = format!(
+            "SELECT seq, tx, size FROM pending WHERE lane = ? AND order8 = ? AND {states} ORDER BY seq, tx LIMIT 1"
+        );
+        let row = |r: &rusqlite::Row<'_>| {
+            Ok(Row { key: RowKey { seq: r.get(0)?, tx: r.get(1)? }, order, size: r.get(2)?, held: false })
+        };
+        db.query_row(&sql, [route.id, order], row).optional()
+    };
+    let nothing = Row { key: RowKey { seq: i64::MAX, tx: 0 }, order, size: 0, held: false };
+    Ok(Freed { row: first("1")?.unwrap_or(nothing), next: first("state IN (2, 3)")?.map(|row| row.key), ended: None })
+}
+
+/// Whether a person has stopped the lane or its system.
+fn is_held(db: &Connection, lane: &str, system: &str) -> Sql<bool> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM hold WHERE scope = 'lane' AND name = ? OR scope = 'system' AND name = ?)";
+    db.query_row(sql, [lane, system], |r| r.get(0))
+}
+
+/// Whether a person has stopped the subject.
+pub(super) fn keeps(db: &Connection, subject: &str) -> Sql<bool> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM hold WHERE scope = 'subject' AND name = ?)";
+    db.prepare_cached(sql)?.query_row([subject], |r| r.get(0))
+}
+
+/// What was held when the gateway stopped still is.
+pub(super) fn restore(db: &Connection, site: &str, route: &Route, lane: &mut Lane) -> Sql<()> {
+    let mut statement = db.prepare("SELECT name FROM hold WHERE scope = 'subject'")?;
+    let subjects: Vec<String> = statement.query_map([], |r| r.get(0))?.collect::<Result<_, _>>()?;
+    let kept: Vec<i64> = subjects.iter().flat_map(|subject| ordered(site, route, subject)).collect();
+    lane.restore_holds(is_held(db, &route.config.id, &route.config.system)?, &kept);
+    Ok(())
+}

@@ -1,0 +1,282 @@
+//! Which events are meant: by the finder's prints where there are some, by walking what it does not cover.
+
+use std::collections::HashMap;
+use std::ops::RangeInclusive;
+
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use super::wanted::Wanted;
+use crate::event::{Id, batch_id, posting_id};
+use crate::outbox::delivery::unpack;
+use crate::outbox::finder::places;
+
+/// Events that one transaction looks at.
+pub(super) const BITE: i64 = 50_000;
+
+type Sql<T> = Result<T, rusqlite::Error>;
+
+/// What a search has found.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(in crate::outbox) struct Hits {
+    /// The newest first.
+    pub(in crate::outbox) seqs: Vec<i64>,
+    /// Events that were looked at.
+    pub(in crate::outbox) looked_at: i64,
+    /// They have it in a field, or in the bytes that came: it is not their subject.
+    pub(in crate::outbox) within: bool,
+}
+
+/// How a search is bounded, and who is told how far it has come.
+pub(in crate::outbox) struct Walk<'a> {
+    /// Events that are enough.
+    pub(in crate::outbox) limit: usize,
+    /// Events that one transaction looks at.
+    pub(in crate::outbox) bite: i64,
+    /// Hears, after each bite of what has to be walked, how many events were looked at.
+    pub(in crate::outbox) progress: &'a mut dyn FnMut(i64),
+}
+
+/// The newest events that have what is wanted, at least `limit` if there are so many.
+pub(in crate::outbox) fn search(db: &Connection, wanted: &Wanted, walk: &mut Walk<'_>) -> Sql<Hits> {
+    let mut hits = Hits::default();
+    if let Some(seq) = wanted.seq {
+        return Ok(Hits { seqs: vec![seq], looked_at: 1, within: false });
+    }
+    let (oldest, newest): (i64, i64) =
+        db.query_row("SELECT coalesce(min(seq), 0), coalesce(max(seq), 0) FROM event", [], |r| {
+            Ok((r.get(0)?, r.get(1)?))
+        })?;
+    let (candidates, covered) = places(db, &wanted.prints())?;
+    let (first, last) = covered.map_or((newest + 1, newest), RangeInclusive::into_inner);
+    let named = |low, high| named(db, wanted, low, high);
+    walked(last.max(oldest - 1) + 1, newest, wanted.is_id(), walk, &mut hits, named)?;
+    for seq in candidates {
+        if is_enough(&hits, wanted.is_id(), walk.limit) {
+            break;
+        }
+        let (n, found) = named(seq, seq + 1)?;
+        hits.looked_at += n;
+        hits.seqs.extend(found);
+    }
+    walked(oldest, (first - 1).min(newest.min(last)), wanted.is_id(), walk, &mut hits, named)?;
+    if hits.seqs.is_empty() && wanted.is_id() {
+        hits.seqs = renamed(db, wanted)?;
+    }
+    if let Some(id) = wanted.id.filter(|_| hits.seqs.is_empty()) {
+        hits.seqs = of_batch(db, id, (oldest, newest), walk, &mut hits.looked_at)?;
+    }
+    hits.seqs.dedup();
+    Ok(hits)
+}
+
+/// The newest events that have it as the value of a field, or within the bytes that came. All events are walked, from the newest
+/// on, until there are enough.
+pub(in crate::outbox) fn within(db: &Connection, wanted: &Wanted, walk: &mut Walk<'_>) -> Sql<Hits> {
+    let (quoted, bytes) = wanted.fields();
+    let (oldest, newest): (i64, i64) =
+        db.query_row("SELECT coalesce(min(seq), 1), coalesce(max(seq), 0) FROM event", [], |r| {
+            Ok((r.get(0)?, r.get(1)?))
+        })?;
+    let mut hits = Hits { within: true, ..Hits::default() };
+    walked(oldest, newest, false, walk, &mut hits, |low, high| {
+        let mut statement =
+            db.prepare_cached("SELECT seq, body, raw FROM event WHERE seq >= ? AND seq < ? ORDER BY seq DESC")?;
+        let (mut rows, mut n, mut seqs) = (statement.query([low, high])?, 0, Vec::new());
+        while let Some(row) = rows.next()? {
+            n += 1;
+            let body = row.get_ref(1)?.as_str().unwrap_or_default();
+            let raw = row.get_ref(2)?.as_bytes_or_null()?.unwrap_or_default();
+            let has = |part: &&[u8]| raw.windows(part.len()).any(|window| window == *part);
+            if quoted.iter().any(|value| body.contains(value.as_str())) || bytes.iter().any(has) {
+                seqs.push(row.get(0)?);
+            }
+        }
+        Ok((n, seqs))
+    })?;
+    Ok(hits)
+}
+
+fn is_enough(hits: &Hits, one: bool, limit: usize) -> bool {
+    hits.seqs.len() >= if one { 1 } else { limit }
+}
+
+/// Looks at the events from `low` to `high`, the newest first, a bite at a time, until there are enough.
+fn walked(
+    low: i64,
+    high: i64,
+    one: bool,
+    walk: &mut Walk<'_>,
+    hits: &mut Hits,
+    mut look: impl FnMut(i64, i64) -> Sql<(i64, Vec<i64>)>,
+) -> Sql<()> {
+    let mut below = high + 1;
+    while below > low && !is_enough(hits, one, walk.limit) {
+        let from = (below - walk.bite).max(low);
+        let (n, found) = look(from, below)?;
+        hits.looked_at += n;
+        hits.seqs.extend(found);
+        below = from;
+        if below > low {
+            (walk.progress)(hits.looked_at);
+        }
+    }
+    Ok(())
+}
+
+/// Events from `low` to before `high` that have it as their id or subject, or as the key of a posting, the newest first; and how
+/// many were looked at.
+fn named(db: &Connection, wanted: &Wanted, low: i64, high: i64) -> Sql<(i64, Vec<i64>)> {
+    let (mut n, mut seqs) = (0, Vec::new());
+    let mut events =
+        db.prepare_cached("SELECT seq, subject, id FROM event WHERE seq >= ? AND seq < ? ORDER BY seq DESC")?;
+    let mut rows = events.query([low, high])?;
+    while let Some(row) = rows.next()? {
+        n += 1;
+        // A damaged text is no subject that anybody looks for.
+        let subject = row.get_ref(1)?.as_str().unwrap_or_default();
+        let is_it = wanted.id.is_some_and(|id| row.get_ref(2).is_ok_and(|found| found.as_blob() == Ok(&id.0)));
+        if is_it || wanted.has_subject(subject) {
+            seqs.push(row.get(0)?);
+        }
+    }
+    if let Some(key) = wanted.key {
+        // By lane: `pending` is in the order of lanes, and would be walked whole for each bite.
+        let mut waiting = db.prepare_cached(
+            "SELECT p.seq, p.posting FROM lane l CROSS JOIN pending p ON p.lane = l.id
+             WHERE substr(p.posting, 1, 6) = ?1 AND p.seq >= ?2 AND p.seq < ?3",
+        )?;
+        let mut rows = waiting.query(params![key, low, high])?;
+        while let Some(row) = rows.next()? {
+            if wanted.has_key(Id(row.get(1)?)) {
+                seqs.push(row.get(0)?);
+            }
+        }
+        if seqs.is_empty() {
+            seqs = delivered(db, wanted, low, high)?;
+        }
+        seqs.sort_unstable_by(|a, b| b.cmp(a));
+        seqs.dedup();
+    }
+    Ok((n, seqs))
+}
+
+/// Events from `low` to before `high` that were delivered under the key. It isn't stored with them any more, but follows
+/// from the event.
+fn delivered(db: &Connection, wanted: &Wanted, low: i64, high: i64) -> Sql<Vec<i64>> {
+    let mut statement = db.prepare_cached(
+        "SELECT d.seq, e.id, l.system, t.text, d.rev FROM done d JOIN event e ON e.seq = d.seq JOIN lane l ON l.id = d.lane
+         JOIN name t ON t.id = d.tx WHERE d.seq >= ? AND d.seq < ?",
+    )?;
+    let (mut rows, mut seqs) = (statement.query([low, high])?, Vec::new());
+    while let Some(row) = rows.next()? {
+        let (system, tx) = (row.get_ref(2)?.as_str()?, row.get_ref(3)?.as_str()?);
+        if wanted.has_key(posting_id(Id(row.get(1)?), system, tx, row.get(4)?)) {
+            seqs.push(row.get(0)?);
+        }
+    }
+    Ok(seqs)
+}
+
+/// Events of postings that a person gave another key, or corrected: the audit names both keys.
+fn renamed(db: &Connection, wanted: &Wanted) -> Sql<Vec<i64>> {
+    if let Some(id) = wanted.id {
+        let corrected = db.query_row("SELECT seq FROM correction WHERE id = ?", [id.0], |r| r.get(0)).optional()?;
+        if let Some(seq) = corrected {
+            return Ok(vec![seq]);
+        }
+    }
+    let mut statement =
+        db.prepare("SELECT seq, posting, outcome FROM audit WHERE act IN ('repost', 'edit') ORDER BY id DESC")?;
+    let (mut rows, mut seqs) = (statement.query([])?, Vec::new());
+    while let Some(row) = rows.next()? {
+        let (old, outcome): (String, String) = (row.get(1)?, row.get(2)?);
+        let new = outcome.rsplit(' ').next().and_then(Id::parse);
+        if Id::parse(&old).into_iter().chain(new).any(|key| wanted.has_key(key)) {
+            seqs.push(row.get(0)?);
+        }
+    }
+    seqs.dedup();
+    Ok(seqs)
+}
+
+/// Events of a batch: one that is under way, one that met trouble, or one of which all was delivered.
+fn of_batch(db: &Connection, id: Id, ends: (i64, i64), walk: &mut Walk<'_>, looked_at: &mut i64) -> Sql<Vec<i64>> {
+    let mut seqs = under_way(db, id)?;
+    let mut statement = db.prepare(
+        "SELECT DISTINCT d.seq FROM attempt a JOIN done d ON d.lane = a.lane AND d.batch = a.batch
+         AND d.seq BETWEEN a.first_seq AND a.last_seq WHERE a.key = ?1",
+    )?;
+    let of_attempt = statement.query_map([id.0], |r| r.get(0))?.collect::<Sql<Vec<i64>>>()?;
+    let mut statement = db.prepare(
+        "SELECT DISTINCT p.seq FROM attempt a JOIN pending p ON p.lane = a.lane AND p.seq BETWEEN a.first_seq AND a.last_seq
+         WHERE a.key = ?1",
+    )?;
+    let open = statement.query_map([id.0], |r| r.get(0))?.collect::<Sql<Vec<i64>>>()?;
+    seqs.extend(of_attempt.into_iter().chain(open));
+    if seqs.is_empty() {
+        seqs = delivered_batch(db, id, ends, walk, looked_at)?;
+    }
+    seqs.sort_unstable_by(|a, b| b.cmp(a));
+    seqs.dedup();
+    Ok(seqs)
+}
+
+fn under_way(db: &Connection, id: Id) -> Sql<Vec<i64>> {
+    let mut batches = db.prepare("SELECT lane, rows FROM batch")?;
+    let mut key = db.prepare("SELECT posting FROM pending WHERE lane = ? AND seq = ? AND tx = ?")?;
+    let mut found = batches.query([])?;
+    while let Some(batch) = found.next()? {
+        let (lane, rows): (i64, _) = (batch.get(0)?, unpack(batch.get_ref(1)?.as_blob().unwrap_or_default()));
+        let keys = rows.iter().map(|row| key.query_row([lane, row.seq, row.tx], |r| r.get(0).map(Id)));
+        if keys.collect::<Sql<Vec<Id>>>().is_ok_and(|keys| batch_id(&keys) == id) {
+            return Ok(rows.iter().map(|row| row.seq).collect());
+        }
+    }
+    Ok(Vec::new())
+}
+
+/// Rows of one batch as they are met, the newest first.
+type Group = Vec<(i64, i64, Id)>;
+
+/// The id of a batch is not stored when all of it went well, but follows from its postings: they are walked, the newest first.
+fn delivered_batch(
+    db: &Connection,
+    id: Id,
+    (oldest, newest): (i64, i64),
+    walk: &mut Walk<'_>,
+    looked_at: &mut i64,
+) -> Sql<Vec<i64>> {
+    let mut statement = db.prepare(
+        "SELECT d.lane, d.batch, d.seq, d.tx, e.id, l.system, t.text, d.rev FROM done d JOIN event e ON e.seq = d.seq
+         JOIN lane l ON l.id = d.lane JOIN name t ON t.id = d.tx WHERE d.seq >= ? AND d.seq < ? AND d.batch > 0",
+    )?;
+    // A batch may lie across the end of a bite: it is judged when a bite has brought no more of it.
+    let mut gathered: HashMap<(i64, i64), Group> = HashMap::new();
+    let mut below = newest + 1;
+    while below > oldest || !gathered.is_empty() {
+        let from = (below - walk.bite).max(oldest).min(below);
+        let mut fresh: HashMap<(i64, i64), Group> = HashMap::new();
+        let mut rows = statement.query([from, below])?;
+        while let Some(r) = rows.next()? {
+            let (system, tx) = (r.get_ref(5)?.as_str()?, r.get_ref(6)?.as_str()?);
+            let key = posting_id(Id(r.get(4)?), system, tx, r.get(7)?);
+            fresh.entry((r.get(0)?, r.get(1)?)).or_default().push((r.get(2)?, r.get(3)?, key));
+        }
+        for (batch, mut group) in gathered.drain() {
+            if let Some(more) = fresh.get_mut(&batch) {
+                more.append(&mut group);
+                continue;
+            }
+            group.sort_unstable();
+            let keys: Vec<Id> = group.iter().map(|(_, _, key)| *key).collect();
+            if batch_id(&keys) == id {
+                return Ok(group.iter().map(|(seq, ..)| *seq).collect());
+            }
+        }
+        gathered = fresh;
+        *looked_at += below - from;
+        below = from;
+        (walk.progress)(*looked_at);
+    }
+    Ok(Vec::new())
+}

@@ -1,0 +1,143 @@
+//! What a person stops stays where it is, over a restart too, until it is released.
+
+use super::*;
+use crate::lane::Act;
+use crate::outbox::read::holds::holds;
+use crate::outbox::read::parked;
+
+fn hold(request: &str, scope: Scope, name: &str, on: bool) -> Hold {
+    Hold { id: request.to_owned(), scope, name: name.to_owned(), on, reason: "stock count".to_owned() }
+}
+
+async fn told(outbox: &Outbox, hold: Hold) -> (bool, String) {
+    let acted = outbox.hold(hold, "anna".to_owned()).await.expect("the writer runs");
+    (acted.done, acted.text)
+}
+
+/// All that was handed in is stored, and nothing of it leaves.
+async fn nothing_leaves(outbox: &Outbox, work: &mut mpsc::Receiver<Outgoing>) {
+    outbox.pulse().await.expect("the writer runs");
+    assert!(work.try_recv().is_err(), "nothing leaves");
+}
+
+#[tokio::test]
+async fn a_held_lane_takes_everything_and_sends_nothing_over_a_restart_until_it_is_released() {
+    for (scope, name) in [(Scope::Lane, "outbound"), (Scope::System, "erp")] {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let (outbox, ended, mut work) = open(config(dir.path()));
+        assert!(told(&outbox, hold("h1", scope, name, true)).await.0);
+        assert_eq!(outbox.capture(vec![counted("1", 1, "a")]).await, Ok(vec![Placed::New]));
+        nothing_leaves(&outbox, &mut work).await;
+        stop(outbox, ended).await;
+        let (outbox, ended, mut work) = open(config(dir.path()));
+        assert_eq!(outbox.capture(vec![counted("1", 2, "b")]).await, Ok(vec![Placed::New]));
+        nothing_leaves(&outbox, &mut work).await;
+        let held = holds(dir.path()).expect("it reads");
+        assert_eq!((held.len(), held[0].actor.as_str(), held[0].reason.as_str()), (1, "anna", "stock count"));
+        assert_eq!(told(&outbox, hold("h2", scope, name, false)).await, (true, "released".to_owned()));
+        assert_eq!(next(&mut work).await.keys.len(), 2);
+        assert!(holds(dir.path()).expect("it reads").is_empty());
+        stop(outbox, ended).await;
+    }
+}
+
+#[tokio::test]
+async fn a_lane_of_a_held_system_stays_held_when_its_own_hold_ends() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (outbox, ended, mut work) = open(config(dir.path()));
+    assert!(told(&outbox, hold("h1", Scope::Lane, "outbound", true)).await.0);
+    assert!(told(&outbox, hold("h2", Scope::System, "erp", true)).await.0);
+    assert!(told(&outbox, hold("h3", Scope::Lane, "outbound", false)).await.0);
+    assert_eq!(outbox.capture(vec![counted("1", 1, "a")]).await, Ok(vec![Placed::New]));
+    nothing_leaves(&outbox, &mut work).await;
+    assert!(told(&outbox, hold("h4", Scope::System, "erp", false)).await.0);
+    next(&mut work).await;
+    stop(outbox, ended).await;
+}
+
+#[tokio::test]
+async fn a_held_subject_waits_and_the_others_go() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (outbox, ended, mut work) = open(config(dir.path()));
+    assert!(told(&outbox, hold("h1", Scope::Subject, "a", true)).await.0);
+    let scans = vec![counted("1", 1, "a"), counted("1", 2, "b"), counted("1", 3, "a")];
+    assert_eq!(outbox.capture(scans).await, Ok(vec![Placed::New; 3]));
+    let other = next(&mut work).await;
+    assert_eq!(other.keys.len(), 1, "b alone");
+    outbox.answered(0, other.batch, all(&other, Class::Delivered)).expect("the writer runs");
+    nothing_leaves(&outbox, &mut work).await;
+    stop(outbox, ended).await;
+    let (outbox, ended, mut work) = open(config(dir.path()));
+    nothing_leaves(&outbox, &mut work).await;
+    assert!(told(&outbox, hold("h2", Scope::Subject, "a", false)).await.0);
+    let first = next(&mut work).await;
+    outbox.answered(0, first.batch, all(&first, Class::Delivered)).expect("the writer runs");
+    let second = next(&mut work).await;
+    assert_eq!((first.keys.len(), second.keys.len()), (1, 1), "one after the other, as ever");
+    stop(outbox, ended).await;
+}
+
+/// The person who mends a rejected posting and the one who holds its shipment need not know of each other.
+#[tokio::test]
+async fn what_is_retried_in_a_held_subject_goes_when_the_subject_does() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (outbox, ended, mut work) = open(config(dir.path()));
+    let scans = vec![counted("1", 1, "a"), counted("1", 2, "a")];
+    assert_eq!(outbox.capture(scans).await, Ok(vec![Placed::New; 2]));
+    let first = next(&mut work).await;
+    let refused = Answer { whole: false, ..all(&first, Class::Validation) };
+    outbox.answered(0, first.batch, refused).expect("the writer runs");
+    assert!(told(&outbox, hold("h1", Scope::Subject, "a", true)).await.0);
+    let keys = vec![first.keys[0].to_string()];
+    let order = Order {
+        id: "r1".to_owned(),
+        act: Act::Retry,
+        keys,
+        reason: "mended".to_owned(),
+        reference: None,
+        changes: Vec::new(),
+    };
+    let acted = outbox.operate(order, "ben".to_owned()).await.expect("the writer runs");
+    assert_eq!(acted[0].text, "in line again under its key, once its subject is released");
+    nothing_leaves(&outbox, &mut work).await;
+    assert!(told(&outbox, hold("h2", Scope::Subject, "a", false)).await.0);
+    assert_eq!(next(&mut work).await.keys, first.keys);
+    stop(outbox, ended).await;
+}
+
+#[tokio::test]
+async fn a_subject_is_released_behind_what_is_rejected_in_it() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (outbox, ended, mut work) = open(config(dir.path()));
+    let scans = vec![counted("1", 1, "a"), counted("1", 2, "a")];
+    assert_eq!(outbox.capture(scans).await, Ok(vec![Placed::New; 2]));
+    let first = next(&mut work).await;
+    let refused = Answer { whole: false, ..all(&first, Class::Validation) };
+    outbox.answered(0, first.batch, refused).expect("the writer runs");
+    assert!(told(&outbox, hold("h1", Scope::Subject, "a", true)).await.0);
+    assert!(told(&outbox, hold("h2", Scope::Subject, "a", false)).await.0);
+    nothing_leaves(&outbox, &mut work).await;
+    assert_eq!(parked::needs(dir.path(), None, Millis(0)).expect("it reads").len(), 1);
+    stop(outbox, ended).await;
+}
+
+#[tokio::test]
+async fn a_hold_stands_in_the_audit_once_and_a_wrong_name_is_told() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (outbox, ended, _work) = open(config(dir.path()));
+    let (done, text) = told(&outbox, hold("h1", Scope::Lane, "inbound", true)).await;
+    assert_eq!((done, text.as_str()), (false, "the configuration has no lane inbound, but: outbound"));
+    let first = told(&outbox, hold("h2", Scope::Lane, "outbound", true)).await;
+    assert_eq!(told(&outbox, hold("h2", Scope::Lane, "outbound", true)).await, first);
+    assert_eq!(
+        told(&outbox, hold("h3", Scope::Lane, "outbound", true)).await,
+        (false, "it is held already".to_owned())
+    );
+    assert!(told(&outbox, hold("h4", Scope::Lane, "outbound", false)).await.0);
+    assert_eq!(told(&outbox, hold("h5", Scope::Lane, "outbound", false)).await, (false, "it is not held".to_owned()));
+    stop(outbox, ended).await;
+    let deeds = parked::audit(dir.path(), None, 10).expect("it reads");
+    let acts: Vec<_> = deeds.iter().map(|deed| (deed.act.as_str(), deed.key.as_str())).collect();
+    assert_eq!(acts, [("release", "lane outbound"), ("hold", "lane outbound")]);
+    assert_eq!(parked::verified(dir.path()).expect("it reads"), Ok(2));
+}

@@ -1,0 +1,73 @@
+//! What persons decide, between the commits.
+
+use rusqlite::TransactionBehavior;
+
+use super::Writer;
+use crate::lane::Input;
+use crate::outbox::delivery::Cause;
+use crate::outbox::hold::{self, Change, Hold};
+use crate::outbox::open::StorageError;
+use crate::outbox::operate::{Acted, Freed, Order, act};
+
+impl Writer {
+    /// What lanes have decided before is stored first, so that the person decides of what is so.
+    pub(super) fn operate(&mut self, order: &Order, actor: &str) -> Result<Vec<Acted>, StorageError> {
+        if self.has_work() {
+            self.commit()?;
+        }
+        let now = self.clock.now().wall;
+        let tx = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let (mut acted, mut freed) = (Vec::new(), Vec::new());
+        for key in &order.keys {
+            let (told, row) = act(&tx, &self.capture.site, &self.capture.routes, order, key, actor, now)?;
+            tracing::info!(
+                actor,
+                act = order.act.name(),
+                key,
+                done = told.done,
+                reason = order.reason,
+                "{}",
+                told.text
+            );
+            acted.push(told);
+            freed.extend(row);
+        }
+        for (lane, bytes, skipped) in freed.iter().filter_map(|(lane, row)| row.ended.map(|(n, skip)| (*lane, n, skip)))
+        {
+            let counters = &mut self.capture.routes[lane].counters;
+            counters.rows_out += 1;
+            counters.bytes_out += bytes;
+            counters.skipped += i64::from(skipped);
+        }
+        self.capture.flush(&tx)?;
+        tx.commit()?;
+        for (lane, Freed { row, next, .. }) in freed {
+            self.step(lane, Input::Freed { row, next }, &Cause::default())?;
+            if !self.lanes[lane].is_stopped() {
+                self.told_stopped.remove(&lane);
+            }
+        }
+        Ok(acted)
+    }
+
+    /// Stores a hold or takes it away, and tells the lanes.
+    pub(super) fn hold(&mut self, hold: &Hold, actor: &str) -> Result<Acted, StorageError> {
+        if self.has_work() {
+            self.commit()?;
+        }
+        let now = self.clock.now().wall;
+        let tx = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let (acted, changes) = hold::set(&tx, &self.capture.site, &self.capture.routes, hold, actor, now)?;
+        tx.commit()?;
+        tracing::info!(actor, done = acted.done, reason = hold.reason, "{}: {}", acted.key, acted.text);
+        for (lane, change) in changes {
+            let input = match change {
+                Change::Lane(on) => Input::Held(on),
+                Change::Kept(order) => Input::Kept(order),
+                Change::Let(Freed { row, next, .. }) => Input::Freed { row, next },
+            };
+            self.step(lane, input, &Cause::default())?;
+        }
+        Ok(acted)
+    }
+}

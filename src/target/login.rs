@@ -1,0 +1,233 @@
+//! Who we are to a target: its credentials, read from their files for each request.
+//!
+//! A secret is in a file, in the header of a request, and nowhere else: [`Secret`] prints as dots, headers are marked as
+//! sensitive, and what a target says is cleared of what it was shown ([`Pass::clear`]).
+
+use std::fmt;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use reqwest::header::{self, HeaderName, HeaderValue};
+
+/// Bytes of a file with a secret.
+const MAX_SECRET: u64 = 64 << 10;
+
+/// What stands for a secret that a target repeats. Shorter ones are no secrets, and would blot out common words.
+const BLOT: &str = "[secret]";
+const SHORTEST: usize = 6;
+
+/// How the gateway logs in at a target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Login {
+    /// `Authorization: Bearer …` (RFC 6750).
+    Bearer {
+        /// Holds the token.
+        token_file: PathBuf,
+    },
+    /// `Authorization: Basic …` (RFC 7617).
+    Basic {
+        /// Without a colon.
+        user: String,
+        /// Holds the password.
+        password_file: PathBuf,
+    },
+    /// A header of the target's own.
+    ApiKey {
+        /// The header's name, in lower case.
+        header: String,
+        /// Holds the header's whole value.
+        key_file: PathBuf,
+    },
+    /// A token that another server gives for an hour or so (RFC 6749, 4.4).
+    OAuth(OAuth),
+}
+
+/// OAuth 2.0 client credentials.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OAuth {
+    /// Where tokens are given.
+    pub token_url: String,
+    /// Who asks.
+    pub client_id: String,
+    /// Holds the client's secret.
+    pub client_secret_file: PathBuf,
+    /// What for, words with spaces between.
+    pub scope: Option<String>,
+    /// Whom the token is for, where the server wants to know.
+    pub audience: Option<String>,
+    /// How id and secret are shown.
+    pub client_auth: ClientAuth,
+}
+
+/// Where a client shows its secret (RFC 6749, 2.3.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClientAuth {
+    /// In `Authorization: Basic …`, what each server has to take.
+    Basic,
+    /// In the body.
+    Body,
+}
+
+/// A text that nobody prints.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Secret(String);
+
+impl Secret {
+    /// The secret of a file, without the line end behind it. A page of a local file: read in place.
+    ///
+    /// # Errors
+    /// Which file, and why.
+    pub(super) fn read(what: &str, path: &Path) -> Result<Self, String> {
+        let fault = |why: &str| format!("{what} file {}: {why}", path.display());
+        let mut text = String::new();
+        std::fs::File::open(path)
+            .and_then(|file| file.take(MAX_SECRET).read_to_string(&mut text))
+            .map_err(|error| fault(&error.to_string()))?;
+        let text = text.trim_end_matches(['\r', '\n']);
+        if text.trim().is_empty() {
+            return Err(fault("it is empty"));
+        }
+        if text.chars().any(char::is_control) {
+            return Err(fault("it holds characters that no HTTP header can carry"));
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    pub(super) fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    pub(super) fn text(&self) -> &str {
+        &self.0
+    }
+
+    /// The text without this secret.
+    pub(super) fn clear(&self, text: &str) -> String {
+        if self.0.len() < SHORTEST { text.to_owned() } else { text.replace(&self.0, BLOT) }
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("…")
+    }
+}
+
+/// What one request shows.
+#[derive(Debug, Clone)]
+pub(super) struct Pass {
+    pub(super) name: HeaderName,
+    pub(super) value: HeaderValue,
+    secrets: Vec<Secret>,
+    /// Of a token: the how-many-th it is.
+    pub(super) token: Option<u64>,
+}
+
+impl Pass {
+    /// `Authorization: Bearer …`.
+    pub(super) fn bearer(token: Secret) -> Result<Self, String> {
+        Self::new(header::AUTHORIZATION, &format!("Bearer {}", token.text().trim()), vec![token])
+    }
+
+    /// `Authorization: Basic …`; UTF-8, as RFC 7617 wishes.
+    pub(super) fn basic(user: &str, password: Secret) -> Result<Self, String> {
+        let pair = Secret::new(BASE64.encode(format!("{user}:{}", password.text())));
+        Self::new(header::AUTHORIZATION, &format!("Basic {}", pair.text()), vec![password, pair])
+    }
+
+    fn new(name: HeaderName, value: &str, secrets: Vec<Secret>) -> Result<Self, String> {
+        let value = HeaderValue::from_str(value);
+        let mut value = value.map_err(|_| "a secret holds characters that no HTTP header can carry".to_owned())?;
+        value.set_sensitive(true);
+        Ok(Self { name, value, secrets, token: None })
+    }
+
+    /// What the files of a login say now; `None` for a token, which is asked for.
+    pub(super) fn of(login: &Login) -> Result<Option<Self>, String> {
+        Ok(Some(match login {
+            Login::Bearer { token_file } => Self::bearer(Secret::read("bearer token", token_file)?)?,
+            Login::Basic { user, password_file } => Self::basic(user, Secret::read("password", password_file)?)?,
+            Login::ApiKey { header, key_file } => {
+                let key = Secret::read("API key", key_file)?;
+                let name = HeaderName::try_from(header).map_err(|_| format!("\"{header}\" is no name of a header"))?;
+                Self::new(name, key.text(), vec![key.clone()])?
+            }
+            Login::OAuth(_) => return Ok(None),
+        }))
+    }
+
+    /// The same kind of credentials, and wrong: for looking whether they are refused.
+    pub(super) fn wrong(login: &Login, wrong: &str) -> Result<Self, String> {
+        let secret = Secret::new(wrong);
+        match login {
+            Login::Bearer { .. } | Login::OAuth(_) => Self::bearer(secret),
+            Login::Basic { user, .. } => Self::basic(user, secret),
+            Login::ApiKey { header, .. } => {
+                let name = HeaderName::try_from(header).map_err(|_| format!("\"{header}\" is no name of a header"))?;
+                Self::new(name, wrong, vec![secret])
+            }
+        }
+    }
+
+    /// Bytes of an answer without the secrets that its request has shown: some targets repeat them in their errors.
+    pub(super) fn clear(&self, body: Vec<u8>) -> Vec<u8> {
+        let holds = |secret: &Secret| {
+            let secret = secret.text().as_bytes();
+            secret.len() >= SHORTEST && body.windows(secret.len()).any(|part| part == secret)
+        };
+        if !self.secrets.iter().any(holds) {
+            return body;
+        }
+        let text = String::from_utf8_lossy(&body).into_owned();
+        self.secrets.iter().fold(text, |text, secret| secret.clear(&text)).into_bytes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(text: &str) -> tempfile::NamedTempFile {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        file
+    }
+
+    #[test]
+    fn each_login_has_its_header_and_shows_it_to_nobody() {
+        let secret = file("open sesame\n");
+        let at = || secret.path().to_owned();
+        for (login, name, value) in [
+            (Login::Bearer { token_file: at() }, "authorization", "Bearer open sesame"),
+            // RFC 7617, 2: user "Aladdin", password "open sesame".
+            (
+                Login::Basic { user: "Aladdin".into(), password_file: at() },
+                "authorization",
+                "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==",
+            ),
+            (Login::ApiKey { header: "x-api-key".into(), key_file: at() }, "x-api-key", "open sesame"),
+        ] {
+            let pass = Pass::of(&login).unwrap().unwrap();
+            assert_eq!((pass.name.as_str(), pass.value.to_str().unwrap()), (name, value));
+            let shown = format!("{pass:?} {login:?}");
+            assert!(!shown.contains("sesame") && !shown.contains("QWxhZGRp"), "{shown}");
+            let said = format!("{{\"detail\":\"{value} is unknown\"}}");
+            let clear = String::from_utf8(pass.clear(said.into_bytes())).unwrap();
+            assert!(clear.ends_with("[secret] is unknown\"}") && !clear.contains("sesame"), "{clear}");
+            let wrong = Pass::wrong(&login, "wrong one").unwrap();
+            assert!(wrong.name == pass.name && wrong.value != pass.value);
+        }
+    }
+
+    #[test]
+    fn a_file_without_a_usable_secret_is_named() {
+        for (text, why) in [("", "it is empty"), ("\r\n", "it is empty"), ("a\nb", "no HTTP header can carry")] {
+            let file = file(text);
+            let told = Secret::read("password", file.path()).unwrap_err();
+            assert!(told.starts_with(&format!("password file {}: ", file.path().display())), "{told}");
+            assert!(told.contains(why), "{told}");
+        }
+    }
+}
