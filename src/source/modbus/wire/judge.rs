@@ -32,10 +32,11 @@ const LENGTHS: std::ops::RangeInclusive<usize> = 2..=254;
 pub(super) fn judge(framing: Framing, traffic: &Traffic, ended: Ended) -> (Cause, String) {
     let Traffic { sent, got, stale, closed } = traffic;
     if *stale {
-        return (
-            Cause::Late,
-            format!("{} bytes came before it was sent: a late answer to an earlier request", got.len()),
-        );
+        // SSH and its like greet before they are asked.
+        return other_service(got).unwrap_or_else(|| {
+            let words = format!("{} bytes came before it was sent: a late answer to an earlier request", got.len());
+            (Cause::Late, words)
+        });
     }
     if got.is_empty() {
         return match (closed, ended) {
@@ -52,6 +53,11 @@ pub(super) fn judge(framing: Framing, traffic: &Traffic, ended: Ended) -> (Cause
 
 /// Bytes that are no frame; what else greets or answers so is named.
 fn garbage(what: &str, got: &[u8]) -> (Cause, String) {
+    other_service(got).unwrap_or_else(|| (Cause::Garbage, format!("{what}: {}", hex(got))))
+}
+
+/// What else greets or answers so.
+fn other_service(got: &[u8]) -> Option<(Cause, String)> {
     const GREETINGS: [(&[u8], &str); 7] = [
         (b"HTTP/", "HTTP"),
         (b"<!DOCTYPE", "HTTP"),
@@ -61,11 +67,8 @@ fn garbage(what: &str, got: &[u8]) -> (Cause, String) {
         (b"220 ", "FTP or SMTP"),
         (b"* OK", "IMAP"),
     ];
-    let bytes = hex(got);
-    match GREETINGS.iter().find(|(greeting, _)| got.starts_with(greeting)) {
-        Some((_, name)) => (Cause::OtherService, format!("that is {name}, not Modbus ({bytes})")),
-        None => (Cause::Garbage, format!("{what}: {bytes}")),
-    }
+    let (_, name) = GREETINGS.iter().find(|(greeting, _)| got.starts_with(greeting))?;
+    Some((Cause::OtherService, format!("that is {name}, not Modbus ({})", hex(got))))
 }
 
 fn judge_tcp(sent: &[u8], got: &[u8]) -> (Cause, String) {
@@ -183,6 +186,16 @@ mod tests {
         check(b"HTTP/1.1", Failed, Cause::OtherService, http);
         let ssh = "that is SSH, not Modbus (53 53 48 2D 32 2E 30 2D)";
         check(b"SSH-2.0-", Failed, Cause::OtherService, ssh);
+    }
+
+    #[test]
+    fn a_greeting_before_the_request_is_no_late_answer() {
+        let told = |got: &[u8]| {
+            let traffic = Traffic { sent: vec![0; 12], got: got.to_vec(), stale: true, closed: false };
+            judge(Framing::Tcp, &traffic, Ended::Unfit)
+        };
+        assert_eq!(told(b"SSH-2.0-").0, Cause::OtherService);
+        assert_eq!(told(&[0, 4, 0, 0, 0, 5, 1, 3, 2, 0, 1]).0, Cause::Late);
     }
 
     #[test]
