@@ -12,9 +12,10 @@ use crate::cli::place::Place;
 use crate::cli::print::{self, age, ago, clean, line};
 use crate::control::{self, Request, Unanswered};
 use crate::event::{Id, Millis};
+use crate::form::there_is_no;
 use crate::lane::{Act, Change};
-use crate::outbox::read::Bounds;
 use crate::outbox::read::parked::{self, Deed, Need};
+use crate::outbox::read::{Bounds, names};
 use crate::outbox::{Acted, Order};
 
 /// Show what needs a person, and do it.
@@ -137,6 +138,25 @@ struct Filter {
 }
 
 impl Filter {
+    /// Why nothing can fit: neither the outbox nor the configuration knows the lane.
+    fn unknown_lane(&self, place: &Place, dir: &Path) -> Option<String> {
+        let lane = self.lane.as_ref()?;
+        let mut known = names::lanes(dir).ok()?;
+        if !known.contains(lane) {
+            known.extend(place.configured().into_iter().flat_map(|config| config.lanes).map(|lane| lane.id));
+        }
+        (!known.contains(lane)).then(|| there_is_no("lane", lane, &known))
+    }
+
+    /// That nothing is left of so many.
+    fn none_of(all: usize) -> String {
+        match all {
+            0 => "nothing needs a person".to_owned(),
+            1 => "the one that needs a person is another than was asked for: `floorgate dead list` shows it".to_owned(),
+            n => format!("of {n} that need a person none is as was asked for: `floorgate dead list` shows them"),
+        }
+    }
+
     fn takes(&self, need: &Need) -> bool {
         let is = |asked: &Option<String>, has: &str| asked.as_deref().is_none_or(|asked| asked == has);
         is(&self.lane, &need.lane)
@@ -239,10 +259,14 @@ fn needs(place: &Place) -> Result<(PathBuf, Vec<Need>, Millis), (String, Exit)> 
 }
 
 fn list(args: &List) -> ExitCode {
-    let (_, mut needs, now) = match needs(&args.place) {
+    let (dir, mut needs, now) = match needs(&args.place) {
         Ok(found) => found,
         Err((why, exit)) => return print::refuse(args.json, &why, exit),
     };
+    if let Some(why) = args.filter.unknown_lane(&args.place, &dir) {
+        return print::refuse(args.json, &why, Exit::Usage);
+    }
+    let waiting = needs.len();
     needs.retain(|need| args.filter.takes(need));
     let all = needs.len();
     needs.truncate(args.limit);
@@ -255,7 +279,7 @@ fn list(args: &List) -> ExitCode {
         entry(&mut text, need, now);
     }
     match all - needs.len() {
-        0 if all == 0 => line(&mut text, "nothing needs a person"),
+        0 if all == 0 => line(&mut text, &Filter::none_of(waiting)),
         0 => line(&mut text, "`floorgate dead show KEY` tells more of one"),
         left => line(&mut text, &format!("and {left} more: --limit lists them")),
     }
@@ -351,6 +375,9 @@ fn act(act: Act, args: &Do, reference: Option<String>, changes: Vec<Change>) -> 
         Ok(found) => found,
         Err((why, exit)) => return print::refuse(args.json, &why, exit),
     };
+    if let Some(why) = args.filter.unknown_lane(&args.place, &dir) {
+        return print::refuse(args.json, &why, Exit::Usage);
+    }
     let (mut chosen, mut keys) = (Vec::new(), Vec::new());
     for word in &args.words {
         let found = named(&needs, word);
@@ -371,7 +398,7 @@ fn act(act: Act, args: &Do, reference: Option<String>, changes: Vec<Change>) -> 
     keys.sort();
     keys.dedup();
     if keys.is_empty() {
-        return print::refuse(args.json, "nothing needs a person", Exit::No);
+        return print::refuse(args.json, &Filter::none_of(needs.len()), Exit::No);
     }
     if keys.len() > Order::MOST {
         let why = format!("{} at once: at most {}; filter with --lane, --class, --code", keys.len(), Order::MOST);

@@ -30,9 +30,9 @@ use std::time::Duration;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::app::Exit;
-use crate::form;
 #[cfg(feature = "sim")]
 use crate::sim::demo::{self, DemoArgs};
+use crate::{config, form};
 
 /// The gateway between a warehouse floor (Modbus, MQTT) and its ERP.
 ///
@@ -82,8 +82,8 @@ enum Verb {
 /// The configuration that a verb reads.
 #[derive(Debug, clap::Args)]
 struct ConfigFile {
-    /// The configuration
-    #[arg(long = "config", value_name = "FILE", default_value = "/etc/floorgate/gateway.toml")]
+    /// The configuration; FLOORGATE_CONFIG in the environment names another default
+    #[arg(long = "config", value_name = "FILE", default_value_os_t = config::default_file())]
     path: PathBuf,
 }
 

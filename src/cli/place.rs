@@ -3,14 +3,14 @@
 use std::path::PathBuf;
 
 use crate::cli::print;
-use crate::config;
+use crate::config::{self, Config};
 use crate::outbox::read::Bounds;
 
 /// The configuration that names the data directory, or the directory itself.
 #[derive(Debug, clap::Args)]
 pub(super) struct Place {
-    /// The configuration that names the data directory
-    #[arg(long, value_name = "FILE", default_value = "/etc/floorgate/gateway.toml")]
+    /// The configuration that names the data directory; FLOORGATE_CONFIG in the environment names another default
+    #[arg(long, value_name = "FILE", default_value_os_t = config::default_file())]
     config: PathBuf,
     /// The data directory itself, or a copy of one; bounds are known then only from a gateway that runs on it
     #[arg(long, value_name = "DIR", conflicts_with = "config")]
@@ -38,6 +38,11 @@ impl Place {
                 print::faults(&faults)
             )),
         }
+    }
+
+    /// The configuration, where one is named and can be read.
+    pub(super) fn configured(&self) -> Option<Config> {
+        self.data_dir.is_none().then(|| config::load(&self.config).ok()).flatten()
     }
 
     #[cfg(test)]

@@ -1,5 +1,7 @@
 //! `floorgate status`: asks the running gateway how its links, devices and outbox are doing.
 
+mod instances;
+
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::UNIX_EPOCH;
@@ -25,7 +27,8 @@ use crate::tagmap::points::{Quality, Stands};
 /// too long, and why the last failure was, until an hour after it is over; then the alarms that stand, the
 /// systems whose breaker is open and the lanes that too many rejections have stopped. With a DEVICE: its row,
 /// and each of its tags as the gateway reads it: value, unit, whether it can be trusted, how old it is and why there is
-/// none; in parentheses the last one that was good. Asks through control.sock in the data directory, which is the user's that runs the gateway.
+/// none; in parentheses the last one that was good. Of a device with instances behind it (`hand-p07` of `hand`) it lists when
+/// each has sent last; DEVICE may be one of them. Asks through control.sock in the data directory, which is the user's that runs the gateway.
 ///
 /// Ends with 0 when the gateway has answered, whatever it has to tell; with 69 when none runs, it can't be asked or knows no
 /// such device (without DEVICE it tells how the outbox stands all the same); with 74 when the gateway runs and its outbox
@@ -33,7 +36,7 @@ use crate::tagmap::points::{Quality, Stands};
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
-    /// Tell of this device (or link) alone, with its tags
+    /// Tell of this device, instance of one, or link alone, with its tags
     device: Option<String>,
     #[command(flatten)]
     place: Place,
@@ -47,6 +50,7 @@ Examples:
   floorgate status
   floorgate status --config config/gateway.toml
   floorgate status scale-1
+  floorgate status hand-p07
   floorgate status scale-1 --json | jq -r '.tags[] | select(.quality != \"good\") | [.tag, .reason] | @tsv'
   floorgate status --json | jq -r '.gateway.devices[] | select(.state != \"up\") | [.id, .last_error.words] | @tsv'";
 
@@ -57,12 +61,13 @@ pub(super) fn run(args: &Args) -> ExitCode {
     };
     let now = crate::source::now().wall;
     if let Some(device) = &args.device {
-        return match control::ask::<health::Device>(&dir, Request::Device { device: device.clone() }) {
-            Ok(device) => {
-                print::out(&if args.json { print::json(&device) } else { device_text(&device, now) });
+        let found = control::ask::<health::Device>(&dir, Request::Device { device: device.clone() });
+        return match found.map_err(|why| why.to_string()).and_then(|found| instances::Shown::of(&dir, device, found)) {
+            Ok(shown) => {
+                print::out(&if args.json { print::json(&shown) } else { shown.text(now) });
                 Exit::Clean.into()
             }
-            Err(why) => print::refuse(args.json, &why.to_string(), Exit::Unavailable),
+            Err(why) => print::refuse(args.json, &why, Exit::Unavailable),
         };
     }
     let report = Report::of(&dir, bounds, control::ask(&dir, Request::Status), now);
@@ -340,7 +345,12 @@ fn note(notes: &mut String, part: &health::Status, now: Millis) {
             Some(over) if now.since(over) >= OVER => {
                 line(notes, &format!("  {id}: was {} {ago} ago, over since {over}: {words}", last.cause));
             }
-            _ => line(notes, &format!("  {id}: the last error {ago} ago, {}: {words}", last.cause)),
+            _ => {
+                line(notes, &format!("  {id}: the last error {ago} ago, {}: {words}", last.cause));
+                if let Some(hint) = last.hint.as_ref().filter(|_| last.over.is_none()) {
+                    line(notes, &format!("    {hint}"));
+                }
+            }
         }
     }
     for alarm in &part.alarms {
@@ -377,13 +387,14 @@ pub(super) fn state(part: &health::Status, now: Millis) -> String {
     }
 }
 
-/// How many failed, and which part that is of what was asked for.
+/// How many errors there were, and which part of the requests failed: not each error is one of a request.
 fn errors(part: &health::Status) -> String {
-    let errors: u64 = part.errors.values().sum();
-    if part.requests == 0 || errors == 0 {
+    let (errors, failed): (u64, u64) = (part.errors.values().sum(), part.failed_requests);
+    if part.requests == 0 || failed == 0 {
         return errors.to_string();
     }
-    format!("{errors} ({:.1} %)", errors as f64 * 100.0 / part.requests as f64)
+    let of = if errors == failed { "" } else { " of requests" };
+    format!("{errors} ({:.1} %{of})", failed as f64 * 100.0 / part.requests as f64)
 }
 
 #[cfg(test)]

@@ -120,7 +120,8 @@ fn text(shown: &Shown) -> String {
     let raw = shown.text.as_ref().or(shown.hex.as_ref()).map(|raw| clean(raw)).unwrap_or_default();
     line(&mut text, &format!("  {} bytes  {raw}", shown.length));
     if let Some(why) = &shown.reason {
-        line(&mut text, &format!("  not read: {}", clean(why)));
+        let what = if shown.placed == "bad" && !shown.events.is_empty() { "not taken" } else { "not read" };
+        line(&mut text, &format!("  {what}: {}", clean(why)));
     }
     for Event { kind, subject, fields, .. } in &shown.events {
         let subject = subject.as_ref().map(|subject| format!("  [{}]", clean(subject))).unwrap_or_default();

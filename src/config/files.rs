@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::Read as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Largest configuration or map, bytes.
 const MAX_TEXT: u64 = 4 << 20;
@@ -10,6 +10,12 @@ const MAX_TEXT: u64 = 4 << 20;
 const MAX_SECRET: u64 = 64 << 10;
 /// Permission bits that let anyone on the machine read.
 const OTHERS_READ: u32 = 0o004;
+
+/// The configuration where the command line names none: as `FLOORGATE_CONFIG` in the environment says, or the usual place.
+pub fn default_file() -> PathBuf {
+    let named = std::env::var_os("FLOORGATE_CONFIG").filter(|named| !named.is_empty());
+    named.map_or_else(|| PathBuf::from("/etc/floorgate/gateway.toml"), PathBuf::from)
+}
 
 /// The text of a file.
 pub(crate) fn text(path: &Path) -> Result<String, String> {

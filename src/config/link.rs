@@ -176,20 +176,25 @@ fn mqtt_address(table: &Table<'_>) -> Option<Address> {
         entry.refuse(&format!("{scheme}:// is not in this version"), help);
         return None;
     }
-    let secure = match scheme {
-        "mqtt" | "tcp" => Some(false),
-        "mqtts" | "ssl" | "tls" => Some(true),
-        _ => None,
-    };
+    let secure = is_secure(scheme);
     let port = if secure == Some(true) { MQTTS_PORT } else { MQTT_PORT };
     let parsed = secure.and_then(|secure| host_port(rest, port).map(|(host, port)| Address { host, port, secure }));
     if parsed.is_none() && text.contains('@') {
         let help = "write the address alone, the user as `username`, and the file of the password as `password_file`";
         entry.refuse("holds a user, and perhaps a password", help);
     } else if parsed.is_none() {
-        entry.refuse(&format!("\"{text}\" is not the address of a broker"), help);
+        entry.refuse(&no_address(&text, "not the address of a broker"), help);
     }
     parsed
+}
+
+/// Whether a broker's address with that scheme is spoken to with TLS; `None`: there is no such scheme.
+pub fn is_secure(scheme: &str) -> Option<bool> {
+    match scheme {
+        "mqtt" | "tcp" => Some(false),
+        "mqtts" | "ssl" | "tls" => Some(true),
+        _ => None,
+    }
 }
 
 fn is_loopback(host: &str) -> bool {
@@ -230,7 +235,24 @@ pub(super) fn host_port(text: &str, default: u16) -> Option<(String, u16)> {
     };
     let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b':');
     let port = port.map_or(Some(default), |p| p.parse().ok().filter(|p| *p > 0))?;
-    (!host.is_empty() && host.bytes().all(plain)).then(|| (host.to_owned(), port))
+    (!host.is_empty() && host.bytes().all(plain) && !is_misnumbered(host)).then(|| (host.to_owned(), port))
+}
+
+/// Digits and dots alone, and no IPv4 address: no name that a name server has either.
+fn is_misnumbered(host: &str) -> bool {
+    let numbers = !host.is_empty() && host.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    numbers && host.parse::<std::net::Ipv4Addr>().is_err()
+}
+
+/// What is wrong with a text that [`host_port`] does not take, where `what` is wanted.
+pub(super) fn no_address(text: &str, what: &str) -> String {
+    let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
+    let host = rest.split(':').next().unwrap_or_default();
+    if is_misnumbered(host) {
+        format!("\"{host}\" is neither an address (four numbers up to 255) nor a name")
+    } else {
+        format!("\"{text}\" is {what}")
+    }
 }
 
 fn client_id(table: &Table<'_>, default: String) -> Option<String> {

@@ -35,8 +35,9 @@ use crate::form::{Document, Fault, Table};
 use crate::{outbox, source};
 
 pub use device::Device;
+pub use files::default_file;
 pub(crate) use files::text;
-pub use link::broker_address;
+pub use link::{broker_address, is_secure};
 pub use maps::map_files_of;
 pub use modbus::modbus_address;
 pub use site::hold;
@@ -156,7 +157,10 @@ pub(crate) fn unreadable(name: &str, why: &str) -> Fault {
 }
 
 fn unread(name: &str, why: &str) -> Checked {
-    let fault = Fault { help: "name the configuration with --config FILE".to_owned(), ..unreadable(name, why) };
+    let fault = Fault {
+        help: "name the configuration with --config FILE, or in FLOORGATE_CONFIG".to_owned(),
+        ..unreadable(name, why)
+    };
     Checked { config: Err(vec![fault]), warnings: Vec::new(), devices: Vec::new(), documents: Vec::new() }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::config::Reading;
 use crate::config::bounds::{DAY, HOUR, SECOND, duration, number, span_text};
 use crate::config::budget;
-use crate::config::link::{MS, backoff, host_port};
+use crate::config::link::{MS, backoff, host_port, no_address};
 use crate::config::port;
 use crate::form::{self, Entry, Kind as Form, Table};
 use crate::source::modbus;
@@ -114,7 +114,7 @@ fn address(entry: &Entry<'_>) -> Option<String> {
     let text: String = entry.read()?;
     let address = modbus_address(&text);
     if address.is_none() {
-        entry.refuse(&format!("\"{text}\" is not the address of a Modbus server"), "write \"host:502\"");
+        entry.refuse(&no_address(&text, "not the address of a Modbus server"), "write \"host:502\"");
     }
     address
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::config::Reading;
 use crate::config::bounds::{SECOND, duration, number};
-use crate::config::link::{backoff, host_port};
+use crate::config::link::{backoff, host_port, no_address};
 use crate::config::port;
 use crate::form::Table;
 use crate::source::serial::{CharSize, Parity, Serial, StopBits};
@@ -64,7 +64,7 @@ fn host(table: &Table<'_>, key: &str) -> Option<String> {
     // There is no usual port: 0 stands for the one that is missing.
     let parsed = host_port(&text, 0).filter(|(_, port)| *port > 0);
     let Some((host, port)) = parsed else {
-        entry.refuse(&format!("\"{text}\" is no address with a port"), "write \"host:port\"");
+        entry.refuse(&no_address(&text, "no address with a port"), "write \"host:port\"");
         return None;
     };
     Some(if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") })

@@ -118,7 +118,7 @@ fn the_shortest_configuration_is_what_has_no_default() {
 #[test]
 fn a_file_that_is_not_there_is_told() {
     insta::assert_snapshot!(check(Path::new("no/such.toml")).config.expect_err("no file")[0], @r#"
-    no/such.toml:1:1: can't be read: there is no such file (name the configuration with --config FILE)
+    no/such.toml:1:1: can't be read: there is no such file (name the configuration with --config FILE, or in FLOORGATE_CONFIG)
     "#);
 }
 

@@ -36,7 +36,10 @@ pub enum Unanswered {
         /// The process, as the system knows it.
         pid: i32,
     },
-    /// It says no, or something that this version does not understand.
+    /// It says no.
+    #[error("{1} (says the gateway on {0})")]
+    Refused(String, String),
+    /// It can't be asked, or says something that this version does not understand.
     #[error("the gateway on {0} can't be asked: {1}")]
     Failed(String, String),
 }
@@ -61,7 +64,7 @@ pub fn ask<T: DeserializeOwned>(dir: &Path, request: Request) -> Result<T, Unans
         let line = answer.map_err(|e| failed(e.to_string()))?;
         match serde_json::from_slice(&line) {
             Ok(Answer::Ok(answer)) => Ok(answer),
-            Ok(Answer::Error(why)) => Err(failed(why)),
+            Ok(Answer::Error(why)) => Err(Unanswered::Refused(shown.clone(), why)),
             Err(e) => Err(failed(format!("its answer is not understood: {e}; is it another version?"))),
         }
     })
@@ -98,7 +101,7 @@ pub async fn watch(
                     return Ok(());
                 }
             }
-            Ok(Answer::Error(why)) => return Err(failed(why)),
+            Ok(Answer::Error(why)) => return Err(Unanswered::Refused(shown, why)),
             Err(e) => return Err(failed(format!("its answer is not understood: {e}; is it another version?"))),
         }
     }

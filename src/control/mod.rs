@@ -39,7 +39,8 @@ const SOCKET: &str = "control.sock";
 pub enum Request {
     /// How the gateway, its links and its devices are doing: a [`Status`].
     Status,
-    /// What the gateway knows of one device: a [`Device`](crate::source::health::Device).
+    /// What the gateway knows of one device: a [`Device`](crate::source::health::Device); of the configured one, where an
+    /// instance of it is asked for.
     Device {
         /// The device's id.
         device: String,

@@ -9,6 +9,7 @@ use tokio::time::timeout;
 
 use crate::control::{Answer, Request};
 use crate::event::Millis;
+use crate::form::there_is_no;
 use crate::lane::System;
 use crate::outbox::read::Bounds;
 use crate::outbox::{CaptureError, Hold, Order, Outbox, Tap};
@@ -73,10 +74,13 @@ impl View {
             Ok(Request::Operate(order)) => self.operate(order, uid).await,
             Ok(Request::Hold(hold)) => self.hold(hold, uid).await,
             Ok(Request::Status) => written(&Answer::Ok(self.status())),
-            Ok(Request::Device { device }) => match self.health.device_now(&device) {
-                Some(found) => written(&Answer::Ok(found)),
-                None => refusal(&self.unknown(&device)),
-            },
+            Ok(Request::Device { device }) => {
+                let family = || self.family(&device).and_then(|family| self.health.device_now(family));
+                match self.health.device_now(&device).or_else(family) {
+                    Some(found) => written(&Answer::Ok(found)),
+                    None => refusal(&self.unknown(&device)),
+                }
+            }
             Ok(Request::Tap { device, .. }) => refusal(&self.unknown(&device)),
             Err(e) => refusal(&format!("this version does not know the request: {e}; ask {{\"request\":\"status\"}}")),
         }
@@ -86,9 +90,14 @@ impl View {
     /// polls without a change are wanted.
     pub(super) fn watched(&self, line: &[u8]) -> Option<(String, bool)> {
         let Ok(Request::Tap { device, all }) = serde_json::from_slice(line) else { return None };
+        self.family(&device).is_some().then_some((device, all))
+    }
+
+    /// The device or link that a name is of: its own, or that of an instance behind it.
+    fn family(&self, name: &str) -> Option<&str> {
         let is =
-            |known: &String| device.strip_prefix(known).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'));
-        self.devices.iter().any(is).then_some((device, all))
+            |known: &&String| name.strip_prefix(*known).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'));
+        self.devices.iter().filter(is).max_by_key(|known| known.len()).map(String::as_str)
     }
 
     async fn operate(&self, order: Order, uid: Option<u32>) -> String {
@@ -116,7 +125,7 @@ impl View {
     }
 
     fn unknown(&self, device: &str) -> String {
-        format!("the configuration has no device or link \"{device}\", but: {}", self.devices.join(", "))
+        there_is_no("device or link", device, &self.devices.iter().cloned().collect())
     }
 
     fn status(&self) -> Status {

@@ -103,12 +103,12 @@ impl Shown {
         };
         let decoded = sample.content.as_ref().ok();
         let is_memory = tapped.remembers && decoded.is_some_and(|of| of.events.is_empty() && of.unread.is_empty());
-        let placed = match tapped.placed {
+        let placed = match &tapped.placed {
             Placed::New if is_memory => "memory",
             Placed::New => "new",
             Placed::Duplicate => "duplicate",
             Placed::Held => "held",
-            Placed::Bad => "bad",
+            Placed::Bad | Placed::Refused(_) => "bad",
         };
         Self {
             at: sample.at.wall,
@@ -119,9 +119,10 @@ impl Shown {
             hex,
             length: tapped.length,
             placed: placed.to_owned(),
-            reason: match &sample.content {
-                Err(why) => Some(why.reason.clone()),
-                Ok(decoded) => {
+            reason: match (&tapped.placed, &sample.content) {
+                (Placed::Refused(why), _) => Some(why.to_string()),
+                (_, Err(why)) => Some(why.reason.clone()),
+                (_, Ok(decoded)) => {
                     decoded.unread.iter().map(|unread| unread.reason.clone()).reduce(|a, b| format!("{a}; {b}"))
                 }
             },

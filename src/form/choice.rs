@@ -92,3 +92,18 @@ pub fn nearest(word: &str, known: &BTreeSet<String>) -> String {
         None => format!("known here: {}", known.iter().map(|k| format!("`{k}`")).collect::<Vec<_>>().join(", ")),
     }
 }
+
+/// Names that are listed in one sentence.
+const LISTED: usize = 20;
+
+/// That there is no `what` of that name, and which there are: for names that people write outside of files.
+pub fn there_is_no(what: &str, word: &str, known: &BTreeSet<String>) -> String {
+    let near = meant(word, known).map(|near| format!(" (did you mean `{near}`?)")).unwrap_or_default();
+    let listed: Vec<&str> = known.iter().take(LISTED).map(String::as_str).collect();
+    let are = match known.len() {
+        0 => "none is known".to_owned(),
+        n if n > LISTED => format!("there are: {} and {} more", listed.join(", "), n - LISTED),
+        _ => format!("there are: {}", listed.join(", ")),
+    };
+    format!("there is no {what} \"{word}\"{near}; {are}")
+}

@@ -19,7 +19,7 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-pub use choice::{meant, nearest};
+pub use choice::{meant, nearest, there_is_no};
 pub use expression::{Wrong, evaluate};
 use fill::Filled;
 pub use made::Made;

@@ -70,7 +70,7 @@ pub struct Config {
 }
 
 /// What became of a sample. Each of them is durable and may be acknowledged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Placed {
     /// New: its events are stored.
     New,
@@ -80,6 +80,8 @@ pub enum Placed {
     Held,
     /// Not decodable: kept with its bytes.
     Bad,
+    /// It reads, and contradicts what is stored: kept with its bytes, for this reason.
+    Refused(Arc<str>),
 }
 
 /// Why samples were not taken: don't acknowledge them.

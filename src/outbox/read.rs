@@ -3,6 +3,8 @@
 pub mod bad_input;
 pub mod find;
 pub mod holds;
+pub mod instances;
+pub mod names;
 pub mod parked;
 pub(in crate::outbox) mod search;
 mod stuck;

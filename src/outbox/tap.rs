@@ -97,7 +97,7 @@ impl Tap {
             sample.raw.truncate(SHOWN);
             sample.raw.shrink_to_fit();
             sample.memory = None;
-            let shown = Arc::new(Committed { sample, length, remembers, placed: *placed });
+            let shown = Arc::new(Committed { sample, length, remembers, placed: placed.clone() });
             watchers
                 .retain(|watcher| !watcher.wants(&shown.sample) || watcher.take(Tapped::Sample(Arc::clone(&shown))));
         }

@@ -223,6 +223,11 @@ async fn what_was_sending_is_resent_byte_for_byte_after_a_crash() {
     stop(outbox, ended).await;
 }
 
+/// A number that came again with other content.
+fn clash(boot: &str, seq: u64) -> Placed {
+    Placed::Refused(format!("number {seq} of epoch d:{boot} is stored with other content").into())
+}
+
 #[tokio::test]
 async fn the_same_happening_is_stored_once() {
     let dir = tempfile::tempdir().expect("a temporary directory");
@@ -230,7 +235,7 @@ async fn the_same_happening_is_stored_once() {
     let placed = outbox
         .capture(vec![counted("1", 7, "a"), counted("1", 7, "a"), counted("1", 7, "b"), counted("2", 7, "a")])
         .await;
-    assert_eq!(placed, Ok(vec![Placed::New, Placed::Duplicate, Placed::Bad, Placed::New]));
+    assert_eq!(placed, Ok(vec![Placed::New, Placed::Duplicate, clash("1", 7), Placed::New]));
     stop(outbox, ended).await;
     let (outbox, ended, _work) = open(config(dir.path()));
     assert_eq!(outbox.capture(vec![counted("2", 7, "a"), counted("1", 7, "a")]).await, Ok(vec![Placed::Duplicate; 2]));
@@ -315,7 +320,8 @@ async fn a_panic_in_interpretation_loses_its_own_sample_only() {
         decoded.events.push(event("planted.panic", "p"));
     }
     let placed = outbox.capture(vec![counted("1", 1, "a"), planted, counted("1", 3, "c")]).await;
-    assert_eq!(placed, Ok(vec![Placed::New, Placed::Bad, Placed::New]));
+    let Ok([Placed::New, Placed::Refused(why), Placed::New]) = placed.as_deref() else { panic!("{placed:?}") };
+    assert!(why.contains("planted panic"), "{why}");
     let status = read::status(dir.path(), 0).expect("it reads");
     assert_eq!(status.events, 3, "two events, and the gap that the kept sample leaves; nothing of the panicked one");
     assert!(status.bad_input[0].reason.contains("planted panic"), "{:?}", status.bad_input);
@@ -679,7 +685,7 @@ proptest::proptest! {
                         let expected = match stored.get(&(boot, seq)) {
                             None => Placed::New,
                             Some(before) if *before == raw => Placed::Duplicate,
-                            Some(_) => Placed::Bad,
+                            Some(_) => clash(&boot.to_string(), seq.into()),
                         };
                         let placed = outbox.capture(vec![counted(&boot.to_string(), u64::from(seq), &raw)]).await;
                         assert_eq!(placed, Ok(vec![expected]), "boot {boot}, number {seq}");
@@ -793,4 +799,28 @@ async fn what_waits_for_a_person_is_listed_by_name() {
     assert_eq!(read::bad_input::raw(dir.path(), 1).expect("it reads"), Some(b"\xff\x00".to_vec()));
     assert_eq!(read::bad_input::raw(dir.path(), 3).expect("it reads"), None);
     assert_eq!(read::bad_input::kept(dir.path(), Some("other"), 9).expect("it reads"), []);
+}
+
+#[tokio::test]
+async fn what_an_instance_contradicts_is_kept_under_its_name_and_found_by_its_familys() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (outbox, ended, _work) = open(config(dir.path()));
+    let of = |instance: &str, text| {
+        let mut sample = counted("1", 7, text);
+        sample.content.iter_mut().for_each(|decoded| decoded.device = instance.into());
+        sample
+    };
+    let placed =
+        outbox.capture(vec![of("scanner-A1", "a"), of("scanner-A1", "b"), of("scanner2", "a"), of("scanner2", "b")]);
+    assert_eq!(placed.await, Ok(vec![Placed::New, clash("1", 7), Placed::New, clash("1", 7)]));
+    stop(outbox, ended).await;
+    let kept = |source| {
+        let kept = read::bad_input::kept(dir.path(), Some(source), 9).expect("it reads");
+        kept.into_iter().map(|kept| kept.source).collect::<Vec<_>>()
+    };
+    assert_eq!((kept("scanner-A1"), kept("scanner")), (vec!["scanner-A1".to_owned()], vec!["scanner-A1".to_owned()]));
+    assert_eq!((kept("scanner-A"), kept("scan")), (vec![], vec![]), "neither is one of them");
+    let known = read::names::sources(dir.path()).expect("it reads");
+    assert_eq!(Vec::from_iter(known), ["scanner-A1", "scanner2"]);
+    assert_eq!(Vec::from_iter(read::names::lanes(dir.path()).expect("it reads")), ["outbound"]);
 }

@@ -40,6 +40,7 @@ struct Part {
     seen: Option<Millis>,
     poll: Option<Duration>,
     requests: u64,
+    failed: u64,
     errors: BTreeMap<Cause, u64>,
     last: Option<Trouble>,
     missed: u64,
@@ -88,6 +89,8 @@ pub enum Cause {
     Short,
     /// What came is no frame: a wrong checksum, header or length.
     Garbage,
+    /// What came is of another protocol: the port is another service's.
+    OtherService,
     /// The connection can't be made.
     Refused,
     /// The connection broke, or the other side closed it.
@@ -96,6 +99,33 @@ pub enum Cause {
     Exception(u8),
     /// Another device than the one of the configuration answers.
     WrongDevice,
+}
+
+impl Cause {
+    /// What a person can look at, where the name alone does not say (Modbus Application Protocol 1.1b3, 7).
+    pub const fn hint(self) -> Option<&'static str> {
+        Some(match self {
+            Self::Exception(1) => {
+                "the unit does not know this function: is it another table, and is the unit id right?"
+            }
+            Self::Exception(2) => {
+                "the unit has no such address, or not so many from there on: compare the map with its list, and whether that \
+                 counts from 0 or from 1"
+            }
+            Self::Exception(3) => {
+                "the unit does not take this count or value: read fewer at a time; is the unit id right?"
+            }
+            Self::Exception(4) => {
+                "the unit can't do what is asked: is the unit id right? A gateway or simulator may refuse so what it has no \
+                 unit for"
+            }
+            Self::Exception(10 | 11) => {
+                "a gateway answers, but not the unit behind it: is it powered, is the unit id right?"
+            }
+            Self::OtherService => "is it the right port? Modbus TCP has 502 unless the device says otherwise",
+            _ => return None,
+        })
+    }
 }
 
 impl fmt::Display for Cause {
@@ -108,6 +138,7 @@ impl fmt::Display for Cause {
             Self::WrongFunction => "wrong function",
             Self::Short => "short",
             Self::Garbage => "garbage",
+            Self::OtherService => "another service",
             Self::Refused => "refused",
             Self::Closed => "closed",
             Self::Exception(code) => return write!(f, "exception {code}"),
@@ -123,6 +154,8 @@ pub struct Trouble {
     pub cause: String,
     /// A sentence.
     pub words: String,
+    /// What to look at, where the cause says it.
+    pub hint: Option<String>,
     /// When, milliseconds since 1970.
     pub at: Millis,
     /// The first good answer, message or connection behind it, milliseconds since 1970; `None`: none came yet.
@@ -148,7 +181,9 @@ pub struct Status {
     pub poll_us: Option<u64>,
     /// Requests since the process started.
     pub requests: u64,
-    /// How many of them failed, by cause.
+    /// How many of them failed.
+    pub failed_requests: u64,
+    /// What went wrong, by cause: those, and what is no request (connections that can't be made, answers of others).
     pub errors: BTreeMap<String, u64>,
     /// What went wrong last.
     pub last_error: Option<Trouble>,
@@ -255,9 +290,16 @@ impl Gauge {
 
     /// A request brought nothing.
     pub fn failed(&self, cause: Cause, words: &str, at: Millis) {
+        locked(&self.0).failed += 1;
+        self.troubled(cause, words, at);
+    }
+
+    /// Something went wrong that is no request: a connection can't be made, another unit's answer came between.
+    pub fn troubled(&self, cause: Cause, words: &str, at: Millis) {
         let mut part = locked(&self.0);
         *part.errors.entry(cause).or_default() += 1;
-        part.last = Some(Trouble { cause: cause.to_string(), words: words.to_owned(), at, over: None });
+        let (hint, words) = (cause.hint().map(str::to_owned), words.to_owned());
+        part.last = Some(Trouble { cause: cause.to_string(), words, hint, at, over: None });
     }
 
     /// The broker has kept the session, or has begun a new one.
@@ -318,6 +360,7 @@ impl Gauge {
             last_seen: part.seen,
             poll_us: part.poll.map(|poll| u64::try_from(poll.as_micros()).unwrap_or(u64::MAX)),
             requests: part.requests,
+            failed_requests: part.failed,
             errors: part.errors.iter().map(|(cause, count)| (cause.to_string(), *count)).collect(),
             last_error: part.last.clone(),
             missed_periods: part.missed,
@@ -373,11 +416,12 @@ mod tests {
         }
         let expected = serde_json::json!({
             "links": [{"id": "line-1", "link": null, "state": "up", "since": null, "detail": "10.0.0.7:502", "last_seen": 2,
-                "poll_us": null, "requests": 0, "errors": {}, "last_error": null, "missed_periods": 0,
+                "poll_us": null, "requests": 0, "failed_requests": 0, "errors": {}, "last_error": null, "missed_periods": 0,
                 "session_present": true, "messages": 2, "bad": 1, "alarms": []}],
             "devices": [{"id": "scale-7", "link": "line-1", "state": {"quarantined": {"until": 30_000}}, "since": null, "detail": null,
-                "last_seen": 5, "poll_us": 3000, "requests": 2, "errors": {"exception 2": 1},
-                "last_error": {"cause": "exception 2", "words": "reading 2 registers from 7: exception 2", "at": 9, "over": null},
+                "last_seen": 5, "poll_us": 3000, "requests": 2, "failed_requests": 1, "errors": {"exception 2": 1},
+                "last_error": {"cause": "exception 2", "words": "reading 2 registers from 7: exception 2",
+                    "hint": Cause::Exception(2).hint(), "at": 9, "over": null},
                 "missed_periods": 2, "session_present": null, "messages": 0, "bad": 0, "alarms": []}],
         });
         assert_eq!(shown, expected);

@@ -155,7 +155,7 @@ impl Away {
     }
 
     fn tell(&mut self, why: &str, cause: Cause) {
-        self.gauges[0].failed(cause, why, now().wall);
+        self.gauges[0].troubled(cause, why, now().wall);
         self.gauges.iter().for_each(|gauge| gauge.is(State::Down, Some(why)));
         if self.told.as_ref().is_none_or(|(told, before)| told.elapsed() >= REMIND || before != why) {
             tracing::warn!(link = &*self.link, place = self.place, why, "no connection to the scanner: trying again");

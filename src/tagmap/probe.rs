@@ -3,11 +3,15 @@
 //! [`search`] takes what was read and tells each way in which it would be that value, the likeliest first;
 //! [`second_values`] tells which other value would tell several ways apart. Pure.
 
+mod text;
+
 use rust_decimal::Decimal;
 
 use super::Addresses;
 use super::points::Area;
 use super::registers::{Order, Raw, Type};
+
+pub use text::{TextMatch, search_text, sizes};
 
 /// Scales that devices use, the plainest first.
 const SCALES: [(i64, u32); 5] = [(1, 0), (1, 1), (1, 2), (1, 3), (10, 0)];

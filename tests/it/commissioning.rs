@@ -457,26 +457,25 @@ fn sniffed(listen: &[&str], mut send: impl FnMut()) -> Value {
     serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text}"))
 }
 
-/// A section that was proposed is what a map lacked: `check` reads a device with it.
-fn makes_a_map(address: &str, section: &str) {
+/// What was proposed is a whole map: `check` reads a device with it.
+fn is_a_map(address: &str, map: &Value) {
     let links = format!(
         "[[link]]\nid = \"broker\"\nkind = \"mqtt\"\naddress = \"mqtt://{address}\"\n\
          [[device]]\nid = \"reader\"\nlink = \"broker\"\nmap = \"sniffed-scanner@1\"\n"
     );
     let site = Site::new().erp("http://127.0.0.1:9/").links(&links);
-    let head = "schema = 1\n[map]\nid = \"sniffed-scanner\"\nversion = 1\nprotocol = \"mqtt\"\n";
-    site.map("sniffed", &format!("{head}{section}"));
+    site.map("sniffed", map.as_str().expect("there is one"));
     let (code, lines, faults) = said(&["check", "--config", &site.write().display().to_string()]);
     assert!(lines.contains("device reader: sniffed-scanner@1"), "{code:?} {lines}{faults}");
 }
 
 /// What is proposed is a map that the gateway reads.
 #[test]
-fn what_passes_at_the_broker_becomes_the_section_of_a_map() {
+fn what_passes_at_the_broker_becomes_a_map() {
     let Some(mosquitto) = mosquitto() else { return };
     let broker = Broker::start(&mosquitto, Settings::Stock);
     let address = format!("127.0.0.1:{}", broker.port);
-    let listen = ["mqtt", "sniff", "--broker", &address, "hall/+station/#", "--count", "6"];
+    let listen = ["mqtt", "sniff", "--broker", &address, "hall/+station/#", "--map", "sniffed-scanner", "--count", "6"];
     let mut scanner = Scanner::connect(broker.port, "scanner");
     let mut seq = 0;
     let report = sniffed(&listen, || {
@@ -493,7 +492,7 @@ fn what_passes_at_the_broker_becomes_the_section_of_a_map() {
     let section = report["section"].as_str().expect("there is one");
     assert!(section.contains("filter = \"hall/+station/read\"") && section.contains("seq = \"seq\""), "{section}");
 
-    makes_a_map(&address, section);
+    is_a_map(&address, &report["map"]);
 
     let (code, _, why) = said(&["mqtt", "sniff", "--broker", &address, "empty/#", "--for", "300ms"]);
     assert_eq!(code, Some(69));
@@ -501,6 +500,13 @@ fn what_passes_at_the_broker_becomes_the_section_of_a_map() {
     let (code, _, why) = said(&["mqtt", "sniff", "--broker", "127.0.0.1:9", "#", "--for", "20s"]);
     assert_eq!(code, Some(69));
     assert!(why.contains("127.0.0.1:9"), "{why}");
+
+    // What takes connections and says nothing is no broker.
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = format!("mqtt://{}", silent.local_addr().expect("it is bound"));
+    let (code, _, why) = said(&["mqtt", "sniff", "--broker", &address, "#", "--for", "300ms"]);
+    assert_eq!(code, Some(69));
+    assert!(why.contains("no broker's answer to our CONNECT in 300ms"), "{why}");
 }
 
 /// A scanner with labels, a clock of its own and a number that nobody called a boot id; switched off and on meanwhile.
@@ -509,7 +515,8 @@ fn what_a_scanner_sends_is_known_by_what_it_does() {
     let Some(mosquitto) = mosquitto() else { return };
     let broker = Broker::start(&mosquitto, Settings::Stock);
     let address = format!("127.0.0.1:{}", broker.port);
-    let listen = ["mqtt", "sniff", "--broker", &address, "hall/+station/#", "--count", "12"];
+    let listen =
+        ["mqtt", "sniff", "--broker", &address, "hall/+station/#", "--map", "sniffed-scanner", "--count", "12"];
     let mut scanner = Scanner::connect(broker.port, "scanner");
     let mut sent = 0;
     let report = sniffed(&listen, || {
@@ -529,7 +536,7 @@ fn what_a_scanner_sends_is_known_by_what_it_does() {
     ] {
         assert!(section.contains(part), "{part}\n{section}");
     }
-    makes_a_map(&address, section);
+    is_a_map(&address, &report["map"]);
 }
 
 /// Beside a gateway whose session the broker keeps: it is the same session afterwards, and has all messages.

@@ -22,6 +22,8 @@ mod kills;
 mod layers;
 mod lints;
 mod logins;
+mod moods;
+mod names;
 mod oracle;
 mod plc;
 mod powercut;

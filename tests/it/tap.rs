@@ -64,6 +64,16 @@ fn a_tap_shows_what_a_device_sends_and_what_became_of_it() {
     assert_eq!((&seen[2]["hex"], &seen[2]["length"]), (&"026e6f74204a534f4e".into(), &9.into()));
     assert!(seen[2]["reason"].as_str().is_some_and(|why| why.contains("JSON")), "{seen:?}");
 
+    let mut clash = tap("hand-T", &config, &["--count", "1"]);
+    scanner.publish("dc1/scan/T/read", br#"{"barcode":"IT-2","ts":"2026-03-03T10:00:01Z","boot":"b9","seq":7}"#);
+    scanner.flush();
+    let mut text = String::new();
+    clash.0.stdout.take().expect("its output is ours").read_to_string(&mut text).expect("it wrote text");
+    assert!(
+        text.contains("  bad\n") && text.contains("  not taken: number 7 of epoch d:b9 is stored with other content\n"),
+        "{text}"
+    );
+
     floor.plc.tell("push 3");
     let diverts = shown(&mut sorter);
     assert!(diverts.iter().all(|sample| sample["placed"] == "new" && sample["hex"].is_string()), "{diverts:?}");
@@ -71,7 +81,7 @@ fn a_tap_shows_what_a_device_sends_and_what_became_of_it() {
 
     let (code, why) = refused(&["tap", "hnad", "--config", &config]);
     assert_eq!(code, Some(69));
-    assert!(why.contains("no device or link \"hnad\", but: hand, sorter-1"), "{why}");
+    assert!(why.starts_with("there is no device or link \"hnad\" (did you mean `hand`?); there are: "), "{why}");
     floor.gateway.kill();
     let (code, why) = refused(&["tap", "hand", "--config", &config]);
     assert_eq!(code, Some(69));

@@ -37,14 +37,12 @@ fn what_the_tutorial_shows_is_what_comes() {
     let right = file("[map]");
     let wrong = right.replacen("\"CDAB\"", "\"CDBA\"", 1).replacen("area = \"input\"", "aera = \"input\"", 1);
     write(&wrong);
-    let told = said("check --config gateway.toml");
-    let of_the_map: String = told.split_inclusive('\n').filter(|line| line.starts_with("devices/")).collect();
-    assert_eq!(of_the_map, showing("aera"));
+    assert_eq!(said("check --config gateway.toml"), showing("aera"));
     write(right);
     assert_eq!(said("check --config gateway.toml"), showing("site dc1"));
     let explain = "map explain devices/norden-rollers --param conveyor=infeed-1";
     assert_eq!(said(explain), showing("poll figures"));
     let slow = said(&format!("{explain} --baud 9600 --answer 40ms"));
-    let part = showing("9600 baud");
+    let part = showing("9600 baud").trim_end_matches("…\n");
     assert!(slow.contains(part), "{part}\n{slow}");
 }

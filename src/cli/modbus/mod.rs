@@ -210,15 +210,11 @@ async fn open(place: &Place, timing: Timing) -> Result<Wire, Trouble> {
 /// What a person can do about it.
 fn advice(trouble: &Trouble) -> String {
     let help = match trouble.cause {
-        Cause::Exception(1) => "the device does not know this function: is it another table?",
         Cause::Exception(2) => {
             "the device has no such address, or not so many from there on: try --count 1, the address before and after \
              (lists count from 0 or from 1), and the other table"
         }
-        Cause::Exception(3) => "the device does not take this count: try a smaller one",
-        Cause::Exception(10 | 11) => {
-            "a gateway answers, but not the unit behind it: is it powered, is the unit id right?"
-        }
+        Cause::Exception(3) => "the device does not take this count: try a smaller one; is the unit id right?",
         Cause::Timeout => {
             "nothing answered: unit id, and on serial lines baud, parity and wiring (A and B) are to be looked at; a slow \
              device wants a longer --timeout"
@@ -236,7 +232,10 @@ fn advice(trouble: &Trouble) -> String {
         Cause::Garbage | Cause::Short => {
             "what came is no Modbus answer of this kind: try --rtu-over-tcp, or another baud and parity"
         }
-        _ => return trouble.words.clone(),
+        cause => match cause.hint() {
+            Some(hint) => hint,
+            None => return trouble.words.clone(),
+        },
     };
     format!("{} ({help})", trouble.words)
 }

@@ -28,7 +28,7 @@ use crate::tagmap::points::{Put, WriteRequest};
 #[command(after_help = EXAMPLES)]
 pub(in crate::cli) struct Args {
     /// The configuration that has the device
-    #[arg(long, value_name = "FILE", default_value = "/etc/floorgate/gateway.toml")]
+    #[arg(long, value_name = "FILE", default_value_os_t = config::default_file())]
     config: PathBuf,
     /// Id of the device
     device: String,

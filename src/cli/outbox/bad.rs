@@ -1,5 +1,6 @@
 //! `floorgate outbox bad`: what could not be read, with the bytes that came.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use serde::Serialize;
@@ -7,21 +8,25 @@ use serde::Serialize;
 use crate::app::Exit;
 use crate::cli::place::Place;
 use crate::cli::print::{self, clean, line, on_one_line};
+use crate::config::Config;
 use crate::event::{Legible, Millis};
+use crate::form::there_is_no;
 use crate::outbox::read::bad_input::{self, Kept};
+use crate::outbox::read::names;
 
 /// Show what could not be read, with the bytes that came.
 ///
 /// The newest first. Bytes are shown as text where they are printable, in hexadecimal otherwise; of a long sample the
 /// first 4,096 bytes are kept, of all samples the newest 10,000. They were acknowledged to their device: what should have
-/// become of them is a person's to find out. Ends with 74 when there is no outbox or it can't be read, or the sample of
-/// --raw is not kept.
+/// become of them is a person's to find out. Ends with 64 when there is no device or link of that name; with 74 when there is
+/// no outbox or it can't be read, or the sample of --raw is not kept.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(in crate::cli) struct Args {
     #[command(flatten)]
     place: Place,
-    /// Only of this device or link
+    /// Only of this device with the instances behind it, of one instance (`hand-p07` of `hand`), or of this link. What can't be
+    /// read at all does not say which instance it is of: it is the device's
     #[arg(long, value_name = "ID")]
     source: Option<String>,
     /// At most so many
@@ -39,6 +44,7 @@ const EXAMPLES: &str = "\
 Examples:
   floorgate outbox bad
   floorgate outbox bad --source hand --limit 5
+  floorgate outbox bad --source hand-p07
   floorgate outbox bad --raw 12 | xxd
   floorgate outbox bad --json | jq -r '.[] | [.source, .reason, .text // .hex] | @tsv'";
 
@@ -53,8 +59,13 @@ pub(super) fn run(args: &Args) -> ExitCode {
             None => Err(format!("no bad input {id} is kept: `floorgate outbox bad` lists what is")),
         }),
         None => bad_input::kept(&dir, args.source.as_deref(), args.limit)
-            .map(|kept| Ok(if args.json { json(&kept) } else { text(&kept) }.into_bytes())),
+            .map(|kept| Ok(if args.json { json(&kept) } else { text(&kept, args.source.as_deref()) }.into_bytes())),
     };
+    if let (Some(source), Ok(Ok(_))) = (&args.source, &shown)
+        && let Some(why) = unknown(args, &dir, source)
+    {
+        return print::refuse(args.json, &why, Exit::Usage);
+    }
     match shown {
         Ok(Ok(bytes)) => {
             print::bytes(&bytes);
@@ -63,6 +74,16 @@ pub(super) fn run(args: &Args) -> ExitCode {
         Ok(Err(why)) => print::refuse(args.json, &why, Exit::Storage),
         Err(e) => print::refuse(args.json, &e.to_string(), Exit::Storage),
     }
+}
+
+/// Why nothing can be kept of that source: neither the outbox nor the configuration knows it.
+fn unknown(args: &Args, dir: &Path, source: &str) -> Option<String> {
+    let mut known = names::sources(dir).ok()?;
+    if known.contains(source) {
+        return None;
+    }
+    known.extend(args.place.configured().iter().flat_map(Config::devices_and_links));
+    (!known.contains(source)).then(|| there_is_no("device or link", source, &known))
 }
 
 #[derive(Serialize)]
@@ -80,10 +101,11 @@ fn json(kept: &[Kept]) -> String {
     print::json(&kept.iter().map(row).collect::<Vec<_>>())
 }
 
-fn text(kept: &[Kept]) -> String {
+fn text(kept: &[Kept], source: Option<&str>) -> String {
     let mut text = String::new();
     if kept.is_empty() {
-        line(&mut text, "no bad input is kept");
+        let of = source.map(|source| format!(" of {source}")).unwrap_or_default();
+        line(&mut text, &format!("no bad input{of} is kept"));
     }
     for Kept { id, at, source, origin, reason, length, bytes } in kept {
         let (source, origin, reason) = (clean(source), clean(origin), clean(reason));
@@ -113,7 +135,7 @@ mod tests {
     #[test]
     fn bytes_are_text_where_they_are_printable_and_hexadecimal_otherwise() {
         let all = [kept(b"{\"barcode\":\n", 12), kept(&[0xff, 0xfe, 0], 3), kept(b"abc", 70_000), kept(b"\x1b[2J", 4)];
-        insta::assert_snapshot!(text(&all), @r#"
+        insta::assert_snapshot!(text(&all, None), @r#"
         12  2025-11-23T14:05:09.412Z  hand  dc1/scan/A1/read: not JSON
             12 bytes: {"barcode":\n
         12  2025-11-23T14:05:09.412Z  hand  dc1/scan/A1/read: not JSON
@@ -127,7 +149,8 @@ mod tests {
         assert_eq!((&read[0]["text"], &read[0]["hex"]), (&"{\"barcode\":\n".into(), &serde_json::Value::Null));
         assert_eq!((&read[1]["hex"], &read[1]["length"]), (&"fffe00".into(), &3.into()));
         assert_eq!((&read[2]["kept_length"], &read[2]["length"]), (&3.into(), &70_000.into()));
-        assert_eq!(text(&[]), "no bad input is kept\n");
+        assert_eq!(text(&[], None), "no bad input is kept\n");
+        assert_eq!(text(&[], Some("hand")), "no bad input of hand is kept\n");
     }
 
     #[test]

@@ -126,6 +126,10 @@ fn what_is_wrong_with_a_scanners_link_is_told() {
     gateway.toml:82:11: link[3].address: "10.20.0.9" is no address with a port (write "host:port")
     warning: gateway.toml:86:7: device[3].map: no lane takes scan.no_read (they are kept and not posted; a lane that is added later takes those that come from then on)
     "#);
+    insta::assert_snapshot!(scanner("kind = \"tcp\"\naddress = \"127.0.0.300:9004\"", DEVICE), @r#"
+    gateway.toml:82:11: link[3].address: "127.0.0.300" is neither an address (four numbers up to 255) nor a name (write "host:port")
+    warning: gateway.toml:86:7: device[3].map: no lane takes scan.no_read (they are kept and not posted; a lane that is added later takes those that come from then on)
+    "#);
     insta::assert_snapshot!(scanner("kind = \"tcp\"\naddress = \"h:1\"\nlisten = \"h:1\"", DEVICE), @"
     gateway.toml:83:10: link[3].listen: stands beside `address` (one of the two: who of both connects?)
     warning: gateway.toml:87:7: device[3].map: no lane takes scan.no_read (they are kept and not posted; a lane that is added later takes those that come from then on)
@@ -191,4 +195,15 @@ fn a_password_in_an_address_is_not_printed() {
     }
     let told = with_tls("mqtt://user@broker.dc1", "");
     assert!(told.contains("holds a user") && told.contains("password_file"), "{told}");
+}
+
+#[test]
+fn digits_and_dots_are_an_address_or_nothing() {
+    use crate::config::{broker_address, modbus_address};
+    for wrong in ["127.0.0.300:15502", "10.20.0", "1.2.3.4.5:502", "10.20.0.021", "7"] {
+        assert_eq!((modbus_address(wrong), broker_address(wrong, false)), (None, None), "{wrong}");
+    }
+    for right in ["127.0.0.30", "plc-7", "7up.example.com", "[::1]"] {
+        assert!(modbus_address(right).is_some(), "{right}");
+    }
 }

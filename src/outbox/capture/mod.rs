@@ -202,13 +202,12 @@ impl Capture {
             Ok(placed) => Ok(placed),
             Err(_) if samples.len() > 1 => samples
                 .iter()
-                .map(|sample| Ok(self.samples(db, std::slice::from_ref(sample), now, quality, rows)?[0]))
+                .map(|sample| Ok(self.samples(db, std::slice::from_ref(sample), now, quality, rows)?.swap_remove(0)))
                 .collect(),
             Err(reason) => {
                 let sample = &samples[0];
                 tracing::error!(source = %sample.source, origin = %sample.origin, reason, "a sample was kept as bad input");
-                self.keep_bad(db, sample, &sample.raw, &reason, now)?;
-                Ok(vec![Placed::Bad])
+                Ok(vec![self.refuse(db, sample, &reason, now)?])
             }
         }
     }
@@ -510,19 +509,21 @@ impl Capture {
 
     fn refuse(&mut self, db: &Connection, sample: &Sample, reason: &str, now: Now) -> Sql<Placed> {
         self.keep_bad(db, sample, &sample.raw, reason, now)?;
-        Ok(Placed::Bad)
+        Ok(Placed::Refused(reason.into()))
     }
 
-    /// Keeps bytes of a sample: all of them, or the part that could not be read.
+    /// Keeps bytes of a sample: all of them, or the part that could not be read; under the instance that it is of, where it
+    /// says so.
     fn keep_bad(&mut self, db: &Connection, sample: &Sample, raw: &[u8], reason: &str, now: Now) -> Sql<()> {
         let bytes = &raw[..raw.len().min(BAD_INPUT_BYTES)];
         let length = i64::try_from(raw.len()).unwrap_or(i64::MAX);
+        let source = sample.content.as_ref().map_or(&sample.source, |decoded| &decoded.device);
         db.prepare_cached(
             "INSERT INTO bad_input(at, source, origin, reason, length, bytes) VALUES (?, ?, ?, ?, ?, ?)",
         )?
-        .execute(params![now.wall.0, &*sample.source, &*sample.origin, reason, length, bytes])?;
+        .execute(params![now.wall.0, &**source, &*sample.origin, reason, length, bytes])?;
         db.prepare_cached("DELETE FROM bad_input WHERE id <= ?")?.execute([db.last_insert_rowid() - BAD_INPUT_ROWS])?;
-        self.alarm(db, &sample.source, "bad_input", &format!("{}: {reason}", sample.origin), now)
+        self.alarm(db, source, "bad_input", &format!("{}: {reason}", sample.origin), now)
     }
 
     fn tally(db: &Connection, source: &str, what: &'static str, now: Now) -> Sql<()> {

@@ -15,7 +15,7 @@ pub struct Kept {
     pub id: i64,
     /// When it came, UTC milliseconds.
     pub at: i64,
-    /// Device or link.
+    /// Device, or instance of one, as far as it says which it is of; or link.
     pub source: String,
     /// Where it came from there: a topic, a FIFO.
     pub origin: String,
@@ -28,7 +28,8 @@ pub struct Kept {
     pub bytes: Vec<u8>,
 }
 
-/// The newest `limit` kept samples, the newest first; of one source, if one is named.
+/// The newest `limit` kept samples, the newest first; of one source and the instances behind it (`hand-p07` of `hand`), if one
+/// is named.
 ///
 /// # Errors
 /// When there is no outbox, or it can't be read.
@@ -36,7 +37,7 @@ pub fn kept(dir: &Path, source: Option<&str>, limit: u32) -> Result<Vec<Kept>, S
     let db = open_read_only(dir)?;
     let sql = format!(
         "SELECT id, at, source, origin, reason, length, bytes FROM bad_input {} ORDER BY id DESC LIMIT {limit}",
-        if source.is_some() { "WHERE source = ?" } else { "" }
+        if source.is_some() { "WHERE source = ?1 OR substr(source, 1, length(?1) + 1) = ?1 || '-'" } else { "" }
     );
     let parameters: Vec<&str> = source.into_iter().collect();
     let mut statement = db.prepare(&sql)?;

@@ -84,7 +84,14 @@ struct Behind {
     known: bool,
     /// Its trouble was told and is not over.
     told: bool,
+    /// Jobs of its tags that it refuses, and how often in a row; FIFOs tell of themselves.
+    refusals: BTreeMap<usize, u32>,
+    /// … and that was told.
+    refusal_told: bool,
 }
+
+/// Refused so often in a row is news: a device that is busy now and then is none.
+const REFUSED: u32 = 3;
 
 /// Why a connection is left.
 #[derive(Debug)]
@@ -134,6 +141,8 @@ impl Bus {
                 known: device.identity.is_none(),
                 identity: device.identity.clone(),
                 told: false,
+                refusals: BTreeMap::new(),
+                refusal_told: false,
             });
         }
         bus
@@ -261,6 +270,7 @@ impl Bus {
                 let is_split = next == Next::Again && matches!(self.work[job].part, Part::Tags(_));
                 if !is_split {
                     self.says(job, None);
+                    self.devices_of(job).for_each(|device| device.taken(job));
                 }
                 self.answered(job, at - begun);
                 if next == Next::Again {
@@ -273,6 +283,9 @@ impl Bus {
             Err(refusal) if is_refusal(&refusal) => {
                 self.says(job, Some(&refusal.words));
                 self.answered(job, at - begun);
+                if matches!(self.work[job].part, Part::Tags(_)) {
+                    self.devices_of(job).for_each(|device| device.refuses(job, &refusal));
+                }
                 self.done(job, at);
                 None
             }
@@ -305,6 +318,12 @@ impl Bus {
             Part::Fifo(station) => self.fifos[*station].poll(wire, capture).await,
             Part::Tags(group) => group.poll(&mut self.tags, wire, capture).await,
         }
+    }
+
+    fn devices_of(&mut self, job: usize) -> impl Iterator<Item = &mut Behind> {
+        let Self { work, devices, .. } = self;
+        let of = &work[job].devices;
+        devices.iter_mut().enumerate().filter_map(|(number, device)| of.contains(&number).then_some(device))
     }
 
     fn done(&mut self, job: usize, at: Instant) {
@@ -380,7 +399,7 @@ impl Bus {
         for device in self.devices.iter_mut().filter(|device| device.unit == unit) {
             device.gauge.is(state, Some(&trouble.words));
             if !std::mem::replace(&mut device.told, true) {
-                tracing::warn!(device = %device.id, unit, cause = %trouble.cause, why = %trouble,
+                tracing::warn!(device = %device.id, unit, cause = %trouble.cause, why = %trouble, hint = trouble.cause.hint(),
                     "no right answer from the unit");
             }
         }
@@ -388,6 +407,24 @@ impl Bus {
 }
 
 impl Behind {
+    /// A poll of its tags was refused: told once, when it lasts.
+    fn refuses(&mut self, job: usize, refusal: &Trouble) {
+        let times = self.refusals.entry(job).or_default();
+        *times = times.saturating_add(1);
+        if *times >= REFUSED && !std::mem::replace(&mut self.refusal_told, true) {
+            tracing::warn!(device = %self.id, unit = self.unit, cause = %refusal.cause, why = %refusal,
+                hint = refusal.cause.hint(), "the device refuses what it is asked");
+        }
+    }
+
+    /// A poll was answered: told when none is refused any more.
+    fn taken(&mut self, job: usize) {
+        let was = self.refusals.remove(&job).is_some();
+        if was && self.refusals.is_empty() && std::mem::take(&mut self.refusal_told) {
+            tracing::info!(device = %self.id, unit = self.unit, "the device takes what it is asked again");
+        }
+    }
+
     /// Asks the device who it is.
     async fn identify(&self, wire: &mut Wire) -> Result<(), Trouble> {
         let Some(Identity { object, equals }) = &self.identity else { return Ok(()) };
@@ -403,7 +440,7 @@ impl Behind {
              address, or a wrong identity_check",
             self.unit
         );
-        self.gauge.failed(Cause::WrongDevice, &words, now().wall);
+        self.gauge.troubled(Cause::WrongDevice, &words, now().wall);
         tracing::error!(device = %self.id, "{words}");
         Err(Trouble { cause: Cause::WrongDevice, words, usable: true })
     }

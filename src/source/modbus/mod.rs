@@ -167,6 +167,8 @@ async fn link<C, L>(
     let mut reconnect = Reconnect::new(backoff);
     let mut at_once: Option<Instant> = None;
     let mut down = false;
+    // Units that do not answer end connections, too: such an end is no news of the link, nor is the next beginning.
+    let mut known = false;
     // Nothing was due for a while: the connection was closed, and nothing is lost.
     let mut rested = false;
     loop {
@@ -179,21 +181,26 @@ async fn link<C, L>(
         let (answered, trouble) = match opened {
             Err(trouble) => {
                 rested = false;
-                gauge.failed(trouble.cause, &trouble.words, now().wall);
+                gauge.troubled(trouble.cause, &trouble.words, now().wall);
                 (false, trouble)
             }
             Ok(mut wire) => {
                 let address = places.words();
                 gauge.is(State::Up, Some(&address));
                 bus.begin(&mut wire);
-                if !std::mem::take(&mut rested) {
-                    tracing::info!(link = %config.link, address, "connected");
-                    if bus.resume(&last_seen).await.is_err() {
-                        return;
-                    }
+                match (down, known) {
+                    (true, _) => wire.tells_when_answered(Arc::clone(&config.link), address),
+                    (false, false) => tracing::info!(link = %config.link, address, "connected"),
+                    (false, true) => {}
+                }
+                known = true;
+                if !std::mem::take(&mut rested) && bus.resume(&last_seen).await.is_err() {
+                    return;
                 }
                 let home = (places.now > 0).then(|| &places.all[0]);
-                match serve(&mut bus, &mut wire, &capture, &stop, home, timing, backoff.reset_after).await {
+                let end = serve(&mut bus, &mut wire, &capture, &stop, home, timing, backoff.reset_after).await;
+                down &= !wire.answered();
+                match end {
                     End::Stop => return,
                     End::Home => {
                         tracing::info!(link = %config.link, address = %places.all[0], "the first address answers again: back to it");

@@ -26,7 +26,7 @@ impl Gauges {
 
     /// A connection that stood is gone, or none could be made.
     pub(super) fn lost(&self, stood: bool, why: &str) {
-        self.link.failed(if stood { Cause::Closed } else { Cause::Refused }, why, now().wall);
+        self.link.troubled(if stood { Cause::Closed } else { Cause::Refused }, why, now().wall);
         self.all(State::Down, None);
     }
 

@@ -1,5 +1,6 @@
 //! Listening beside a gateway, for people: a client of its own, whose session ends with it.
 
+use std::cell::Cell;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
@@ -37,24 +38,41 @@ impl Config {
     }
 }
 
+/// How far a listener has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Stage {
+    /// Nobody has said anything that a broker says.
+    #[default]
+    Connecting,
+    /// The broker has taken the connection.
+    Connected,
+    /// … and the subscription: it sends what comes.
+    Subscribed,
+}
+
 /// Hands each message under `filter` to `take`, and whether the broker had kept it (then it says what was, not what
-/// happens), until it breaks off. Nobody else gets less for it.
+/// happens), until it breaks off. Nobody else gets less for it. `stage` is how far it has come.
 ///
 /// # Errors
 /// Why there is no connection, or no longer one, in words.
 pub async fn listen(
     config: &Config,
     filter: &str,
+    stage: &Cell<Stage>,
     mut take: impl FnMut(Heard, bool) -> ControlFlow<()>,
 ) -> Result<(), String> {
     let mut connection = Connection::new(config)?;
     let at = format!("{}:{}", config.host, config.port);
     loop {
         match connection.next().await? {
-            Incoming::Connected { .. } => connection.subscribe(&[filter.to_owned()])?,
+            Incoming::Connected { .. } => {
+                stage.set(Stage::Connected);
+                connection.subscribe(&[filter.to_owned()])?;
+            }
             Incoming::Subscribed { refused } if !refused.is_empty() => {
                 return Err(format!("{at}: the broker refuses the subscription to {filter}: may this user read it?"));
             }
+            Incoming::Subscribed { .. } => stage.set(Stage::Subscribed),
             Incoming::Message(message) => {
                 connection.ack(message.ack)?;
                 let heard = Heard { topic: message.topic, payload: message.payload };

@@ -26,7 +26,7 @@ use crate::tagmap::{Map, guarded};
 use connection::{ACKS, Ack, Connection, Incoming, Message};
 use gauges::Gauges;
 
-pub use listen::listen;
+pub use listen::{Stage, listen};
 
 /// A broker's backlog has been read when nothing came for this long, with nothing left to acknowledge: a broker whose
 /// window is used up is silent too.

@@ -133,6 +133,11 @@ fn number(text: &str, start: usize, lengths: &[usize], rules: &Rules, reading: &
 /// Nothing says whether 13 digits are an EAN or an element string: a reader that guesses must say so.
 fn perhaps_a_number(text: &str, rules: &Rules, reading: &mut Reading) {
     const LENGTHS: &[usize] = &[8, 12, 13, 14];
+    if !reading.is_valid() && super::sscc(text) == Some(text) {
+        let message = "18 digits with a right check digit: an SSCC without its 00?";
+        reading.tell(Severity::Note, Kind::PlainNumber, 0..text.len(), message.to_owned());
+        return;
+    }
     if !LENGTHS.contains(&text.len()) || !has_check_digit(text) {
         return;
     }

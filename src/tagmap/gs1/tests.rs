@@ -55,6 +55,18 @@ fn element_strings_are_taken_apart() {
 }
 
 #[test]
+fn what_may_be_an_sscc_without_its_ai_is_told() {
+    let notes = |barcode: &str| -> Vec<String> {
+        read(barcode, &Rules::default()).of(Severity::Note).map(|problem| problem.message.clone()).collect()
+    };
+    assert_eq!(notes("395212345000000125"), ["18 digits with a right check digit: an SSCC without its 00?"]);
+    assert!(!read("395212345000000125", &Rules::default()).is_valid(), "it stays a fault");
+    for other in ["395212345000000126", "]C1395212345000000125", "00395212345000000125"] {
+        assert_eq!(notes(other), Vec::<String>::new(), "{other}");
+    }
+}
+
+#[test]
 fn stand_ins_count_only_when_they_are_listed() {
     let rules = Rules { separators: vec!["<GS>".to_owned(), "{GS}".to_owned(), "<G".to_owned()], ..Rules::default() };
     for stand_in in ["<GS>", "{GS}", "\u{1d}", "<GS><GS>", "<G"] {

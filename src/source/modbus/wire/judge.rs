@@ -32,10 +32,11 @@ const LENGTHS: std::ops::RangeInclusive<usize> = 2..=254;
 pub(super) fn judge(framing: Framing, traffic: &Traffic, ended: Ended) -> (Cause, String) {
     let Traffic { sent, got, stale, closed } = traffic;
     if *stale {
-        return (
-            Cause::Late,
-            format!("{} bytes came before it was sent: a late answer to an earlier request", got.len()),
-        );
+        // SSH and its like greet before they are asked.
+        return other_service(got).unwrap_or_else(|| {
+            let words = format!("{} bytes came before it was sent: a late answer to an earlier request", got.len());
+            (Cause::Late, words)
+        });
     }
     if got.is_empty() {
         return match (closed, ended) {
@@ -50,6 +51,26 @@ pub(super) fn judge(framing: Framing, traffic: &Traffic, ended: Ended) -> (Cause
     }
 }
 
+/// Bytes that are no frame; what else greets or answers so is named.
+fn garbage(what: &str, got: &[u8]) -> (Cause, String) {
+    other_service(got).unwrap_or_else(|| (Cause::Garbage, format!("{what}: {}", hex(got))))
+}
+
+/// What else greets or answers so.
+fn other_service(got: &[u8]) -> Option<(Cause, String)> {
+    const GREETINGS: [(&[u8], &str); 7] = [
+        (b"HTTP/", "HTTP"),
+        (b"<!DOCTYPE", "HTTP"),
+        (b"<html", "HTTP"),
+        (b"SSH-", "SSH"),
+        (b"RFB ", "VNC"),
+        (b"220 ", "FTP or SMTP"),
+        (b"* OK", "IMAP"),
+    ];
+    let (_, name) = GREETINGS.iter().find(|(greeting, _)| got.starts_with(greeting))?;
+    Some((Cause::OtherService, format!("that is {name}, not Modbus ({})", hex(got))))
+}
+
 fn judge_tcp(sent: &[u8], got: &[u8]) -> (Cause, String) {
     let word = |bytes: &[u8], at: usize| u16::from_be_bytes([bytes[at], bytes[at + 1]]);
     if got.len() < HEADER + 1 || sent.len() < HEADER + 1 {
@@ -57,7 +78,7 @@ fn judge_tcp(sent: &[u8], got: &[u8]) -> (Cause, String) {
     }
     let length = usize::from(word(got, 4));
     if word(got, 2) != 0 || !LENGTHS.contains(&length) {
-        return (Cause::Garbage, format!("what came is no Modbus TCP frame: {}", hex(got)));
+        return garbage("what came is no Modbus TCP frame", got);
     }
     let (id, asked) = (word(got, 0), word(sent, 0));
     if id != asked {
@@ -99,7 +120,7 @@ fn judge_rtu(sent: &[u8], got: &[u8], ended: Ended) -> (Cause, String) {
         }
         Some(end) => judge_pdu(&sent[1..], &got[1..end - 2]),
         None if ended == Ended::TimedOut && got[..2] == sent[..2] => short(got.len()),
-        None => (Cause::Garbage, format!("what came has no right checksum: {}", hex(got))),
+        None => garbage("what came has no right checksum", got),
     }
 }
 
@@ -159,8 +180,22 @@ mod tests {
         check(&[0, 5, 0, 0, 0, 5, 1, 4, 2, 0, 1], Unfit, Cause::WrongFunction, function);
         let less = "the answer does not hold what was asked for: 03 02 00 01";
         check(&[0, 5, 0, 0, 0, 5, 1, 3, 2, 0, 1], Unfit, Cause::Short, less);
-        let noise = "what came is no Modbus TCP frame: 48 54 54 50 2F 31 2E 31";
-        check(b"HTTP/1.1", Failed, Cause::Garbage, noise);
+        let noise = "what came is no Modbus TCP frame: 47 45 54 20 2F 31 2E 31";
+        check(b"GET /1.1", Failed, Cause::Garbage, noise);
+        let http = "that is HTTP, not Modbus (48 54 54 50 2F 31 2E 31)";
+        check(b"HTTP/1.1", Failed, Cause::OtherService, http);
+        let ssh = "that is SSH, not Modbus (53 53 48 2D 32 2E 30 2D)";
+        check(b"SSH-2.0-", Failed, Cause::OtherService, ssh);
+    }
+
+    #[test]
+    fn a_greeting_before_the_request_is_no_late_answer() {
+        let told = |got: &[u8]| {
+            let traffic = Traffic { sent: vec![0; 12], got: got.to_vec(), stale: true, closed: false };
+            judge(Framing::Tcp, &traffic, Ended::Unfit)
+        };
+        assert_eq!(told(b"SSH-2.0-").0, Cause::OtherService);
+        assert_eq!(told(&[0, 4, 0, 0, 0, 5, 1, 3, 2, 0, 1]).0, Cause::Late);
     }
 
     #[test]

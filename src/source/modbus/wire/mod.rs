@@ -17,6 +17,7 @@ mod line;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serial2_tokio::SerialPort;
@@ -125,6 +126,8 @@ pub struct Wire {
     /// The link, and the devices that are asked.
     gauges: Vec<Gauge>,
     answered: bool,
+    /// Link and address, to be told with the first answer.
+    news: Option<(Arc<str>, String)>,
 }
 
 impl fmt::Debug for Wire {
@@ -150,7 +153,7 @@ impl Wire {
             line.drain(timing.request, timing.request * NOISE).await;
         }
         let (unsure, any_id, gauges) = (BTreeMap::new(), BTreeSet::new(), vec![link]);
-        Ok(Self { framing, line, context, timing, last: None, unsure, any_id, gauges, answered: false })
+        Ok(Self { framing, line, context, timing, last: None, unsure, any_id, gauges, answered: false, news: None })
     }
 
     /// Whether a connection can be made; it is closed again.
@@ -172,6 +175,11 @@ impl Wire {
     pub fn for_devices(&mut self, devices: impl IntoIterator<Item = Gauge>) {
         self.gauges.truncate(1);
         self.gauges.extend(devices);
+    }
+
+    /// That the link is connected is told once somebody answers: that a connection stands is no news where none did.
+    pub fn tells_when_answered(&mut self, link: Arc<str>, address: String) {
+        self.news = Some((link, address));
     }
 
     /// Some request was answered since the bus was opened.
@@ -308,22 +316,25 @@ impl Wire {
         for _ in 0..DISTURBED {
             match &called {
                 Err(trouble) if self.is_of_another_unit(trouble) => {
-                    self.gauges[0].failed(trouble.cause, &trouble.words, now().wall);
+                    self.gauges[0].troubled(trouble.cause, &trouble.words, now().wall);
                     called = self.exchange(unit, request).await;
                 }
                 _ => break,
             }
         }
         self.last = Some(Instant::now());
+        let answered = called.as_ref().err().is_none_or(|trouble| matches!(trouble.cause, Cause::Exception(_)));
+        self.answered |= answered;
+        if let Some((link, address)) = self.news.take_if(|_| answered) {
+            tracing::info!(%link, address, "connected");
+        }
         match &called {
             Ok(_) => {
                 let at = now().wall;
-                self.answered = true;
                 self.gauges.iter().for_each(|gauge| gauge.answered(at));
             }
             Err(trouble) => {
                 let at = now().wall;
-                self.answered |= matches!(trouble.cause, Cause::Exception(_));
                 self.gauges.iter().for_each(|gauge| gauge.failed(trouble.cause, &trouble.words, at));
             }
         }

@@ -1,0 +1,30 @@
+//! Names that an outbox knows: what tells a misspelled one from one of which there is nothing.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use crate::outbox::StorageError;
+use crate::outbox::open::open_read_only;
+
+/// Devices, instances of them and links that have ever sent something, readable or not.
+///
+/// # Errors
+/// When there is no outbox, or it can't be read.
+pub fn sources(dir: &Path) -> Result<BTreeSet<String>, StorageError> {
+    names(dir, "SELECT name FROM source UNION SELECT source FROM tally UNION SELECT source FROM bad_input")
+}
+
+/// Lanes that a configuration of this outbox has, or had.
+///
+/// # Errors
+/// When there is no outbox, or it can't be read.
+pub fn lanes(dir: &Path) -> Result<BTreeSet<String>, StorageError> {
+    names(dir, "SELECT name FROM lane")
+}
+
+fn names(dir: &Path, sql: &str) -> Result<BTreeSet<String>, StorageError> {
+    let db = open_read_only(dir)?;
+    let mut statement = db.prepare(sql)?;
+    let rows = statement.query_map([], |r| r.get(0))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
