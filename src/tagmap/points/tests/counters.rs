@@ -341,6 +341,50 @@ proptest! {
         }
     }
 
+    /// Whatever a device shows, over restarts of the gateway and with samples that are not taken: what is counted and what is
+    /// told as uncounted is together what the rule without a bound would count, nothing beyond the bound is counted, and
+    /// without a bound of its own each step forward is.
+    #[test]
+    fn what_is_beyond_the_bound_is_told_and_not_lost(
+        max_step in proptest::option::of(1_u32..30_000),
+        shown in proptest::collection::vec((any::<u16>(), 0_u8..4), 1..40),
+    ) {
+        let bound = max_step.map(|most| format!(", max_step = {most}")).unwrap_or_default();
+        let text = counter(65_536, "detect").replace("\"detect\"", &format!("\"detect\"{bound}"));
+        let mut bench = Bench::new(&text);
+        let mut last = None;
+        for (now, what) in shown {
+            bench.set(Area::Input, 0, &[now]);
+            let samples = bench.look(0, 20);
+            if what == 0 {
+                bench.points.undo();
+                continue;
+            }
+            let told = bench.commit(samples);
+            let sum = |field| told.iter().map(|(_, event)| number(event, field)).sum::<u64>();
+            let (count, uncounted) = (sum("count"), sum("uncounted"));
+            let reset = told.iter().any(|(_, event)| short(event).contains("reset=true"));
+            if let Some(last) = last.replace(u64::from(now)) {
+                let now = u64::from(now);
+                let short = max_step.map_or(8_192, |most| 8_192.min(u64::from(most)));
+                let step = match (now >= last, 65_536 - last + now) {
+                    (true, _) => now - last,
+                    (false, across) if across <= short => across,
+                    (false, _) => now,
+                };
+                prop_assert_eq!(count + uncounted, step);
+                let most = max_step.map(u64::from).or((reset && uncounted > 0).then_some(10_000));
+                prop_assert!(most.is_none_or(|most| count <= most && (uncounted == 0 || uncounted > most)));
+                prop_assert!(max_step.is_some() || reset || uncounted == 0, "an honest step is counted");
+            } else {
+                prop_assert!(told.is_empty());
+            }
+            if what == 1 {
+                bench.restart(&text);
+            }
+        }
+    }
+
     /// Without a tie: a step back is a wrap within an eighth of the range, and told as a reset everywhere else, also one
     /// to 0; what is counted after it is what the device shows.
     #[test]
