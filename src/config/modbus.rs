@@ -135,7 +135,7 @@ fn serial(table: &Table<'_>, reading: &Reading, ports: &mut BTreeMap<String, Str
     let baud = table.required_entry("baud").and_then(|entry| entry.number_of(&bauds, &help));
     table.entry("data_bits").map(|entry| entry.number_of(&[(8, ())], "write 8: what RTU has"));
     let parities = [("even", Parity::Even), ("odd", Parity::Odd), ("none", Parity::None)];
-    let parity = table.required_entry("parity").and_then(|entry| entry.choice(&parities));
+    let parity = table.required_choice("parity", &parities);
     let stops = [(1, StopBits::One), (2, StopBits::Two)];
     let stop_bits = table.entry("stop_bits").map_or(Some(StopBits::One), |e| e.number_of(&stops, "write 1 or 2"));
     Some(Serial { port: port?, baud: baud?, data_bits: CharSize::Bits8, parity: parity?, stop_bits: stop_bits? })

@@ -214,7 +214,7 @@ fn idempotency(table: &Table<'_>) -> Idempotency {
         ("lookup", Idempotency::Lookup),
         ("none", Idempotency::None),
     ];
-    table.required_entry("idempotency").and_then(|entry| entry.choice(&words)).unwrap_or(Idempotency::Key)
+    table.required_choice("idempotency", &words).unwrap_or(Idempotency::Key)
 }
 
 /// `lookup = { url = "https://host/lookup", max_keys = 50 }`.

@@ -7,6 +7,11 @@ use toml::de::DeValue;
 
 use super::{Entry, FromValue as _, Kind, describe};
 
+/// `one of "a", "b"`: what a fault says of the words that may be written.
+pub fn one_of<T>(words: &[(&str, T)]) -> String {
+    format!("one of {}", words.iter().map(|(word, _)| format!("\"{word}\"")).collect::<Vec<_>>().join(", "))
+}
+
 impl<'d> Entry<'d> {
     /// Whether it is one of these words, which are kept for later versions: that is told.
     pub fn later(&self, words: &[&str], help: &str) -> bool {
@@ -35,7 +40,15 @@ impl<'d> Entry<'d> {
         for (word, _) in words {
             self.expects(|| Kind::Word((*word).to_owned()));
         }
-        self.one_of(words)
+        self.one_of(words, &[])
+    }
+
+    /// The same; `others` are what people write elsewhere, and the word that it is here.
+    pub fn choice_or_meant<T: Clone>(&self, words: &[(&str, T)], others: &[(&str, &str)]) -> Option<T> {
+        for (word, _) in words {
+            self.expects(|| Kind::Word((*word).to_owned()));
+        }
+        self.one_of(words, others)
     }
 
     /// A list of such words; what is none of them is a fault at its place, and left out.
@@ -55,13 +68,13 @@ impl<'d> Entry<'d> {
             value: value.get_ref(),
             ..*self
         };
-        list.iter().enumerate().filter_map(|each| item(each).one_of(words)).collect()
+        list.iter().enumerate().filter_map(|each| item(each).one_of(words, &[])).collect()
     }
 
-    fn one_of<T: Clone>(&self, words: &[(&str, T)]) -> Option<T> {
-        let list = words.iter().map(|(w, _)| format!("\"{w}\"")).collect::<Vec<_>>().join(", ");
+    fn one_of<T: Clone>(&self, words: &[(&str, T)], others: &[(&str, &str)]) -> Option<T> {
+        let list = one_of(words);
         if self.value.as_str().is_none() {
-            self.refuse(&format!("is {}", describe(self.value)), &format!("one of {list}"));
+            self.refuse(&format!("is {}", describe(self.value)), &list);
             return None;
         }
         let text: String = self.value_as()?;
@@ -69,8 +82,9 @@ impl<'d> Entry<'d> {
             return Some(meaning.clone());
         }
         let known: BTreeSet<String> = words.iter().map(|(word, _)| (*word).to_owned()).collect();
-        let hint = nearest(&text, &known);
-        let help = if hint.starts_with("did") { format!("{hint} One of {list}") } else { format!("one of {list}") };
+        let other = others.iter().find(|(other, word)| text.eq_ignore_ascii_case(other) && known.contains(*word));
+        let hint = other.map_or_else(|| nearest(&text, &known), |(_, word)| format!("did you mean `{word}`?"));
+        let help = if hint.starts_with("did") { format!("{hint} O{}", &list[1..]) } else { list };
         self.refuse(&format!("\"{text}\" is not known here"), &help);
         None
     }
@@ -78,8 +92,11 @@ impl<'d> Entry<'d> {
 
 /// The one of `known` that a word may be a misspelling of.
 pub fn meant<'k>(word: &str, known: &'k BTreeSet<String>) -> Option<&'k String> {
-    let best = known.iter().map(|k| (strsim::damerau_levenshtein(word, k), k)).min();
-    let near = best.filter(|(distance, _)| *distance <= (word.len() / 3).max(2)).map(|(_, k)| k);
+    let small = word.to_lowercase();
+    let best = known.iter().map(|k| (strsim::damerau_levenshtein(&small, &k.to_lowercase()), k)).min();
+    // Of three letters, two others are another word.
+    let most = |k: &str| if word.len().min(k.len()) <= 3 { 1 } else { (word.len() / 3).max(2) };
+    let near = best.filter(|(distance, k)| *distance <= most(k)).map(|(_, k)| k);
     let behind = |k: &&String| word.strip_prefix(k.as_str()).is_some_and(|rest| rest.starts_with(['_', '-']));
     near.or_else(|| known.iter().find(behind)) // `unit_id` is `unit`
 }

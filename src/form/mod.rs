@@ -19,7 +19,7 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-pub use choice::{meant, nearest, there_is_no};
+pub use choice::{meant, nearest, one_of, there_is_no};
 pub use expression::{Wrong, evaluate};
 use fill::Filled;
 pub use made::Made;
@@ -181,6 +181,14 @@ pub trait FromValue: Sized {
     fn kind() -> Kind;
     /// The value, or `None` when it is not one.
     fn from_value(value: &DeValue<'_>) -> Option<Self>;
+    /// What is wrong with a value that is not one.
+    fn wrong(value: &DeValue<'_>) -> String {
+        format!("is {}", describe(value))
+    }
+    /// What to write instead of it.
+    fn instead(_value: &DeValue<'_>) -> String {
+        Self::EXPECTED.to_owned()
+    }
 }
 
 impl<'d> Table<'d> {
@@ -221,6 +229,12 @@ impl<'d> Table<'d> {
             self.refuse_key(key, "is missing", help);
         }
         entry
+    }
+
+    /// The one of the `(word, meaning)` pairs that stands there; a fault that lists them when it is missing or none.
+    pub fn required_choice<T: Clone>(&self, key: &str, words: &[(&str, T)]) -> Option<T> {
+        let help = format!("add `{key} = …` here: {}", one_of(words));
+        self.required_entry_as(key, &help)?.choice(words)
     }
 
     fn expects(&self, key: &str, kind: impl Fn() -> Kind) {
@@ -424,7 +438,7 @@ impl<'d> Entry<'d> {
     fn read_as<T: FromValue>(&self, value: &DeValue<'_>) -> Option<T> {
         let read = T::from_value(value);
         if read.is_none() {
-            self.refuse(&format!("is {}", describe(value)), &format!("write {}", T::EXPECTED));
+            self.refuse(&T::wrong(value), &format!("write {}", T::instead(value)));
         }
         read
     }
@@ -523,6 +537,19 @@ fn join(path: &str, key: &str) -> String {
     if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
 }
 
+/// A plain value as it is written.
+fn shown(value: &DeValue<'_>) -> String {
+    match value {
+        DeValue::String(text) => format!("\"{text}\""),
+        DeValue::Integer(number) => number.to_string(),
+        DeValue::Float(number) => number.to_string(),
+        DeValue::Boolean(is) => is.to_string(),
+        DeValue::Datetime(time) => time.to_string(),
+        DeValue::Array(_) => "[…]".to_owned(),
+        DeValue::Table(_) => "{ … }".to_owned(),
+    }
+}
+
 fn describe(value: &DeValue<'_>) -> String {
     match value {
         DeValue::String(s) => format!("the text \"{s}\""),
@@ -594,6 +621,26 @@ impl<T: FromValue> FromValue for Vec<T> {
     fn from_value(value: &DeValue<'_>) -> Option<Self> {
         value.as_array()?.iter().map(|v| T::from_value(v.get_ref())).collect()
     }
+    fn wrong(value: &DeValue<'_>) -> String {
+        let mut items = value.as_array().into_iter().flat_map(|items| items.iter()).map(Spanned::get_ref);
+        match items.find(|item| T::from_value(item).is_none()) {
+            Some(item) if item.as_array().is_some() => T::wrong(item),
+            Some(item) => format!("has {} in it", describe(item)),
+            None => format!("is {}", describe(value)),
+        }
+    }
+    fn instead(value: &DeValue<'_>) -> String {
+        let is_list = matches!(T::kind(), Kind::List(_));
+        let items = value.as_array().map(|items| items.iter().map(|item| shown(item.get_ref())).collect::<Vec<_>>());
+        match items.filter(|items| !items.is_empty()) {
+            Some(items) if is_list && items.iter().all(|item| !item.starts_with('[')) => {
+                let each: Vec<String> = items.iter().map(|item| format!("[{item}]")).collect();
+                format!("a list of lists: [{}]", each.join(", "))
+            }
+            _ if !is_list && T::EXPECTED != String::EXPECTED => format!("a list, each of it {}", T::EXPECTED),
+            _ => Self::EXPECTED.to_owned(),
+        }
+    }
 }
 
 pub use shape::{Kind, Shape};
@@ -629,6 +676,26 @@ mod tests {
                 "f.toml:8:8: link[2].kind: \"mqt\" is not known here (did you mean `mqtt`? One of \"mqtt\", \"modbus-tcp\")",
             ]
         );
+    }
+
+    #[test]
+    fn what_is_wrong_in_a_list_is_named() {
+        let told = |text: &str| {
+            let document = Document { name: "f.toml".to_owned(), text: text.to_owned() };
+            let read = document.read(|root| {
+                let _: Option<Vec<u16>> = root.optional("words");
+                let _: Option<Vec<Vec<String>>> = root.optional("require");
+                let _: Option<Vec<String>> = root.optional("take");
+                Some(())
+            });
+            read.err().unwrap_or_default().iter().map(Fault::to_string).collect::<Vec<_>>().join("\n")
+        };
+        insta::assert_snapshot!(told("words = [1, -3]"), @"f.toml:1:9: words: has the number -3 in it (write a list, each of it a whole number from 0 to 65535)");
+        insta::assert_snapshot!(told("words = 3"), @"f.toml:1:9: words: is the number 3 (write a list, each of it a whole number from 0 to 65535)");
+        insta::assert_snapshot!(told("require = [\"00\", \"01\"]"), @r#"f.toml:1:11: require: has the text "00" in it (write a list of lists: [["00"], ["01"]])"#);
+        insta::assert_snapshot!(told("require = [[\"00\"], [1]]"), @r#"f.toml:1:11: require: has the number 1 in it (write a list: ["…", "…"])"#);
+        insta::assert_snapshot!(told("require = \"00\""), @r#"f.toml:1:11: require: is the text "00" (write a list: ["…", "…"])"#);
+        insta::assert_snapshot!(told("take = [\"a\", 1]"), @r#"f.toml:1:8: take: has the number 1 in it (write a list: ["…", "…"])"#);
     }
 
     #[test]

@@ -57,6 +57,22 @@ const AREAS: [(&str, Area); 4] =
     [("coil", Area::Coil), ("discrete", Area::Discrete), ("input", Area::Input), ("holding", Area::Holding)];
 
 impl Area {
+    /// One of it, for people.
+    pub const fn one(self) -> &'static str {
+        match self {
+            Self::Coil => "coil",
+            Self::Discrete => "discrete input",
+            Self::Input => "input register",
+            Self::Holding => "holding register",
+        }
+    }
+
+    /// The number of Modicon's for what a list calls `written`, without its table's digit.
+    pub fn in_modicon(self, written: i64) -> Option<i64> {
+        let at = u16::try_from(written.checked_sub(1)?).ok()?;
+        Addresses::Modicon.written(self, at).filter(|long| *long != written)
+    }
+
     /// As maps write it.
     pub fn word(self) -> &'static str {
         AREAS.iter().find(|(_, area)| *area == self).map_or("", |(word, _)| word)
@@ -73,7 +89,9 @@ pub(super) fn read(table: &Table<'_>, context: &Context<'_>, count: u16) -> Opti
         table.refuse_key("at", &format!("{written} is no address"), addresses.help());
         return None;
     };
+    doubt(table, context, area, written)?;
     let area = match (given, by_number) {
+        (None, None) if context.base_doubted.get() => None,
         (None, None) => {
             let message = "is missing: the number does not say which table it is in";
             table.refuse_key("area", message, "one of \"coil\", \"discrete\", \"input\", \"holding\"");
@@ -81,7 +99,14 @@ pub(super) fn read(table: &Table<'_>, context: &Context<'_>, count: u16) -> Opti
         }
         (Some(given), Some(by_number)) if area.is_some_and(|area| area != by_number) => {
             let message = format!("contradicts the number: {written} is in the table \"{}\"", by_number.word());
-            given.refuse(&message, "remove `area`, or correct `at`");
+            let long = area.filter(|_| by_number == Area::Coil).and_then(|area| area.in_modicon(written));
+            let help = long.map_or_else(
+                || "remove `area`, or correct `at`".to_owned(),
+                |long| {
+                    format!("{} {written} is {long} in this numbering: write at = {long}", area.map_or("", Area::one))
+                },
+            );
+            given.refuse(&message, &help);
             None
         }
         (_, by_number) => area.or(by_number),
@@ -91,6 +116,44 @@ pub(super) fn read(table: &Table<'_>, context: &Context<'_>, count: u16) -> Opti
         return None;
     }
     Some((area?, at))
+}
+
+/// A number that says its table, in a map whose numbers do not; told of the first one. `None`: it is a fault.
+pub(super) fn doubt(table: &Table<'_>, context: &Context<'_>, area: Option<Area>, written: i64) -> Option<()> {
+    let addresses = context.addresses.filter(|addresses| *addresses != Addresses::Modicon);
+    let listed = Addresses::Modicon.resolve(written).and_then(|(listed, at)| Some((listed?, at, addresses?)));
+    let is_listed = |listed: Area| listed != Area::Coil && area.is_none_or(|area| area == listed);
+    let Some((listed, at, addresses)) = listed.filter(|(listed, ..)| is_listed(*listed)) else { return Some(()) };
+    let refused = area.is_none() && table.entry("area").is_none();
+    if context.base_doubted.replace(true) {
+        return (!refused).then_some(());
+    }
+    let (_, on_the_wire) = addresses.resolve(written)?;
+    let (first, short) = (written - i64::from(at), addresses.written(listed, at)?);
+    let message = format!("{written} is taken as it stands: {on_the_wire} on the wire");
+    let list = format!(
+        "if the list calls the first {} {first}, write addresses = \"modicon\", or area = \"{}\" with at = {short}",
+        listed.one(),
+        listed.word()
+    );
+    if refused {
+        table.refuse_key("at", &message, &format!("{list}; if it is meant so, add `area`. So with all that are alike"));
+        return None;
+    }
+    context.warnings.borrow_mut().push(table.fault_at("at", &message, &format!("{list}. So with all that are alike")));
+    Some(())
+}
+
+/// A coil by its number, where a register is meant: said at the number. `false`: that is not it.
+pub(super) fn refuse_short(table: &Table<'_>, area: Area, context: &Context<'_>) -> bool {
+    let written = table.entry("at").and_then(|at| at.value().as_integer().and_then(|n| n.as_str().parse::<i64>().ok()));
+    let is_short = context.addresses == Some(Addresses::Modicon) && area == Area::Coil && table.entry("area").is_none();
+    let numbers = |n| Some((n, Area::Holding.in_modicon(n)?, Area::Input.in_modicon(n)?));
+    let Some((n, holding, input)) = written.filter(|_| is_short).and_then(numbers) else { return false };
+    let message = format!("{n} is a coil in this numbering");
+    let help = format!("holding register {n} is {holding}, input register {n} is {input}; a coil has type = \"bool\"");
+    table.refuse_key("at", &message, &help);
+    true
 }
 
 #[cfg(test)]

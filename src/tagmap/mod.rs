@@ -21,7 +21,7 @@ pub mod quirk;
 pub mod registers;
 mod topic;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -159,6 +159,8 @@ pub struct Context<'a> {
     pub has_fifo: bool,
     /// Allowed, but doubtful: told by `check`.
     pub warnings: RefCell<Vec<Fault>>,
+    /// It was told that numbers look as if they were of another `addresses`: once is enough.
+    pub base_doubted: Cell<bool>,
 }
 
 impl Context<'_> {
@@ -184,17 +186,21 @@ impl Map {
         binding: &Binding,
     ) -> Result<Self, Vec<Fault>> {
         document.read_into(shape, |root| {
-            let schema = root.required_entry("schema").and_then(|e| e.read_of(|| Kind::Numeral(SCHEMA)));
+            let help = format!("add `schema = {SCHEMA}` at the top: how this file is to be read");
+            let schema = root.required_entry_as("schema", &help).and_then(|e| e.read_of(|| Kind::Numeral(SCHEMA)));
             if schema.is_some_and(|schema: i64| schema != SCHEMA) {
                 root.refuse_key("schema", "is of a later floorgate", &format!("write schema = {SCHEMA}"));
             }
-            let head = root.required_table("map")?;
+            let Some(head) = root.required_table("map") else {
+                root.quiet(); // without its head nothing else is read
+                return None;
+            };
             let id: Option<String> = head.required("id");
             if let Some(id) = id.as_deref().filter(|id| !is_valid_id(id)) {
                 head.refuse_key("id", &format!("\"{id}\" is not an id"), "letters, digits, - and _, at most 32");
             }
             let version: Option<u32> = head.required("version");
-            let protocol = head.required_entry("protocol").and_then(|e| e.choice(&Protocol::WORDS));
+            let protocol = head.required_choice("protocol", &Protocol::WORDS);
             let title = head.or("title", String::new());
             let _: Option<String> = head.optional("source");
             let bases = [("zero", Addresses::Zero), ("one", Addresses::One), ("modicon", Addresses::Modicon)];
@@ -212,7 +218,8 @@ impl Map {
             }
             let polls = polls(root);
             let context = Context {
-                map: format!("{}@{}", id?, version?).into(),
+                // Where one of them is missing that is told, and the rest is read.
+                map: format!("{}@{}", id.as_deref().unwrap_or("map"), version.unwrap_or_default()).into(),
                 binding,
                 params: params::read(root, binding),
                 addresses,
@@ -221,6 +228,7 @@ impl Map {
                 quirks: own.union(&binding.quirks).copied().collect(),
                 has_fifo: root.entry("fifo").is_some(),
                 warnings: RefCell::default(),
+                base_doubted: Cell::default(),
             };
             let topics = topics(root, &context);
             let fifos = root.tables("fifo");
@@ -278,9 +286,9 @@ fn polls(root: &Table<'_>) -> BTreeMap<String, Period> {
         let Some(poll) = entry.table() else { continue };
         let every: Option<crate::form::Duration> = poll.required("every");
         let priority = poll.or("priority", 0);
-        if let Some(every) = every {
-            polls.insert(entry.key().to_owned(), Period { every: every.0, priority });
-        }
+        // One that can't be read is told; the poll is there, and so short that nothing seems too short beside it.
+        let every = every.map_or(std::time::Duration::from_millis(1), |every| every.0);
+        polls.insert(entry.key().to_owned(), Period { every, priority });
     }
     polls
 }

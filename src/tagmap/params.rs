@@ -76,7 +76,7 @@ fn one(table: &Table<'_>, name: &str, binding: &Binding) -> String {
 impl Param {
     fn read(table: &Table<'_>) -> Self {
         let kinds = [("string", Kind::Text), ("int", Kind::Int), ("integer", Kind::Int), ("duration", Kind::Duration)];
-        let kind = table.required_entry("type").and_then(|e| e.choice(&kinds));
+        let kind = table.required_choice("type", &kinds);
         let (min, max): (Option<i64>, Option<i64>) = (table.optional("min"), table.optional("max"));
         for key in
             ["min", "max"].into_iter().filter(|key| kind.is_some_and(|k| k != Kind::Int) && table.entry(key).is_some())

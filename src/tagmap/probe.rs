@@ -173,18 +173,21 @@ pub fn second_values(matches: &[Match], pieces: &[Piece], known: Known) -> Vec<D
     chosen
 }
 
-/// Other values that a device might show: small changes first.
+/// Other values that a device might show, were it as the likeliest match says: small changes first. What was above 0 is not
+/// asked to be below: hardly anything that is counted or measured can be.
 fn candidates(matches: &[Match], known: Known) -> Vec<Decimal> {
     let odd = known.value.checked_mul(Decimal::new(123, 2)); // its low bits are set, in whatever type
+    let below = known.value.is_sign_negative().then_some(-known.value);
     let twice = known.value.checked_add(known.value);
-    let mut values: Vec<Decimal> = [twice, Some(-known.value), odd].into_iter().flatten().collect();
+    let mut values: Vec<Decimal> = [twice, odd, below].into_iter().flatten().collect();
     for scale in SCALES.map(|(mantissa, decimals)| Decimal::new(mantissa, decimals)) {
         if matches.iter().any(|found| found.scale == scale) {
             values.extend(BEYOND.iter().filter_map(|number| Decimal::from(*number).checked_mul(scale)));
         }
     }
     let another = |value: &Decimal| apart_by(*value, known.value).is_none_or(|off| off > known.within);
-    values.into_iter().filter(another).map(|value| value.normalize()).collect()
+    let possible = |value: &Decimal| matches.first().is_none_or(|first| first.hold(*value).is_some());
+    values.into_iter().filter(another).filter(possible).map(|value| value.normalize()).collect()
 }
 
 /// Whichever of the two is true, the device would not show `value` by the other; and one of them can show it.

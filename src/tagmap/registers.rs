@@ -93,6 +93,31 @@ fn choose(entry: &Entry<'_>, letters: &[(&str, Order)]) -> Option<Order> {
         entry.refuse(&message, &format!("one of {list}"));
         return None;
     }
+    let is_letters = |text: &str| text.bytes().all(|b| b"ABCDEFGH".contains(&b.to_ascii_uppercase()));
+    if let Some(text) = entry.value().as_str().filter(|text| !is_letters(text)) {
+        let words = |order: Order| {
+            order.letters(if due == 2 {
+                1
+            } else if due == 8 {
+                4
+            } else {
+                2
+            })
+        };
+        let help = if due == 2 {
+            "high byte first is \"AB\", low byte first \"BA\"".to_owned()
+        } else {
+            format!(
+                "high word first is \"{}\", low word first \"{}\"; with the two bytes of each word swapped \"{}\" and \"{}\"",
+                words(Order::Abcd),
+                words(Order::Cdab),
+                words(Order::Badc),
+                words(Order::Dcba)
+            )
+        };
+        entry.refuse(&format!("\"{text}\" is not known here"), &help);
+        return None;
+    }
     entry.choice(letters)
 }
 

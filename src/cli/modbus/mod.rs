@@ -160,7 +160,9 @@ fn address(area: Area, written: i64, base: Option<Base>) -> Result<(Area, u16), 
     match addresses.resolve(written) {
         None => Err(format!("{written} is no address here; {}", addresses.help())),
         Some((Some(by_number), _)) if by_number != area => {
-            Err(format!("{written} is in the table --{}, not --{}", by_number.word(), area.word()))
+            let long = area.in_modicon(written).map(|long| format!(" ({} {written} is {long} there)", area.one()));
+            let long = long.unwrap_or_default();
+            Err(format!("{written} is in the table --{}, not --{}{long}", by_number.word(), area.word()))
         }
         Some((_, at)) => Ok((area, at)),
     }

@@ -234,7 +234,7 @@ fn row(at: String, word: u16) -> [String; 6] {
 
 #[cfg(test)]
 mod tests {
-    use super::super::doubt;
+    use super::super::{address, doubt};
     use super::*;
 
     const READ: Read = Read { area: Area::Holding, at: 10, count: 4, alone: true };
@@ -284,6 +284,12 @@ mod tests {
         ] {
             assert_eq!(told(area, written, base), "", "{area:?} {written}");
         }
+    }
+
+    #[test]
+    fn a_short_number_of_a_list_is_no_register_there() {
+        let told = address(Area::Holding, 101, Some(Base::Modicon)).expect_err("101 is a coil");
+        insta::assert_snapshot!(told, @"101 is in the table --coil, not --holding (holding register 101 is 40101 there)");
     }
 
     #[test]

@@ -16,7 +16,7 @@ async fn what_is_accepted_is_asked_for_after_a_restart_and_not_sent() {
     let answer = Answer { whole: true, later, ..all(&sent, Class::Accepted) };
     outbox.answered(0, sent.batch, answer).expect("the writer runs");
     assert_eq!(next(&mut work).await.errand, job);
-    let found = find(dir.path(), &Word::Seq(1), 1, None).expect("it reads beside the writer");
+    let found = find(dir.path(), &Wanted::parse("#1"), 1, None).expect("it reads beside the writer");
     let told = &found.events[0].deliveries[0];
     assert_eq!((told.state, told.attempts), ("accepted", Some(1)));
     assert!(told.reason.as_ref().is_some_and(|reason| reason.ends_with("asked at http://erp/jobs/7")), "{told:?}");

@@ -285,6 +285,37 @@ pub(super) fn sscc(text: &str) -> Option<&str> {
     has_check_digit(digits).then_some(digits)
 }
 
+/// What the digits of a text alone are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Code {
+    /// Serial shipping container code.
+    Sscc,
+    /// Trade item: GTIN-8, -12, -13 or -14.
+    Gtin,
+    /// Location or party.
+    Gln,
+    /// Shipment.
+    Gsin,
+}
+
+impl Code {
+    /// As maps write them.
+    pub(super) const WORDS: [(&str, Self); 4] =
+        [("sscc", Self::Sscc), ("gtin", Self::Gtin), ("gln", Self::Gln), ("gsin", Self::Gsin)];
+
+    /// Why the text is none, behind its name. Zeros alone are none: their check digit is right.
+    pub(super) fn refuses(self, text: &str) -> Option<String> {
+        let (lengths, what): (&[usize], _) = match self {
+            Self::Sscc => (&[18], "SSCC: 18 digits"),
+            Self::Gtin => (&[8, 12, 13, 14], "GTIN: 8, 12, 13 or 14 digits"),
+            Self::Gln => (&[13], "GLN: 13 digits"),
+            Self::Gsin => (&[17], "GSIN: 17 digits"),
+        };
+        let is_one = lengths.contains(&text.len()) && has_check_digit(text) && text.bytes().any(|b| b != b'0');
+        (!is_one).then(|| format!("is \"{text}\", which is no {what}, the last one the right check digit"))
+    }
+}
+
 /// All digits, the last one GS1's check digit.
 fn has_check_digit(text: &str) -> bool {
     let Some((at, _)) = text.char_indices().next_back() else { return false };

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::rule::{Event, On, Rule, What};
+use super::rule::{Carried, Event, On, Rule, What};
 use super::tag::{Form, Tag};
+use super::value::Ref;
 use super::{Area, Poll};
 use crate::form::Table;
 use crate::tagmap::registers::Type;
@@ -122,6 +123,45 @@ fn groups(tables: &[Table<'_>], tags: &[(Tag, usize)], context: &Context<'_>) {
             continue;
         };
         tables[*table].refuse_key("group", &message, &help);
+    }
+}
+
+/// What an event or an alarm carries, and looks at: a text that nothing checks is no subject, and what another poll brings
+/// is older than what makes the event.
+pub(super) fn carried(
+    table: &Table<'_>,
+    made_by: &[Ref],
+    when: &[Ref],
+    carried: &Carried,
+    (tags, polls): (&[(Tag, usize)], &[Poll]),
+    context: &Context<'_>,
+) {
+    let tag = |at: &Ref| &tags[at.tag].0;
+    let (subject, fields): (Vec<Ref>, Vec<Ref>) = (carried.of_subject().collect(), carried.of_fields().collect());
+    let is_unchecked = |tag: &&Tag| matches!(tag.form, Form::Registers(Type::Text { .. })) && !tag.valid.checks_texts();
+    if let Some(tag) = subject.iter().map(tag).find(is_unchecked) {
+        let message =
+            format!("takes `{}` as it is read: nothing tells a wrong text, or half of one, from a right one", tag.name);
+        let help = "give the tag check = \"sscc\" (gtin, gln, gsin), or valid = { pattern = '…' }";
+        context.warnings.borrow_mut().push(table.fault_at("subject", &message, help));
+    }
+    let every = |at: &Ref| polls[tag(at).poll].every;
+    let Some(maker) = made_by.iter().min_by_key(|at| every(at)) else { return };
+    for (key, of) in [("subject", &subject[..]), ("fields", &fields), ("when", when)] {
+        let mut later: Vec<&Ref> = of.iter().filter(|at| every(at) > every(maker)).collect();
+        later.sort_by_key(|at| (at.tag, at.bit));
+        later.dedup_by_key(|at| at.tag);
+        let Some(oldest) = later.iter().map(|at| every(at)).max() else { continue };
+        let names: Vec<String> = later.iter().map(|at| format!("`{}`", tag(at).name)).collect();
+        let (names, maker) = (names.join(", "), tag(maker));
+        let ms = oldest.as_millis();
+        let message = format!(
+            "takes {names} from another poll than `{}`: up to {ms} ms older, and called good all the same",
+            maker.name
+        );
+        let poll = &polls[maker.poll].name;
+        let help = format!("write poll = \"{poll}\" there too, and one `group` where all must be of one moment");
+        context.warnings.borrow_mut().push(table.fault_at(key, &message, &help));
     }
 }
 

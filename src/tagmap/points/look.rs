@@ -106,6 +106,10 @@ impl Look<'_> {
                         samples.push(self.remembered(position, vec![event], raw));
                         changed = false;
                     }
+                    Told::Passed(position) => {
+                        samples.push(self.remembered(position, Vec::new(), Vec::new()));
+                        changed = false;
+                    }
                     Told::Refused(reason) => samples.push(self.undecodable(reason, false, &tags)),
                     Told::Panicked(reason) => samples.push(self.undecodable(reason, true, &tags)),
                 }

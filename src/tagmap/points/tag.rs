@@ -1,13 +1,15 @@
 //! One tag: from the registers of an answer to a value.
 //!
 //! The order of the steps: the type; `invalid` on the number as it was read; `scale`, `offset`, `to`, `digits`; `min` and
-//! `max` on the result; `enum` last. `invert` turns a bit before it is debounced.
+//! `max` on the result; `enum` last. Texts are checked as they are. `invert` turns a bit before it is debounced.
 
+use regex::Regex;
 use rust_decimal::{Decimal, RoundingStrategy};
 
 use super::value::{Datum, Kind, Ref};
 use super::{Area, Got, Read};
 use crate::tagmap::fifo::Words;
+use crate::tagmap::gs1::Code;
 use crate::tagmap::registers::{Raw, Type};
 
 /// A tag of the map, bound to its address.
@@ -57,13 +59,17 @@ pub(super) enum Scale {
     },
 }
 
-/// Which numbers are values.
+/// Which numbers and texts are values.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Valid {
     pub(super) min: Option<Decimal>,
     pub(super) max: Option<Decimal>,
     /// Numbers as they are read that say "no value".
     pub(super) numbers: Vec<Decimal>,
+    /// A text that is no such code is no value; an empty one says that there is none.
+    pub(super) code: Option<Code>,
+    /// Nor is one that does not match this as a whole.
+    pub(super) pattern: Option<Regex>,
     /// An event without this value is none.
     pub(super) reject: bool,
 }
@@ -84,6 +90,10 @@ pub(super) struct Debounce {
     pub(super) off: u64,
 }
 
+/// Most that is counted after a step back that nothing proves to be a beginning at 0: a device that was restored shows what it
+/// once had, all of which was counted before.
+pub(super) const UNPROVEN: u64 = 10_000;
+
 /// A number that only counts up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Counter {
@@ -91,6 +101,8 @@ pub(super) struct Counter {
     pub(super) wraps_at: u64,
     /// It may begin again at any time; otherwise a step back is a wrap.
     pub(super) may_reset: bool,
+    /// More than this of one step is not counted, but told. `None`: any step of one run is, and [`UNPROVEN`] of a reset.
+    pub(super) max_step: Option<u64>,
     /// The tag that has another value after each start of the device: then the counter has begun at 0.
     pub(super) epoch: Option<usize>,
 }
@@ -189,7 +201,7 @@ impl Tag {
         scale_of: impl Fn(Ref) -> Result<Decimal, String>,
     ) -> Result<Datum, String> {
         let number = match kind.raw(words)? {
-            Raw::Text(text) => return Ok(Datum::Word(text)),
+            Raw::Text(text) => return self.valid.text(text).map(Datum::Word),
             Raw::NotANumber => return Err("is not a number (NaN)".to_owned()),
             Raw::Infinite => return Err("is infinite or too large".to_owned()),
             Raw::Number(number) => number,
@@ -229,6 +241,25 @@ impl Tag {
             Some((_, word)) => Ok(Datum::Word(word.clone())),
             None if words.keep_unknown => Ok(Datum::Number(scaled)),
             None => Err(format!("is {scaled}, which has no word in the map")),
+        }
+    }
+}
+
+impl Valid {
+    /// Something tells a text that was read rightly from another one.
+    pub(super) const fn checks_texts(&self) -> bool {
+        self.code.is_some() || self.pattern.is_some()
+    }
+
+    fn text(&self, text: String) -> Result<String, String> {
+        if let Some(why) = self.code.filter(|_| !text.is_empty()).and_then(|code| code.refuses(&text)) {
+            return Err(why);
+        }
+        match &self.pattern {
+            Some(pattern) if !pattern.is_match(&text) => {
+                Err(format!("is \"{text}\", which does not match the pattern of the map"))
+            }
+            _ => Ok(text),
         }
     }
 }

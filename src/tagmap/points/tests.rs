@@ -12,6 +12,7 @@ mod events;
 mod faults;
 mod quirks;
 mod shown;
+mod turns;
 mod values;
 mod writes;
 

@@ -154,7 +154,18 @@ impl Write {
                 Put::Mask { and: !(1 << bit), or }
             }
             (Shape::Registers { kind, several }, allowed) => {
-                let words = self.scaling.encode(self.number(value, allowed)?, kind)?;
+                let number = self.number(value, allowed)?;
+                let is_plain = self.scaling == Scaling { scale: Decimal::ONE, offset: Decimal::ZERO };
+                if let (Allowed::Range(least, most), true) =
+                    (allowed, is_plain && !kind.is_float() && !number.is_integer())
+                {
+                    return Err(format!(
+                        "{} is a whole number, {least} to {most}{}, not {number}",
+                        self.name,
+                        self.in_unit()
+                    ));
+                }
+                let words = self.scaling.encode(number, kind)?;
                 match words.as_slice() {
                     [word] if !several => Put::Register(*word),
                     _ => Put::Registers(words),
@@ -163,6 +174,10 @@ impl Write {
         };
         let Self { area, at, verify, expires, .. } = *self;
         Ok(WriteRequest { put, area, at, verify, expires })
+    }
+
+    fn in_unit(&self) -> String {
+        self.unit.as_ref().map(|unit| format!(" {unit}")).unwrap_or_default()
     }
 
     fn bit(&self, value: &Value) -> Result<bool, String> {
@@ -195,8 +210,7 @@ impl Write {
                 if (*least..=*most).contains(&number) {
                     Ok(number)
                 } else {
-                    let unit = self.unit.as_ref().map(|unit| format!(" {unit}")).unwrap_or_default();
-                    Err(format!("{} takes {least} to {most}{unit}, not {number}", self.name))
+                    Err(format!("{} takes {least} to {most}{}, not {number}", self.name, self.in_unit()))
                 }
             }
             _ => Err(format!("{} does not take this value", self.name)),

@@ -91,14 +91,8 @@ fn nearest<'t>(tags: &[(&'t str, Read)], area: Area, at: u16) -> Option<(&'t str
 
 /// `holding register 12`
 fn shown(addresses: Addresses, area: Area, at: u16) -> String {
-    let kind = match area {
-        Area::Coil => "coil",
-        Area::Discrete => "discrete input",
-        Area::Input => "input register",
-        Area::Holding => "holding register",
-    };
     let number = addresses.written(area, at).unwrap_or_else(|| i64::from(at));
-    format!("{kind} {number}")
+    format!("{} {number}", area.one())
 }
 
 #[cfg(test)]

@@ -88,12 +88,24 @@ fn decoded(map: &Map, sample: &Json) -> Result<Came, String> {
         let payload = text(&sample["payload"]);
         match map.topics.iter().find(|t| t.matches(topic)) {
             Some(map) => shown(guarded(|| map.decode(topic, payload.as_bytes()))),
-            None => return Err(format!("no [[topic]] matches {topic}")),
+            None => return Err(unmatched(map, topic)),
         }
     } else {
         return Err("says neither topic, fifo, stream, steps nor write".to_owned());
     };
     Ok(Came { told, alarms: Vec::new(), doubts: Vec::new() })
+}
+
+/// No topic of the map is this one: what they are, and what the topic may have too many.
+fn unmatched(map: &Map, topic: &str) -> String {
+    let filters: Vec<&str> = map.topics.iter().map(super::Topic::filter).collect();
+    let there = if filters.is_empty() {
+        "the map has no [[topic]]".to_owned()
+    } else {
+        format!("there is {}", filters.join(", "))
+    };
+    let level = if topic.ends_with('/') { "; a `/` at the end is a level more" } else { "" };
+    format!("no [[topic]] matches {topic}: {there}{level}")
 }
 
 /// Texts as they are, other values as JSON.

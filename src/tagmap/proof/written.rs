@@ -92,11 +92,21 @@ impl Test {
             got.insert("expect_alarm".to_owned(), json!(came.alarms));
         }
         if let Some(write) = &self.write {
-            expected.insert("expect_write".to_owned(), write.clone());
+            expected.insert("expect_write".to_owned(), numbered_alike(write, &came.told, &map));
             got.insert("expect_write".to_owned(), part(write, &came.told));
         }
         Ok(Outcome { expected: expected.into(), came: got.into(), doubts: came.doubts })
     }
+}
+
+/// What is expected, with the address as it came where both are one: 40130 and 400130.
+fn numbered_alike(expected: &Json, came: &Json, map: &Map) -> Json {
+    let mut expected = expected.clone();
+    let place = |of: &Json| map.addresses?.resolve(of["at"].as_i64()?);
+    if place(&expected).is_some_and(|at| Some(at) == place(came)) {
+        expected["at"] = came["at"].clone();
+    }
+    expected
 }
 
 fn test(table: &Table<'_>) -> Option<Test> {
@@ -353,6 +363,23 @@ allow = ["role:supervisor"]
             r#"expected {"expect_write":{"at":40103}}, came {"expect_write":{"at":40102}}"#
         );
         assert_eq!(check(11, "refused = \"11\""), "passed");
+        assert_eq!(check(7, "at = 400102"), "passed", "the same register");
+    }
+
+    #[test]
+    fn a_topic_that_is_none_of_the_maps_is_told_what_there_is() {
+        let map = include_str!("../../../devices/acme-hand-scanner/map.toml");
+        let map = map.split("[[test]]").next().unwrap_or_default();
+        let told = |topic: &str| {
+            let test = format!(
+                "[[test]]\nname = \"t\"\nparams = {{ topic_root = \"dc1/scan\" }}\ngiven = {{ topic = \"{topic}\", payload = \"x\" }}\nexpect = []\n"
+            );
+            let document = Document { name: "map.toml".to_owned(), text: format!("{map}{test}") };
+            let tests = Test::all(&document).expect("the test has no fault of its own");
+            tests[0].run(&document).err().map(|wrong| wrong.to_string()).unwrap_or_default()
+        };
+        insta::assert_snapshot!(told("dc1/scanner/A1/"), @"no [[topic]] matches dc1/scanner/A1/: there is dc1/scan/+/read; a `/` at the end is a level more");
+        insta::assert_snapshot!(told("elsewhere"), @"no [[topic]] matches elsewhere: there is dc1/scan/+/read");
     }
 
     #[test]

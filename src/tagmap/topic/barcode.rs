@@ -44,7 +44,7 @@ impl Barcode {
     pub(super) fn read(table: &Table<'_>, slots: &mut Slots, emits: &[Table<'_>]) -> Option<Self> {
         let from = from(table, slots);
         let parses = [("gs1", Some(false)), ("gs1-digital-link", Some(true)), ("raw", None)];
-        let links_only = table.required_entry("parse").and_then(|entry| entry.choice(&parses));
+        let links_only = table.required_choice("parse", &parses);
         let no_read = list(table, "no_read");
         let passes_others = choice(table, "not_gs1", &[("refuse", false), ("pass", true)]);
         let refuses_suspects = choice(table, "on_suspect", &[("mark", false), ("refuse", true)]);

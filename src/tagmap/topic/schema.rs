@@ -25,7 +25,15 @@ const MAX_BURST: Duration = Duration::from_secs(10);
 impl Topic {
     /// Reads one `[[topic]]`.
     pub fn read(table: &Table<'_>, context: &Context<'_>) -> Option<Self> {
-        let filter = table.required_entry("filter").and_then(|entry| filter(&entry, context));
+        let filter = table.required_entry("filter").and_then(|entry| {
+            let text = entry.value().as_str().unwrap_or_default();
+            if text.ends_with('/') {
+                let message = "ends in `/`, which is one more level, without a name: nothing else matches it";
+                let help = "remove the `/`, or write `#` behind it for all that is below";
+                context.warnings.borrow_mut().push(entry.fault(message, help));
+            }
+            filter(&entry, context)
+        });
         let all = [(0, 0), (1, 1), (2, 2)];
         let qos = table.entry("qos").and_then(|entry| entry.number_of(&all, "0, 1 or 2; 1 loses nothing")).unwrap_or(1);
         table.entry("retain").and_then(|entry| only(&entry, "ignore"));
@@ -248,7 +256,7 @@ fn field(entry: &Entry<'_>, slots: &mut Slots, payload: Option<&Payload>, whole:
 /// `{ from = "code", take = "sscc" }`
 fn taken(table: &Table<'_>, slots: &Slots) -> Option<Field> {
     let from = slots.named(table, "from");
-    let take = table.required_entry("take").and_then(|e| e.choice(&[("sscc", Take::Sscc), ("bare", Take::Bare)]));
+    let take = table.required_choice("take", &[("sscc", Take::Sscc), ("bare", Take::Bare)]);
     let from = from?;
     if slots.kind(from) != Kind::Text {
         table.refuse_key("from", &format!("`{}` is no text", slots.0[from].name), "name a field of type \"string\"");

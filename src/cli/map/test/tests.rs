@@ -246,12 +246,17 @@ fn tables_are_nothing_for_a_map_of_messages() {
     "#);
 }
 
-/// The scales of docs/tag-maps.md, as they stand there.
+/// The maps of docs/tag-maps.md, as they stand there.
 #[test]
-fn the_references_scales_prove_themselves() {
+fn the_references_maps_prove_themselves() {
+    proves_itself("A scale in another register");
+    proves_itself("A change that is one of several events");
+}
+
+fn proves_itself(section: &str) {
     let reference = include_str!("../../../../docs/tag-maps.md");
-    let scales = reference.split("### A scale in another register").nth(1).expect("the reference has the section");
-    let map = scales.split("```").nth(1).and_then(|block| block.strip_prefix("toml")).expect("it begins with the map");
+    let section = reference.split(&format!("### {section}")).nth(1).expect("the reference has the section");
+    let map = section.split("```").nth(1).and_then(|block| block.strip_prefix("toml")).expect("it begins with the map");
     let head = "schema = 1\n[map]\nid = \"meter\"\nversion = 1\nprotocol = \"modbus\"\naddresses = \"modicon\"\n\
                 [poll.slow]\nevery = \"1s\"\n[defaults]\npoll = \"slow\"";
     let dir = tempfile::tempdir().expect("a temp folder can be made");

@@ -9,8 +9,9 @@ use std::time::Duration;
 use super::queue::MOST_WORDS;
 use super::{Fifo, Queue, Ring, Span, Style};
 use crate::form::{self, Table};
+use crate::tagmap::points::Area;
 use crate::tagmap::registers::Order;
-use crate::tagmap::{Addresses, Context, Period};
+use crate::tagmap::{Addresses, Context, Period, address};
 use slot::slot;
 
 pub(in crate::tagmap) use values::{text, words_for};
@@ -20,7 +21,7 @@ impl Fifo {
     pub fn read(table: &Table<'_>, context: &Context<'_>) -> Option<Self> {
         let name: Option<String> = table.required("name");
         let styles = [("ring", Way::Ring), ("mailbox", Way::Mailbox), ("fc24", Way::Queue)];
-        let way = table.required_entry("style").and_then(|e| e.choice(&styles));
+        let way = table.required_choice("style", &styles);
         let period = poll(table, context);
         table.entry("area").and_then(|e| e.choice(&[("holding", ())]));
         table.entry("overrun").and_then(|e| e.choice(&[("alarm+gap-event", ())]));
@@ -81,7 +82,7 @@ fn poll(table: &Table<'_>, context: &Context<'_>) -> Option<Period> {
 fn ack(table: &Table<'_>, context: &Context<'_>) -> Option<(u16, bool)> {
     let table = &table.required_table("ack")?;
     let at = counter(table, context);
-    table.required_entry("write").and_then(|e| e.choice(&[("fc6", ())]));
+    table.required_choice("write", &[("fc6", ())]);
     let verify = table.or("verify", true);
     Some((at?, verify))
 }
@@ -209,7 +210,7 @@ fn counter(table: &Table<'_>, context: &Context<'_>) -> Option<u16> {
 }
 
 fn epoch_register(table: &Table<'_>, context: &Context<'_>) -> Option<(u16, Option<Order>)> {
-    let wide = table.required_entry("type").and_then(|e| e.choice(&[("u16", false), ("u32", true)]));
+    let wide = table.required_choice("type", &[("u16", false), ("u32", true)]);
     let order = if wide == Some(true) { Some(order(table, context)?) } else { no_order(table) };
     Some((address(table, context, if order.is_some() { 2 } else { 1 })?, order))
 }
@@ -259,6 +260,7 @@ fn slot_words(table: &Table<'_>, most: u16) -> Option<u16> {
 /// The key `at` as a holding register counted from 0, with room for `words`.
 fn address(table: &Table<'_>, context: &Context<'_>, words: u32) -> Option<u16> {
     let written = table.required_entry("at").and_then(|e| context.integer(&e))?;
+    address::doubt(table, context, Some(Area::Holding), written)?;
     let Ok(written) = u32::try_from(written) else {
         table.refuse_key("at", &format!("is the number {written}"), "write a whole number from 0 to 465536");
         return None;

@@ -145,9 +145,7 @@ enum Kind {
 }
 
 fn kind(table: &Table<'_>, context: &Context<'_>) -> Option<Type> {
-    let kind = table
-        .required_entry("type")
-        .and_then(|e| e.choice(&[("u16", Kind::U16), ("u32", Kind::U32), ("string", Kind::Text)]));
+    let kind = table.required_choice("type", &[("u16", Kind::U16), ("u32", Kind::U32), ("string", Kind::Text)]);
     if !matches!(kind, Some(Kind::Text)) {
         for key in ["words", "encoding", "bytes", "trim"].into_iter().filter(|key| table.entry(key).is_some()) {
             table.refuse_key(key, "is for texts", "remove it, or write type = \"string\"");

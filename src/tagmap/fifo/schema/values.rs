@@ -1,6 +1,6 @@
 //! What fields of slots and tags say alike: texts in registers, and words for numbers.
 
-use crate::form::Table;
+use crate::form::{Table, one_of};
 use crate::tagmap::fifo::slot::Words;
 use crate::tagmap::registers::{Chars, Trim, Type};
 use crate::tagmap::{Context, quirk};
@@ -12,7 +12,11 @@ pub(in crate::tagmap) fn text(table: &Table<'_>, context: &Context<'_>) -> Optio
     let layouts =
         [("high-first", Chars::HighFirst), ("low-first", Chars::LowFirst), ("high", Chars::High), ("low", Chars::Low)];
     let quirk = quirk::chars(&context.quirks);
-    let entry = if quirk.is_some() { table.entry("bytes") } else { table.required_entry("bytes") };
+    let entry = if quirk.is_some() {
+        table.entry("bytes")
+    } else {
+        table.required_entry_as("bytes", &format!("add `bytes = …` here: {}", one_of(&layouts)))
+    };
     let chars = entry.and_then(|e| e.choice(&layouts));
     let chars = quirk::chars(&context.binding.quirks).or(chars).or(quirk);
     let trims = [

@@ -5,7 +5,7 @@
 use super::{Carried, Kept, State, Told, View, event, word};
 use crate::event::{DeviceEvent, Fields, Position, Value};
 use crate::tagmap::points::condition::Condition;
-use crate::tagmap::points::tag::Counter;
+use crate::tagmap::points::tag::{Counter, UNPROVEN};
 use crate::tagmap::points::value::{Datum, Ref};
 
 /// One `[[event]]`.
@@ -14,8 +14,33 @@ pub(in crate::tagmap::points) struct Event {
     pub(in crate::tagmap::points) kind: String,
     pub(in crate::tagmap::points) on: On,
     pub(in crate::tagmap::points) when: Option<Condition>,
+    /// `at_once`: a change is decided when it is seen; otherwise it waits until `when` holds.
+    pub(in crate::tagmap::points) turn: Option<Turn>,
     pub(in crate::tagmap::points) seq: Option<Seq>,
     pub(in crate::tagmap::points) carried: Carried,
+}
+
+/// Its place among the events that one change decides: the first whose `when` holds takes it.
+#[derive(Debug, Clone, Default)]
+pub(in crate::tagmap::points) struct Turn {
+    /// Of those before it.
+    pub(in crate::tagmap::points) before: Vec<Condition>,
+    /// Another one stands behind it; what none of several takes is told by the last.
+    pub(in crate::tagmap::points) followed: bool,
+}
+
+/// What becomes of a change.
+enum Decision {
+    /// It waits.
+    Open,
+    /// It is this event.
+    Taken,
+    /// Another event's, or told by another one.
+    Others,
+    /// The map has no event for it, and wants none.
+    Left,
+    /// It can't be decided, or nothing takes it; in words.
+    Refused(String),
 }
 
 /// What makes it.
@@ -37,7 +62,7 @@ pub(in crate::tagmap::points) enum On {
 }
 
 /// The device numbers its happenings.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::tagmap::points) struct Seq {
     pub(in crate::tagmap::points) tag: usize,
     /// Width in bits.
@@ -46,7 +71,7 @@ pub(in crate::tagmap::points) struct Seq {
 }
 
 /// What tells one run of the device from the next.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::tagmap::points) enum Epoch {
     /// Nothing: a number that goes back is a new run, and the gateway numbers the events.
     Gateway,
@@ -54,16 +79,22 @@ pub(in crate::tagmap::points) enum Epoch {
     Tag { tag: usize, digits: usize },
 }
 
+impl On {
+    pub(in crate::tagmap::points) fn refs(&self) -> Vec<Ref> {
+        match self {
+            Self::Rising(condition) | Self::Falling(condition) | Self::Held(condition, _) => condition.refs(),
+            Self::Change(at, _) => vec![*at],
+            Self::Count(tag, _) => vec![Ref { tag: *tag, bit: None }],
+        }
+    }
+}
+
 /// What an event is to carry beside the map's fields: `None`, nothing happened.
 type Happened = Option<Fields>;
 
 impl Event {
     pub(in crate::tagmap::points) fn refs(&self) -> Vec<Ref> {
-        let mut refs = match &self.on {
-            On::Rising(condition) | On::Falling(condition) | On::Held(condition, _) => condition.refs(),
-            On::Change(at, _) => vec![*at],
-            On::Count(tag, _) => vec![Ref { tag: *tag, bit: None }],
-        };
+        let mut refs = self.on.refs();
         refs.extend(self.when.iter().flat_map(Condition::refs));
         if let On::Count(_, Counter { epoch: Some(tag), .. }) = self.on {
             refs.push(Ref { tag, bit: None });
@@ -145,11 +176,22 @@ impl Event {
         if (count == 0 && !reset) || !when {
             return Vec::new();
         }
-        let mut fields = vec![("count".to_owned(), number(count)), ("total".to_owned(), number(now))];
+        let most = counter.max_step.or((reset && !restarted).then_some(UNPROVEN));
+        let beyond = most.filter(|most| count > *most);
+        let counted = if beyond.is_some() { 0 } else { count };
+        let mut fields = vec![("count".to_owned(), number(counted)), ("total".to_owned(), number(now))];
         if reset {
             fields.push(("reset".to_owned(), Value::Bool(true)));
         }
-        self.told(Some(fields), view)
+        let Some(most) = beyond else { return self.told(Some(fields), view) };
+        fields.push(("uncounted".to_owned(), number(count)));
+        let mut told = self.told(Some(fields), view);
+        let name = &view.tags[tag].name;
+        told.push(Told::Refused(format!(
+            "{} counts nothing of {count}: {name} went from {last} to {now}, and a step may be {most} (counter.max_step)",
+            self.kind
+        )));
+        told
     }
 
     fn change(&self, at: Ref, digest: u64, when: Option<bool>, state: &mut State, view: &View<'_>) -> Vec<Told> {
@@ -189,8 +231,17 @@ impl Event {
             state.kept = now;
             return Vec::new();
         }
-        if value == before || when != Some(true) {
+        if value == before {
             return Vec::new();
+        }
+        let decision = self.decision(when, view);
+        match decision {
+            Decision::Open => return Vec::new(),
+            Decision::Others => {
+                state.kept = now;
+                return Vec::new();
+            }
+            Decision::Taken | Decision::Left | Decision::Refused(_) => {}
         }
         let mut told = Vec::new();
         let mut own = Fields::new();
@@ -200,12 +251,41 @@ impl Event {
         }
         let counted = self.seq.zip(*seq).zip(epoch.as_ref()).map(|((own, seq), epoch)| counted(own, seq, epoch));
         state.kept = now;
-        match (self.told(Some(own), view).pop(), counted) {
-            (Some(Told::Event(event)), Some(position)) => told.push(Told::Counted(position, event)),
-            (Some(other), _) => told.push(other),
-            (None, _) => {}
+        match (decision, counted) {
+            (Decision::Refused(why), _) => told.push(Told::Refused(why)),
+            (Decision::Left, counted) => told.extend(counted.map(Told::Passed)),
+            (_, counted) => match (self.told(Some(own), view).pop(), counted) {
+                (Some(Told::Event(event)), Some(position)) => told.push(Told::Counted(position, event)),
+                (other, _) => told.extend(other),
+            },
         }
         told
+    }
+
+    /// What becomes of a change that is seen now.
+    fn decision(&self, when: Option<bool>, view: &View<'_>) -> Decision {
+        let Some(turn) = &self.turn else {
+            return if when == Some(true) { Decision::Taken } else { Decision::Open };
+        };
+        if turn.before.iter().any(|before| before.holds(&|at| view.good(at)) != Some(false)) {
+            return Decision::Others; // told there, also that it is not known
+        }
+        match when {
+            Some(true) => Decision::Taken,
+            Some(false) if turn.followed => Decision::Others,
+            Some(false) if turn.before.is_empty() => Decision::Left,
+            Some(false) => Decision::Refused(format!(
+                "{} is not told, nor is an event before it that the same change may be: no `when` of them holds",
+                self.kind
+            )),
+            None => {
+                let refs = self.when.iter().flat_map(Condition::refs);
+                let unknown = refs.into_iter().find(|at| view.good(*at).is_none());
+                let why =
+                    unknown.map_or_else(String::new, |at| format!(": {} {}", view.name(at), view.latest[at.tag].why()));
+                Decision::Refused(format!("{} is not told: its `when` can't be decided{why}", self.kind))
+            }
+        }
     }
 
     /// Nothing but the number tells one run of the device from the next, and it says so.
@@ -228,13 +308,14 @@ impl Counter {
     /// that is not known.
     ///
     /// A step back is a wrap where it can be nothing else, or where it is a short way across it: at most an eighth of the
-    /// range, or one (docs/adr/0008).
-    pub(in crate::tagmap::points) const fn passed(self, last: u64, now: u64) -> (u64, bool) {
+    /// range, or one, and no more than `max_step` (docs/adr/0008).
+    pub(in crate::tagmap::points) fn passed(self, last: u64, now: u64) -> (u64, bool) {
         if now >= last {
             return (now - last, false);
         }
         let across = self.wraps_at.saturating_sub(last).saturating_add(now);
         let short = if self.wraps_at < 16 { 1 } else { self.wraps_at / 8 };
+        let short = self.max_step.map_or(short, |most| short.min(most));
         if self.may_reset && across > short { (now, true) } else { (across, false) }
     }
 }

@@ -17,7 +17,7 @@ use super::{Quality, Reading};
 use crate::event::{DeviceEvent, Fields, Millis, Now, Position, Value};
 
 pub(super) use alarm::{Alarm, Watchdog};
-pub(super) use event::{Epoch, Event, On, Seq};
+pub(super) use event::{Epoch, Event, On, Seq, Turn};
 pub(super) use report::{Deadband, Report};
 
 /// One rule and its name in the memory.
@@ -106,6 +106,8 @@ pub(super) enum Told {
     Event(DeviceEvent),
     /// An event that the device numbers.
     Counted(Position, DeviceEvent),
+    /// A number of the device whose event the map leaves out: it is not missing.
+    Passed(Position),
     /// An event that a value's `else = "reject"` forbids, and why.
     Refused(String),
     /// An error of ours in place of an event.
@@ -232,11 +234,20 @@ pub(super) enum Part {
 
 impl Carried {
     pub(super) fn refs(&self) -> Vec<Ref> {
-        let subject = self.subject.iter().flatten().filter_map(|part| match part {
+        self.of_subject().chain(self.of_fields()).collect()
+    }
+
+    /// The tags that a subject is made of.
+    pub(super) fn of_subject(&self) -> impl Iterator<Item = Ref> {
+        self.subject.iter().flatten().filter_map(|part| match part {
             Part::Value(at) => Some(*at),
             Part::Text(_) => None,
-        });
-        subject.chain(self.fields.iter().filter_map(|(_, operand)| operand.tag())).chain(self.time).collect()
+        })
+    }
+
+    /// The tags of the fields, and of the time.
+    pub(super) fn of_fields(&self) -> impl Iterator<Item = Ref> {
+        self.fields.iter().filter_map(|(_, operand)| operand.tag()).chain(self.time)
     }
 
     /// The event of that kind, with `own` fields before the map's.

@@ -36,8 +36,8 @@ pub(in crate::tagmap) fn read(root: &Table<'_>, context: &Context<'_>, fifos: &[
         tag_tables.iter().filter_map(named).filter(|name| !known.contains_key(name)).collect();
     let names = Names { tags: &known, params: &context.params, broken: &broken };
     let mut rules = rules::of_tags(&tag_tables, context, &tags);
-    rules.extend(rules::events(&event_tables, context, &names, &tags));
-    rules.extend(rules::alarms(&alarm_tables, context, &names));
+    rules.extend(rules::events(&event_tables, context, &names, (&tags, &polls)));
+    rules.extend(rules::alarms(&alarm_tables, context, &names, (&tags, &polls)));
     let writes = writes::read(&write_tables, context, fifos, &tags);
     let probes = writes::probes(&probe_tables, &names);
     let limits = Limits {

@@ -1,5 +1,7 @@
 //! What becomes an event: `report` and `watchdog` of tags, `[[event]]`, `[[alarm]]`.
 
+mod turns;
+
 use std::collections::BTreeSet;
 
 use rust_decimal::Decimal;
@@ -9,10 +11,11 @@ use crate::event::Canonical;
 use crate::form::{Entry, FromValue, Table, nearest};
 use crate::tagmap::Context;
 use crate::tagmap::kind::complete;
+use crate::tagmap::points::Poll;
 use crate::tagmap::points::condition::{Condition, Names, Operand, parse_operand};
 use crate::tagmap::points::lints;
 use crate::tagmap::points::rule::{
-    Alarm, Carried, Deadband, Epoch, Event, On, Part, Report, Rule, Seq, Watchdog, What,
+    Alarm, Carried, Deadband, Epoch, Event, On, Part, Report, Rule, Seq, Turn, Watchdog, What,
 };
 use crate::tagmap::points::tag::{Form, Scale, Tag};
 use crate::tagmap::points::value::{Datum, Kind, Ref};
@@ -71,17 +74,25 @@ fn report_of(entry: &Entry<'_>, context: &Context<'_>) -> Option<Report> {
 }
 
 /// All `[[event]]`s.
-pub(super) fn events(tables: &[Table<'_>], context: &Context<'_>, names: &Names<'_>, tags: &[Placed]) -> Vec<Rule> {
+pub(super) fn events(
+    tables: &[Table<'_>],
+    context: &Context<'_>,
+    names: &Names<'_>,
+    (tags, polls): (&[Placed], &[Poll]),
+) -> Vec<Rule> {
     let mut rules: Vec<Rule> = Vec::new();
     for table in tables {
-        let Some((trigger, event)) = event(table, context, names, tags) else { continue };
+        let Some((trigger, mut event)) = event(table, context, names, tags) else { continue };
+        let beside = turns::take(table, &mut event, &mut rules, tags);
         let key = format!("event:{}:{trigger}", event.kind);
         if rules.iter().any(|rule| rule.key == key) {
             table.refuse_key("on", "is the same as of another event of that name", "remove one of the two");
         }
         lints::pulses(table, &event, tags, context);
+        let when: Vec<Ref> = event.when.iter().flat_map(Condition::refs).collect();
+        lints::carried(table, &event.on.refs(), &when, &event.carried, (tags, polls), context);
         let rule = Rule { key, what: What::Event(event) };
-        if rule.is_counted() && (rules.iter().any(Rule::is_counted) || context.has_fifo) {
+        if rule.is_counted() && !beside && (rules.iter().any(Rule::is_counted) || context.has_fifo) {
             table.refuse_key(
                 "seq",
                 "is a second count of one device: their numbers would clash",
@@ -97,11 +108,12 @@ fn event(table: &Table<'_>, context: &Context<'_>, names: &Names<'_>, tags: &[Pl
     let kind = table.required_entry("name").and_then(|e| kind(&e, context));
     let on = table.required_table("on").and_then(|on| trigger(&on, context, names, tags));
     let when = table.entry("when").map(|e| condition(&e, names));
+    let at_once = table.or("at_once", false);
     let seq = table.entry("seq").map(|e| seq(&e, table, names, tags));
     if seq.is_none() && table.entry("epoch").is_some() {
         table.refuse_key("epoch", "stands without a number", "add seq = \"…\", the tag that numbers the events");
     }
-    let carried = carried(table, context, names, &["count", "total", "reset", "seq", "quality"]);
+    let carried = carried(table, context, names, &["count", "total", "reset", "uncounted", "seq", "quality"]);
     if let (Some(kind), Some(carried)) = (&kind, &carried) {
         complete(table, kind, |name| carried.fields.iter().any(|(field, _)| field == name));
     }
@@ -114,7 +126,11 @@ fn event(table: &Table<'_>, context: &Context<'_>, names: &Names<'_>, tags: &[Pl
         Some(when) => Some(when?),
         None => None,
     };
-    Some((trigger, Event { kind: kind?, on, when, seq: given(seq)?, carried }))
+    if at_once && !matches!(on, On::Change(..)) {
+        table.refuse_key("at_once", "is for events on a change: nothing else waits", "remove it");
+    }
+    let turn = at_once.then(Turn::default);
+    Some((trigger, Event { kind: kind?, on, when, turn, seq: given(seq)?, carried }))
 }
 
 /// `on = { rising = "…" }`: its text, and what it means.
@@ -284,10 +300,16 @@ const SEVERITIES: [(&str, &str); 4] =
     [("low", "low"), ("medium", "medium"), ("high", "high"), ("critical", "critical")];
 
 /// All `[[alarm]]`s.
-pub(super) fn alarms(tables: &[Table<'_>], context: &Context<'_>, names: &Names<'_>) -> Vec<Rule> {
+pub(super) fn alarms(
+    tables: &[Table<'_>],
+    context: &Context<'_>,
+    names: &Names<'_>,
+    placed: (&[Placed], &[Poll]),
+) -> Vec<Rule> {
     let mut rules: Vec<Rule> = Vec::new();
     for table in tables {
         let Some(alarm) = alarm(table, context, names) else { continue };
+        lints::carried(table, &alarm.when.refs(), &[], &alarm.carried, placed, context);
         let key = format!("alarm:{}", alarm.name);
         if rules.iter().any(|rule| rule.key == key) {
             table.refuse_key("name", &format!("is a second alarm \"{}\"", alarm.name), "give each alarm its own name");
@@ -321,7 +343,7 @@ fn alarm(table: &Table<'_>, context: &Context<'_>, names: &Names<'_>) -> Option<
     let when = table.required_entry("when").and_then(|e| condition(&e, names));
     let on_delay = millis(table, "on_delay", context).unwrap_or(0);
     let off_delay = millis(table, "off_delay", context).unwrap_or(0);
-    let severity = table.required_entry("severity").and_then(|e| e.choice(&SEVERITIES));
+    let severity = table.required_choice("severity", &SEVERITIES);
     let ack = acknowledged_by(table, names);
     let text = table.entry("text").and_then(|entry| {
         let text: String = entry.read()?;

@@ -1,17 +1,22 @@
 //! `[[tag]]`.
 
 mod ties;
+mod types;
+mod valid;
 
 use rust_decimal::Decimal;
 
 use super::{Placed, millis};
-use crate::form::{Kind, Table, nearest};
+use crate::form::{self, Table, nearest};
+use crate::tagmap::gs1::Code;
 use crate::tagmap::number::conversion;
 use crate::tagmap::points::condition::is_name;
-use crate::tagmap::points::tag::{Bits, Counter, Debounce, Form, Scale, Tag, Valid};
+use crate::tagmap::points::tag::{Bits, Counter, Debounce, Form, Scale, Tag};
 use crate::tagmap::points::{Area, Poll};
 use crate::tagmap::registers::{Order, Type};
 use crate::tagmap::{Context, address, fifo};
+
+pub(super) use types::{ELSEWHERE, TYPES, Word};
 
 /// All tags that can be read, and the indexes of their tables.
 pub(super) fn read(tables: &[Table<'_>], context: &Context<'_>, polls: &[Poll]) -> Vec<Placed> {
@@ -44,7 +49,8 @@ fn tag(table: &Table<'_>, context: &Context<'_>, polls: &[Poll]) -> Option<Tag> 
     let offset: Option<Decimal> = table.optional("offset");
     let digits: Option<u32> = table.optional("digits");
     let (unit, convert) = unit(table);
-    let valid = table.table("valid").map(|valid| self::valid(&valid, form)).unwrap_or_default();
+    let mut valid = table.table("valid").map(|valid| valid::read(&valid, form)).unwrap_or_default();
+    valid.code = table.entry("check").and_then(|e| e.choice(&Code::WORDS));
     let words = fifo::words_for(table);
     let bits = table.table("bits").map(|bits| self::bits(&bits)).unwrap_or_default();
     let debounce = table.table("debounce").and_then(|t| debounce(&t, context));
@@ -53,7 +59,7 @@ fn tag(table: &Table<'_>, context: &Context<'_>, polls: &[Poll]) -> Option<Tag> 
         table.refuse_key("digits", "is more than a number has", "write 0 to 20");
     }
     if let (Some((area, _)), Some(form)) = (place, form) {
-        fits(table, area, form);
+        fits(table, area, form, context);
     }
     let only = |keys: &[&str], is: bool, what: &str, help: &str| {
         for key in keys.iter().filter(|key| !is && table.entry(key).is_some()) {
@@ -63,7 +69,9 @@ fn tag(table: &Table<'_>, context: &Context<'_>, polls: &[Poll]) -> Option<Tag> 
     if let Some(form) = form {
         let bit = matches!(form, Form::Input | Form::Bit(_));
         let help = "remove it, or give the tag another type";
-        only(&["scale", "offset", "to", "digits", "valid", "enum"], number, "numbers", help);
+        only(&["scale", "offset", "to", "digits", "enum"], number, "numbers", help);
+        only(&["valid"], !bit, "numbers and texts", help);
+        only(&["check"], matches!(form, Form::Registers(Type::Text { .. })), "texts", help);
         only(&["debounce", "invert"], bit, "single bits", help);
         only(&["bits"], form == Form::Registers(Type::U16), "registers of type \"u16\"", help);
         only(&["unit"], number, "numbers", help);
@@ -127,8 +135,8 @@ fn name(table: &Table<'_>) -> Option<String> {
 }
 
 /// The bit area holds bools, the others the rest.
-fn fits(table: &Table<'_>, area: Area, form: Form) {
-    if area.is_bits() == (form == Form::Input) {
+fn fits(table: &Table<'_>, area: Area, form: Form, context: &Context<'_>) {
+    if area.is_bits() == (form == Form::Input) || address::refuse_short(table, area, context) {
         return;
     }
     let message = format!("does not lie in the table \"{}\"", area.word());
@@ -140,41 +148,9 @@ fn fits(table: &Table<'_>, area: Area, form: Form) {
     table.refuse_key("type", &message, help);
 }
 
-/// What the word of a type says.
-#[derive(Clone, Copy)]
-pub(super) enum Word {
-    Bool,
-    Bit,
-    One(Type),
-    Two(fn(Order) -> Type),
-    Four(fn(Order) -> Type),
-    Text,
-    Bytes,
-}
-
-/// The types of tags; writes have some of them.
-pub(super) const TYPES: [(&str, Word); 17] = [
-    ("bool", Word::Bool),
-    ("bit", Word::Bit),
-    ("u8l", Word::One(Type::U8 { high: false })),
-    ("u8h", Word::One(Type::U8 { high: true })),
-    ("u16", Word::One(Type::U16)),
-    ("i16", Word::One(Type::I16)),
-    ("u32", Word::Two(Type::U32)),
-    ("i32", Word::Two(Type::I32)),
-    ("u64", Word::Four(Type::U64)),
-    ("i64", Word::Four(Type::I64)),
-    ("f16", Word::One(Type::F16)),
-    ("f32", Word::Two(Type::F32)),
-    ("f64", Word::Four(Type::F64)),
-    ("bcd16", Word::One(Type::Bcd16)),
-    ("bcd32", Word::Two(Type::Bcd32)),
-    ("string", Word::Text),
-    ("bytes", Word::Bytes),
-];
-
 fn form(table: &Table<'_>, context: &Context<'_>) -> Option<Form> {
-    let word = table.required_entry("type").and_then(|e| e.choice(&TYPES));
+    let word = table.required_entry_as("type", &format!("add `type = …` here: {}", form::one_of(&TYPES)));
+    let word = word.and_then(|e| e.choice_or_meant(&TYPES, &ELSEWHERE));
     let texts = ["words", "encoding", "bytes", "trim"];
     let Some(word) = word else {
         // They belong to a type that is not known: that is the fault, not they.
@@ -278,41 +254,6 @@ fn poll(table: &Table<'_>, context: &Context<'_>, polls: &[Poll]) -> Option<usiz
     found
 }
 
-fn valid(table: &Table<'_>, form: Option<Form>) -> Valid {
-    let mut valid = Valid { min: table.optional("min"), max: table.optional("max"), ..Valid::default() };
-    if valid.min.zip(valid.max).is_some_and(|(min, max)| min > max) {
-        table.refuse_key("min", "is above max", "exchange them");
-    }
-    valid.reject =
-        table.entry("else").and_then(|e| e.choice(&[("bad-quality", false), ("reject", true)])).unwrap_or(false);
-    if let Some(entry) = table.entry("invalid") {
-        entry.expects(|| Kind::List(Box::new(Kind::Any)));
-        let list = entry.value().as_array().map(|list| list.iter().map(toml::Spanned::get_ref).collect::<Vec<_>>());
-        let known = |value: &toml::de::DeValue<'_>| {
-            let number = <Decimal as crate::form::FromValue>::from_value(value);
-            // A float that is no number is never a value; naming it makes a map say what the device does.
-            number.map(Some).or_else(|| value.as_str().filter(|word| ["nan", "inf"].contains(word)).map(|_| None))
-        };
-        match list.and_then(|list| list.into_iter().map(known).collect::<Option<Vec<_>>>()) {
-            Some(numbers) => valid.numbers = numbers.into_iter().flatten().map(|n| as_held(n, form)).collect(),
-            None => entry.refuse("is not a list of numbers, \"nan\" and \"inf\"", "write invalid = [\"nan\", -9999.0]"),
-        }
-    }
-    valid
-}
-
-/// Lists write what stands for no value as the registers hold it: 0x80000000 of an i32 is its least number.
-fn as_held(number: Decimal, form: Option<Form>) -> Decimal {
-    let bits = match form {
-        Some(Form::Registers(Type::I16 | Type::Swapped { signed: true })) => 16,
-        Some(Form::Registers(Type::I32(_))) => 32,
-        Some(Form::Registers(Type::I64(_))) => 64,
-        _ => return number,
-    };
-    let all = Decimal::from(1_i128 << bits);
-    if number >= all / Decimal::TWO && number < all { number - all } else { number }
-}
-
 /// `bits = { jam = 3, speed_step = { from = 8, to = 11 } }`
 fn bits(table: &Table<'_>) -> Vec<Bits> {
     let mut made: Vec<Bits> = Vec::new();
@@ -352,6 +293,14 @@ fn counter(table: &Table<'_>, form: Option<Form>) -> Option<Counter> {
     let may_reset = table.entry("reset").and_then(|e| e.choice(&[("detect", true), ("never", false)])).unwrap_or(true);
     let wraps_at = table.entry("wraps_at");
     table.entry("epoch"); // for `epochs`
+    let max_step: Option<u32> = table.optional("max_step");
+    if max_step == Some(0) {
+        table.refuse_key(
+            "max_step",
+            "is 0, so nothing would be counted",
+            "write the most that passes between two reads",
+        );
+    }
     let Some(Form::Registers(kind)) = form else {
         if form.is_some() {
             table.refuse("counts no single bits", "give the register of the count");
@@ -380,5 +329,5 @@ fn counter(table: &Table<'_>, form: Option<Form>) -> Option<Counter> {
         table.refuse_key("wraps_at", &message, &format!("write 2 to {full}: the first number that it never shows"));
         return None;
     }
-    Some(Counter { wraps_at, may_reset, epoch: None })
+    Some(Counter { wraps_at, may_reset, max_step: max_step.map(u64::from), epoch: None })
 }

@@ -56,7 +56,8 @@ fn is_writable(word: &Word) -> bool {
 fn write(table: &Table<'_>, context: &Context<'_>) -> Option<Write> {
     let name: Option<String> = table.required("name");
     let types: Vec<(&str, Word)> = tags::TYPES.into_iter().filter(|(_, word)| is_writable(word)).collect();
-    let word = table.required_entry("type").and_then(|e| e.choice(&types));
+    let word = table.required_entry_as("type", &format!("add `type = …` here: {}", form::one_of(&types)));
+    let word = word.and_then(|e| e.choice_or_meant(&types, &tags::ELSEWHERE));
     for key in ["order", "bit"] {
         table.entry(key); // of a type that is not known, the type is the fault
     }
@@ -87,7 +88,7 @@ fn write(table: &Table<'_>, context: &Context<'_>) -> Option<Write> {
         Area::Holding => !matches!(shape, Shape::Coil { .. }),
         Area::Discrete | Area::Input => false,
     };
-    if !writable {
+    if !writable && !address::refuse_short(table, area, context) {
         let message = format!("can't be written in the table \"{}\"", area.word());
         table.refuse_key("type", &message, "\"bool\" is for coils, the others are for holding registers");
     }

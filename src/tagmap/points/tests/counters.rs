@@ -366,6 +366,50 @@ proptest! {
         }
     }
 
+    /// Whatever a device shows, over restarts of the gateway and with samples that are not taken: what is counted and what is
+    /// told as uncounted is together what the rule without a bound would count, nothing beyond the bound is counted, and
+    /// without a bound of its own each step forward is.
+    #[test]
+    fn what_is_beyond_the_bound_is_told_and_not_lost(
+        max_step in proptest::option::of(1_u32..30_000),
+        shown in proptest::collection::vec((any::<u16>(), 0_u8..4), 1..40),
+    ) {
+        let bound = max_step.map(|most| format!(", max_step = {most}")).unwrap_or_default();
+        let text = counter(65_536, "detect").replace("\"detect\"", &format!("\"detect\"{bound}"));
+        let mut bench = Bench::new(&text);
+        let mut last = None;
+        for (now, what) in shown {
+            bench.set(Area::Input, 0, &[now]);
+            let samples = bench.look(0, 20);
+            if what == 0 {
+                bench.points.undo();
+                continue;
+            }
+            let told = bench.commit(samples);
+            let sum = |field| told.iter().map(|(_, event)| number(event, field)).sum::<u64>();
+            let (count, uncounted) = (sum("count"), sum("uncounted"));
+            let reset = told.iter().any(|(_, event)| short(event).contains("reset=true"));
+            if let Some(last) = last.replace(u64::from(now)) {
+                let now = u64::from(now);
+                let short = max_step.map_or(8_192, |most| 8_192.min(u64::from(most)));
+                let step = match (now >= last, 65_536 - last + now) {
+                    (true, _) => now - last,
+                    (false, across) if across <= short => across,
+                    (false, _) => now,
+                };
+                prop_assert_eq!(count + uncounted, step);
+                let most = max_step.map(u64::from).or((reset && uncounted > 0).then_some(10_000));
+                prop_assert!(most.is_none_or(|most| count <= most && (uncounted == 0 || uncounted > most)));
+                prop_assert!(max_step.is_some() || reset || uncounted == 0, "an honest step is counted");
+            } else {
+                prop_assert!(told.is_empty());
+            }
+            if what == 1 {
+                bench.restart(&text);
+            }
+        }
+    }
+
     /// Without a tie: a step back is a wrap within an eighth of the range, and told as a reset everywhere else, also one
     /// to 0; what is counted after it is what the device shows.
     #[test]
@@ -381,10 +425,54 @@ proptest! {
             _ if now == last => vec![],
             _ if now > last => vec![format!("carton.passed count={} total={now}", now - last)],
             _ if across <= wraps_at / 8 => vec![format!("carton.passed count={across} total={now}")],
+            _ if now > 10_000 => vec![format!("carton.passed count=0 total={now} reset=true uncounted={now}")],
             _ => vec![format!("carton.passed count={now} total={now} reset=true")],
         };
         prop_assert_eq!(told, expected);
     }
+}
+
+/// A device that was restored shows what it once had: that was counted before, and goes nowhere a second time.
+#[test]
+fn a_count_that_was_restored_is_told_and_not_counted() {
+    let text = |of: &str| {
+        format!(
+            "[[tag]]\nname = \"n\"\npoll = \"fast\"\narea = \"input\"\nat = 0\ntype = \"u32\"\norder = \"CDAB\"\n\
+             counter = {{ reset = \"detect\"{of} }}\n[[event]]\nname = \"carton.passed\"\non = {{ count = \"n\" }}\n"
+        )
+    };
+    let told = |of: &str, counts: &[u32]| {
+        let mut bench = Bench::new(&text(of));
+        let mut told = Vec::new();
+        for count in counts {
+            bench.set(Area::Input, 0, &[(count & 0xFFFF) as u16, (count >> 16) as u16]);
+            told.extend(bench.poll_after(20).into_iter().map(|event| event.replace("carton.passed ", "")));
+        }
+        (told, bench.refused)
+    };
+    let (events, refused) = told("", &[200_000, 123_456, 123_457]);
+    assert_eq!(events, ["count=0 total=123456 reset=true uncounted=123456", "count=1 total=123457"]);
+    insta::assert_snapshot!(refused.join("\n"), @"carton.passed counts nothing of 123456: n went from 200000 to 123456, and a step may be 10000 (counter.max_step)");
+    let (events, refused) = told("", &[200_000, 10_000, 900_000]);
+    assert_eq!(
+        events,
+        ["count=10000 total=10000 reset=true", "count=890000 total=900000"],
+        "an honest device loses nothing"
+    );
+    assert_eq!(refused, [""; 0]);
+    let (events, refused) = told(", max_step = 500", &[100, 600, 1_101, 1_102, 500, 4_294_967_290, 4]);
+    assert_eq!(
+        events,
+        [
+            "count=500 total=600",
+            "count=0 total=1101 uncounted=501",
+            "count=1 total=1102",
+            "count=500 total=500 reset=true",
+            "count=0 total=4294967290 uncounted=4294966790",
+            "count=10 total=4",
+        ]
+    );
+    assert_eq!(refused.len(), 2);
 }
 
 #[test]

@@ -83,7 +83,7 @@ fn orders_that_do_not_fit() {
     insta::assert_snapshot!(order("u64", "order = \"CDAB\""), @r#"map.toml:18:9: tag[1].order: has four letters, for a number of eight bytes (one of "ABCDEFGH", "GHEFCDAB", "BADCFEHG", "HGFEDCBA")"#);
     insta::assert_snapshot!(order("f32", ""), @r#"map.toml:12:1: tag[1].order: is missing (write order = "ABCD" (high word first) or "CDAB", here or in [defaults])"#);
     insta::assert_snapshot!(order("i64", ""), @r#"map.toml:12:1: tag[1].order: is missing (write order = "ABCDEFGH" (high word first) or "GHEFCDAB" here, or "ABCD" or "CDAB" in [defaults])"#);
-    insta::assert_snapshot!(order("u32", "order = \"big\""), @r#"map.toml:18:9: tag[1].order: "big" is not known here (one of "ABCD", "CDAB", "BADC", "DCBA")"#);
+    insta::assert_snapshot!(order("u32", "order = \"big\""), @r#"map.toml:18:9: tag[1].order: "big" is not known here (high word first is "ABCD", low word first "CDAB"; with the two bytes of each word swapped "BADC" and "DCBA")"#);
 }
 
 #[test]
@@ -97,9 +97,96 @@ fn numbers_that_contradict_their_table() {
     };
     insta::assert_snapshot!(modicon("area = \"holding\"\nat = 30011"), @r#"map.toml:13:8: tag[1].area: contradicts the number: 30011 is in the table "input" (remove `area`, or correct `at`)"#);
     insta::assert_snapshot!(modicon("at = 20011"), @r#"map.toml:13:6: tag[1].at: 20011 is no address (addresses = "modicon": coils from 1, inputs from 10001, input registers from 30001, holding registers from 40001; of six digits from 100001, 300001, 400001)"#);
+    insta::assert_snapshot!(modicon("at = 101"), @r#"map.toml:13:6: tag[1].at: 101 is a coil in this numbering (holding register 101 is 40101, input register 101 is 30101; a coil has type = "bool")"#);
+    insta::assert_snapshot!(modicon("area = \"holding\"\nat = 101"), @r#"map.toml:13:8: tag[1].area: contradicts the number: 101 is in the table "coil" (holding register 101 is 40101 in this numbering: write at = 40101)"#);
     insta::assert_snapshot!(modicon("at = 10011"), @r#"map.toml:12:8: tag[1].type: does not lie in the table "discrete" (write type = "bool")"#);
     assert_eq!(modicon("area = \"holding\"\nat = 40011"), "");
     insta::assert_snapshot!(told(&TAG.replace("area = \"holding\"\n", "")), @r#"map.toml:12:1: tag[1].area: is missing: the number does not say which table it is in (one of "coil", "discrete", "input", "holding")"#);
+}
+
+/// Numbers of a list that says the table in them, in a map that counts from 0 or 1: told once.
+#[test]
+fn numbers_of_a_list_in_a_map_that_counts() {
+    let read = |base: &str, area: &str| {
+        let tags: String = (0..9)
+            .map(|i| format!("[[tag]]\nname = \"t{i}\"\npoll = \"fast\"\n{area}at = {}\ntype = \"u16\"\n", 40_101 + i))
+            .collect();
+        let text = format!(
+            "schema = 1\n[map]\nid = \"m\"\nversion = 1\nprotocol = \"modbus\"\naddresses = \"{base}\"\n\
+             [poll.fast]\nevery = \"20ms\"\n{tags}[[write]]\nname = \"w\"\n{area}at = 40130\ntype = \"u16\"\n\
+             range = [0, 1]\nallow = [\"role:operator\"]\n"
+        );
+        match read_text(&text, &[]) {
+            Err(faults) => faults.join("\n"),
+            Ok(map) => map.warnings.iter().map(|w| format!("warning: {w}")).collect::<Vec<_>>().join("\n"),
+        }
+    };
+    insta::assert_snapshot!(read("one", ""), @r#"map.toml:12:6: tag[1].at: 40101 is taken as it stands: 40100 on the wire (if the list calls the first holding register 40001, write addresses = "modicon", or area = "holding" with at = 101; if it is meant so, add `area`. So with all that are alike)"#);
+    insta::assert_snapshot!(read("zero", ""), @r#"map.toml:12:6: tag[1].at: 40101 is taken as it stands: 40101 on the wire (if the list calls the first holding register 40001, write addresses = "modicon", or area = "holding" with at = 100; if it is meant so, add `area`. So with all that are alike)"#);
+    insta::assert_snapshot!(read("one", "area = \"holding\"\n"), @r#"warning: map.toml:13:6: tag[1].at: 40101 is taken as it stands: 40100 on the wire (if the list calls the first holding register 40001, write addresses = "modicon", or area = "holding" with at = 101. So with all that are alike)"#);
+    assert!(!read("zero", "area = \"input\"\n").contains("40101"), "it is no number of that table");
+}
+
+#[test]
+fn types_and_orders_as_they_are_called_elsewhere() {
+    let kind = |kind: &str| told(&TAG.replace("u16", kind));
+    for (word, here) in [
+        ("uint32", "u32"),
+        ("float", "f32"),
+        ("ascii", "string"),
+        ("INT", "i16"),
+        ("word", "u16"),
+        ("DWORD", "u32"),
+        ("REAL", "f32"),
+    ] {
+        assert!(kind(word).contains(&format!("(did you mean `{here}`? One of ")), "{word}: {}", kind(word));
+    }
+    let order =
+        |kind: &str, order: &str| told(&TAG.replace("\"u16\"\n", &format!("\"{kind}\"\norder = \"{order}\"\n")));
+    insta::assert_snapshot!(order("u32", "little"), @r#"map.toml:18:9: tag[1].order: "little" is not known here (high word first is "ABCD", low word first "CDAB"; with the two bytes of each word swapped "BADC" and "DCBA")"#);
+    insta::assert_snapshot!(order("f64", "big"), @r#"map.toml:18:9: tag[1].order: "big" is not known here (high word first is "ABCDEFGH", low word first "GHEFCDAB"; with the two bytes of each word swapped "BADCFEHG" and "HGFEDCBA")"#);
+    insta::assert_snapshot!(order("f32", "little-swap"), @r#"map.toml:18:9: tag[1].order: "little-swap" is not known here (high word first is "ABCD", low word first "CDAB"; with the two bytes of each word swapped "BADC" and "DCBA")"#);
+    insta::assert_snapshot!(order("u32", "cdab"), @r#"map.toml:18:9: tag[1].order: "cdab" is not known here (did you mean `CDAB`? One of "ABCD", "CDAB", "BADC", "DCBA")"#);
+    let write = "[[write]]\nname = \"w\"\narea = \"holding\"\nat = 50\nallow = [\"role:operator\"]\nrange = [0, 1]\n";
+    insta::assert_snapshot!(told(&format!("{TAG}{write}type = \"word\"\n")), @r#"map.toml:24:8: write[1].type: "word" is not known here (did you mean `u16`? One of "bool", "bit", "u16", "i16", "u32", "i32", "f32", "bcd16", "bcd32")"#);
+}
+
+#[test]
+fn what_is_missing_is_told_with_its_words() {
+    let without = |text: &str, line: &str| told(&text.replace(line, ""));
+    insta::assert_snapshot!(without(TAG, "type = \"u16\"\n"), @r#"map.toml:12:1: tag[1].type: is missing (add `type = …` here: one of "bool", "bit", "u8l", "u8h", "u16", "i16", "u32", "i32", "u64", "i64", "f16", "f32", "f64", "bcd16", "bcd32", "string", "bytes")"#);
+    insta::assert_snapshot!(without(LABEL, "bytes = \"high-first\"\n"), @r#"map.toml:12:1: tag[1].bytes: is missing (add `bytes = …` here: one of "high-first", "low-first", "high", "low")"#);
+    let text = format!(
+        "schema = 1\n[map]\nid = \"m\"\nversion = 1\nprotocol = \"modbus\"\naddresses = \"zero\"\n[poll.fast]\nevery = \"20ms\"\n{TAG}"
+    );
+    let read = |from: &str, to: &str| read_text(&text.replace(from, to), &[]).err().unwrap_or_default().join("\n");
+    assert_eq!(read("", ""), "");
+    insta::assert_snapshot!(read("schema = 1\n", ""), @"map.toml:1:1: schema: is missing (add `schema = 1` at the top: how this file is to be read)");
+    insta::assert_snapshot!(read("protocol = \"modbus\"\n", ""), @r#"map.toml:2:1: map.protocol: is missing (add `protocol = …` here: one of "modbus", "mqtt", "socket")"#);
+    insta::assert_snapshot!(read("id = \"m\"\n", ""), @"map.toml:2:1: map.id: is missing (add `id = …` here)");
+    insta::assert_snapshot!(read("[map]", "[Map]"), @"map.toml:2:2: Map: unknown key (did you mean `map`?)");
+    insta::assert_snapshot!(read("[map]\n", ""), @"map.toml:1:1: map: is missing (add a table: `[map]`)");
+}
+
+#[test]
+fn what_follows_from_a_fault_is_not_told() {
+    let head = "schema = 1\n[map]\nid = \"m\"\nversion = 1\nprotocol = \"modbus\"\naddresses = \"zero\"\n\
+                [defaults]\npoll = \"state\"\n[poll.state]\nevery = 100\n";
+    let text = format!("{head}{EYE}debounce = {{ on = \"40ms\", off = \"40ms\" }}\n").replace("poll = \"fast\"\n", "");
+    insta::assert_snapshot!(read_text(&text, &[]).err().unwrap_or_default().join("\n"), @r#"map.toml:10:9: poll.state.every: is the number 100 (write a duration with its unit, such as "500ms", "20s", "5m", "24h" or "30d")"#);
+}
+
+#[test]
+fn a_filter_with_a_level_too_many() {
+    let scanner = include_str!("../../../../devices/acme-hand-scanner/map.toml");
+    let (first, rest) = scanner.split_once("filter = \"").expect("it has a topic");
+    let (filter, rest) = rest.split_once('"').expect("its text ends");
+    let text = format!("{first}filter = \"{filter}/\"{rest}");
+    let told = match read_text(&text, &[("topic_root", "dc1/scan")]) {
+        Ok(map) => map.warnings.iter().map(|fault| fault.message.clone()).collect::<Vec<_>>().join("\n"),
+        Err(faults) => faults.join("\n"),
+    };
+    insta::assert_snapshot!(told, @"ends in `/`, which is one more level, without a name: nothing else matches it");
 }
 
 #[test]
@@ -121,6 +208,44 @@ fn a_write_without_range() {
     insta::assert_snapshot!(write("type = \"u16\"\nrange = [0, 1]\nfunction = 5\n"), @"map.toml:25:12: write[1].function: is 5, which does not write this type (write 6 or 16, or remove it)");
     insta::assert_snapshot!(write("type = \"bool\"\n"), @r#"map.toml:23:8: write[1].type: can't be written in the table "holding" ("bool" is for coils, the others are for holding registers)"#);
     assert_eq!(write("type = \"bit\"\nbit = 3\n"), "");
+}
+
+const LABEL: &str = "[[tag]]\nname = \"label\"\npoll = \"fast\"\narea = \"holding\"\nat = 20\ntype = \"string\"\n\
+                     words = 9\nbytes = \"high-first\"\n";
+
+#[test]
+fn texts_that_nothing_checks() {
+    let event = "[[event]]\nname = \"pallet.wrapped\"\non = { change = \"x\" }\nsubject = \"p-{label}\"\n";
+    insta::assert_snapshot!(told(&format!("{TAG}{LABEL}{event}")), @r#"warning: map.toml:29:11: event[1].subject: takes `label` as it is read: nothing tells a wrong text, or half of one, from a right one (give the tag check = "sscc" (gtin, gln, gsin), or valid = { pattern = '…' })"#);
+    assert_eq!(told(&format!("{TAG}{LABEL}check = \"sscc\"\n{event}")), "");
+    assert_eq!(told(&format!("{TAG}{LABEL}valid = {{ pattern = '[0-9]{{18}}' }}\n{event}")), "");
+    insta::assert_snapshot!(told(&format!("{TAG}check = \"sscc\"\n")), @"map.toml:18:9: tag[1].check: is for texts (remove it, or give the tag another type)");
+    insta::assert_snapshot!(told(&format!("{LABEL}check = \"ssc\"\n")), @r#"map.toml:20:9: tag[1].check: "ssc" is not known here (did you mean `sscc`? One of "sscc", "gtin", "gln", "gsin")"#);
+    insta::assert_snapshot!(told(&format!("{LABEL}valid = {{ min = 3, pattern = '[0-9' }}\n")), @r"
+    map.toml:20:17: tag[1].valid.min: is for numbers (remove it, or give the tag another type)
+    map.toml:20:30: tag[1].valid.pattern: is no pattern: unclosed character class (write '[0-9]{18}' and the like, in single quotes)
+    ");
+    insta::assert_snapshot!(told(&format!("{TAG}valid = {{ pattern = '[0-9]' }}\n")), @"map.toml:18:21: tag[1].valid.pattern: is for texts (remove it, or give the tag another type)");
+    insta::assert_snapshot!(told(&format!("{EYE}valid = {{ pattern = '[0-9]' }}\n")), @r"
+    map.toml:18:9: tag[1].valid: is for numbers and texts (remove it, or give the tag another type)
+    ");
+}
+
+#[test]
+fn what_another_poll_brings_is_older() {
+    let film = TAG.replace("\"x\"", "\"film\"").replace("fast", "slow").replace("at = 10", "at = 11");
+    let event = "[[event]]\nname = \"pallet.wrapped\"\non = { change = \"x\" }\n";
+    let with = |keys: &str| told(&format!("{TAG}{film}{event}{keys}"));
+    insta::assert_snapshot!(with("fields = { a = \"film\", b = \"x\" }\n"), @r#"warning: map.toml:27:10: event[1].fields: takes `film` from another poll than `x`: up to 500 ms older, and called good all the same (write poll = "fast" there too, and one `group` where all must be of one moment)"#);
+    insta::assert_snapshot!(with("when = \"film > 3\"\nsubject = \"{film}\"\n"), @r#"
+    warning: map.toml:28:11: event[1].subject: takes `film` from another poll than `x`: up to 500 ms older, and called good all the same (write poll = "fast" there too, and one `group` where all must be of one moment)
+    warning: map.toml:27:8: event[1].when: takes `film` from another poll than `x`: up to 500 ms older, and called good all the same (write poll = "fast" there too, and one `group` where all must be of one moment)
+    "#);
+    assert_eq!(with("fields = { b = \"x\", c = 3 }\n"), "");
+    let slow = event.replace("\"x\"", "\"film\"");
+    assert_eq!(told(&format!("{TAG}{film}{slow}fields = {{ a = \"x\" }}\n")), "", "what is read more often is newer");
+    let alarm = "[[alarm]]\nname = \"a\"\nwhen = \"x > 3\"\nseverity = \"low\"\nfields = { a = \"film\" }\n";
+    insta::assert_snapshot!(told(&format!("{TAG}{film}{alarm}")), @r#"warning: map.toml:28:10: alarm[1].fields: takes `film` from another poll than `x`: up to 500 ms older, and called good all the same (write poll = "fast" there too, and one `group` where all must be of one moment)"#);
 }
 
 #[test]
@@ -231,7 +356,7 @@ fn writes_are_checked_before_they_leave() {
     assert_eq!(put("lane_enable", Value::Int(1)), Ok(Put::Registers(vec![1])), "the map says function 16");
     assert_eq!(put("lane_enable", Value::Int(2)), Err("lane_enable takes 0 to 1, not 2".to_owned()));
     assert_eq!(put("lane_enable", Value::Bool(true)), Err("lane_enable does not take this value".to_owned()));
-    assert_eq!(put("lane_enable", text("0.5")), Err("0.5 does not fit its type".to_owned()));
+    assert_eq!(put("lane_enable", text("0.5")), Err("lane_enable is a whole number, 0 to 1, not 0.5".to_owned()));
     assert_eq!(put("belt", text("stop")), Ok(Put::Register(2)));
     assert_eq!(put("belt", text("halt")), Err("belt takes one of: run, stop".to_owned()));
     assert_eq!(put("belt", Value::Int(3)), Err("belt does not take this value".to_owned()));

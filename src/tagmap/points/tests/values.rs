@@ -186,3 +186,48 @@ fn a_group_is_one_request_and_its_tags_come_and_go_together() {
     bench.points.release();
     assert_eq!(reads(&bench), [(0, 6, false), (1, 4, true)]);
 }
+
+/// A text that was read with its bytes the wrong way round looks like one: only its check digit tells it.
+#[test]
+fn a_text_is_the_code_that_the_map_says_or_no_value() {
+    let check = |keys: &str, label: &str, expected: &str| {
+        let mut bench = Bench::new(&format!(
+            "[[tag]]\nname = \"label\"\npoll = \"fast\"\narea = \"holding\"\nat = 0\ntype = \"string\"\nwords = 9\n\
+             bytes = \"high-first\"\n{keys}\n"
+        ));
+        let mut text = label.as_bytes().to_vec();
+        text.resize(18, 0);
+        let words: Vec<u16> = text.chunks(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]])).collect();
+        bench.hold(0, &words);
+        bench.poll_after(20);
+        assert_eq!(bench.value("label"), expected, "{keys} {label}");
+    };
+    let sscc = "check = \"sscc\"";
+    check(sscc, "395212345000000125", "\"395212345000000125\"");
+    check(
+        sscc,
+        "932521430000003011",
+        "none bad: is \"932521430000003011\", which is no SSCC: 18 digits, the last one the right check digit",
+    );
+    check(sscc, "", "\"\"");
+    check(
+        sscc,
+        "000000000000000000",
+        "none bad: is \"000000000000000000\", which is no SSCC: 18 digits, the last one the right check digit",
+    );
+    check("check = \"gtin\"", "9521234543213", "\"9521234543213\"");
+    check(
+        "check = \"gtin\"",
+        "9521234543214",
+        "none bad: is \"9521234543214\", which is no GTIN: 8, 12, 13 or 14 digits, the last one the right check digit",
+    );
+    check(
+        "check = \"gln\"",
+        "95212345",
+        "none bad: is \"95212345\", which is no GLN: 13 digits, the last one the right check digit",
+    );
+    let pattern = "valid = { pattern = 'LOT-[0-9]+|' }";
+    check(pattern, "LOT-77", "\"LOT-77\"");
+    check(pattern, "", "\"\"");
+    check(pattern, "LOT-77 ?", "none bad: is \"LOT-77 ?\", which does not match the pattern of the map");
+}

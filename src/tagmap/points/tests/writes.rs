@@ -17,6 +17,11 @@ fn numbers_are_written_in_the_unit_in_which_they_are_read() {
     assert_eq!(put("12.55"), Err("12.55 is no whole number of steps of 0.1 from -5".to_owned()));
     assert_eq!(points.write("w", &Value::Int(12)).map(|request| request.put), Ok(Put::Register(170)));
     assert_eq!(points.write_unit("w"), Some("kg"));
+    let recipe = write("type = \"u16\"\nunit = \"no.\"\nrange = [1, 20]\n");
+    let points = map(&recipe, &[]).expect("it has no fault").points.expect("it has points");
+    let put = |number: &str| points.write("w", &Value::Text(number.to_owned())).map(|request| request.put);
+    assert_eq!(put("5.5"), Err("w is a whole number, 1 to 20 no., not 5.5".to_owned()));
+    assert_eq!(put("5.0"), Ok(Put::Register(5)));
     let float = write("type = \"f32\"\norder = \"ABCD\"\nscale = 1000\nrange = [0, 9]\n");
     let points = map(&float, &[]).expect("it has no fault").points.expect("it has points");
     assert_eq!(points.write("w", &Value::Int(5)).map(|request| request.put), Ok(Put::Registers(vec![0x3BA3, 0xD70A])));
