@@ -1,10 +1,9 @@
 //! `[category.NAME]`: who looks after which trouble, and how soon.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::config::bounds::{DAY, duration};
-use crate::form::{Table, nearest};
+use crate::form::Table;
 use crate::lane::{Category, Desk, Desks};
 
 const MINUTE: Duration = Duration::from_mins(1);
@@ -12,14 +11,8 @@ const MINUTE: Duration = Duration::from_mins(1);
 pub(super) fn read_all(root: &Table<'_>) -> Desks {
     let mut desks = Desks::default();
     let Some(table) = root.table("category") else { return desks };
-    for entry in table.all() {
-        let name = entry.key().to_owned();
-        let Some(category) = Category::ALL.into_iter().find(|category| category.name() == name) else {
-            let known: BTreeSet<String> = Category::ALL.iter().map(|category| category.name().to_owned()).collect();
-            entry.refuse("is no category", &nearest(&name, &known));
-            continue;
-        };
-        let Some(table) = entry.table() else { continue };
+    for category in Category::ALL {
+        let Some(table) = table.table(category.name()) else { continue };
         let desk = desk(&table, category);
         for code in &desk.codes {
             if let Some(other) = desks.0.iter().find(|(_, desk)| desk.codes.contains(code)).map(|(other, _)| other) {

@@ -335,7 +335,7 @@ fn a_category_is_one_that_there_is_and_a_reason_belongs_to_one() {
          [category.master_stale]\ncodes = [\"closed\"]\n",
     );
     insta::assert_snapshot!(told, @r#"
-    gateway.toml:80:1: category.shipment_bloked: is no category (did you mean `shipment_blocked`?)
+    gateway.toml:80:11: category.shipment_bloked: unknown key (did you mean `shipment_blocked`?)
     gateway.toml:83:8: category.invoice_delayed.warn: is later than `breach` (write a `warn` that comes first)
     gateway.toml:86:9: category.master_stale.codes: "closed" is one of invoice_delayed already (a reason belongs to one category)
     "#);

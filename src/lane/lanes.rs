@@ -186,7 +186,7 @@ impl Lanes {
             match &sent {
                 Some(Action::Send { batch, .. }) => self.gates[target].left(lane, *batch, true, now),
                 Some(Action::Look { batch, .. } | Action::Poll { batch, .. }) => {
-                    self.gates[target].left(lane, *batch, false, now)
+                    self.gates[target].left(lane, *batch, false, now);
                 }
                 _ => drop(idle.insert(lane)),
             }

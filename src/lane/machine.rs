@@ -373,6 +373,10 @@ enum Again {
 }
 
 /// One lane's delivery state.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a condition of its own, and any of them may hold with any other"
+)]
 #[derive(Debug)]
 pub struct Lane {
     config: Config,

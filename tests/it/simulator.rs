@@ -200,6 +200,7 @@ impl Erp {
     }
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "a day has some of these troubles and not others")]
 struct World {
     rng: fastrand::Rng,
     broken: Broken,

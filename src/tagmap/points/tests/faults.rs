@@ -108,9 +108,8 @@ fn numbers_that_contradict_their_table() {
 #[test]
 fn numbers_of_a_list_in_a_map_that_counts() {
     let read = |base: &str, area: &str| {
-        let tags: String = (0..9)
-            .map(|i| format!("[[tag]]\nname = \"t{i}\"\npoll = \"fast\"\n{area}at = {}\ntype = \"u16\"\n", 40_101 + i))
-            .collect();
+        let tag = |i| format!("[[tag]]\nname = \"t{i}\"\npoll = \"fast\"\n{area}at = {}\ntype = \"u16\"\n", 40_101 + i);
+        let tags = (0..9).map(tag).collect::<Vec<_>>().concat();
         let text = format!(
             "schema = 1\n[map]\nid = \"m\"\nversion = 1\nprotocol = \"modbus\"\naddresses = \"{base}\"\n\
              [poll.fast]\nevery = \"20ms\"\n{tags}[[write]]\nname = \"w\"\n{area}at = 40130\ntype = \"u16\"\n\

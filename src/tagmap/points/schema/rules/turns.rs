@@ -24,12 +24,11 @@ pub(super) fn take(table: &Table<'_>, event: &mut Event, rules: &mut [Rule], tag
         if let Some(turn) = &mut other.turn {
             turn.followed = true;
         }
-        match &other.when {
-            Some(when) => turn.before.push(when.clone()),
-            None => {
-                let message = format!("is never told: `{}` before it takes each change", other.kind);
-                table.refuse_key("at_once", &message, "put the event without `when` last");
-            }
+        if let Some(when) = &other.when {
+            turn.before.push(when.clone());
+        } else {
+            let message = format!("is never told: `{}` before it takes each change", other.kind);
+            table.refuse_key("at_once", &message, "put the event without `when` last");
         }
         if other.seq != event.seq {
             let message = format!("is not that of `{}`, which the same change may be", other.kind);
