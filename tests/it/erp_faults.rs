@@ -159,7 +159,7 @@ fn a_dead_letter_goes_again_when_a_person_says_so_and_its_successors_follow() {
     assert_eq!(code, Some(0), "{told}");
     wait_for("the dead letter", || floor.gateway.say(&["dead", "list"]).1.contains(&wrong));
     let (_, told) = floor.gateway.say(&["dead", "show", &wrong]);
-    assert!(told.contains("shipment_blocked") && told.contains("you may retry, resolve, skip"), "{told}");
+    assert!(told.contains("shipment_blocked") && told.contains("you may retry, edit, resolve, skip"), "{told}");
     let (code, told) = floor.gateway.say(&["dead", "repost", &wrong, "--reason", "no document"]);
     assert!(code == Some(1) && told.contains("NOT DONE: it surely had no effect"), "{told}");
 

@@ -189,5 +189,5 @@ fn the_alarms_and_values_of_a_device_are_told_and_old_trouble_is_not() {
     let output = run_to_end(&["status", "scael-1", "--config", &gateway.config()]);
     let why = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(69), "{why}");
-    assert!(why.contains("no device or link \"scael-1\", but: scale-1"), "{why}");
+    assert!(why.contains("there is no device or link \"scael-1\" (did you mean `scale-1`?)"), "{why}");
 }

@@ -62,6 +62,9 @@ fn posting(text: &mut String, followed: &Followed, zone: &TimeZone, now: Millis)
     {
         rows.push(("why", clean(reason)));
     }
+    if let Some(correction) = &followed.correction {
+        rows.push(("corrected", fields(correction)));
+    }
     if let Some(answer) = &followed.answer {
         rows.push(("answer", clean(answer)));
     }

@@ -173,28 +173,35 @@ pub fn behind(dir: &Path, need: &Need) -> Result<(i64, Option<i64>), StorageErro
 /// # Errors
 /// When there is no outbox, or it can't be read.
 pub fn audit(dir: &Path, key: Option<&str>, most: u32) -> Result<Vec<Deed>, StorageError> {
-    Ok(deeds(&open_read_only(dir)?, key, most)?)
-}
-
-pub(super) fn deeds(db: &Connection, key: Option<&str>, most: u32) -> Result<Vec<Deed>, rusqlite::Error> {
+    let db = open_read_only(dir)?;
     let mut statement = db.prepare(
         "SELECT at, actor, act, lane, subject, posting, reason, outcome, request FROM audit
          WHERE ?1 IS NULL OR posting = ?1 ORDER BY id DESC LIMIT ?2",
     )?;
-    let rows = statement.query_map(params![key, most], |r| {
-        Ok(Deed {
-            at: r.get(0)?,
-            actor: r.get(1)?,
-            act: r.get(2)?,
-            lane: r.get(3)?,
-            subject: r.get(4)?,
-            key: r.get(5)?,
-            reason: r.get(6)?,
-            outcome: r.get(7)?,
-            request: r.get(8)?,
-        })
-    })?;
-    rows.collect()
+    Ok(statement.query_map(params![key, most], deed)?.collect::<Result<_, _>>()?)
+}
+
+/// What persons did with one posting, in order, whatever its key was then.
+pub(super) fn deeds(db: &Connection, lane: &str, seq: i64, tx_type: &str) -> Result<Vec<Deed>, rusqlite::Error> {
+    let mut statement = db.prepare_cached(
+        "SELECT at, actor, act, lane, subject, posting, reason, outcome, request FROM audit
+         WHERE seq = ? AND lane = ? AND tx_type = ? ORDER BY id",
+    )?;
+    statement.query_map(params![seq, lane, tx_type], deed)?.collect()
+}
+
+fn deed(r: &Row<'_>) -> Result<Deed, rusqlite::Error> {
+    Ok(Deed {
+        at: r.get(0)?,
+        actor: r.get(1)?,
+        act: r.get(2)?,
+        lane: r.get(3)?,
+        subject: r.get(4)?,
+        key: r.get(5)?,
+        reason: r.get(6)?,
+        outcome: r.get(7)?,
+        request: r.get(8)?,
+    })
 }
 
 /// Whether each row of the audit is as it was written, and none was taken out of its middle: the rows, or the number of the

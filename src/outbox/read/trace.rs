@@ -12,7 +12,7 @@ use super::search::{BITE, Walk, search, within};
 use super::wanted::Wanted;
 use super::{Bounds, lanes};
 use crate::event::{Id, posting_id, short_ref, span_id};
-use crate::lane::{Category, Class, sentence};
+use crate::lane::{Category, Class, Desks, sentence};
 use crate::outbox::StorageError;
 use crate::outbox::attempts;
 use crate::outbox::delivery::unpack;
@@ -20,8 +20,6 @@ use crate::outbox::open::open_read_only;
 
 /// Bytes of a sample that are told.
 const RAW: i64 = 65_536;
-/// Deeds of one posting that are told.
-const DEEDS: u32 = 100;
 /// Successors that are named; all are counted.
 const SUCCESSORS: usize = 10;
 
@@ -64,6 +62,8 @@ pub struct Followed {
     pub short_ref: String,
     /// W3C trace context that goes out with it: the trace is the event's id.
     pub traceparent: String,
+    /// What a person corrected: it is posted in place of the event's own fields.
+    pub correction: Option<serde_json::Value>,
     /// 1 and more: a person gave it a new key.
     pub revision: u32,
     /// How a delivered one came there: `first`, `duplicate`, `lookup` or `manual`.
@@ -155,6 +155,11 @@ pub fn trace(
     })
 }
 
+/// A damaged body is shown as the text that it is.
+fn parsed(body: String) -> serde_json::Value {
+    serde_json::from_str(&body).unwrap_or(serde_json::Value::String(body))
+}
+
 struct Gather<'a> {
     look: Look<'a>,
     /// By lane and what orders them: the rows of a subject that are not at their end.
@@ -172,19 +177,22 @@ impl Gather<'_> {
         for delivery in deliveries {
             event.deliveries.push(self.followed(delivery, &subject, Id(id))?);
         }
-        // A damaged body is shown as the text that it is.
-        let fields = serde_json::from_str(&body).unwrap_or(serde_json::Value::String(body));
-        Ok(Some(Traced { event, ordinal, fields }))
+        Ok(Some(Traced { event, ordinal, fields: parsed(body) }))
     }
 
     fn followed(&mut self, delivery: Delivery, subject: &str, id: Id) -> Result<Followed, rusqlite::Error> {
         let Place { lane, key, rev, order } = delivery.place;
         let (system, tx_type) = (delivery.system.clone(), delivery.tx_type.clone());
+        let sql = "SELECT id, body FROM correction WHERE lane = ? AND seq = ? AND tx = ?";
+        let correction: Option<([u8; 16], String)> =
+            self.look.db.query_row(sql, [lane, key.seq, key.tx], |r| Ok((r.get(0)?, r.get(1)?))).optional()?;
+        let id = correction.as_ref().map_or(id, |(id, _)| Id(*id));
         let posting = posting_id(id, &system, &tx_type, rev);
         let (trace, span) = (u128::from_be_bytes(id.0), u64::from_be_bytes(span_id(posting, 1)));
         let mut told = Followed {
             short_ref: short_ref(id, &system, &tx_type, rev),
             traceparent: format!("00-{trace:032x}-{span:016x}-01"),
+            correction: correction.map(|(_, body)| parsed(body)),
             revision: rev,
             how: how(&delivery),
             attempts: self.attempts(&delivery)?,
@@ -192,11 +200,7 @@ impl Gather<'_> {
             ..Followed::default()
         };
         self.need(&mut told, subject)?;
-        for rev in 0..=rev {
-            let key = posting_id(id, &system, &tx_type, rev).to_string();
-            told.deeds.extend(deeds(self.look.db, Some(&key), DEEDS)?);
-        }
-        told.deeds.sort_by_key(|deed| deed.at);
+        told.deeds = deeds(self.look.db, &told.delivery.lane, key.seq, &tx_type)?;
         if let Some(order) = order.filter(|_| told.delivery.behind.is_none() && told.delivery.state != "ready") {
             let parks = self.look.bounds.is_none_or(|bounds| bounds.parks(&told.delivery.lane));
             if parks || !matches!(told.delivery.state, "rejected" | "held") {
@@ -227,7 +231,9 @@ impl Gather<'_> {
                 let Some((class, reason, code, answer)) = letter.optional()? else { return Ok(()) };
                 let class = Class::parse(&class).unwrap_or(Class::Unresolvable);
                 (told.code, told.answer) = (code, answer);
-                told.category = Some(Category::of(class, tx_type, told.code.as_deref(), visibility));
+                let none = Desks::default();
+                let desks = self.look.bounds.map_or(&none, |bounds| &bounds.desks);
+                told.category = Some(desks.category(class, tx_type, told.code.as_deref(), visibility));
                 told.sentence = Some(sentence(class, tx_type, subject, system, &reason));
             }
             _ => {}

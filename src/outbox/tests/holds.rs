@@ -20,6 +20,17 @@ async fn nothing_leaves(outbox: &Outbox, work: &mut mpsc::Receiver<Outgoing>) {
     assert!(work.try_recv().is_err(), "nothing leaves");
 }
 
+/// Two scans of carton `a`, of which the first is rejected.
+async fn one_refused(dir: &tempfile::TempDir) -> (Outbox, Ended, mpsc::Receiver<Outgoing>, Outgoing) {
+    let (outbox, ended, mut work) = open(config(dir.path()));
+    let scans = vec![counted("1", 1, "a"), counted("1", 2, "a")];
+    assert_eq!(outbox.capture(scans).await, Ok(vec![Placed::New; 2]));
+    let first = next(&mut work).await;
+    let refused = Answer { whole: false, ..all(&first, Class::Validation) };
+    outbox.answered(0, first.batch, refused).expect("the writer runs");
+    (outbox, ended, work, first)
+}
+
 #[tokio::test]
 async fn a_held_lane_takes_everything_and_sends_nothing_over_a_restart_until_it_is_released() {
     for (scope, name) in [(Scope::Lane, "outbound"), (Scope::System, "erp")] {
@@ -81,12 +92,7 @@ async fn a_held_subject_waits_and_the_others_go() {
 #[tokio::test]
 async fn what_is_retried_in_a_held_subject_goes_when_the_subject_does() {
     let dir = tempfile::tempdir().expect("a temporary directory");
-    let (outbox, ended, mut work) = open(config(dir.path()));
-    let scans = vec![counted("1", 1, "a"), counted("1", 2, "a")];
-    assert_eq!(outbox.capture(scans).await, Ok(vec![Placed::New; 2]));
-    let first = next(&mut work).await;
-    let refused = Answer { whole: false, ..all(&first, Class::Validation) };
-    outbox.answered(0, first.batch, refused).expect("the writer runs");
+    let (outbox, ended, mut work, first) = one_refused(&dir).await;
     assert!(told(&outbox, hold("h1", Scope::Subject, "a", true)).await.0);
     let keys = vec![first.keys[0].to_string()];
     let order = Order {
@@ -108,12 +114,7 @@ async fn what_is_retried_in_a_held_subject_goes_when_the_subject_does() {
 #[tokio::test]
 async fn a_subject_is_released_behind_what_is_rejected_in_it() {
     let dir = tempfile::tempdir().expect("a temporary directory");
-    let (outbox, ended, mut work) = open(config(dir.path()));
-    let scans = vec![counted("1", 1, "a"), counted("1", 2, "a")];
-    assert_eq!(outbox.capture(scans).await, Ok(vec![Placed::New; 2]));
-    let first = next(&mut work).await;
-    let refused = Answer { whole: false, ..all(&first, Class::Validation) };
-    outbox.answered(0, first.batch, refused).expect("the writer runs");
+    let (outbox, ended, mut work, _) = one_refused(&dir).await;
     assert!(told(&outbox, hold("h1", Scope::Subject, "a", true)).await.0);
     assert!(told(&outbox, hold("h2", Scope::Subject, "a", false)).await.0);
     nothing_leaves(&outbox, &mut work).await;

@@ -191,6 +191,7 @@ async fn what_is_corrected_goes_in_its_place_under_a_key_of_its_own() {
     assert_eq!(item["data"], serde_json::json!({ "code": "a", "qty": 3, "corrects": original.to_string() }));
     assert_eq!(item["seq"], "1", "where it was seen");
     let corrected = item["id"].as_str().expect("a text").to_owned();
+    let item_id = corrected.clone();
     assert_ne!(corrected, original.to_string());
 
     // The gateway is killed before the answer: the same bytes come again.
@@ -208,6 +209,12 @@ async fn what_is_corrected_goes_in_its_place_under_a_key_of_its_own() {
             (1, again.keys[0].to_string().as_str())
         );
     }
+    let wanted = read::wanted::Wanted::parse("#1");
+    let traced = read::trace::trace(dir.path(), &wanted, 1, None, &mut |_| {}).expect("it reads");
+    let told = &traced.events[0].event.deliveries[0];
+    assert_eq!(told.correction.as_ref().map(|data| &data["qty"]), Some(&serde_json::json!(3)));
+    assert_eq!(told.deeds.iter().map(|deed| deed.act.as_str()).collect::<Vec<_>>(), ["edit"]);
+    assert!(told.traceparent.contains(&item_id.replace('-', "")), "{}", told.traceparent);
     stop(outbox, ended).await;
 }
 
