@@ -1,11 +1,11 @@
 //! Cyclic tags on pymodbus: bits and counters of many lanes behind one unit, through the link into the outbox.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use floorgate::source::health::State;
 
-use crate::world::{Committed, Database, Links, Plc, Site, python, wait_for};
+use crate::world::{Committed, Database, Links, Plc, Pty, Site, python, socat, wait_for};
 
 const MAP: &str = r#"
 schema = 1
@@ -68,8 +68,14 @@ subject = "lane-{lane}"
 
 /// A site with that many lanes on each unit.
 fn site(port: u16, units: u16, lanes: u16, params: &dyn Fn(u16, u16) -> String) -> Site {
+    let place = format!("kind = \"modbus-tcp\"\naddress = \"127.0.0.1:{port}\"");
+    site_at(Site::new(), &place, (units, lanes), params)
+}
+
+/// The same on a link of any kind.
+fn site_at(site: Site, place: &str, (units, lanes): (u16, u16), params: &dyn Fn(u16, u16) -> String) -> Site {
     let mut text = format!(
-        "[[link]]\nid = \"net\"\nkind = \"modbus-tcp\"\naddress = \"127.0.0.1:{port}\"\n\
+        "[[link]]\nid = \"net\"\n{place}\n\
          reconnect = {{ min = \"50ms\", max = \"200ms\" }}\n"
     );
     for (unit, lane) in (1..=units).flat_map(|unit| (0..lanes).map(move |lane| (unit, lane))) {
@@ -81,7 +87,7 @@ fn site(port: u16, units: u16, lanes: u16, params: &dyn Fn(u16, u16) -> String) 
         )
         .expect("writing to a String cannot fail");
     }
-    let site = Site::new().erp("http://127.0.0.1:9/").links(&text);
+    let site = site.erp("http://127.0.0.1:9/").links(&text);
     let folder = site.dir().join("devices/test-lane");
     std::fs::create_dir_all(&folder).expect("a folder for the map");
     std::fs::write(folder.join("map.toml"), MAP).expect("the map can be written");
@@ -176,4 +182,35 @@ fn counts_and_edges_survive_a_stop_and_a_link_that_breaks() {
     let _links = Links::start(&site);
     wait_for("all cartons", || sum(&site, "u1-l2", "lane.entered") >= due);
     assert_eq!(sum(&site, "u1-l2", "lane.entered"), due);
+}
+
+/// Functions 1 to 4 on a serial line: bits and words of both tables, told from their neighbours.
+#[test]
+fn all_four_tables_are_read_over_a_serial_line() {
+    let (Some(python), Some(socat)) = (python(), socat()) else { return };
+    let site = Site::new();
+    let pty = Pty::start(&socat, site.dir());
+    let mut plc = Plc::start_peer(&python, "lanes.py", &["--serial", &pty.theirs.display().to_string()]);
+    let place = format!(
+        "kind = \"modbus-rtu\"\nserial = {{ port = \"{}\", baud = 19200, parity = \"none\" }}",
+        pty.ours.display()
+    );
+    let site = site_at(site, &place, (1, 2), &|_, _| String::new());
+    let links = Links::start(&site);
+    wait_for("the lanes to be read", || ["u1-l0", "u1-l1"].iter().all(|lane| known(&links, lane)));
+    plc.tell("requests");
+    plc.tell("count 1 1004 70000"); // more than one register holds
+    plc.tell("input 1 4 1");
+    plc.tell("coil 1 1 1");
+    wait_for("the cartons (function 4)", || sum(&site, "u1-l1", "lane.entered") >= 70_000);
+    wait_for("the eye (function 2)", || sum(&site, "u1-l1", "lane.blocked") == 1);
+    wait_for("the coil (function 1)", || sum(&site, "u1-l0", "lane.full") == 1);
+    let events = committed(&site);
+    let due = [("u1-l0", "lane.full", 1), ("u1-l1", "lane.blocked", 1), ("u1-l1", "lane.entered", 70_000)];
+    let due: BTreeMap<_, _> = due.map(|(device, kind, n)| ((device.to_owned(), kind.to_owned()), n)).into();
+    assert_eq!(events, due, "these values, and no neighbour's");
+    let requests = plc.tell("requests");
+    let functions: BTreeSet<&str> =
+        requests.as_object().expect("an object").keys().filter_map(|key| key.split('/').nth(1)).collect();
+    assert_eq!(functions, BTreeSet::from(["1", "2", "3", "4"]), "{requests}");
 }
