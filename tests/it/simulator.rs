@@ -1006,7 +1006,7 @@ fn at_quiescence_every_row_is_terminal_rejected_held_or_ready_behind_an_open_row
 
 #[test]
 fn for_one_order_key_erp_effects_appear_in_commit_seq_order() {
-    never(30_000, &["order"]);
+    never(30_000, &["order: subject"]);
 }
 
 fn control(broken: Broken, sign: &str) {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::*;
 use crate::outbox::delivery::unpack;
 
-/// Ids of the events of samples, and what each says of itself.
+/// Ids of the events of samples, by the order of their commit.
 fn ids(dir: &std::path::Path) -> BTreeMap<i64, [u8; 16]> {
     let db = open::open_read_only(dir).expect("it opens beside the writer");
     let mut ids = db.prepare("SELECT seq, id FROM event WHERE ordinal >= 0").expect("the schema is ours");
@@ -18,7 +18,8 @@ fn number(dir: &std::path::Path, sql: &str) -> i64 {
     db.query_row(sql, [], |r| r.get(0)).expect("the schema is ours")
 }
 
-/// What a machine finds that loses its power now: the files as they are, with nothing written behind.
+/// What a start finds after a kill at this moment: the files as they are, with nothing written behind. A power cut, which
+/// loses what was not synced, is seen in tests/it/powercut.rs.
 fn as_a_crash_leaves_it(dir: &std::path::Path) -> tempfile::TempDir {
     let left = tempfile::tempdir().expect("a temporary directory");
     for name in ["outbox.db", "outbox.db-wal"] {
