@@ -5,6 +5,7 @@ mod fill;
 mod find;
 mod finder;
 mod holds;
+mod invariants;
 mod operate;
 mod unread;
 

@@ -987,6 +987,29 @@ fn every_good_row_is_posted_once_in_order_and_wrong_ones_never() {
     println!("{days} days, {sends} requests");
 }
 
+/// Days of their own, none of which may show one of these: a rule of `tests/invariants.txt` by its sentence.
+fn never(first: u64, signs: &[&str]) {
+    for seed in first..first + 500 {
+        let Err(why) = day(seed, Broken::Nothing) else { continue };
+        assert!(!signs.iter().any(|sign| why.contains(sign)), "seed {seed}: {why}");
+    }
+}
+
+#[test]
+fn the_number_of_erp_documents_per_posting_id_is_0_or_1_and_1_for_every_delivered_row() {
+    never(10_000, &["duplicate", "lost", "is posted", "and was posted"]);
+}
+
+#[test]
+fn at_quiescence_every_row_is_terminal_rejected_held_or_ready_behind_an_open_row_of_its_order_key() {
+    never(20_000, &["stuck", "never ended"]);
+}
+
+#[test]
+fn for_one_order_key_erp_effects_appear_in_commit_seq_order() {
+    never(30_000, &["order: subject"]);
+}
+
 fn control(broken: Broken, sign: &str) {
     let caught: Vec<String> = (0..1_500).filter_map(|seed| day(seed, broken).err()).collect();
     println!("{broken:?}: {} of 1500 days fail", caught.len());

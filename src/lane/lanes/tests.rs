@@ -1,5 +1,7 @@
 //! Several lanes before one system or two, with a target that the test plays.
 
+mod invariants;
+
 use std::collections::BTreeMap;
 
 use super::*;
