@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::app::Exit;
 use crate::cli::place::Place;
 use crate::cli::print::{self, age, ago, clean, line};
-use crate::control::{self, Request, Unanswered};
+use crate::control::{self, Request};
 use crate::event::{Id, Millis};
 use crate::form::there_is_no;
 use crate::lane::{Act, Change};
@@ -415,16 +415,13 @@ fn act(act: Act, args: &Do, reference: Option<String>, changes: Vec<Change>) -> 
         reference,
         changes,
     };
-    match control::ask::<Vec<Acted>>(&dir, Request::Operate(order)) {
+    match super::decided::<Vec<Acted>>(&dir, Request::Operate(order)) {
         Ok(acted) => {
             let all = acted.iter().all(|acted| acted.done);
             print::out(&if args.json { print::json(&acted) } else { acted.iter().map(said).collect() });
             if all { Exit::Clean.into() } else { Exit::No.into() }
         }
-        Err(why @ Unanswered::NotRunning(_)) => {
-            print::refuse(args.json, &format!("{why}: start it, it carries out what you decide"), Exit::Unavailable)
-        }
-        Err(why) => print::refuse(args.json, &why.to_string(), Exit::Unavailable),
+        Err((why, exit)) => print::refuse(args.json, &why, exit),
     }
 }
 

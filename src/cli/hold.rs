@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use crate::app::Exit;
 use crate::cli::place::Place;
 use crate::cli::print::{self, ago, clean, line};
-use crate::control::{self, Request, Unanswered};
+use crate::control::Request;
 use crate::event::Millis;
 use crate::outbox::read::holds::{self, Held};
 use crate::outbox::{Acted, Hold, Scope};
@@ -15,7 +15,7 @@ use crate::outbox::{Acted, Hold, Scope};
 ///
 /// What is captured is kept and waits; devices notice nothing. What is under way is answered as ever, and what may have had
 /// effect is not sent again while its lane or system is held: a long hold may outlast the time for which the target remembers
-/// keys. Without arguments: list what is held.
+/// keys. `--list` lists what is held.
 #[derive(Debug, clap::Args)]
 #[command(after_help = HOLD)]
 pub(super) struct Args {
@@ -96,17 +96,14 @@ fn tell(command: &Command, scope: Scope, name: &str, reason: &str, on: bool) -> 
     };
     let id = command.request.clone().unwrap_or_else(super::request_id);
     let hold = Hold { id, scope, name: name.to_owned(), on, reason: reason.to_owned() };
-    match control::ask::<Acted>(&dir, Request::Hold(hold)) {
+    match super::decided::<Acted>(&dir, Request::Hold(hold)) {
         Ok(acted) if acted.done => {
             let text = format!("{}: {}\n", acted.key, acted.text);
             print::out(&if command.json { print::json(&acted) } else { text });
             Exit::Clean.into()
         }
         Ok(acted) => print::refuse(command.json, &format!("{}: NOT DONE: {}", acted.key, acted.text), Exit::No),
-        Err(why @ Unanswered::NotRunning(_)) => {
-            print::refuse(command.json, &format!("{why}: start it, it carries out what you decide"), Exit::Unavailable)
-        }
-        Err(why) => print::refuse(command.json, &why.to_string(), Exit::Unavailable),
+        Err((why, exit)) => print::refuse(command.json, &why, exit),
     }
 }
 

@@ -23,13 +23,15 @@ mod target;
 mod trace;
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
+use serde::de::DeserializeOwned;
 
 use crate::app::Exit;
+use crate::control::{self, Request, Unanswered};
 #[cfg(feature = "sim")]
 use crate::sim::demo::{self, DemoArgs};
 use crate::{config, form};
@@ -91,6 +93,14 @@ struct ConfigFile {
 fn duration(text: &str) -> Result<Duration, String> {
     let read = form::Duration::parse(text).filter(|time| !time.0.is_zero());
     read.map(|time| time.0).ok_or_else(|| "write a time with its unit: 500ms, 20s, 5m".to_owned())
+}
+
+/// Asks the gateway to carry out what a person has decided.
+fn decided<T: DeserializeOwned>(dir: &Path, request: Request) -> Result<T, (String, Exit)> {
+    control::ask(dir, request).map_err(|why| match why {
+        Unanswered::NotRunning(_) => (format!("{why}: start it, it carries out what you decide"), Exit::Unavailable),
+        _ => (why.to_string(), Exit::Unavailable),
+    })
 }
 
 /// A new name for a command.

@@ -109,9 +109,15 @@ pub fn batch_id(postings: &[Id]) -> Id {
 }
 
 /// The W3C span id of one attempt to post: the first 8 bytes of SHA-256 over posting and attempt.
-pub fn span_id(posting: Id, attempt: u32) -> [u8; 8] {
+fn span_id(posting: Id, attempt: u32) -> [u8; 8] {
     let hash = digest(&["floorgate/span/1", &posting.to_string(), &attempt.to_string()]);
     hash[..8].try_into().expect("8 of 32 bytes are 8 bytes")
+}
+
+/// The W3C trace context of an attempt to post: the trace is an event's or a batch's id.
+pub fn traceparent(trace: Id, posting: Id, attempt: u32) -> impl fmt::Display {
+    let (trace, span) = (u128::from_be_bytes(trace.0), u64::from_be_bytes(span_id(posting, attempt)));
+    fmt::from_fn(move |f| write!(f, "00-{trace:032x}-{span:016x}-01"))
 }
 
 /// The short form of a posting for narrow reference fields: "FG" and 70 bits of its hash in Crockford base32.

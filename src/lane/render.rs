@@ -6,7 +6,7 @@
 use std::fmt;
 use std::io::Write as _;
 
-use crate::event::{Id, Millis, content_hash, span_id};
+use crate::event::{Id, Millis, content_hash, traceparent};
 
 /// The version of the renderer. A batch is resent with the version it was first sent with: change the bytes of any
 /// format only under a new number, and keep the old one. A golden test holds the bytes.
@@ -149,8 +149,7 @@ fn named(out: &mut Vec<u8>, p: &Posting) {
 
 /// W3C trace context: the trace is the event's id. The attempt in a body is always 1: a resend is byte-identical.
 fn trace(out: &mut Vec<u8>, p: &Posting) {
-    let (trace, span) = (u128::from_be_bytes(p.event.0), u64::from_be_bytes(span_id(p.key, 1)));
-    put(out, format_args!(",\"traceparent\":\"00-{trace:032x}-{span:016x}-01\""));
+    put(out, format_args!(",\"traceparent\":\"{}\"", traceparent(p.event, p.key, 1)));
 }
 
 /// CloudEvents 1.0, structured. An empty subject is left out: the standard wants text or nothing.

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use super::client::{Clients, address, causes, shut_out};
 use super::login::{Login, Pass};
 use super::token::Tokens;
-use crate::event::{Id, span_id};
+use crate::event::{Id, traceparent};
 use crate::lane::{Answer, Errand, Head, Location, Outgoing, Reply, classify, classify_lookup, classify_poll};
 use crate::target::{Config, Lookup};
 
@@ -194,14 +194,13 @@ impl Http {
 
     async fn send(&self, batch: &Outgoing, body: &[u8]) -> Result<Reply, Reply> {
         let id = batch.id;
-        let (trace, span) = (u128::from_be_bytes(id.0), u64::from_be_bytes(span_id(id, batch.attempt)));
         let client = self.clients.get().map_err(Reply::NotSent)?;
         let mut request = client
             .post(self.url.clone())
             .header(header::CONTENT_TYPE, self.config.content_type)
             .header(header::ACCEPT, ACCEPT)
             .header(CONTRACT.0, CONTRACT.1)
-            .header(HeaderName::from_static("traceparent"), format!("00-{trace:032x}-{span:016x}-01"))
+            .header(HeaderName::from_static("traceparent"), traceparent(id, id, batch.attempt).to_string())
             .header(HeaderName::from_static("idempotency-key"), format!("\"{id}\""));
         let mut body = body.to_vec();
         if self.config.gzip {

@@ -11,7 +11,7 @@ use super::parked::{Deed, deeds};
 use super::search::{BITE, Walk, search, within};
 use super::wanted::Wanted;
 use super::{Bounds, lanes};
-use crate::event::{Id, posting_id, short_ref, span_id};
+use crate::event::{Id, posting_id, short_ref, traceparent};
 use crate::lane::{Category, Class, Desks, sentence};
 use crate::outbox::StorageError;
 use crate::outbox::attempts;
@@ -188,10 +188,9 @@ impl Gather<'_> {
             self.look.db.query_row(sql, [lane, key.seq, key.tx], |r| Ok((r.get(0)?, r.get(1)?))).optional()?;
         let id = correction.as_ref().map_or(id, |(id, _)| Id(*id));
         let posting = posting_id(id, &system, &tx_type, rev);
-        let (trace, span) = (u128::from_be_bytes(id.0), u64::from_be_bytes(span_id(posting, 1)));
         let mut told = Followed {
             short_ref: short_ref(id, &system, &tx_type, rev),
-            traceparent: format!("00-{trace:032x}-{span:016x}-01"),
+            traceparent: traceparent(id, posting, 1).to_string(),
             correction: correction.map(|(_, body)| parsed(body)),
             revision: rev,
             how: how(&delivery),

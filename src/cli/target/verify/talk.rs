@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep};
 
 use super::judge::{self, Found, Item, Status};
 use crate::cli::print;
-use crate::event::{Id, batch_id, span_id};
+use crate::event::{Id, batch_id, traceparent};
 use crate::lane::Reply;
 use crate::target::{Base, Heard, Http, Probe, Shown};
 
@@ -98,10 +98,9 @@ impl Talk {
         ];
         if ask.body.is_some() {
             let batch = batch_id(&ask.ids);
-            let (trace, span) = (u128::from_be_bytes(batch.0), u64::from_be_bytes(span_id(batch, 1)));
             headers.push(("content-type", ask.media.unwrap_or("application/json").to_owned()));
             headers.push(("idempotency-key", format!("\"{batch}\"")));
-            headers.push(("traceparent", format!("00-{trace:032x}-{span:016x}-01")));
+            headers.push(("traceparent", traceparent(batch, batch, 1).to_string()));
         }
         let keys: Vec<(&str, String)> = ask.keys.iter().map(|key| ("key", key.clone())).collect();
         Probe {
