@@ -220,7 +220,7 @@ mod tests {
 
     #[test]
     fn cli_reference_is_up_to_date() {
-        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/cli.md");
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/cli.md");
         if std::env::var_os("FLOORGATE_RENEW").is_some() {
             std::fs::write(&path, reference()).expect("docs/cli.md can be written");
         }

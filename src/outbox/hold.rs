@@ -1,6 +1,6 @@
 //! Lanes, systems and subjects that a person has stopped: they send nothing new until they are released.
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, params};
 use serde::{Deserialize, Serialize};
 
 use crate::event::{Millis, order_key};
@@ -8,7 +8,7 @@ use crate::lane::{Lane, Row, RowKey};
 use crate::milestone::orders;
 use crate::outbox::audit::{self, Deed};
 use crate::outbox::capture::Route;
-use crate::outbox::operate::{Acted, Freed};
+use crate::outbox::operate::{Acted, Freed, first_parked, line_up};
 
 type Sql<T> = Result<T, rusqlite::Error>;
 
@@ -116,9 +116,11 @@ pub(super) fn set(
             changes.push((lane, Change::Lane(is_held(db, &route.config.id, &route.config.system)?)));
             continue;
         }
-        for order in ordered(site, route, &hold.name) {
-            let change = if hold.on { Change::Kept(order) } else { Change::Let(let_go(db, route, order)?) };
-            changes.push((lane, change));
+        let orders = ordered(site, route, &hold.name);
+        if hold.on {
+            changes.extend(orders.into_iter().map(|order| (lane, Change::Kept(order))));
+        } else {
+            changes.extend(let_go(db, route, &orders)?.into_iter().map(|freed| (lane, Change::Let(freed))));
         }
     }
     let outcome = match (hold.on, hold.scope) {
@@ -148,25 +150,33 @@ fn ordered(site: &str, route: &Route, subject: &str) -> Vec<i64> {
     orders(subject, &route.config.id).into_iter().map(key).collect()
 }
 
-/// The first row of a subject that goes again, and the first one that still needs a person.
-fn let_go(db: &Connection, route: &Route, order: i64) -> Sql<Freed> {
-    // Behind it nothing may go first after a restart, however long it has waited.
-    db.execute(
-        "UPDATE pending SET state = 0, not_before = NULL, why = NULL, tries = NULL, since = NULL
-         WHERE lane = ? AND state = 1 AND order8 = ?",
-        [route.id, order],
-    )?;
-    let first = |states: &str| {
-        let sql = format!(
-            "SELECT seq, tx, size FROM pending WHERE lane = ? AND order8 = ? AND {states} ORDER BY seq, tx LIMIT 1"
-        );
-        let row = |r: &rusqlite::Row<'_>| {
-            Ok(Row { key: RowKey { seq: r.get(0)?, tx: r.get(1)? }, order, size: r.get(2)?, held: false })
-        };
-        db.query_row(&sql, [route.id, order], row).optional()
+/// Of each of these, the first row that goes again, and the first one that still needs a person.
+fn let_go(db: &Connection, route: &Route, orders: &[i64]) -> Sql<Vec<Freed>> {
+    let first = firsts(db, route.id, orders)?;
+    let nothing = |order| Row { key: RowKey { seq: i64::MAX, tx: 0 }, order, size: 0, held: false };
+    let freed = |order: &i64| {
+        line_up(db, route.id, *order)?;
+        let row = first.iter().find(|row| row.order == *order).copied().unwrap_or(nothing(*order));
+        Ok(Freed { row, next: first_parked(db, route.id, *order)?, ended: None })
     };
-    let nothing = Row { key: RowKey { seq: i64::MAX, tx: 0 }, order, size: 0, held: false };
-    Ok(Freed { row: first("1")?.unwrap_or(nothing), next: first("state IN (2, 3)")?.map(|row| row.key), ended: None })
+    orders.iter().map(freed).collect()
+}
+
+/// The first row of each: walks the lane's backlog, once.
+fn firsts(db: &Connection, lane: i64, orders: &[i64]) -> Sql<Vec<Row>> {
+    let numbers = orders.iter().map(i64::to_string).collect::<Vec<_>>().join(", ");
+    let sql =
+        format!("SELECT seq, tx, order8, size FROM pending WHERE lane = ? AND order8 IN ({numbers}) ORDER BY seq, tx");
+    let mut statement = db.prepare(&sql)?;
+    let (mut rows, mut first) = (statement.query([lane])?, Vec::<Row>::new());
+    while let Some(r) = rows.next()? {
+        let key = RowKey { seq: r.get(0)?, tx: r.get(1)? };
+        let row = Row { key, order: r.get(2)?, size: r.get(3)?, held: false };
+        if first.iter().all(|known| known.order != row.order) {
+            first.push(row);
+        }
+    }
+    Ok(first)
 }
 
 /// Whether a person has stopped the lane or its system.

@@ -191,14 +191,52 @@ pub(super) fn auto_resolve(db: &Connection, route: &Route, row: RowKey, now: Mil
     let idle = statement.query_map(params![route.id, row.seq, row.tx], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)))?;
     let idle: Vec<(i64, i64, u32)> = idle.collect::<Result<_, _>>()?;
     for (seq, _, rev) in &idle {
-        let named = params![route.id, seq, row.tx];
-        db.prepare_cached("DELETE FROM letter WHERE lane = ? AND seq = ? AND tx = ?")?.execute(named)?;
-        db.prepare_cached(
-            "INSERT OR REPLACE INTO done(seq, lane, tx, at, batch, attempt, how, rev) VALUES (?, ?, ?, ?, 0, 0, 'auto_resolved', ?)",
-        )?
-        .execute(params![seq, route.id, row.tx, now.0, rev])?;
+        let key = RowKey { seq: *seq, ..row };
+        answer_letter(db, route.id, key)?;
+        done(db, route.id, key, *rev, ("auto_resolved", None), now)?;
     }
     Ok((i64::try_from(idle.len()).unwrap_or(i64::MAX), idle.iter().map(|(_, size, _)| size).sum()))
+}
+
+/// A row has come to its end without an attempt.
+fn done(
+    db: &Connection,
+    lane: i64,
+    key: RowKey,
+    rev: u32,
+    (how, reference): (&str, Option<&str>),
+    now: Millis,
+) -> Sql<()> {
+    db.prepare_cached(
+        "INSERT OR REPLACE INTO done(seq, lane, tx, at, batch, attempt, how, ref, rev) VALUES (?, ?, ?, ?, 0, 0, ?, ?, ?)",
+    )?
+    .execute(params![key.seq, lane, key.tx, now.0, how, reference, rev])?;
+    Ok(())
+}
+
+/// The row no longer needs a person.
+fn answer_letter(db: &Connection, lane: i64, key: RowKey) -> Sql<()> {
+    db.prepare_cached("DELETE FROM letter WHERE lane = ? AND seq = ? AND tx = ?")?.execute([lane, key.seq, key.tx])?;
+    Ok(())
+}
+
+/// Stores the waiting rows of a subject as in line: behind what a person lets go nothing may go first after a restart, however
+/// long it has waited.
+pub(super) fn line_up(db: &Connection, lane: i64, order: i64) -> Sql<()> {
+    db.prepare_cached(LINE_UP)?.execute([lane, order])?;
+    Ok(())
+}
+
+const LINE_UP: &str = "UPDATE pending INDEXED BY pending_exception
+    SET state = 0, not_before = NULL, why = NULL, tries = NULL, since = NULL
+    WHERE lane = ? AND state = 1 AND state <> 0 AND order8 = ?";
+
+/// The first row of a subject that needs a person.
+pub(super) fn first_parked(db: &Connection, lane: i64, order: i64) -> Sql<Option<RowKey>> {
+    let sql = "SELECT seq, tx FROM pending INDEXED BY pending_exception
+               WHERE lane = ? AND state IN (2, 3) AND state <> 0 AND order8 = ? ORDER BY seq, tx LIMIT 1";
+    let key = |r: &rusqlite::Row<'_>| Ok(RowKey { seq: r.get(0)?, tx: r.get(1)? });
+    db.prepare_cached(sql)?.query_row([lane, order], key).optional()
 }
 
 /// What is checked of a correction before it is sent.
@@ -220,7 +258,6 @@ fn apply(
     now: Millis,
 ) -> Sql<(String, Option<Freed>)> {
     let Found { row, rev, event, tx_type, .. } = found;
-    let named = params![route.id, row.key.seq, row.key.tx];
     let mut ended = None;
     let said = match becomes {
         Becomes::Asked => {
@@ -246,13 +283,10 @@ fn apply(
             let skipped = becomes == Becomes::Skipped;
             let size: i64 = db
                 .prepare_cached("DELETE FROM pending WHERE lane = ? AND seq = ? AND tx = ? RETURNING size")?
-                .query_row(named, |r| r.get(0))?;
+                .query_row([route.id, row.key.seq, row.key.tx], |r| r.get(0))?;
             ended = Some((size, skipped));
             let how = if skipped { "skipped" } else { "manual" };
-            db.prepare_cached(
-                "INSERT OR REPLACE INTO done(seq, lane, tx, at, batch, attempt, how, ref, rev) VALUES (?, ?, ?, ?, 0, 0, ?, ?, ?)",
-            )?
-            .execute(params![row.key.seq, route.id, row.key.tx, now.0, how, reference, rev])?;
+            done(db, route.id, row.key, *rev, (how, reference), now)?;
             match (skipped, reference) {
                 (true, _) => "taken out: it will not be posted".to_owned(),
                 (false, Some(reference)) => format!("booked as {reference}, says a person"),
@@ -260,25 +294,31 @@ fn apply(
             }
         }
     };
-    db.prepare_cached("DELETE FROM letter WHERE lane = ? AND seq = ? AND tx = ?")?.execute(named)?;
-    // Behind it nothing may go first after a restart, however long it has waited.
-    db.prepare_cached(
-        "UPDATE pending SET state = 0, not_before = NULL, why = NULL, tries = NULL, since = NULL
-         WHERE lane = ? AND state = 1 AND order8 = ?",
-    )?
-    .execute([route.id, row.order])?;
+    answer_letter(db, route.id, row.key)?;
+    line_up(db, route.id, row.order)?;
     if hold::keeps(db, &found.subject)? {
         return Ok((
             format!("{said}, once its subject is released"),
             Some(Freed { row: *row, next: Some(RowKey::default()), ended }),
         ));
     }
-    let next = db
-        .prepare_cached(
-            "SELECT seq, tx FROM pending INDEXED BY pending_exception
-             WHERE lane = ? AND state IN (2, 3) AND state <> 0 AND order8 = ? ORDER BY seq, tx LIMIT 1",
-        )?
-        .query_row([route.id, row.order], |r| Ok(RowKey { seq: r.get(0)?, tx: r.get(1)? }))
-        .optional()?;
+    let next = first_parked(db, route.id, row.order)?;
     Ok((said, Some(Freed { row: *row, next, ended })))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_persons_act_does_not_walk_the_backlog() -> Sql<()> {
+        let db = Connection::open_in_memory()?;
+        for sql in crate::outbox::open::MIGRATIONS {
+            db.execute_batch(sql)?;
+        }
+        let mut statement = db.prepare(&format!("EXPLAIN QUERY PLAN {LINE_UP}"))?;
+        let plan: Vec<String> = statement.query_map([1, 2], |r| r.get(3))?.collect::<Result<_, _>>()?;
+        assert!(plan.iter().all(|step| step.contains("pending_exception (lane=? AND state=?)")), "{plan:?}");
+        Ok(())
+    }
 }
