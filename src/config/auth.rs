@@ -26,12 +26,13 @@ const SECRETS: [(&str, &str); 7] = [
 ];
 
 /// Headers that the gateway itself writes.
-const OURS: [&str; 10] = [
+const OURS: [&str; 11] = [
     "accept",
     "connection",
     "content-encoding",
     "content-length",
     "content-type",
+    "floorgate-contract",
     "host",
     "idempotency-key",
     "traceparent",
@@ -176,15 +177,8 @@ fn secret(
         entry.refuse(&format!("{}: {why}", path.display()), &help);
         return None;
     }
-    private(entry, reading, &path);
+    files::private(entry, reading, &path);
     Some(path)
-}
-
-fn private(entry: &Entry<'_>, reading: &Reading, path: &std::path::Path) {
-    if files::world_readable(path) {
-        let message = format!("{} may be read by everyone", path.display());
-        reading.warn(entry.fault(&message, "chmod 0600, owned by the service's user"));
-    }
 }
 
 /// `tls = { ca_file, cert_file, key_file }`. `None`: a fault was told.
@@ -196,22 +190,14 @@ pub(super) fn certificates(target: &Table<'_>, reading: &Reading) -> Option<Tls>
         ("key_file", "PRIVATE KEY-----", "the private key of cert_file, without a passphrase"),
     ]
     .map(|(key, holds, what)| table.entry(key).map(|entry| pem(&entry, reading, holds, what)));
-    let own = match (cert_file, key_file) {
-        (Some(cert_file), Some(key_file)) => {
+    let own = match tls::together(&table, cert_file, key_file)? {
+        Some((cert_file, key_file)) => {
             if let (Some(entry), Some(path)) = (table.entry("key_file"), &key_file) {
-                private(&entry, reading, path);
+                files::private(&entry, reading, path);
             }
             Some(Own { cert_file: cert_file?, key_file: key_file? })
         }
-        (None, None) => None,
-        (Some(_), None) => {
-            table.refuse_key("key_file", "is missing", "name the file with the private key of cert_file");
-            return None;
-        }
-        (None, Some(_)) => {
-            table.refuse_key("cert_file", "is missing", "name the file with the certificate of key_file");
-            return None;
-        }
+        None => None,
     };
     let made = Tls { ca_file: ca_file.map_or(Some(None), |file| file.map(Some))?, own };
     tls::ageing_of_target(&table, reading, &made);

@@ -4,6 +4,9 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
+use crate::config::Reading;
+use crate::form::Entry;
+
 /// Largest configuration or map, bytes.
 const MAX_TEXT: u64 = 4 << 20;
 /// Largest secret, bytes.
@@ -31,10 +34,13 @@ pub(super) fn secret(path: &Path) -> Result<String, String> {
     if secret.is_empty() { Err("empty".to_owned()) } else { Ok(secret.to_owned()) }
 }
 
-/// Whether anyone on the machine may read the file.
-pub(super) fn world_readable(path: &Path) -> bool {
+/// Warns where anyone on the machine may read a secret's file, which the entry names.
+pub(super) fn private(entry: &Entry<'_>, reading: &Reading, path: &Path) {
     use std::os::unix::fs::PermissionsExt as _;
-    std::fs::metadata(path).is_ok_and(|m| m.permissions().mode() & OTHERS_READ != 0)
+    if std::fs::metadata(path).is_ok_and(|m| m.permissions().mode() & OTHERS_READ != 0) {
+        let message = format!("{} may be read by everyone", path.display());
+        reading.warn(entry.fault(&message, "chmod 0600, owned by the service's user"));
+    }
 }
 
 fn bounded(path: &Path, most: u64) -> Result<Vec<u8>, String> {

@@ -281,10 +281,7 @@ fn login(table: &Table<'_>, reading: &Reading) -> Option<Option<(String, String)
     let path = reading.path(&entry.read::<String>()?);
     match files::secret(&path) {
         Ok(secret) => {
-            if files::world_readable(&path) {
-                let message = format!("{} may be read by everyone", path.display());
-                reading.warn(entry.fault(&message, "chmod 0600, owned by the service's user"));
-            }
+            files::private(&entry, reading, &path);
             Some(user.map(|user| (user, secret)))
         }
         Err(why) => {

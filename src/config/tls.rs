@@ -41,21 +41,27 @@ pub(super) fn read(link: &Table<'_>, reading: &Reading, secure: Option<bool>) ->
     let ca_file: Option<PathBuf> = table.required_entry("ca_file").and_then(|_| path("ca_file"));
     let (cert_file, key_file) = (path("cert_file"), path("key_file"));
     let warn_before_expiry = duration(&table, "warn_before_expiry", WARN_BEFORE, Duration::ZERO..=DAY * 3650);
-    let own = match (cert_file, key_file) {
-        (Some(cert_file), Some(key_file)) => Some(Own { cert_file, key_file }),
-        (None, None) => None,
-        (Some(_), None) => {
-            table.refuse_key("key_file", "is missing", "name the file with the private key of cert_file");
-            return None;
-        }
-        (None, Some(_)) => {
-            table.refuse_key("cert_file", "is missing", "name the file with the certificate of key_file");
-            return None;
-        }
-    };
+    let own = together(&table, cert_file, key_file)?.map(|(cert_file, key_file)| Own { cert_file, key_file });
     let tls = Tls { ca_file: ca_file?, own, warn_before_expiry };
     doubts(&table, reading, &tls);
     Some(Some(tls))
+}
+
+/// A certificate of ours and its key, which go together. `Some(None)`: neither is there. `None`: a fault was told.
+#[expect(clippy::option_option, reason = "no certificate and half of one differ")]
+pub(super) fn together<T>(table: &Table<'_>, cert_file: Option<T>, key_file: Option<T>) -> Option<Option<(T, T)>> {
+    match (cert_file, key_file) {
+        (Some(cert_file), Some(key_file)) => Some(Some((cert_file, key_file))),
+        (None, None) => Some(None),
+        (Some(_), None) => {
+            table.refuse_key("key_file", "is missing", "name the file with the private key of cert_file");
+            None
+        }
+        (None, Some(_)) => {
+            table.refuse_key("cert_file", "is missing", "name the file with the certificate of key_file");
+            None
+        }
+    }
 }
 
 /// Certificates of a target that can't be used now, or soon.
@@ -79,9 +85,7 @@ fn doubts(table: &Table<'_>, reading: &Reading, tls: &Tls) {
         reading.warn(table.fault_at("ca_file", &why, "until it is right this link can't connect; the others can"));
     }
     ageing(table, reading, tls, "renew it; the file is read again for each connection, without a restart");
-    let key_file = tls.own.as_ref().map(|own| &own.key_file);
-    for path in key_file.into_iter().filter(|path| files::world_readable(path)) {
-        let message = format!("{} may be read by everyone", path.display());
-        reading.warn(table.fault_at("key_file", &message, "chmod 0600, owned by the service's user"));
+    if let (Some(entry), Some(own)) = (table.entry("key_file"), &tls.own) {
+        files::private(&entry, reading, &own.key_file);
     }
 }

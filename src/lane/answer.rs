@@ -120,11 +120,15 @@ pub fn classify(reply: &Reply, shape: &AnswerShape, keys: &[Id]) -> Answer {
             let throttled = answer.whole && answer.outcomes.first().is_some_and(|o| o.class == Class::Throttled);
             answer.retry_after_ms = head.stay_away_ms(*status, throttled);
             answer.later = later(*status, head, &answer);
-            let start = String::from_utf8_lossy(&body[..body.len().min(Answer::EXCERPT + 4)]);
-            answer.excerpt = bounded(&format!("{}{start}", answer.excerpt), Answer::EXCERPT);
-            answer
+            with_excerpt(answer, body)
         }
     }
+}
+
+/// The beginning of the body goes behind what is said of it.
+fn with_excerpt(answer: Answer, body: &[u8]) -> Answer {
+    let start = String::from_utf8_lossy(&body[..body.len().min(Answer::EXCERPT + 4)]);
+    Answer { excerpt: bounded(&format!("{}{start}", answer.excerpt), Answer::EXCERPT), ..answer }
 }
 
 /// How the target wants to be asked for what it has not decided.

@@ -64,6 +64,12 @@ impl Bounds {
         self.max_parked.contains_key(lane)
     }
 
+    /// Who looks after what; where no configuration is known, as it is usual.
+    fn desks(bounds: Option<&Self>) -> &Desks {
+        static USUAL: Desks = Desks(BTreeMap::new());
+        bounds.map_or(&USUAL, |bounds| &bounds.desks)
+    }
+
     /// Whether so many parked subjects stop the lane: it sends nothing new.
     pub fn stop(&self, lane: &LaneStatus) -> bool {
         let bound = self.max_parked.get(&lane.lane).and_then(|bound| i64::try_from(*bound).ok());

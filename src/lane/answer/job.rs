@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::{AnswerShape, REASON, Reply, bounded, items, said, trouble_of_question, whole};
+use super::{AnswerShape, REASON, Reply, bounded, items, said, trouble_of_question, whole, with_excerpt};
 use crate::event::Id;
 use crate::lane::{Answer, By, Class, Later, Outcome};
 
@@ -40,7 +40,5 @@ pub fn classify_poll(reply: &Reply, shape: &AnswerShape, keys: &[Id]) -> Answer 
     answer.retry_after_ms = head.stay_away_ms(status, false);
     let at_work = answer.outcomes.iter().any(|o| o.class == Class::Accepted);
     answer.later = at_work.then(|| Later { by: By::Lookup, after_ms: head.retry_after_ms() });
-    let start = String::from_utf8_lossy(&body[..body.len().min(Answer::EXCERPT + 4)]);
-    answer.excerpt = bounded(&format!("{}{start}", answer.excerpt), Answer::EXCERPT);
-    answer
+    with_excerpt(answer, body)
 }

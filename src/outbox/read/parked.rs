@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::HELD;
 use crate::event::{Id, Millis};
-use crate::lane::{Act, Category, Class, Desks, Parked, decide, sentence};
+use crate::lane::{Act, Category, Class, Parked, decide, sentence};
 use crate::outbox::StorageError;
 use crate::outbox::audit::chained;
 use crate::outbox::open::open_read_only;
@@ -117,8 +117,7 @@ fn need(r: &Row<'_>, bounds: Option<&Bounds>, now: Millis) -> Result<Need, rusql
     let maybe_posted = !held && r.get::<_, Option<bool>>(10)?.unwrap_or(true);
     let code: Option<String> = r.get(11)?;
     let reason = r.get::<_, Option<String>>(14)?.unwrap_or_else(|| HELD.to_owned());
-    let none = Desks::default();
-    let desks = bounds.map_or(&none, |bounds| &bounds.desks);
+    let desks = Bounds::desks(bounds);
     let category =
         if held { Category::of_held(visibility) } else { desks.category(class, &tx_type, code.as_deref(), visibility) };
     let lateness = desks.lateness(category, now.since(Millis(at)));

@@ -36,16 +36,19 @@ pub(in crate::outbox) struct Walk<'a> {
     pub(in crate::outbox) progress: &'a mut dyn FnMut(i64),
 }
 
+/// The oldest event and the newest; 1 and 0: there is none.
+fn ends(db: &Connection) -> Sql<(i64, i64)> {
+    let sql = "SELECT coalesce(min(seq), 1), coalesce(max(seq), 0) FROM event";
+    db.query_row(sql, [], |r| Ok((r.get(0)?, r.get(1)?)))
+}
+
 /// The newest events that have what is wanted, at least `limit` if there are so many.
 pub(in crate::outbox) fn search(db: &Connection, wanted: &Wanted, walk: &mut Walk<'_>) -> Sql<Hits> {
     let mut hits = Hits::default();
     if let Some(seq) = wanted.seq {
         return Ok(Hits { seqs: vec![seq], looked_at: 1, within: false });
     }
-    let (oldest, newest): (i64, i64) =
-        db.query_row("SELECT coalesce(min(seq), 0), coalesce(max(seq), 0) FROM event", [], |r| {
-            Ok((r.get(0)?, r.get(1)?))
-        })?;
+    let (oldest, newest) = ends(db)?;
     let (candidates, covered) = places(db, &wanted.prints())?;
     let (first, last) = covered.map_or((newest + 1, newest), RangeInclusive::into_inner);
     let named = |low, high| named(db, wanted, low, high);
@@ -73,10 +76,7 @@ pub(in crate::outbox) fn search(db: &Connection, wanted: &Wanted, walk: &mut Wal
 /// on, until there are enough.
 pub(in crate::outbox) fn within(db: &Connection, wanted: &Wanted, walk: &mut Walk<'_>) -> Sql<Hits> {
     let (quoted, bytes) = wanted.fields();
-    let (oldest, newest): (i64, i64) =
-        db.query_row("SELECT coalesce(min(seq), 1), coalesce(max(seq), 0) FROM event", [], |r| {
-            Ok((r.get(0)?, r.get(1)?))
-        })?;
+    let (oldest, newest) = ends(db)?;
     let mut hits = Hits { within: true, ..Hits::default() };
     walked(oldest, newest, false, walk, &mut hits, |low, high| {
         let mut statement =

@@ -12,7 +12,7 @@ use super::search::{BITE, Walk, search, within};
 use super::wanted::Wanted;
 use super::{Bounds, lanes};
 use crate::event::{Id, posting_id, short_ref, traceparent};
-use crate::lane::{Category, Class, Desks, sentence};
+use crate::lane::{Category, Class, sentence};
 use crate::outbox::StorageError;
 use crate::outbox::attempts;
 use crate::outbox::delivery::unpack;
@@ -230,8 +230,7 @@ impl Gather<'_> {
                 let Some((class, reason, code, answer)) = letter.optional()? else { return Ok(()) };
                 let class = Class::parse(&class).unwrap_or(Class::Unresolvable);
                 (told.code, told.answer) = (code, answer);
-                let none = Desks::default();
-                let desks = self.look.bounds.map_or(&none, |bounds| &bounds.desks);
+                let desks = Bounds::desks(self.look.bounds);
                 told.category = Some(desks.category(class, tx_type, told.code.as_deref(), visibility));
                 told.sentence = Some(sentence(class, tx_type, subject, system, &reason));
             }
