@@ -84,6 +84,35 @@ impl Config {
     }
 }
 
+#[cfg(test)]
+impl Config {
+    /// A lane for tests, which say what is otherwise with theirs.
+    pub(in crate::lane) fn example() -> Self {
+        Self {
+            id: "outbound".into(),
+            target: 0,
+            system: "erp".into(),
+            business_unit: "main".into(),
+            worth: Worth::Document,
+            take: Vec::new(),
+            format: Format::JsonArray { wrap: None },
+            ordered_batch: false,
+            max_events: 10,
+            max_bytes: 10_000,
+            linger_ms: 0,
+            max_in_flight: 1,
+            idempotency: Idempotency::Key,
+            dedup_horizon_ms: 86_400_000,
+            settle_ms: None,
+            timeout_ms: 5_000,
+            retry_first_ms: 100,
+            retry_max_ms: 1_000,
+            max_parked: 100,
+            limits: Limits::default(),
+        }
+    }
+}
+
 fn matches(glob: &str, text: &str) -> bool {
     match glob.split_once('*') {
         None => glob == text,

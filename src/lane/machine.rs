@@ -846,31 +846,10 @@ fn why_a_person(idempotency: Idempotency, ageless: bool, forgotten: bool) -> &'s
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lane::{Format, Worth};
+    use crate::lane::Worth;
 
     fn config() -> Config {
-        Config {
-            id: "outbound".into(),
-            target: 0,
-            system: "erp".into(),
-            business_unit: "main".into(),
-            worth: Worth::Document,
-            take: Vec::new(),
-            format: Format::JsonArray { wrap: None },
-            ordered_batch: false,
-            max_events: 10,
-            max_bytes: 10_000,
-            linger_ms: 0,
-            max_in_flight: 4,
-            idempotency: Idempotency::Key,
-            dedup_horizon_ms: 86_400_000,
-            settle_ms: None,
-            timeout_ms: 5_000,
-            retry_first_ms: 100,
-            retry_max_ms: 1_000,
-            max_parked: 100,
-            limits: crate::lane::Limits::default(),
-        }
+        Config { max_in_flight: 4, ..Config::example() }
     }
 
     #[test]

@@ -5,31 +5,10 @@ mod invariants;
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::lane::{Answer, Class, Config, Format, Idempotency, Limits, Outcome, Row, RowKey};
+use crate::lane::{Answer, Class, Config, Idempotency, Limits, Outcome, Row, RowKey};
 
 fn config(id: &str, worth: Worth) -> Config {
-    Config {
-        id: id.into(),
-        target: 0,
-        system: "erp".into(),
-        business_unit: "main".into(),
-        worth,
-        take: Vec::new(),
-        format: Format::JsonArray { wrap: None },
-        ordered_batch: false,
-        max_events: 10,
-        max_bytes: 10_000,
-        linger_ms: 0,
-        max_in_flight: 1,
-        idempotency: Idempotency::Key,
-        dedup_horizon_ms: 30 * 86_400_000,
-        settle_ms: None,
-        timeout_ms: 5_000,
-        retry_first_ms: 100,
-        retry_max_ms: 1_000,
-        max_parked: 10_000,
-        limits: Limits::default(),
-    }
+    Config { id: id.into(), worth, dedup_horizon_ms: 30 * 86_400_000, max_parked: 10_000, ..Config::example() }
 }
 
 /// One request, as the target sees it.

@@ -143,34 +143,13 @@ impl Flight {
 mod tests {
     use super::*;
     use crate::lane::machine::{Exception, Input, Row, RowKey, SavedBatch};
-    use crate::lane::{Config, Format, Idempotency, Limits, Outcome, Worth};
+    use crate::lane::{Config, Outcome};
 
     const SECOND: u64 = 1_000;
     const MINUTE: u64 = 60 * SECOND;
 
     fn config(settle_ms: Option<u64>) -> Config {
-        Config {
-            id: "outbound".into(),
-            target: 0,
-            system: "erp".into(),
-            business_unit: "main".into(),
-            worth: Worth::Document,
-            take: Vec::new(),
-            format: Format::JsonArray { wrap: None },
-            ordered_batch: false,
-            max_events: 4,
-            max_bytes: 10_000,
-            linger_ms: 0,
-            max_in_flight: 1,
-            idempotency: Idempotency::Key,
-            dedup_horizon_ms: 24 * 60 * MINUTE,
-            settle_ms,
-            timeout_ms: 5 * SECOND,
-            retry_first_ms: 100,
-            retry_max_ms: SECOND,
-            max_parked: 100,
-            limits: Limits::default(),
-        }
+        Config { max_events: 4, settle_ms, ..Config::example() }
     }
 
     fn row(seq: i64, order: i64) -> Row {
