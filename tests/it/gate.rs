@@ -45,7 +45,7 @@ fn a_lane_of_which_everything_is_rejected_is_one_trouble_and_goes_on_behind_a_pe
     wait_for("the lane to be stopped", || !system(&floor)["stopped"].as_array().is_none_or(Vec::is_empty));
     let (_, text) = floor.gateway.say(&["status"]);
     assert!(text.contains("\nlane outbound: STOPPED, ") && text.contains("rows were rejected (validation"), "{text}");
-    let letters = |status: &serde_json::Value| status["dead_letters"].as_i64().expect("a number");
+    let letters = |status: &Value| status["dead_letters"].as_i64().expect("a number");
     wait_for("what stopped it, and what was under way, to be stored", || {
         let status = floor.gateway.status();
         let lanes = status["lanes"].as_array().expect("a list");
