@@ -289,6 +289,10 @@ def order(erp):
     expect(told[good["key"]], "retry", "lane_blocked")
     expect(told[other["key"]], "posted")
     expect(erp.post([good])[good["key"]], "posted")
+    bad = erp.bad(lane)  # refused, the other would be said to have no effect
+    told = erp.post([bad, good])
+    expect(told[bad["key"]], "rejected", "unknown_tx_type")
+    expect(told[good["key"]], "duplicate")
 
 
 def race(erp):

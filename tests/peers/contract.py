@@ -98,7 +98,8 @@ def book_all(world, items, batch):
         return [{**result, "status": "duplicate"} for result in world.batches[batch]]
     results, blocked = [], set()
     for item in items:
-        if item.get("lane") in blocked and fault != "order-is-ignored":
+        booked = item["key"] in world.booked and fault != "booked-is-blocked"
+        if item.get("lane") in blocked and not booked and fault != "order-is-ignored":
             message = "An item before it was not booked."
             results.append({"key": item["key"], "status": "retry", "reason": "lane_blocked", "message": message})
             if fault == "blocked-is-booked":

@@ -123,26 +123,27 @@ class Posting(ModelSQL, ModelView):
             Pool().get(model).lock(ids)
         known, find, blocked, new, results = cls.known(i.get("key") for i in items), Finder(), set(), [], []
         for item in items:
-            lane = item.get("lane")
-            if lane in blocked:
-                outcome = not_booked("retry", "lane_blocked", "An item before it in this batch was not booked.")
-            else:
-                outcome = cls._one(item, known, find, new)
-            if outcome["status"] not in {"posted", "duplicate"} and isinstance(lane, str):
-                blocked.add(lane)
+            outcome = cls._one(item, known, find, new, blocked)
+            if outcome["status"] not in {"posted", "duplicate"} and isinstance(item.get("lane"), str):
+                blocked.add(item["lane"])
             results.append({"key": item.get("key")} | outcome)
         cls.save(new)
         return results
 
     @classmethod
-    def _one(cls, item, known, find, new):
-        if refusal := wrong_form(item):
+    def _one(cls, item, known, find, new, blocked):
+        if refusal := wrong_key(item):
             return not_booked("rejected", "malformed", *refusal)
-        key, data = item["key"], {name: value for name, value in item["data"].items() if value is not None}
-        if row := known.get(key):
+        key = item["key"]
+        if row := known.get(key):  # before all else: whatever refuses an item says that its key has no effect
             if row.fingerprint != item["fingerprint"]:
                 return not_booked("rejected", "key_reused", f"This key was booked as {row.reference} with other content.")
             return {"status": "duplicate", "reference": row.reference}
+        if isinstance(item.get("lane"), str) and item["lane"] in blocked:
+            return not_booked("retry", "lane_blocked", "An item before it in this batch was not booked.")
+        if refusal := wrong_form(item):
+            return not_booked("rejected", "malformed", *refusal)
+        data = {name: value for name, value in item["data"].items() if value is not None}
         effect = effects.EFFECTS.get(item["tx_type"])
         if effect is None:
             return not_booked("rejected", "unknown_tx_type", f"{item['tx_type']} is not taken here.", "/tx_type")
@@ -186,11 +187,16 @@ class Posting(ModelSQL, ModelView):
             raise Refused("bad_state", f"A count as of {newer[0].as_of_seq} is booked, later than {seq}.", "/data/as_of_seq")
 
 
-def wrong_form(item):
-    """(sentence, pointer) of what is wrong with an item's frame, or None."""
+def wrong_key(item):
+    """(sentence, pointer) of what is wrong with an item's key and fingerprint, or None."""
     for name, form in [("key", KEY), ("fingerprint", FINGERPRINT)]:
         if not isinstance(item.get(name), str) or not form.fullmatch(item[name]):
             return f"{name} is missing or has the wrong form.", f"/{name}"
+    return None
+
+
+def wrong_form(item):
+    """(sentence, pointer) of what is wrong with the rest of an item's frame, or None."""
     for name in ["tx_type", "lane", "time"]:
         if not isinstance(item.get(name), str) or not item[name]:
             return f"{name} is missing or no text.", f"/{name}"

@@ -42,7 +42,12 @@ pub(super) const ROWS: [Row; 26] = [
     row("key-clash", true, "reasons", "rejected, key_reused; lookup still has the first fingerprint"),
     row("partial", true, "the-answer", "posted; rejected, malformed; posted; a lookup agrees"),
     row("free-key", true, "the-answer", "posted: a refused key stays free"),
-    row("order", true, "order", "rejected; retry, lane_blocked; posted; then the blocked one alone: posted"),
+    row(
+        "order",
+        true,
+        "order",
+        "rejected; retry, lane_blocked; posted; then the blocked one alone: posted; then it behind a bad one: duplicate",
+    ),
     row("race", true, "again-and-again", "posted once; the other duplicate, accepted, or 409 outstanding"),
     row(
         "broken-off",

@@ -199,8 +199,13 @@ impl Run {
         let posted = self.talk.post(&batch(&items)).await?;
         is(&posted, &[(Status::Rejected, ""), (Status::Retry, "lane_blocked"), (Status::Posted, "")])?;
         self.is_absent(blocked.key).await?;
-        let posted = self.talk.post(&batch(&[blocked])).await?;
+        let posted = self.talk.post(&batch(from_ref(&blocked))).await?;
         is(&posted, &[(Status::Posted, "")]).map_err(|why| format!("the blocked one alone: {why}"))?;
+        // Refused, it would be said to have no effect.
+        let bad = Posting { tx_type: STRANGE.to_owned(), order_key: blocked.order_key.clone(), ..self.fresh() };
+        let posted = self.talk.post(&batch(&[bad, blocked])).await?;
+        is(&posted, &[(Status::Rejected, ""), (Status::Duplicate, "")])
+            .map_err(|why| format!("a booked one behind a bad one of its lane: {why}"))?;
         Ok(None)
     }
 
