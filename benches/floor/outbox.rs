@@ -213,6 +213,7 @@ fn lane() -> lane::Config {
         target: 0,
         system: "erp".into(),
         business_unit: "main".into(),
+        elsewhere: std::collections::BTreeSet::new(),
         worth: Worth::Document,
         take: vec!["scan.*".into()],
         format: Format::JsonArray { wrap: Some("events".into()) },

@@ -11,6 +11,7 @@ use crate::cli::ConfigFile;
 use crate::cli::print::{self, span};
 use crate::config::{self, Checked, Config};
 use crate::form::{Document, Fault};
+use crate::lane;
 use crate::milestone::sequence_gap;
 use crate::outbox::Preset;
 
@@ -188,7 +189,8 @@ fn summary(config: &Config, checked: &Checked, rate: u32) -> String {
             if acknowledges { "acknowledged after the commit" } else { "not acknowledged: lost while we are down" };
         line(format!("link {}: scanner, {}; frames are {worth}", link.link, link.place));
     }
-    for equal in checked.devices.chunk_by(|a, b| (a.set, &a.map) == (b.set, &b.map)) {
+    for equal in checked.devices.chunk_by(|a, b| (a.set, &a.map, &a.business_unit) == (b.set, &b.map, &b.business_unit))
+    {
         let [device, ..] = equal else { continue };
         let last = equal.last().filter(|last| last.id != device.id);
         let ids = last.map_or(format!("device {}", device.id), |last| {
@@ -196,16 +198,21 @@ fn summary(config: &Config, checked: &Checked, rate: u32) -> String {
         });
         let last = last.filter(|last| last.link != device.link);
         let links = last.map_or(device.link.clone(), |last| format!("{} … {}", device.link, last.link));
-        line(format!("{ids}: {} on {links}", device.map));
+        let unit = if device.business_unit == config.business_unit {
+            String::new()
+        } else {
+            format!(", business unit {}", device.business_unit)
+        };
+        line(format!("{ids}: {} on {links}{unit}", device.map));
         for filter in equal.iter().flat_map(|device| &device.filters) {
             line(format!("  topic {filter}"));
         }
         for kind in &device.kinds {
-            line(format!("  {kind} -> {}", destinations(config, kind)));
+            line(format!("  {kind} -> {}", destinations(config, kind, Some(&device.id))));
         }
     }
     let gap = sequence_gap("", "", 0, 0).kind;
-    line(format!("missing numbers of any device: {gap} -> {}", destinations(config, &gap)));
+    line(format!("missing numbers of any device: {gap} -> {}", destinations(config, &gap, None)));
     for lane in &config.lanes {
         let target = &config.targets[lane.target];
         line(format!("lane {}: {} -> {} ({})", lane.id, lane.take.join(", "), target.id, target.url));
@@ -229,8 +236,9 @@ fn summary(config: &Config, checked: &Checked, rate: u32) -> String {
     text
 }
 
-fn destinations(config: &Config, kind: &str) -> String {
-    let lanes = config.lanes.iter().filter(|lane| lane.takes(kind));
+fn destinations(config: &Config, kind: &str, device: Option<&str>) -> String {
+    let heard = |lane: &&lane::Config| device.is_none_or(|device| lane.hears(device));
+    let lanes = config.lanes.iter().filter(|lane| lane.takes(kind)).filter(heard);
     let names: Vec<String> = lanes.map(|lane| format!("{} ({})", lane.id, lane.system)).collect();
     if names.is_empty() { "kept, not posted".to_owned() } else { names.join(", ") }
 }

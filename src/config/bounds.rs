@@ -8,6 +8,9 @@ use std::time::Duration;
 use crate::event::is_valid_id;
 use crate::form::{self, FromValue, Kind, Table};
 
+/// What an id is made of.
+pub(super) const ID_RULE: &str = "write letters, digits, - and _, at most 32, a letter or digit first";
+
 pub(super) const SECOND: Duration = Duration::from_secs(1);
 pub(super) const HOUR: Duration = Duration::from_hours(1);
 pub(super) const DAY: Duration = Duration::from_hours(24);
@@ -93,10 +96,9 @@ pub(super) fn id(table: &Table<'_>, key: &str) -> Option<String> {
     let entry = table.required_entry(key)?;
     let text: String = entry.read()?;
     if !is_valid_id(&text) {
-        let rule = "write letters, digits, - and _, at most 32, a letter or digit first";
         let name = table.names().filter(|_| text.contains('{')).and_then(|names| names.keys().next());
         let help = name.map(|name| format!("the name of this loop is `{name}`: write {{{name}}}"));
-        entry.refuse(&format!("\"{text}\" is not an id"), help.as_deref().unwrap_or(rule));
+        entry.refuse(&format!("\"{text}\" is not an id"), help.as_deref().unwrap_or(ID_RULE));
         return None;
     }
     Some(text)

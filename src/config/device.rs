@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::config::Reading;
-use crate::config::bounds::Ids;
+use crate::config::bounds::{ID_RULE, Ids};
 use crate::config::device_set::{self, Set};
 use crate::config::emits::{Emits, topics_meet};
 use crate::config::link::{Declared, Link};
 use crate::config::maps::Known;
 use crate::config::modbus::identity;
+use crate::event::is_valid_id;
 use crate::form::{Document, Entry, Kind, Plain, Table, nearest};
 use crate::source::modbus::{self, Identity};
 use crate::tagmap::{Binding, DeviceLimits, Frame, Map, Protocol, Quirk, Topic, quirk};
@@ -30,6 +31,8 @@ pub struct Device {
     pub kinds: Vec<String>,
     /// Topic filters of an MQTT device, parameters filled in.
     pub filters: Vec<String>,
+    /// The business unit that its events are of.
+    pub business_unit: String,
     /// Of which `[[device_set]]` it is a member, counted from 1.
     pub set: Option<usize>,
 }
@@ -61,7 +64,7 @@ pub(super) fn read_all(
     let single = root.tables("device").into_iter().map(|table| (table, None));
     for (table, set) in single.chain(sets.iter().enumerate().flat_map(member)) {
         let id = ids.read(&table);
-        same_business_unit(&table, business_unit);
+        let business_unit = business_unit_of(&table, business_unit);
         let link = link(&table, links);
         let map = table.required_entry("map").and_then(|e| Some((named_map(&e, reading)?, e)));
         let params = params(&table, map.as_ref().map(|(map, _)| *map));
@@ -85,6 +88,7 @@ pub(super) fn read_all(
                 map: map.name.clone(),
                 kinds,
                 filters,
+                business_unit: business_unit.unwrap_or_default(), // a fault otherwise
                 set,
             });
         }
@@ -123,14 +127,15 @@ pub(super) fn read_all(
     devices
 }
 
-/// Order keys carry the site's unit; another one would be ignored unseen, so it is refused.
-fn same_business_unit(table: &Table<'_>, site: Option<&str>) {
-    let Some(entry) = table.entry("business_unit") else { return };
-    let Some(text) = entry.read::<String>() else { return };
-    if site.is_some_and(|site| site != text) {
-        let message = format!("\"{text}\" is not the site's: several business units are not in this version");
-        entry.refuse(&message, "remove it, or set `site.business_unit`");
+/// The business unit of a device or a lane: the site's, unless it has its own.
+pub(super) fn business_unit_of(table: &Table<'_>, site: Option<&str>) -> Option<String> {
+    let Some(entry) = table.entry("business_unit") else { return site.map(str::to_owned) };
+    let text: String = entry.read()?;
+    if is_valid_id(&text) {
+        return Some(text);
     }
+    entry.refuse(&format!("\"{text}\" is not an id"), ID_RULE);
+    None
 }
 
 /// Index of the device's link. Where the file has no link at all, that alone is told.

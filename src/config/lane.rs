@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::config::Reading;
 use crate::config::bounds::{Ids, number};
-use crate::config::device::Device;
+use crate::config::device::{Device, business_unit_of};
 use crate::config::target::Declared;
 use crate::event::Canonical;
 use crate::form::{Table, nearest};
@@ -21,12 +21,19 @@ struct Seen<'d> {
     target: Option<usize>,
     worth: Option<Worth>,
     take: Vec<String>,
+    unit: Option<String>,
 }
 
 impl Seen<'_> {
+    /// Of these devices, those whose events it takes.
+    fn heard<'a>(&self, devices: &'a [Device]) -> impl Iterator<Item = &'a Device> + use<'a> {
+        let unit = self.unit.clone();
+        devices.iter().filter(move |device| unit.as_ref() == Some(&device.business_unit))
+    }
+
     /// The canonical types that it takes of those that the devices' maps emit, with their order classes.
     fn canonical(&self, devices: &[Device]) -> Vec<(&'static str, &'static str)> {
-        let emitted = |tx: &str| devices.iter().flat_map(|device| &device.kinds).any(|kind| kind == tx);
+        let emitted = |tx: &str| self.heard(devices).flat_map(|device| &device.kinds).any(|kind| kind == tx);
         let types = Canonical::ALL.into_iter().map(|kind| (kind.order_class(), kind.tx_type()));
         types.filter(|(_, tx)| emitted(tx) && self.take.iter().any(|glob| meet(glob, tx))).collect()
     }
@@ -48,6 +55,7 @@ pub(super) fn read_all(
         let words = [("visibility", Worth::Visibility), ("document", Worth::Document), ("ledger", Worth::Ledger)];
         let worth = table.entry("class").map_or(Some(Worth::Visibility), |e| e.choice(&words));
         let take = take(&table);
+        let unit = unit(&table, business_unit, devices);
         let accept_duplicates = table.or("accept_duplicates", false);
         let made_of = target.and_then(|target| targets[target].made.as_ref());
         if worth == Some(Worth::Ledger)
@@ -62,7 +70,8 @@ pub(super) fn read_all(
             Some(Config {
                 id: id.clone()?,
                 target,
-                business_unit: business_unit?.to_owned(),
+                elsewhere: elsewhere(unit.as_ref()?, devices),
+                business_unit: unit.clone()?,
                 worth: worth?,
                 take: take.clone()?,
                 max_parked,
@@ -70,7 +79,7 @@ pub(super) fn read_all(
             })
         });
         lanes.push(made);
-        seen.push(Seen { table, id: id.unwrap_or_default(), target, worth, take: take.unwrap_or_default() });
+        seen.push(Seen { table, id: id.unwrap_or_default(), target, worth, take: take.unwrap_or_default(), unit });
     }
     if seen.is_empty() {
         root.refuse_key("lane", "is missing", "add a [[lane]]: which events go to the target");
@@ -96,6 +105,23 @@ fn target(table: &Table<'_>, targets: &[Declared]) -> Option<usize> {
     found
 }
 
+/// The business unit whose events it takes: the site's, or one that some device has.
+fn unit(table: &Table<'_>, site: Option<&str>, devices: &[Device]) -> Option<String> {
+    let unit = business_unit_of(table, site)?;
+    let units: BTreeSet<String> = devices.iter().map(|device| device.business_unit.clone()).collect();
+    if table.entry("business_unit").is_some() && !devices.is_empty() && !units.contains(&unit) {
+        let known = units.into_iter().collect();
+        let message = format!("no device is of the business unit \"{unit}\"");
+        table.refuse_key("business_unit", &message, &nearest(&unit, &known));
+        return None;
+    }
+    Some(unit)
+}
+
+fn elsewhere(unit: &str, devices: &[Device]) -> BTreeSet<String> {
+    devices.iter().filter(|device| device.business_unit != unit).map(|device| device.id.clone()).collect()
+}
+
 fn take(table: &Table<'_>) -> Option<Vec<String>> {
     let entry = table.required_entry("take")?;
     let take: Vec<String> = entry.read()?;
@@ -113,13 +139,13 @@ fn take(table: &Table<'_>) -> Option<Vec<String>> {
     Some(take)
 }
 
-/// A transaction type has one lane of a target: two would post it twice under one key.
+/// A transaction type of a business unit has one lane of a target: two would post it twice under one key.
 fn one_lane_each(seen: &[Seen<'_>], devices: &[Device]) {
     for (i, later) in seen.iter().enumerate() {
-        for earlier in seen[..i].iter().filter(|e| e.target.is_some() && e.target == later.target) {
+        for earlier in beside(&seen[..i], later) {
             let pairs = later.take.iter().flat_map(|a| earlier.take.iter().map(move |b| (a, b)));
             let Some((ours, theirs)) = pairs.into_iter().find(|(a, b)| meet(a, b)) else { continue };
-            let mut kinds = devices.iter().flat_map(|d| &d.kinds);
+            let mut kinds = later.heard(devices).flat_map(|d| &d.kinds);
             let example = kinds.find(|kind| meet(kind, ours) && meet(kind, theirs));
             let example = example.map_or(String::new(), |kind| format!(", such as \"{kind}\""));
             let message =
@@ -129,10 +155,15 @@ fn one_lane_each(seen: &[Seen<'_>], devices: &[Device]) {
     }
 }
 
+/// Of those before it, the lanes that get events of the same devices for the same target.
+fn beside<'a, 'd>(before: &'a [Seen<'d>], lane: &Seen<'_>) -> impl Iterator<Item = &'a Seen<'d>> {
+    before.iter().filter(|e| e.target.is_some() && e.target == lane.target && e.unit == lane.unit)
+}
+
 fn idle_lanes(seen: &[Seen<'_>], devices: &[Device], reading: &Reading) {
     for lane in seen {
         let gap = sequence_gap("", "", 0, 0).kind;
-        let kinds: BTreeSet<&String> = devices.iter().flat_map(|d| &d.kinds).chain([&gap]).collect();
+        let kinds: BTreeSet<&String> = lane.heard(devices).flat_map(|d| &d.kinds).chain([&gap]).collect();
         if !kinds.iter().any(|kind| lane.take.iter().any(|glob| meet(glob, kind))) {
             let kinds: Vec<&str> = kinds.into_iter().map(String::as_str).collect();
             let help = format!("there are: {}", kinds.join(", "));
@@ -145,7 +176,7 @@ fn idle_lanes(seen: &[Seen<'_>], devices: &[Device], reading: &Reading) {
 fn torn_orders(seen: &[Seen<'_>], devices: &[Device], reading: &Reading) {
     for (i, later) in seen.iter().enumerate() {
         let ours = later.canonical(devices);
-        for earlier in seen[..i].iter().filter(|e| e.target.is_some() && e.target == later.target) {
+        for earlier in beside(&seen[..i], later) {
             let theirs = earlier.canonical(devices);
             let mut pairs = ours.iter().flat_map(|ours| theirs.iter().map(move |theirs| (ours, theirs)));
             let torn = pairs.find(|(ours, theirs)| ours.0 == theirs.0 && ours.1 != theirs.1);
@@ -171,6 +202,7 @@ fn unheeded(seen: &[Seen<'_>], devices: &[Device], reading: &Reading) {
 }
 
 fn unposted(root: &Table<'_>, seen: &[Seen<'_>], devices: &[Device], reading: &Reading) {
+    let several = devices.iter().any(|device| device.business_unit != devices[0].business_unit);
     let single = root.tables("device").into_iter().map(|table| {
         table.quiet();
         let id: Option<String> = table.optional("id");
@@ -182,10 +214,12 @@ fn unposted(root: &Table<'_>, seen: &[Seen<'_>], devices: &[Device], reading: &R
     });
     for (table, device) in single.chain(sets) {
         let Some(device) = device else { continue };
-        let taken = |kind: &String| seen.iter().flat_map(|lane| &lane.take).any(|glob| meet(glob, kind));
+        let hear = || seen.iter().filter(|lane| lane.unit.as_ref() == Some(&device.business_unit));
+        let taken = |kind: &String| hear().flat_map(|lane| &lane.take).any(|glob| meet(glob, kind));
         let left: Vec<&str> = device.kinds.iter().filter(|kind| !taken(kind)).map(String::as_str).collect();
         if !left.is_empty() {
-            let message = format!("no lane takes {}", left.join(", "));
+            let of = if several { format!(" of business unit \"{}\"", device.business_unit) } else { String::new() };
+            let message = format!("no lane takes {}{of}", left.join(", "));
             let help = "they are kept and not posted; a lane that is added later takes those that come from then on";
             reading.warn(table.fault_at("map", &message, help));
         }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::config::Reading;
-use crate::config::bounds::{DAY, HOUR, duration, id, number, size};
+use crate::config::bounds::{DAY, HOUR, ID_RULE, duration, id, number, size};
 use crate::event::is_valid_id;
 use crate::form::{Fault, Table};
 use crate::outbox::{self, Preset};
@@ -21,8 +21,7 @@ pub(super) fn site(root: &Table<'_>) -> Option<Site> {
     let timezone = timezone(&table);
     let business_unit = table.or("business_unit", "main".to_owned());
     if !is_valid_id(&business_unit) {
-        let rule = "write letters, digits, - and _, at most 32, a letter or digit first";
-        table.refuse_key("business_unit", &format!("\"{business_unit}\" is not an id"), rule);
+        table.refuse_key("business_unit", &format!("\"{business_unit}\" is not an id"), ID_RULE);
     }
     Some(Site { id: id?, timezone: timezone?, business_unit })
 }

@@ -85,6 +85,7 @@ fn read(table: &Table<'_>, reading: &Reading, id: &str) -> Option<Made> {
         target: 0,
         system: id.to_owned(),
         business_unit: String::new(),
+        elsewhere: std::collections::BTreeSet::new(),
         worth: Worth::Visibility,
         take: Vec::new(),
         format: batch.format,

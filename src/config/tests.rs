@@ -322,9 +322,27 @@ fn a_token_is_one_line() {
 }
 
 #[test]
-fn another_business_unit_is_not_in_this_version() {
-    insta::assert_snapshot!(told(&[("unit = 1\n", "unit = 1\nbusiness_unit = \"b2b\"\n")]), @r#"
-    gateway.toml:50:17: device[2].business_unit: "b2b" is not the site's: several business units are not in this version (remove it, or set `site.business_unit`)
+fn a_business_unit_has_lanes_of_its_own() {
+    let device = ("unit = 1\n", "unit = 1\nbusiness_unit = \"b2b\"\n");
+    insta::assert_snapshot!(told(&[device]), @r#"warning: gateway.toml:51:7: device[2].map: no lane takes divert.confirmed, divert.missed, divert.recirculated, divert.unknown of business unit "b2b" (they are kept and not posted; a lane that is added later takes those that come from then on)"#);
+    let lane = |unit: &str| {
+        let text = edited(&[device]);
+        let lane = "[[lane]]\nid = \"theirs\"\ntarget = \"erp\"\nclass = \"document\"\ntake = [\"*\"]\n";
+        Site::new(&format!("{text}{lane}business_unit = \"{unit}\"\n")).told()
+    };
+    insta::assert_snapshot!(lane("b2b"), @"");
+    insta::assert_snapshot!(lane("b2"), @r#"
+    gateway.toml:85:17: lane[3].business_unit: no device is of the business unit "b2" (did you mean `b2b`?)
+    warning: gateway.toml:51:7: device[2].map: no lane takes divert.confirmed, divert.missed, divert.recirculated, divert.unknown of business unit "b2b" (they are kept and not posted; a lane that is added later takes those that come from then on)
+    "#);
+    insta::assert_snapshot!(lane("b 2"), @r#"
+    gateway.toml:85:17: lane[3].business_unit: "b 2" is not an id (write letters, digits, - and _, at most 32, a letter or digit first)
+    warning: gateway.toml:51:7: device[2].map: no lane takes divert.confirmed, divert.missed, divert.recirculated, divert.unknown of business unit "b2b" (they are kept and not posted; a lane that is added later takes those that come from then on)
+    "#);
+    insta::assert_snapshot!(lane("main"), @r#"
+    gateway.toml:84:8: lane[3].take: "*" and "divert.*" of lane "outbound" both take the same types (take each transaction type in one lane of a target)
+    gateway.toml:84:8: lane[3].take: "*" and "scan.item" of lane "inbound" both take the same types, such as "scan.item" (take each transaction type in one lane of a target)
+    warning: gateway.toml:51:7: device[2].map: no lane takes divert.confirmed, divert.missed, divert.recirculated, divert.unknown of business unit "b2b" (they are kept and not posted; a lane that is added later takes those that come from then on)
     "#);
 }
 

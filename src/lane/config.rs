@@ -1,5 +1,7 @@
 //! What a lane is configured with.
 
+use std::collections::BTreeSet;
+
 use crate::lane::{Format, Limits};
 
 /// What the postings of a lane are worth, and so what may happen to them.
@@ -35,8 +37,10 @@ pub struct Config {
     pub target: usize,
     /// System id of its target: part of every posting's key.
     pub system: String,
-    /// Business unit.
+    /// The business unit whose events it takes: part of every order key.
     pub business_unit: String,
+    /// Devices of other business units: their events are not this lane's.
+    pub elsewhere: BTreeSet<String>,
     /// What its postings are worth.
     pub worth: Worth,
     /// Globs of transaction types: `divert.*`.
@@ -78,6 +82,11 @@ impl Config {
         self.worth != Worth::Visibility
     }
 
+    /// Whether this lane takes events of the configured device at all.
+    pub fn hears(&self, device: &str) -> bool {
+        !self.elsewhere.contains(device)
+    }
+
     /// Whether this lane takes `tx_type`: a glob's `*` stands for any run of characters.
     pub fn takes(&self, tx_type: &str) -> bool {
         self.take.iter().any(|glob| matches(glob, tx_type))
@@ -93,6 +102,7 @@ impl Config {
             target: 0,
             system: "erp".into(),
             business_unit: "main".into(),
+            elsewhere: BTreeSet::new(),
             worth: Worth::Document,
             take: Vec::new(),
             format: Format::JsonArray { wrap: None },

@@ -38,6 +38,7 @@ fn lane() -> lane::Config {
         target: 0,
         system: "erp".to_owned(),
         business_unit: "main".to_owned(),
+        elsewhere: std::collections::BTreeSet::new(),
         worth: Worth::Document,
         take: vec!["scan.*".to_owned(), "planted.*".to_owned()],
         format: Format::JsonArray { wrap: Some("events".to_owned()) },
@@ -124,6 +125,34 @@ async fn stop(outbox: Outbox, mut ended: Ended) {
 fn edge(value: &str) -> Sample {
     let memory = Some(crate::event::Memory { name: "eye-1/io".into(), bytes: value.into() });
     Sample { memory, ..sample(Position::Own, vec![event("scan.edge", value)], value) }
+}
+
+#[tokio::test]
+async fn each_business_unit_has_lanes_and_order_keys_of_its_own() {
+    let dir = tempfile::tempdir().expect("a temp directory");
+    let only = |id: &str, unit: &str, elsewhere: &str| lane::Config {
+        id: id.to_owned(),
+        business_unit: unit.to_owned(),
+        elsewhere: [elsewhere.to_owned()].into(),
+        ..lane()
+    };
+    let (out, mut work) = mpsc::channel(8);
+    let lanes = vec![only("ours", "main", "their-scanner"), only("theirs", "b2b", "scanner")];
+    let (outbox, ended) = Outbox::open(config(dir.path()), lanes, vec![out]).expect("a fresh directory opens");
+    let here = counted("b1", 1, "CODE");
+    let mut there = Sample { source: "their-scanner".into(), ..counted("b1", 1, "CODE") };
+    there.content.as_mut().expect("decoded").device = "their-scanner-7".into();
+    outbox.capture(vec![here, there]).await.expect("committed");
+    for _ in 0..2 {
+        let batch = next(&mut work).await;
+        let body = String::from_utf8_lossy(&batch.body()).into_owned();
+        let (unit, source) =
+            if batch.lane == 0 { ("main", "/devices/scanner\"") } else { ("b2b", "their-scanner-7\"") };
+        assert_eq!(batch.keys.len(), 1, "{body}");
+        assert!(body.contains(&format!("dc1/{unit}/")) && body.contains(source), "{unit}: {body}");
+    }
+    assert!(work.try_recv().is_err(), "one event, one lane");
+    stop(outbox, ended).await;
 }
 
 #[tokio::test]

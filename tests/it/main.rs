@@ -10,6 +10,7 @@ mod accepted;
 mod bad_input;
 mod brokers;
 mod buses;
+mod clean_room;
 mod commissioning;
 mod demo;
 mod erp_faults;

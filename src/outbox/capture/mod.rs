@@ -345,6 +345,7 @@ impl Capture {
             position,
             mark: mark.as_deref(),
             map: self.name(db, &decoded.map)?,
+            source: &sample.source,
             held,
         };
         if let Some((from, to)) = gap {
@@ -453,7 +454,7 @@ impl Capture {
         self.finder.event(db, seq, id, &business.subject)?;
 
         let size = i64::try_from(body.len() + raw.map_or(0, <[u8]>::len) + ROW_OVERHEAD).unwrap_or(i64::MAX);
-        for lane in self.lanes_of(&business.tx_type) {
+        for lane in self.lanes_of(write.source, &business.tx_type) {
             if self.sheds(lane) {
                 Self::tally(db, &self.routes[lane].config.id, "shed", write.now)?;
                 continue;
@@ -485,14 +486,18 @@ impl Capture {
         sheds
     }
 
-    fn lanes_of(&mut self, tx_type: &str) -> Vec<usize> {
+    fn lanes_of(&mut self, source: &str, tx_type: &str) -> Vec<usize> {
+        let heard = |routes: &[Route], lanes: &[usize]| {
+            lanes.iter().copied().filter(|lane| routes[*lane].config.hears(source)).collect()
+        };
         if let Some(lanes) = self.taken.get(tx_type) {
-            return lanes.clone();
+            return heard(&self.routes, lanes);
         }
         let takes = |(i, route): (usize, &Route)| route.config.takes(tx_type).then_some(i);
         let lanes: Vec<usize> = self.routes.iter().enumerate().filter_map(takes).collect();
-        self.taken.insert(tx_type.to_owned(), lanes.clone()); // as many as the maps have kinds
-        lanes
+        let now = heard(&self.routes, &lanes);
+        self.taken.insert(tx_type.to_owned(), lanes); // as many as the maps have kinds
+        now
     }
 
     fn name(&mut self, db: &Connection, text: &str) -> Sql<i64> {
@@ -559,6 +564,8 @@ struct Write<'a> {
     position: i64,
     mark: Option<&'a str>,
     map: i64,
+    /// The configured device.
+    source: &'a str,
     held: bool,
 }
 

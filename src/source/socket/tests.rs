@@ -54,6 +54,7 @@ impl World {
             target: 0,
             system: "erp".to_owned(),
             business_unit: "main".to_owned(),
+            elsewhere: std::collections::BTreeSet::new(),
             worth: Worth::Document,
             take: vec!["scan.*".to_owned()],
             format: Format::JsonArray { wrap: None },

@@ -175,6 +175,7 @@ mod tests {
             target: 0,
             system: "erp".into(),
             business_unit: "main".into(),
+            elsewhere: std::collections::BTreeSet::new(),
             worth: Worth::Document,
             take: vec!["pick_*".into(), "goods_issue".into()],
             format: Format::JsonArray { wrap: Some("events".into()) },
