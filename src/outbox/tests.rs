@@ -145,7 +145,7 @@ async fn each_business_unit_has_lanes_and_order_keys_of_its_own() {
     outbox.capture(vec![here, there]).await.expect("committed");
     for _ in 0..2 {
         let batch = next(&mut work).await;
-        let body = String::from_utf8_lossy(&batch.body()).into_owned();
+        let body = String::from_utf8_lossy(batch.body()).into_owned();
         let (unit, source) =
             if batch.lane == 0 { ("main", "/devices/scanner\"") } else { ("b2b", "their-scanner-7\"") };
         assert_eq!(batch.keys.len(), 1, "{body}");
