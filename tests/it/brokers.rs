@@ -194,10 +194,8 @@ fn texts_are_taken_apart_by_pattern_and_by_place() {
     wait_for("each message to be acknowledged", || proxy.acknowledged() == 4);
     let mut posted: Vec<_> = erp.effects().iter().map(|effect| effect.data.clone()).collect();
     posted.sort_by_key(ToString::to_string);
-    let expected = [
-        json!({ "code": "ITEM-003", "lane": 42 }),
-        json!({ "code": "ITEM-1", "grams": 1250, "station": "A1" }),
-    ];
+    let expected =
+        [json!({ "code": "ITEM-003", "lane": 42 }), json!({ "code": "ITEM-1", "grams": 1250, "station": "A1" })];
     assert_eq!(posted, expected);
     let bad = gateway.status()["bad_input"].as_array().cloned().unwrap_or_default();
     assert_eq!(bad.iter().filter_map(|bad| bad["n"].as_i64()).sum::<i64>(), 2, "{bad:?}");
