@@ -1,9 +1,14 @@
 //! What mosquitto's settings cost: its own drop messages while the gateway is away, the shipped ones don't; and which
 //! redelivered message of a scanner without numbers is the same scan.
 
+use std::process::Command;
 use std::time::Duration;
 
-use crate::world::{Broker, Database, Erp, Floor, Gateway, Proxy, Scanner, Settings, Site, mosquitto, note, wait_for};
+use serde_json::json;
+
+use crate::world::{
+    Broker, Database, Erp, Floor, Gateway, Proxy, Scanner, Settings, Site, mosquitto, mosquitto_pub, note, wait_for,
+};
 
 /// Scans while the gateway is away: three times what mosquitto queues by default.
 const QUEUED: usize = 3_000;
@@ -120,4 +125,78 @@ fn a_message_of_several_events_is_acknowledged_once_and_posted_once() {
     assert_eq!(data, expected.map(|(parcel, length)| (format!("\"{parcel}\""), format!("\"{length}\""))));
     let bad = gateway.status()["bad_input"].to_string();
     assert!(bad.contains("element 1: `$.dim.l` is 4000.0, more than 300 (valid)"), "{bad}");
+}
+
+const TEXTS: &str = r#"
+schema = 1
+[map]
+id = "text-scanner"
+version = 1
+protocol = "mqtt"
+[[topic]]
+filter = "dc1/scale/+station"
+qos = 1
+payload = "text"
+trim = true
+pattern = '^(?<seq>[0-9]+);(?<code>[^;]+);(?<grams>[0-9]+) g$'
+[topic.field]
+seq = { group = "seq", type = "u64", required = true }
+code = { group = "code", type = "string", required = true }
+grams = { group = "grams", type = "u64", required = true }
+all = { type = "string", required = true }
+[[topic.emit]]
+event = "scan.item"
+subject = "{code}"
+fields = ["code", "grams", "station"]
+[topic.identity]
+content = "all"
+window = "0s"
+[[topic]]
+filter = "dc1/fixed"
+qos = 1
+payload = "text"
+[topic.field]
+code = { chars = [1, 8], type = "string", required = true }
+lane = { chars = [9, 10], type = "u64", required = true }
+all = { type = "string", required = true }
+[[topic.emit]]
+event = "scan.item"
+subject = "{code}"
+fields = ["code", "lane"]
+[topic.identity]
+content = "all"
+window = "0s"
+"#;
+
+/// Texts taken apart by a pattern and by places, sent by mosquitto's own publisher.
+#[test]
+fn texts_are_taken_apart_by_pattern_and_by_place() {
+    let (Some(mosquitto), Some(publisher)) = (mosquitto(), mosquitto_pub()) else { return };
+    let broker = Broker::start(&mosquitto, Settings::Shipped);
+    let (proxy, erp) = (Proxy::start(broker.port), Erp::start());
+    let device = "[[device]]\nid = \"scale\"\nlink = \"broker\"\nmap = \"text-scanner@1\"\n";
+    let site = Site::new().broker_with(proxy.port, 5, device).erp(&erp.url());
+    site.map("test-text-scanner", TEXTS);
+    let gateway = Gateway::start(&site);
+    proxy.wait_subscribed(0);
+    let messages = [
+        ("dc1/scale/A1", "17;ITEM-1;1250 g\r\n"),
+        ("dc1/scale/A1", "18;ITEM-2;heavy"), // not what it must look like
+        ("dc1/fixed", "ITEM-00342"),
+        ("dc1/fixed", "ITEM-0"), // ends before its places
+    ];
+    for (topic, text) in messages {
+        let mut publish = Command::new(&publisher);
+        publish.args(["-h", "127.0.0.1", "-p", &broker.port.to_string(), "-q", "1", "-t", topic, "-m", text]);
+        assert!(publish.status().expect("mosquitto_pub runs").success(), "the broker takes it");
+    }
+    wait_for("the two that can be read at the ERP", || erp.count() == 2);
+    wait_for("each message to be acknowledged", || proxy.acknowledged() == 4);
+    let mut posted: Vec<_> = erp.effects().iter().map(|effect| effect.data.clone()).collect();
+    posted.sort_by_key(ToString::to_string);
+    let expected =
+        [json!({ "code": "ITEM-003", "lane": 42 }), json!({ "code": "ITEM-1", "grams": 1250, "station": "A1" })];
+    assert_eq!(posted, expected);
+    let bad = gateway.status()["bad_input"].as_array().cloned().unwrap_or_default();
+    assert_eq!(bad.iter().filter_map(|bad| bad["n"].as_i64()).sum::<i64>(), 2, "{bad:?}");
 }

@@ -204,3 +204,67 @@ fn lines_over_a_serial_port_however_they_are_cut() {
     let told = gateway.status()["bad_input"].to_string();
     assert!(told.contains("not UTF-8 at byte 1") && told.contains("longer than max_bytes"), "{told}");
 }
+
+const FIXED_LENGTH: &str = r#"
+schema = 1
+[map]
+id = "length-scanner"
+version = 1
+protocol = "socket"
+[frame]
+framing = { length = 12 }
+silence = "300ms"
+ack = "\u0006"
+nak = "\u0015"
+payload = "text"
+max_bytes = "12 B"
+pattern = '^(?<seq>[0-9]{6})(?<code>[A-Z0-9-]{6})$'
+[frame.field]
+seq = { group = "seq", type = "u64", required = true }
+code = { group = "code", type = "string", required = true }
+all = { type = "string", required = true }
+[[frame.emit]]
+event = "scan.item"
+subject = "{code}"
+fields = ["code"]
+[frame.identity]
+content = "all"
+window = "0s"
+"#;
+
+/// Frames of one length have no sign at their ends: joined and split ones are told by counting alone, and by silence after
+/// one that broke off.
+#[test]
+fn frames_of_one_length_however_they_are_cut_are_acknowledged_after_the_commit() {
+    let Some(program) = socat() else { return };
+    let (port, erp) = (free_port(), Erp::start());
+    let mut line = Line::tcp(&program, &format!("TCP-LISTEN:{port},bind=127.0.0.1,reuseaddr"));
+    let keys = format!("kind = \"tcp\"\naddress = \"127.0.0.1:{port}\"");
+    let site = Site::new().links(&link(&keys, "weigher", "length-scanner@1")).erp(&erp.url());
+    site.map("test-length-scanner", FIXED_LENGTH);
+    let gateway = Gateway::start(&site);
+    let committed = || Database::read(site.data()).events.len();
+    let frame = |n: usize| format!("{n:06}ITEM-{n}").into_bytes();
+    for n in 1..=2 {
+        line.send_bytewise(&frame(n));
+        assert_eq!(line.answer(), ACK);
+        assert_eq!(committed(), n, "an acknowledgement without its commit");
+    }
+    // Two and a half in one packet, the rest in the next.
+    let three = [frame(3), frame(4), frame(5)].concat();
+    line.send(&three[..30]);
+    assert_eq!((line.answer(), line.answer()), (ACK, ACK));
+    line.send(&three[30..]);
+    assert_eq!(line.answer(), ACK);
+    assert_eq!(committed(), 5);
+    // What breaks off is refused after the silence, and the next byte begins a frame.
+    line.send(&frame(6)[..7]);
+    assert_eq!(line.answer(), NAK);
+    line.send(&frame(7));
+    assert_eq!(line.answer(), ACK);
+    wait_for("all scans at the ERP", || erp.count() == 6);
+    let mut codes: Vec<String> = erp.effects().into_iter().map(|effect| effect.subject).collect();
+    codes.sort();
+    assert_eq!(codes, ["ITEM-1", "ITEM-2", "ITEM-3", "ITEM-4", "ITEM-5", "ITEM-7"]);
+    assert_eq!(bad_inputs(&gateway), 1);
+}

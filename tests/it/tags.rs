@@ -195,18 +195,25 @@ fn all_four_tables_are_read_over_a_serial_line() {
         "kind = \"modbus-rtu\"\nserial = {{ port = \"{}\", baud = 19200, parity = \"none\" }}",
         pty.ours.display()
     );
-    let site = site_at(site, &place, (1, 2), &|_, _| String::new());
+    let site = site_at(site, &place, (1, 2), &|_, lane| format!(", mode_at = {}", 10 + lane));
     let links = Links::start(&site);
     wait_for("the lanes to be read", || ["u1-l0", "u1-l1"].iter().all(|lane| known(&links, lane)));
     plc.tell("requests");
     plc.tell("count 1 1004 70000"); // more than one register holds
     plc.tell("input 1 4 1");
     plc.tell("coil 1 1 1");
+    plc.tell("word 1 11 7");
     wait_for("the cartons (function 4)", || sum(&site, "u1-l1", "lane.entered") >= 70_000);
     wait_for("the eye (function 2)", || sum(&site, "u1-l1", "lane.blocked") == 1);
     wait_for("the coil (function 1)", || sum(&site, "u1-l0", "lane.full") == 1);
+    wait_for("the mode (function 3)", || sum(&site, "u1-l1", "lane.mode") == 1);
     let events = committed(&site);
-    let due = [("u1-l0", "lane.full", 1), ("u1-l1", "lane.blocked", 1), ("u1-l1", "lane.entered", 70_000)];
+    let due = [
+        ("u1-l0", "lane.full", 1),
+        ("u1-l1", "lane.blocked", 1),
+        ("u1-l1", "lane.entered", 70_000),
+        ("u1-l1", "lane.mode", 1),
+    ];
     let due: BTreeMap<_, _> = due.map(|(device, kind, n)| ((device.to_owned(), kind.to_owned()), n)).into();
     assert_eq!(events, due, "these values, and no neighbour's");
     let requests = plc.tell("requests");

@@ -380,6 +380,10 @@ impl Capture {
         for Unread { raw, reason, .. } in &decoded.unread {
             self.keep_bad(db, sample, raw, reason, now)?;
         }
+        if decoded.events.is_empty() && matches!(decoded.position, Position::Counted { .. }) {
+            let sql = "UPDATE epoch SET left_out = max(left_out, ?) WHERE id = ?";
+            db.prepare_cached(sql)?.execute([position, epoch.id])?;
+        }
         epoch.last = Some(epoch.last.map_or(position, |last| last.max(position)));
         self.keep_epoch(&decoded.device, epoch);
         if held {

@@ -101,8 +101,8 @@ impl Capture {
 
 fn load_epoch(db: &Connection, which: &str, keys: &[&dyn rusqlite::ToSql]) -> Sql<Option<Epoch>> {
     let sql = format!(
-        "SELECT id, text, nullif(max(floor, coalesce((SELECT max(pos) FROM event WHERE event.epoch = epoch.id), -1)), -1),
-                floor FROM epoch WHERE {which}"
+        "SELECT id, text, nullif(max(floor, left_out, coalesce((SELECT max(pos) FROM event WHERE event.epoch = epoch.id), -1)),
+                                 -1), floor FROM epoch WHERE {which}"
     );
     db.prepare_cached(&sql)?
         .query_row(keys, |r| {
