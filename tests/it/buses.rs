@@ -132,12 +132,12 @@ fn all_behaviours_of(mut world: World, kind: Kind, behaviours: &[(&str, Option<&
     let invented: Vec<_> = committed.difference(&produced).collect();
     assert!(invented.is_empty() && bad == 0, "{bad} samples could not be read, never happened: {invented:?}");
     assert_eq!(committed.len(), produced.len());
-    // On a serial line what unit 2 says too late, on a busy machine, may come while another one is asked, or run into its
-    // answer: named there, too.
-    let foreign = |cause: &String| kind == Kind::Rtu && ["late", "wrong unit", "garbage"].contains(&cause.as_str());
+    // What unit 2 says too late on a serial line is the link's trouble; on a busy machine another one may be late itself.
+    let busy = |cause: &String| kind == Kind::Rtu && cause == "late";
     for unit in ["s1", "s3"] {
-        let errors = world.links.device(unit).errors;
-        assert!(errors.keys().all(foreign), "{unit} did nothing wrong: {errors:?}");
+        let told = world.links.device(unit);
+        let (errors, last) = (told.errors, told.last_error);
+        assert!(errors.keys().all(busy), "{unit} did nothing wrong: {errors:?}, {last:?}");
     }
 }
 

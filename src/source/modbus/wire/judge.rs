@@ -23,6 +23,8 @@ pub(super) enum Ended {
     Unfit,
 }
 
+/// Fewest bytes of a frame over RTU: an exception's.
+const LEAST: usize = super::fits::RTU_EXCEPTION;
 /// Bytes of an MBAP header with the unit.
 const HEADER: usize = 7;
 /// Least and most bytes behind an MBAP header's length: unit, function, and what a PDU of 253 bytes leaves.
@@ -104,6 +106,20 @@ pub(super) fn is_one_frame_of(unit: u8, got: &[u8]) -> bool {
     LENGTHS.contains(&length) && got.len() == HEADER - 1 + length && *from == unit
 }
 
+/// The other unit whose whole frame came before the answer that was due over RTU, or right behind it, if it owes an answer.
+pub(super) fn late_of(sent: &[u8], got: &[u8], owes: impl Fn(u8) -> bool) -> Option<u8> {
+    let due = *sent.first()?;
+    let (first, behind) = first_frame(got)?;
+    let other = if first == due { first_frame(behind)?.0 } else { first };
+    (other != due && owes(other)).then_some(other)
+}
+
+/// The unit of the frame over RTU that these bytes begin with, and what comes behind it.
+fn first_frame(bytes: &[u8]) -> Option<(u8, &[u8])> {
+    let end = (LEAST..=bytes.len()).find(|end| crc_fits(&bytes[..*end]))?;
+    Some((bytes[0], &bytes[end..]))
+}
+
 fn judge_rtu(sent: &[u8], got: &[u8], ended: Ended) -> (Cause, String) {
     if got.len() > sent.len() && got.starts_with(sent) {
         let hint = "the line echoes what is sent: switch the echo of the adapter off";
@@ -112,7 +128,7 @@ fn judge_rtu(sent: &[u8], got: &[u8], ended: Ended) -> (Cause, String) {
     if got.len() < 4 || sent.len() < 4 {
         return short(got.len());
     }
-    let whole = (5..=got.len()).rev().find(|end| crc_fits(&got[..*end]));
+    let whole = (LEAST..=got.len()).rev().find(|end| crc_fits(&got[..*end]));
     match whole {
         Some(_) if got[0] != sent[0] => (Cause::WrongUnit, format!("unit {} answers instead of {}", got[0], sent[0])),
         Some(end) if end < got.len() => {
@@ -216,6 +232,27 @@ mod tests {
         traffic.id_as_asked();
         let less = "the answer does not hold what was asked for: 03 02 00 01";
         assert_eq!(judge(Framing::Tcp, &traffic, Ended::Unfit), (Cause::Short, less.to_owned()));
+    }
+
+    #[test]
+    fn a_frame_of_a_unit_that_owes_an_answer_is_told_from_noise() {
+        let (sent, answer) = (crc(&[1, 3, 0, 100, 0, 2]), crc(&[1, 3, 4, 0, 1, 0, 2]));
+        let (late, foreign) = (crc(&[2, 3, 2, 0, 1]), crc(&[3, 3, 2, 0, 1]));
+        let check = |parts: &[&[u8]], expected, why: &str| {
+            assert_eq!(late_of(&sent, &parts.concat(), |unit| unit == 2), expected, "{why}");
+        };
+        check(&[&answer, &late], Some(2), "behind");
+        check(&[&late, &answer], Some(2), "before");
+        check(&[&late], Some(2), "instead");
+        check(&[&crc(&[1, 0x83, 6]), &crc(&[2, 0x83, 6])], Some(2), "the shortest frames");
+        check(&[&answer, &late, &late], Some(2), "two of them");
+        check(&[&answer, &foreign], None, "of a unit that owes nothing");
+        check(&[&answer, &answer, &late], None, "two of its own: which is due is not known");
+        check(&[&answer, &late[..6]], None, "cut");
+        check(&[&answer, &[0xff], &late], None, "noise");
+        check(&[&answer], None, "nothing behind");
+        check(&[], None, "nothing");
+        assert_eq!(late_of(&[], &late, |_| true), None, "nothing was sent");
     }
 
     #[test]

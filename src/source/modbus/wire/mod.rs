@@ -40,7 +40,8 @@ pub use judge::Framing;
 
 /// A line that is not quiet after so many response timeouts is given up.
 const NOISE: u32 = 10;
-/// So often a request is sent again because another unit's late answer came between.
+/// So often a read is sent again because another unit's late answer came between, and anything that was not sent because
+/// of one.
 const DISTURBED: u32 = 2;
 /// Sizes of answers that may still come, remembered for each unit; older ones have long come or never will.
 const UNSURE: usize = 8;
@@ -119,7 +120,7 @@ pub struct Wire {
     timing: Timing,
     /// The end of the last request.
     last: Option<Instant>,
-    /// Reads without an answer, by unit: what may still come.
+    /// Units that owe an answer on a serial line; their reads among what may still come.
     unsure: BTreeMap<u8, Vec<Request<'static>>>,
     /// Units whose answers have ids of their own.
     any_id: BTreeSet<u8>,
@@ -276,11 +277,23 @@ impl Wire {
         Ok(self.put(unit, at, put).await? && self.get(unit, &whole).await?.part(&whole, &part) == Some(wanted))
     }
 
-    /// A read; what may still come of an earlier one is told from its answer.
+    /// A read. Where another unit's late answer came between it is not guessed at which answer is whose: it is asked again.
     async fn ask(&mut self, unit: u8, request: Request<'static>) -> Result<Response, Trouble> {
+        let mut asked = self.ask_once(unit, &request).await;
+        for _ in 0..DISTURBED {
+            match &asked {
+                Err(trouble) if self.is_of_another_unit(trouble) => asked = self.ask_once(unit, &request).await,
+                _ => break,
+            }
+        }
+        asked
+    }
+
+    /// What may still come of an earlier read is told from its answer.
+    async fn ask_once(&mut self, unit: u8, request: &Request<'static>) -> Result<Response, Trouble> {
         if let Some(open) = self.unsure.get(&unit) {
             if let Some(other) = fits::of_another_size(open) {
-                drop(self.try_read(unit, other).await?); // a refusal answers as well
+                drop(self.try_read(unit, &other).await?); // a refusal answers as well
             }
             self.unsure.remove(&unit);
         }
@@ -291,15 +304,14 @@ impl Wire {
     }
 
     /// `Ok`: the unit answered, be it with an exception. `Err`: an answer may still come.
-    async fn try_read(&mut self, unit: u8, request: Request<'static>) -> Result<Result<Response, Trouble>, Trouble> {
-        match self.call(unit, &request).await {
+    async fn try_read(&mut self, unit: u8, request: &Request<'static>) -> Result<Result<Response, Trouble>, Trouble> {
+        match self.call(unit, request).await {
             Err(trouble) if !matches!(trouble.cause, Cause::Exception(_)) => {
-                if self.framing == Framing::Rtu {
-                    let open = self.unsure.entry(unit).or_default();
+                if let Some(open) = self.unsure.get_mut(&unit) {
                     if open.len() == UNSURE {
                         open.remove(0);
                     }
-                    open.push(request);
+                    open.push(request.clone());
                 }
                 Err(trouble)
             }
@@ -307,6 +319,7 @@ impl Wire {
         }
     }
 
+    /// Sends a request once: a write is never repeated here.
     async fn call(&mut self, unit: u8, request: &Request<'static>) -> Result<Response, Trouble> {
         if let Some(last) = self.last.filter(|_| !self.timing.pause_between.is_zero()) {
             sleep_until(last + self.timing.pause_between).await;
@@ -315,7 +328,7 @@ impl Wire {
         let mut called = self.exchange(unit, request).await;
         for _ in 0..DISTURBED {
             match &called {
-                Err(trouble) if self.is_of_another_unit(trouble) => {
+                Err(trouble) if self.was_not_sent(trouble) => {
                     self.gauges[0].troubled(trouble.cause, &trouble.words, now().wall);
                     called = self.exchange(unit, request).await;
                 }
@@ -328,24 +341,36 @@ impl Wire {
         if let Some((link, address)) = self.news.take_if(|_| answered) {
             tracing::info!(%link, address, "connected");
         }
+        let at = now().wall;
         match &called {
-            Ok(_) => {
-                let at = now().wall;
-                self.gauges.iter().for_each(|gauge| gauge.answered(at));
-            }
+            Ok(_) => self.gauges.iter().for_each(|gauge| gauge.answered(at)),
             Err(trouble) => {
-                let at = now().wall;
-                self.gauges.iter().for_each(|gauge| gauge.failed(trouble.cause, &trouble.words, at));
+                // The unit that was asked has done nothing wrong.
+                let noted = if self.is_of_another_unit(trouble) { 1 } else { self.gauges.len() };
+                self.gauges[..noted].iter().for_each(|gauge| gauge.failed(trouble.cause, &trouble.words, at));
             }
+        }
+        if !answered && self.framing == Framing::Rtu {
+            self.unsure.entry(unit).or_default();
         }
         called
     }
 
-    /// A late answer of another unit came between on a serial line: the unit that was asked has done nothing wrong.
+    /// Bytes waited on a serial line before the request was sent.
+    fn was_not_sent(&self, trouble: &Trouble) -> bool {
+        self.framing == Framing::Rtu && trouble.usable && self.line.traffic().stale
+    }
+
+    /// A late answer of another unit came between on a serial line.
     fn is_of_another_unit(&self, trouble: &Trouble) -> bool {
+        trouble.usable && trouble.cause == Cause::Late && self.late_of().is_some()
+    }
+
+    /// The unit that it is of.
+    fn late_of(&self) -> Option<u8> {
         let traffic = self.line.traffic();
-        let late = |unit: &u8| trouble.cause == Cause::WrongUnit && self.unsure.contains_key(unit);
-        self.framing == Framing::Rtu && trouble.usable && (traffic.stale || traffic.got.first().is_some_and(late))
+        let owes = |unit| self.framing == Framing::Rtu && self.unsure.contains_key(&unit);
+        judge::late_of(&traffic.sent, &traffic.got, owes)
     }
 
     async fn exchange(&mut self, unit: u8, request: &Request<'static>) -> Result<Response, Trouble> {
@@ -354,12 +379,12 @@ impl Wire {
         let ended = match timeout(self.timing.request, self.context.call(request.clone())).await {
             Err(_) => Ended::TimedOut,
             Ok(Ok(Ok(response))) if self.fits(request, &response) => return Ok(response),
-            Ok(Ok(Err(exception))) => return self.exception(unit, request, exception),
+            Ok(Ok(Err(exception))) => return self.exception(unit, request, exception).await,
             Ok(Err(Error::Protocol(ProtocolError::HeaderMismatch { result, .. }))) if self.another_id_alone(unit) => {
                 match result {
                     Ok(response) if fits::fits(request, &response) => return Ok(response),
                     Err(e) if e.function.value() == request.function_code().value() => {
-                        return self.exception(unit, request, e.exception);
+                        return self.exception(unit, request, e.exception).await;
                     }
                     _ => Ended::Unfit,
                 }
@@ -368,7 +393,7 @@ impl Wire {
             Ok(Err(Error::Protocol(ProtocolError::FunctionCodeMismatch { request: asked, result: Err(e) })))
                 if asked.value() == e.function.value() =>
             {
-                return self.exception(unit, request, e.exception);
+                return self.exception(unit, request, e.exception).await;
             }
             Ok(Ok(Ok(_)) | Err(Error::Protocol(_))) => Ended::Unfit,
             Ok(Err(Error::Transport(_))) => Ended::Failed,
@@ -389,13 +414,17 @@ impl Wire {
         self.any_id.contains(&unit) && !traffic.stale && judge::is_one_frame_of(unit, &traffic.got)
     }
 
-    fn exception(&self, unit: u8, request: &Request<'_>, exception: ExceptionCode) -> Result<Response, Trouble> {
+    async fn exception(
+        &mut self,
+        unit: u8,
+        request: &Request<'_>,
+        exception: ExceptionCode,
+    ) -> Result<Response, Trouble> {
+        if self.framing == Framing::Rtu && self.line.traffic().got.len() != fits::RTU_EXCEPTION {
+            return Err(self.failed(unit, request, Ended::Unfit).await); // more bytes than that
+        }
         let code = u8::from(exception);
         let words = format!("{} of unit {unit}: exception {code} ({exception})", fits::what(request));
-        if self.framing == Framing::Rtu && self.line.traffic().got.len() != fits::RTU_EXCEPTION {
-            let words = format!("{words}, and more bytes than that");
-            return Err(Trouble { cause: Cause::Garbage, words, usable: true });
-        }
         Err(Trouble { cause: Cause::Exception(code), words, usable: true })
     }
 
@@ -417,6 +446,9 @@ impl Wire {
             self.context = attach(self.framing, &self.line); // a request may be stuck half-way in the old one
             if let (Cause::Timeout, Some(after)) = (cause, heard.first) {
                 (cause, words) = late(after);
+            }
+            if let Some(other) = self.late_of() {
+                (cause, words) = (Cause::Late, format!("a late answer of unit {other} came between"));
             }
         } else if cause == Cause::Timeout {
             let heard = self.line.drain(within, Duration::ZERO).await;

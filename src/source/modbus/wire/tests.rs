@@ -4,6 +4,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
 use super::*;
+use crate::source::health::Health;
 
 const TIMEOUT: Duration = Duration::from_millis(8);
 
@@ -104,4 +105,62 @@ async fn an_identity_may_come_in_pieces() {
         () = unit => panic!("the unit ended"),
     };
     assert_eq!((first.ok().flatten().as_deref(), second.ok().flatten().as_deref()), (Some("ACME"), Some("ACME")));
+}
+
+/// Unit 2 says what it owes right behind an answer of unit 1: the read is asked again, a write is not, and it is the link's
+/// trouble alone.
+#[tokio::test]
+async fn a_late_answer_behind_another_units_answer_is_no_garbage_of_that_unit() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let place = Place::Tcp(listener.local_addr().expect("it is bound").to_string(), Framing::Rtu);
+    let request = Duration::from_millis(100);
+    let (pause_after_connect, pause_between) = (Duration::ZERO, Duration::ZERO);
+    let timing = Timing { connect: Duration::from_secs(5), request, pause_after_connect, pause_between };
+    let late = with_crc(&[2, 3, 2, 0, 7]);
+    let (health, writes) = (Health::default(), std::cell::Cell::new(0));
+    let bus = async {
+        let (mut stream, _) = listener.accept().await.expect("a connection");
+        let (mut asked, mut owed) = ([0; 8], false);
+        loop {
+            stream.read_exact(&mut asked).await.expect("a request");
+            let [unit, function, at, low, ..] = asked;
+            let right = match (unit, function) {
+                (2, _) => {
+                    owed = true;
+                    continue;
+                }
+                (_, 3) => [vec![1, 3, asked[5] * 2], [at, low].repeat(asked[5].into())].concat(),
+                _ => {
+                    writes.set(writes.get() + 1);
+                    asked[..6].to_vec()
+                }
+            };
+            let behind = if std::mem::take(&mut owed) { &late[..] } else { &[] };
+            stream.write_all(&[&with_crc(&right), behind].concat()).await.expect("it listens");
+        }
+    };
+    let asks = async {
+        let (id, device) = ("bus".into(), "first".into());
+        let first = health.device(&id, &device);
+        let mut wire = Wire::open(&place, timing, health.link(&id)).await.expect("the bus listens");
+        let span = Span { at: 5, words: 1 };
+        assert_eq!(wire.read(2, span).await.map_err(|trouble| trouble.cause), Err(Cause::Timeout));
+        wire.for_devices([first.clone()]);
+        let read = wire.read(1, span).await;
+        wire.for_devices([]);
+        assert_eq!(wire.read(2, span).await.map_err(|trouble| trouble.cause), Err(Cause::Timeout));
+        wire.for_devices([first]);
+        let written = wire.put(1, 5, &Put::Register(9)).await;
+        (read, written)
+    };
+    let (read, written) = tokio::select! {
+        asked = asks => asked,
+        () = bus => panic!("the bus ended"),
+    };
+    assert_eq!(read, Ok(vec![5]));
+    let words = "writing 9 to holding register 5 of unit 1: a late answer of unit 2 came between";
+    assert_eq!(written, Err(Trouble { cause: Cause::Late, words: words.to_owned(), usable: true }));
+    assert_eq!(writes.get(), 1, "never twice");
+    let told = health.snapshot();
+    assert_eq!((&told.devices[0].errors, told.links[0].errors["late"]), (&BTreeMap::new(), 2));
 }
