@@ -51,7 +51,7 @@ pub(super) fn read_all(
     root: &Table<'_>,
     reading: &Reading,
     links: &mut [Declared<'_>],
-    business_unit: Option<&str>,
+    business_unit: &str,
 ) -> Vec<Device> {
     let sets = device_set::read(root);
     let mut ids = Ids::default();
@@ -128,8 +128,8 @@ pub(super) fn read_all(
 }
 
 /// The business unit of a device or a lane: the site's, unless it has its own.
-pub(super) fn business_unit_of(table: &Table<'_>, site: Option<&str>) -> Option<String> {
-    let Some(entry) = table.entry("business_unit") else { return site.map(str::to_owned) };
+pub(super) fn business_unit_of(table: &Table<'_>, site: &str) -> Option<String> {
+    let Some(entry) = table.entry("business_unit") else { return Some(site.to_owned()) };
     let text: String = entry.read()?;
     if is_valid_id(&text) {
         return Some(text);

@@ -44,7 +44,7 @@ pub(super) fn read_all(
     reading: &Reading,
     targets: &[Declared],
     devices: &[Device],
-    business_unit: Option<&str>,
+    business_unit: &str,
 ) -> Option<Vec<Config>> {
     let mut ids = Ids::default();
     let mut lanes = Vec::new();
@@ -106,7 +106,7 @@ fn target(table: &Table<'_>, targets: &[Declared]) -> Option<usize> {
 }
 
 /// The business unit whose events it takes: the site's, or one that some device has.
-fn unit(table: &Table<'_>, site: Option<&str>, devices: &[Device]) -> Option<String> {
+fn unit(table: &Table<'_>, site: &str, devices: &[Device]) -> Option<String> {
     let unit = business_unit_of(table, site)?;
     let units: BTreeSet<String> = devices.iter().map(|device| device.business_unit.clone()).collect();
     if table.entry("business_unit").is_some() && !devices.is_empty() && !units.contains(&unit) {

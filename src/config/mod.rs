@@ -230,10 +230,11 @@ fn root_table(root: &Table<'_>, reading: &Reading, devices: &mut Vec<Device>) ->
     let gateway = site::gateway(root, reading);
     let outbox = site::outbox(root, reading);
     let mut links = link::read_all(root, reading, gateway.as_ref().map(|g| g.id.as_str()));
-    *devices = device::read_all(root, reading, &mut links, site.as_ref().map(|s| s.business_unit.as_str()));
+    let business_unit = site.as_ref().map_or(site::BUSINESS_UNIT, |site| site.business_unit.as_str());
+    *devices = device::read_all(root, reading, &mut links, business_unit);
     budget::check(&links, reading);
     let targets = target::read_all(root, reading);
-    let lanes = lane::read_all(root, reading, &targets, devices, site.as_ref().map(|s| s.business_unit.as_str()));
+    let lanes = lane::read_all(root, reading, &targets, devices, business_unit);
     let desks = category::read_all(root);
     let (site, gateway, outbox) = (site?, gateway?, outbox?);
     let mut config = Config {

@@ -9,6 +9,9 @@ use crate::event::is_valid_id;
 use crate::form::{Fault, Table};
 use crate::outbox::{self, Preset};
 
+/// Where nobody names one.
+pub(super) const BUSINESS_UNIT: &str = "main";
+
 pub(super) struct Site {
     pub(super) id: String,
     pub(super) timezone: String,
@@ -19,7 +22,7 @@ pub(super) fn site(root: &Table<'_>) -> Option<Site> {
     let table = root.required_table("site")?;
     let id = id(&table, "id");
     let timezone = timezone(&table);
-    let business_unit = table.or("business_unit", "main".to_owned());
+    let business_unit = table.or("business_unit", BUSINESS_UNIT.to_owned());
     if !is_valid_id(&business_unit) {
         table.refuse_key("business_unit", &format!("\"{business_unit}\" is not an id"), ID_RULE);
     }
