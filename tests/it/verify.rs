@@ -173,7 +173,7 @@ fn each_breach_of_the_contract_is_caught_by_its_check() {
         ("long-batches-are-cut", vec!["full-batch"], "(10 for 20 keys)"),
         ("gzip-is-not-unpacked", vec!["gzip"], "HTTP 400"),
         ("job-changes", vec!["job"], "the job's results are others"),
-        ("job-is-forgotten", vec!["job", "repeat", "race"], "HTTP 404"),
+        ("job-is-forgotten", vec!["job", "race"], "HTTP 404"),
         ("job-unknown-is-done", vec!["unknown-job"], "HTTP 200, not 404"),
         ("job-elsewhere", with(&["unknown-type"]), "is on another origin"),
         ("job-without-location", with(&["unknown-type"]), "a 202 comes without a `Location`"),

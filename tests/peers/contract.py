@@ -284,7 +284,8 @@ class Endpoint(BaseHTTPRequestHandler):
                 results = book_all(world, items, batch)
         world.at_work -= keys
         if world.jobs_on() and items:
-            name = next((name for name, job in world.jobs.items() if job["batch"] == [batch, body]), None)
+            at_work = (name for name, job in world.jobs.items() if job["batch"] == [batch, body] and job["asked"] < 2)
+            name = next(at_work, None)
             if name is None:
                 name = str(uuid.uuid4())
                 world.jobs[name] = {"job": name, "batch": [batch, body], "results": results, "asked": 0}

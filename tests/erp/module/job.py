@@ -28,10 +28,13 @@ class Job(ModelSQL, ModelView):
 
     @classmethod
     def store(cls, items, batch):
-        """The job of these items: the one that this batch has already, or a new one."""
+        """The job of these items: the one that is at work on this batch already, or a new one.
+
+        One that is done is no answer: what it refused may be right by now.
+        """
         begin()
         text = json.dumps(items)
-        same = cls.search([("batch", "=", batch), ("items", "=", text)], limit=1) if batch else []
+        same = cls.search([("batch", "=", batch), ("items", "=", text), ("results", "=", None)], limit=1) if batch else []
         return same[0] if same else cls.create([{
             "name": uuid.uuid4().hex, "batch": batch, "items": text, "user": Transaction().user}])[0]
 

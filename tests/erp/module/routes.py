@@ -144,8 +144,6 @@ def post(request, database, user, items, tell):
         answer = transact(database, user, store)
         switches.strike("after_commit", request)
         worker.wake(database)
-        if "results" in answer:
-            return reply(tell(answer["results"]), headers=headers)
         place = f"{request.path.rsplit('/', 1)[0]}/jobs/{answer['job']}"
         return reply(answer, 202, headers | {"Location": place, "Retry-After": "1"})
     with desk.sitting({item.get("key") for item in items}, before=lambda: switches.strike("before_work", request)):
