@@ -3,6 +3,10 @@
 //! Everything is written straight into one buffer. Text is escaped as JSON; `data` is JSON already and goes in as it
 //! is, so whoever stores it answers for its validity, and for its being on one line.
 
+mod odata;
+
+pub(super) use odata::GROUP;
+
 use std::fmt;
 use std::io::Write as _;
 
@@ -29,13 +33,20 @@ pub enum Format {
     Ndjson,
     /// CloudEvents 1.0 batch: `application/cloudevents-batch+json`.
     CloudEvents,
+    /// An OData 4.01 JSON batch: one POST for each posting, all of one atomicity group.
+    OData {
+        /// Where each is posted, from the service's root; `{subject}` and `{tx_type}` stand for the posting's own.
+        resource: String,
+        /// The member of a posting's data whose text goes as its `If-Match`.
+        if_match: Option<String>,
+    },
 }
 
 impl Format {
     /// The `Content-Type` of a body.
     pub fn content_type(&self) -> &'static str {
         match self {
-            Self::JsonArray { .. } => "application/json",
+            Self::JsonArray { .. } | Self::OData { .. } => "application/json",
             Self::Ndjson => "application/x-ndjson",
             Self::CloudEvents => "application/cloudevents-batch+json",
         }
@@ -98,6 +109,11 @@ pub fn render(version: u16, format: &Format, postings: &[Posting]) -> Vec<u8> {
             }
         }
         Format::CloudEvents => array(&mut out, postings, cloud_event),
+        Format::OData { resource, if_match } => {
+            out.extend_from_slice(b"{\"requests\":");
+            array(&mut out, postings, |out, p| odata::request(out, p, resource, if_match.as_deref(), item));
+            out.push(b'}');
+        }
     }
     out
 }
@@ -110,7 +126,7 @@ pub fn size(posting: &Posting) -> usize {
     AROUND_ITEM + texts.into_iter().chain(rest).map(String::len).sum::<usize>()
 }
 
-fn array(out: &mut Vec<u8>, postings: &[Posting], one: fn(&mut Vec<u8>, &Posting)) {
+fn array(out: &mut Vec<u8>, postings: &[Posting], one: impl Fn(&mut Vec<u8>, &Posting)) {
     out.push(b'[');
     for (i, posting) in postings.iter().enumerate() {
         if i > 0 {
