@@ -316,6 +316,25 @@ mod tests {
     }
 
     #[test]
+    fn renderer_2_writes_these_bytes_of_an_odata_batch() {
+        let format = Format::OData { resource: "Deliveries('{subject}')/post".into(), if_match: Some("etag".into()) };
+        let tagged = Posting { data: r#"{"etag":"W/\"7\""}"#.into(), ..posting(18_212, "SH '2'") };
+        let body = String::from_utf8(render(2, &format, &[posting(18_211, "340123450000000017"), tagged])).unwrap();
+        let (head, rest) = body.split_once(r#""body":{"#).unwrap();
+        let first = concat!(
+            r#"{"requests":[{"id":"b7e63e45-a9b6-8986-9293-45b1dd06529c","atomicityGroup":"all","method":"POST","#,
+            r#""url":"Deliveries('340123450000000017')/post","headers":{"content-type":"application/json"},"#,
+        );
+        assert_eq!(head, first, "{PINNED}");
+        let second = concat!(
+            r#""340123450000000017"}}},{"id":"1896b6bb-082f-8bc7-a078-5ad838fed5c5","atomicityGroup":"all","method":"POST","#,
+            r#""url":"Deliveries('SH%20%27%272%27%27')/post","headers":{"content-type":"application/json","if-match":"W/\"7\""},"#,
+        );
+        assert!(rest.contains(second), "{PINNED}: {rest}");
+        assert!(rest.ends_with("}}]}"), "{rest}");
+    }
+
+    #[test]
     fn the_erp_teams_page_shows_these_bytes() {
         let page = include_str!("../../docs/erp.md");
         let wrapped = Format::JsonArray { wrap: Some("events".into()) };

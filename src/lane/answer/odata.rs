@@ -119,3 +119,6 @@ fn response(part: &Value, shape: &AnswerShape) -> Outcome {
     let code = rule.and_then(|rule| rule.code.clone()).or(code.filter(|_| !class.has_effect()));
     Outcome { class, code, reason, reference: Place::of(&shape.reference).value(part).and_then(reference_of) }
 }
+
+#[cfg(test)]
+mod tests;

@@ -61,3 +61,6 @@ fn unknown(answer: &Answer, rows: usize) -> Answer {
     let outcome = Outcome::new(Class::Unknown, format!("the answer gives no one word for the whole request: {words}"));
     Answer { outcomes: vec![outcome; rows], ..answer.clone() }
 }
+
+#[cfg(test)]
+mod tests;
