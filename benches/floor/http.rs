@@ -133,6 +133,7 @@ async fn deliveries(url: &str, batch: &Outgoing, items: Option<String>) -> anyho
             reference: pointer("/reference"),
             ..AnswerShape::default()
         },
+        wire: floorgate::target::Wire::Contract,
         content_type: "application/json",
         gzip: false,
         timeout: std::time::Duration::from_secs(30),

@@ -218,6 +218,7 @@ fn lane() -> lane::Config {
         take: vec!["scan.*".into()],
         format: Format::JsonArray { wrap: Some("events".into()) },
         ordered_batch: false,
+        key_scope: lane::KeyScope::Item,
         max_events: 500,
         max_bytes: 512 << 10,
         linger_ms: 5,

@@ -6,8 +6,10 @@ use std::time::Duration;
 use crate::config::bounds::{DAY, HOUR, Ids, SECOND, duration, number, size, span_text};
 use crate::config::{Reading, auth, classify};
 use crate::form::{Entry, Table};
-use crate::lane::{self, AnswerShape, Format, Idempotency, Limits, Worth};
-use crate::target;
+use crate::lane::{self, AnswerShape, Format, Idempotency, KeyScope, Limits, Worth};
+use crate::target::{self, Wire};
+
+mod odata;
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -40,13 +42,20 @@ pub(super) fn read_all(root: &Table<'_>, reading: &Reading) -> Vec<Declared> {
 fn read(table: &Table<'_>, reading: &Reading, id: &str) -> Option<Made> {
     kind(table);
     let url = url(table, reading);
-    let batch = batch(table);
-    let answers = answers(table);
-    if answers.items.is_none() {
+    let odata = odata::profile(table);
+    let mut batch = batch(table);
+    let mut answers = answers(table, odata.is_some());
+    if odata.is_none() && answers.items.is_none() {
         let help = "add `answers = { items = \"/results\" }` to read one result for each key";
         reading.warn(table.fault_at("answers", "is missing: a 200, 201 or 204 counts the whole batch as posted", help));
     }
     let idempotency = idempotency(table);
+    let (mut wire, mut key_scope) = (Wire::Contract, KeyScope::Item);
+    if let Some(profile) = odata {
+        profile.suits(table, idempotency);
+        (batch.format, answers, wire, key_scope) =
+            (profile.format.clone(), profile.shape(answers), profile.wire, KeyScope::Request);
+    }
     let timeout = duration(table, "timeout", SECOND * 60, MS * 100..=SECOND * 600);
     let connect_timeout = duration(table, "connect_timeout", SECOND * 10, MS * 10..=SECOND * 60);
     let horizon = horizon(table, idempotency, timeout);
@@ -64,7 +73,7 @@ fn read(table: &Table<'_>, reading: &Reading, id: &str) -> Option<Made> {
     let login = auth::login(table, reading);
     let tls = auth::certificates(table, reading);
     let content_type = match batch.format {
-        Format::JsonArray { .. } => "application/json",
+        Format::JsonArray { .. } | Format::OData { .. } => "application/json",
         Format::Ndjson => "application/x-ndjson",
         Format::CloudEvents => "application/cloudevents-batch+json",
     };
@@ -72,6 +81,7 @@ fn read(table: &Table<'_>, reading: &Reading, id: &str) -> Option<Made> {
         id: id.to_owned(),
         url: url?,
         answers,
+        wire,
         content_type,
         gzip,
         timeout,
@@ -90,6 +100,7 @@ fn read(table: &Table<'_>, reading: &Reading, id: &str) -> Option<Made> {
         take: Vec::new(),
         format: batch.format,
         ordered_batch,
+        key_scope,
         max_events: batch.max_events,
         max_bytes: batch.max_bytes,
         linger_ms: ms(batch.linger),
@@ -187,7 +198,7 @@ fn batch(table: &Table<'_>) -> Batch {
     batch
 }
 
-fn answers(table: &Table<'_>) -> AnswerShape {
+fn answers(table: &Table<'_>, odata: bool) -> AnswerShape {
     let given = table.table("answers");
     let pointer = |key: &str, default: &str| {
         let Some(table) = &given else { return default.to_owned() };
@@ -204,7 +215,8 @@ fn answers(table: &Table<'_>) -> AnswerShape {
         reason: pointer("reason", "/reason"),
         reference: pointer("reference", "/reference"),
         definite_503: table.or("definite_503", false),
-        rules: classify::read_all(table, given.is_some()),
+        odata,
+        rules: classify::read_all(table, odata || given.is_some()),
     }
 }
 

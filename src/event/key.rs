@@ -6,6 +6,7 @@
 
 use std::fmt;
 
+use super::Millis;
 use sha2::{Digest, Sha256};
 
 /// Crockford's base32.
@@ -106,6 +107,12 @@ pub fn batch_id(postings: &[Id]) -> Id {
     let mut fields = vec!["floorgate/batch/1"];
     fields.extend(texts.iter().map(String::as_str));
     Id::of(&fields)
+}
+
+/// The key of a request whose rows and bytes stay together: its batch, and when that left first. The same rows sent anew after
+/// a definite refusal are another request.
+pub fn request_id(batch: Id, first_sent: Millis) -> Id {
+    Id::of(&["floorgate/request/1", &batch.to_string(), &first_sent.0.to_string()])
 }
 
 /// The W3C span id of one attempt to post: the first 8 bytes of SHA-256 over posting and attempt.

@@ -11,7 +11,7 @@ mod time;
 pub use canonical::{Canonical, one_of};
 pub use key::{
     Id, batch_id, content_hash, derived_event_id, device_event_id, key_of_short_ref, manual_event_id, order_key,
-    posting_id, sha256_hex, short_hash, short_ref, traceparent,
+    posting_id, request_id, sha256_hex, short_hash, short_ref, traceparent,
 };
 pub use legible::Legible;
 pub use sample::{

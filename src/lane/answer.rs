@@ -7,6 +7,7 @@
 
 mod items;
 mod job;
+mod odata;
 mod rate_limit;
 mod retry_after;
 mod rule;
@@ -34,6 +35,8 @@ pub struct AnswerShape {
     pub reference: String,
     /// A 503 promises that there is no effect.
     pub definite_503: bool,
+    /// `items` are the responses of an OData batch, all of one atomicity group.
+    pub odata: bool,
     /// What comes first: the first one that applies decides.
     pub rules: Vec<Rule>,
 }
@@ -112,7 +115,10 @@ pub fn classify(reply: &Reply, shape: &AnswerShape, keys: &[Id]) -> Answer {
             let mut answer = if let Some(outcome) = rule::of_whole(&shape.rules, *status, json.as_ref()) {
                 whole(outcome, keys)
             } else if let Some((found, pointer)) = items_of(*status, json.as_ref(), shape) {
-                items::judge(*status, found, pointer, shape, keys)
+                match shape.odata {
+                    true => odata::judge(found, shape, keys),
+                    false => items::judge(*status, found, pointer, shape, keys),
+                }
             } else {
                 whole(judge_status(*status, html, head, json.as_ref(), shape, keys.len()), keys)
             };
@@ -288,8 +294,9 @@ fn took_over(head: &Head) -> &'static str {
     }
 }
 
-/// What an answer tells people: the words of a problem document (RFC 9457), or of the usual look-alikes.
+/// What an answer tells people: the words of a problem document (RFC 9457), of an OData error, or of the usual look-alikes.
 fn said(body: &Value) -> Option<String> {
+    let body = body.get("error").filter(|error| error.is_object()).unwrap_or(body);
     let words = ["title", "detail", "reason", "message", "error"];
     let parts: Vec<&str> = words.iter().filter_map(|name| body.get(name)?.as_str()).filter(|s| !s.is_empty()).collect();
     (!parts.is_empty()).then(|| parts.join(": "))

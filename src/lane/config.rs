@@ -28,6 +28,16 @@ pub enum Idempotency {
     None,
 }
 
+/// What a key of the target names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyScope {
+    /// Each posting has its own: what is open of a batch may be grouped anew.
+    Item,
+    /// A whole request, which has its effect wholly or not at all: rows, order and bytes of a batch are frozen from its first
+    /// send until it is known what came of it.
+    Request,
+}
+
 /// A lane, validated. Durations in milliseconds, sizes in bytes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
@@ -49,6 +59,8 @@ pub struct Config {
     pub format: Format,
     /// The target applies a batch in order and stops a subject at its first error: rows of one subject may share one.
     pub ordered_batch: bool,
+    /// What its keys name.
+    pub key_scope: KeyScope,
     /// Most rows of a batch.
     pub max_events: usize,
     /// Most bytes of a batch's events.
@@ -87,6 +99,11 @@ impl Config {
         !self.elsewhere.contains(device)
     }
 
+    /// Whether a batch that was sent is never grouped anew before it is known what came of it.
+    pub fn is_frozen(&self) -> bool {
+        self.key_scope == KeyScope::Request
+    }
+
     /// Whether this lane takes `tx_type`: a glob's `*` stands for any run of characters.
     pub fn takes(&self, tx_type: &str) -> bool {
         self.take.iter().any(|glob| matches(glob, tx_type))
@@ -107,6 +124,7 @@ impl Config {
             take: Vec::new(),
             format: Format::JsonArray { wrap: None },
             ordered_batch: false,
+            key_scope: KeyScope::Item,
             max_events: 10,
             max_bytes: 10_000,
             linger_ms: 0,

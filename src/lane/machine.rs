@@ -15,6 +15,7 @@
 
 mod accepted;
 mod answered;
+mod frozen;
 mod poison;
 mod rows;
 mod storm;

@@ -18,7 +18,7 @@ pub use answer::{
     AnswerShape, Expected, Head, Location, Reply, Rule, Subject, Test, classify, classify_lookup, classify_poll,
 };
 pub use category::{Category, Desk, Desks, sentence};
-pub use config::{Config, Idempotency, Worth};
+pub use config::{Config, Idempotency, KeyScope, Worth};
 pub use edit::{Change, edited};
 pub use gate::{Limits, Standing, Why};
 pub use lanes::{Lanes, Stopped, System};

@@ -3,6 +3,10 @@
 //! Everything is written straight into one buffer. Text is escaped as JSON; `data` is JSON already and goes in as it
 //! is, so whoever stores it answers for its validity, and for its being on one line.
 
+mod odata;
+
+pub(super) use odata::GROUP;
+
 use std::fmt;
 use std::io::Write as _;
 
@@ -29,13 +33,20 @@ pub enum Format {
     Ndjson,
     /// CloudEvents 1.0 batch: `application/cloudevents-batch+json`.
     CloudEvents,
+    /// An OData 4.01 JSON batch: one POST for each posting, all of one atomicity group.
+    OData {
+        /// Where each is posted, from the service's root; `{subject}` and `{tx_type}` stand for the posting's own.
+        resource: String,
+        /// The member of a posting's data whose text goes as its `If-Match`.
+        if_match: Option<String>,
+    },
 }
 
 impl Format {
     /// The `Content-Type` of a body.
     pub fn content_type(&self) -> &'static str {
         match self {
-            Self::JsonArray { .. } => "application/json",
+            Self::JsonArray { .. } | Self::OData { .. } => "application/json",
             Self::Ndjson => "application/x-ndjson",
             Self::CloudEvents => "application/cloudevents-batch+json",
         }
@@ -98,6 +109,11 @@ pub fn render(version: u16, format: &Format, postings: &[Posting]) -> Vec<u8> {
             }
         }
         Format::CloudEvents => array(&mut out, postings, cloud_event),
+        Format::OData { resource, if_match } => {
+            out.extend_from_slice(b"{\"requests\":");
+            array(&mut out, postings, |out, p| odata::request(out, p, resource, if_match.as_deref(), item));
+            out.push(b'}');
+        }
     }
     out
 }
@@ -110,7 +126,7 @@ pub fn size(posting: &Posting) -> usize {
     AROUND_ITEM + texts.into_iter().chain(rest).map(String::len).sum::<usize>()
 }
 
-fn array(out: &mut Vec<u8>, postings: &[Posting], one: fn(&mut Vec<u8>, &Posting)) {
+fn array(out: &mut Vec<u8>, postings: &[Posting], one: impl Fn(&mut Vec<u8>, &Posting)) {
     out.push(b'[');
     for (i, posting) in postings.iter().enumerate() {
         if i > 0 {
@@ -297,6 +313,25 @@ mod tests {
         golden(2, &Format::JsonArray { wrap: Some("events".into()) }, &format!(r#"{{"events":[{one},{two}]}}"#));
         golden(2, &Format::Ndjson, &format!("{one}\n{two}\n"));
         golden(2, &Format::CloudEvents, &format!("[{CLOUD_1},{CLOUD_2}]"));
+    }
+
+    #[test]
+    fn renderer_2_writes_these_bytes_of_an_odata_batch() {
+        let format = Format::OData { resource: "Deliveries('{subject}')/post".into(), if_match: Some("etag".into()) };
+        let tagged = Posting { data: r#"{"etag":"W/\"7\""}"#.into(), ..posting(18_212, "SH '2'") };
+        let body = String::from_utf8(render(2, &format, &[posting(18_211, "340123450000000017"), tagged])).unwrap();
+        let (head, rest) = body.split_once(r#""body":{"#).unwrap();
+        let first = concat!(
+            r#"{"requests":[{"id":"b7e63e45-a9b6-8986-9293-45b1dd06529c","atomicityGroup":"all","method":"POST","#,
+            r#""url":"Deliveries('340123450000000017')/post","headers":{"content-type":"application/json"},"#,
+        );
+        assert_eq!(head, first, "{PINNED}");
+        let second = concat!(
+            r#""340123450000000017"}}},{"id":"1896b6bb-082f-8bc7-a078-5ad838fed5c5","atomicityGroup":"all","method":"POST","#,
+            r#""url":"Deliveries('SH%20%27%272%27%27')/post","headers":{"content-type":"application/json","if-match":"W/\"7\""},"#,
+        );
+        assert!(rest.contains(second), "{PINNED}: {rest}");
+        assert!(rest.ends_with("}}]}"), "{rest}");
     }
 
     #[test]

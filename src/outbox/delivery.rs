@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use crate::event::{Id, Millis, batch_id, order_key, posting_id};
+use crate::event::{Id, Millis, batch_id, order_key, posting_id, request_id};
 use crate::lane::{
     Accepted, Action, Class, Errand, Exception, Outcome, Outgoing, Posting, RENDERER, Row, RowKey, SavedBatch, Way,
     fingerprint, render,
@@ -75,7 +75,7 @@ pub(super) fn freeze(
         }
     }
     let keys: Vec<Id> = postings.iter().map(|p| p.key).collect();
-    let (errand, id) = (Errand::Post(body), batch_id(&keys));
+    let (errand, id) = (Errand::Post(body), key_of(route, &keys, first_sent));
     Ok(Frozen::Ready(Outgoing { errand, lane, batch, id, attempt, first_sent, keys }))
 }
 
@@ -93,6 +93,10 @@ pub(super) fn question(
         return Ok(Frozen::Unsendable { rows: corrupt, outcome: Outcome::new(Class::Corrupt, CORRUPT) });
     }
     let keys: Vec<Id> = postings.iter().map(|p| p.key).collect();
+    let number = i64::try_from(batch).unwrap_or(i64::MAX);
+    let first_sent = db
+        .prepare_cached("SELECT first_sent FROM batch WHERE lane = ? AND id = ?")?
+        .query_row(params![route.id, number], |r| Ok(Millis(r.get(0)?)))?;
     Ok(Frozen::Ready(Outgoing {
         errand: match job {
             Some(job) => Errand::Poll(job.to_owned()),
@@ -100,11 +104,17 @@ pub(super) fn question(
         },
         lane,
         batch,
-        id: batch_id(&keys),
+        id: key_of(route, &keys, first_sent),
         attempt: 0,
-        first_sent: Millis::default(),
+        first_sent,
         keys,
     }))
+}
+
+/// What the target knows the batch by.
+fn key_of(route: &Route, keys: &[Id], first_sent: Millis) -> Id {
+    let batch = batch_id(keys);
+    if route.config.is_frozen() { request_id(batch, first_sent) } else { batch }
 }
 
 const CORRUPT: &str =

@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 
 use super::*;
 use crate::event::{Decoded, DeviceEvent, Id, Millis, Now, Position, Redelivery, Repeat, Undecodable, Value};
-use crate::lane::{Class, Format, Outcome, Worth};
+use crate::lane::{Class, Format, KeyScope, Outcome, Worth};
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
@@ -44,6 +44,7 @@ fn lane() -> lane::Config {
         take: vec!["scan.*".to_owned(), "planted.*".to_owned()],
         format: Format::JsonArray { wrap: Some("events".to_owned()) },
         ordered_batch: false,
+        key_scope: KeyScope::Item,
         max_events: 50,
         max_bytes: 1 << 20,
         linger_ms: 5,

@@ -17,9 +17,9 @@ use tokio::time::Instant;
 use super::client::{Clients, address, causes, shut_out};
 use super::login::{Login, Pass};
 use super::token::Tokens;
-use crate::event::{Id, traceparent};
+use crate::event::{Id, content_hash, traceparent};
 use crate::lane::{Answer, Errand, Head, Location, Outgoing, Reply, classify, classify_lookup, classify_poll};
-use crate::target::{Config, Lookup};
+use crate::target::{Config, Lookup, Wire, odata};
 
 /// Bytes of an answer's body.
 const MAX_ANSWER: usize = 8 << 20;
@@ -94,7 +94,8 @@ impl Http {
                 let reply = self.poll(job).await.unwrap_or_else(|failure| failure);
                 classify_poll(&reply, &self.config.answers, &batch.keys)
             }
-            Errand::Look(prints) => self.look(&batch.keys, prints).await,
+            Errand::Look(prints) if self.config.wire == Wire::Contract => self.look(&batch.keys, prints).await,
+            Errand::Look(prints) => self.look_whole(batch, prints).await,
         }
     }
 
@@ -113,6 +114,14 @@ impl Http {
                 return Answer { outcomes, ..answer };
             }
         }
+    }
+
+    /// Asks for the request: what is said of it is said of each of its rows. Its content is known by all of theirs.
+    async fn look_whole(&self, batch: &Outgoing, prints: &[String]) -> Answer {
+        let texts: Vec<&str> = prints.iter().map(String::as_str).collect();
+        let mut answer = self.look(&[batch.id], &[content_hash(&texts)]).await;
+        answer.outcomes = answer.outcomes.into_iter().cycle().take(batch.keys.len()).collect();
+        answer
     }
 
     async fn ask(&self, url: &Url, keys: &[Id]) -> Result<Reply, Reply> {
@@ -199,9 +208,15 @@ impl Http {
             .post(self.url.clone())
             .header(header::CONTENT_TYPE, self.config.content_type)
             .header(header::ACCEPT, ACCEPT)
-            .header(CONTRACT.0, CONTRACT.1)
-            .header(HeaderName::from_static("traceparent"), traceparent(id, id, batch.attempt).to_string())
-            .header(HeaderName::from_static("idempotency-key"), format!("\"{id}\""));
+            .header(HeaderName::from_static("traceparent"), traceparent(id, id, batch.attempt).to_string());
+        request = match self.config.wire {
+            Wire::Contract => request
+                .header(CONTRACT.0, CONTRACT.1)
+                .header(HeaderName::from_static("idempotency-key"), format!("\"{id}\"")),
+            Wire::OData { repeatable, isolation } => {
+                odata::headers(request, (repeatable, isolation), id, batch.first_sent)
+            }
+        };
         let mut body = body.to_vec();
         if self.config.gzip {
             request = request.header(header::CONTENT_ENCODING, "gzip");

@@ -7,6 +7,7 @@
 mod client;
 mod http;
 mod login;
+mod odata;
 mod probe;
 mod token;
 
@@ -28,6 +29,8 @@ pub struct Config {
     pub url: String,
     /// Where the answer's parts stand.
     pub answers: AnswerShape,
+    /// What is spoken.
+    pub wire: Wire,
     /// `Content-Type` of the body.
     pub content_type: &'static str,
     /// Compress bodies.
@@ -43,6 +46,31 @@ pub struct Config {
     pub login: Option<Login>,
     /// Certificates.
     pub tls: Tls,
+}
+
+/// What an HTTP target speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wire {
+    /// docs/erp-contract.md: each posting has its own key.
+    Contract,
+    /// An OData batch of one atomicity group (docs/erp-profiles.md): the request has the key.
+    OData {
+        /// How the target is told it.
+        repeatable: Repeatable,
+        /// With `Isolation: snapshot`, which makes the batch one transaction in some.
+        isolation: bool,
+    },
+}
+
+/// The headers of a request's key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Repeatable {
+    /// `Repeatability-Request-ID` and `Repeatability-First-Sent` (OASIS Repeatable Requests 1.0).
+    Oasis,
+    /// `RequestID`, 32 hexadecimal digits, and `RepeatabilityCreation` (SAP Gateway).
+    Sap,
+    /// None: the target knows no request again.
+    No,
 }
 
 /// The certificates of a target, in files that are read again when they change.

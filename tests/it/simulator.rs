@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use floorgate::event::Millis;
 use floorgate::lane::{
-    Accepted, Action, Answer, By, Class, Config, Exception, Format, Idempotency, Input, Lane, Lanes, Later, Limits,
-    Outcome, Row, RowKey, SavedBatch, WINDOW, Worth,
+    Accepted, Action, Answer, By, Class, Config, Exception, Format, Idempotency, Input, KeyScope, Lane, Lanes, Later,
+    Limits, Outcome, Row, RowKey, SavedBatch, WINDOW, Worth,
 };
 
 const SECOND: u64 = 1_000;
@@ -264,6 +264,7 @@ fn config(broken: Broken, ordered_batch: bool, visibility: bool, memory: Memory,
         worth: if visibility || broken == Broken::NoParking { Worth::Visibility } else { Worth::Document },
         take: vec!["*".to_owned()],
         format: Format::Ndjson,
+        key_scope: KeyScope::Item,
         ordered_batch: ordered_batch || broken == Broken::OrderDeclaredFalsely,
         max_events: 6,
         max_bytes: 10_000,

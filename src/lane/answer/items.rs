@@ -59,14 +59,14 @@ fn looked_up(item: &Value, print: &str) -> Outcome {
 }
 
 /// How often the answer names a key, and what it says there.
-enum Named<'i> {
+pub(super) enum Named<'i> {
     Never,
     Once(&'i Value),
     Twice,
 }
 
 /// The results by their keys, and how many have another key.
-fn by_key<'i>(items: &'i [Value], place: &Place, keys: &[Id]) -> (HashMap<Id, Named<'i>>, usize) {
+pub(super) fn by_key<'i>(items: &'i [Value], place: &Place, keys: &[Id]) -> (HashMap<Id, Named<'i>>, usize) {
     let mut found: HashMap<Id, Named<'i>> = keys.iter().map(|key| (*key, Named::Never)).collect();
     let mut strange = 0;
     for item in items {
@@ -81,14 +81,14 @@ fn by_key<'i>(items: &'i [Value], place: &Place, keys: &[Id]) -> (HashMap<Id, Na
 }
 
 /// A JSON Pointer, split once for all items.
-struct Place(Vec<String>);
+pub(super) struct Place(Vec<String>);
 
 impl Place {
-    fn of(pointer: &str) -> Self {
+    pub(super) fn of(pointer: &str) -> Self {
         Self(pointer.split('/').skip(1).map(|part| part.replace("~1", "/").replace("~0", "~")).collect())
     }
 
-    fn value<'a>(&self, item: &'a Value) -> Option<&'a Value> {
+    pub(super) fn value<'a>(&self, item: &'a Value) -> Option<&'a Value> {
         self.0.iter().try_fold(item, |value, part| match value {
             Value::Object(members) => members.get(part),
             Value::Array(list) => list.get(part.parse::<usize>().ok()?),
@@ -168,7 +168,7 @@ fn reference(item: &Value, places: &Places) -> Option<String> {
     reference_of(places.reference.value(item)?)
 }
 
-fn reference_of(value: &Value) -> Option<String> {
+pub(super) fn reference_of(value: &Value) -> Option<String> {
     match value {
         Value::String(text) if !text.is_empty() => Some(bounded(text, REASON)),
         Value::Number(number) => Some(number.to_string()),

@@ -37,7 +37,9 @@ impl Lane {
         now: Millis,
         actions: &mut Vec<Action>,
     ) {
-        let clean = flight.attempt == 1;
+        let first = flight.attempt == 1;
+        let (answer, clean) = self.of_one_piece(&flight, answer);
+        let freed = self.config.is_frozen() && answer.outcomes.iter().any(|o| o.class != Class::NotAttempted);
         let alone = flight.rows.len() == 1;
         let refused_whole = answer.whole && !alone && !trouble && answer.outcomes.iter().any(|o| refuses(o.class));
         let too_large = answer.outcomes.first().is_some_and(|o| o.code.as_deref() == Some(Outcome::TOO_LARGE));
@@ -72,12 +74,12 @@ impl Lane {
                 Class::Delivered | Class::Duplicate => {
                     self.goods += 1;
                     self.end(row);
-                    actions.push(settled(row, class, outcome, clean));
+                    actions.push(settled(row, class, outcome, first));
                 }
                 Class::Validation | Class::KeyClash if !refused_whole => {
-                    self.reject(row, outcome.clone(), !clean, actions);
+                    self.reject(row, outcome.clone(), !first, actions);
                 }
-                Class::Unresolvable | Class::Corrupt => self.reject(row, outcome.clone(), !clean, actions),
+                Class::Unresolvable | Class::Corrupt => self.reject(row, outcome.clone(), !first, actions),
                 Class::Accepted => {
                     accepted = true;
                     open.push(row);
@@ -106,6 +108,8 @@ impl Lane {
                 _ if trouble || refused_whole || too_large || self.is_behind(&open, order) => {
                     self.again(row, now, now);
                 }
+                // What went back with another of its request is free of it.
+                Class::NotAttempted if freed => drop(self.again(row, now, now)),
                 class => self.again_later(row, class, outcome, now, actions),
             }
         }
@@ -146,6 +150,7 @@ impl Lane {
     pub(super) fn looked(&mut self, batch: u64, answer: &Answer, now: Millis, actions: &mut Vec<Action>) {
         let Some(mut flight) = self.flights.remove(&batch) else { return };
         self.note_trouble(answer, false, now);
+        let answer = &self.of_one_voice(answer);
         let (mut open, mut accepted) = (Vec::new(), false);
         let unsaid = Outcome::new(Class::Unknown, "the answer does not speak of it");
         let outcomes = answer.outcomes.iter().chain(std::iter::repeat(&unsaid));
@@ -321,6 +326,11 @@ impl Lane {
             self.reject(*row, outcome.clone(), !never_sent, actions);
         }
         flight.rows.retain(|row| !rows.contains(row));
+        if self.config.is_frozen() && !never_sent {
+            for row in std::mem::take(&mut flight.rows) {
+                self.reject(row, Self::broken_up(), true, actions);
+            }
+        }
         if never_sent {
             // What is behind a parked row waits with it.
             let behind = |row: &RowKey| self.rows.get(row).is_some_and(|slot| self.is_behind_parked(&slot.row));

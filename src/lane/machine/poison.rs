@@ -70,9 +70,9 @@ impl Lane {
     }
 
     /// Cuts a batch of unknown rows in two, between subjects: `some` of them become one of its own, with all that is known of the
-    /// time when they were sent. `None`: it is all of one subject.
+    /// time when they were sent. `None`: it is all of one subject, or frozen.
     pub(super) fn cut(&mut self, batch: u64, some: usize, actions: &mut Vec<Action>) -> Option<u64> {
-        let flight = self.flights.get(&batch)?;
+        let flight = self.flights.get(&batch).filter(|_| !self.config.is_frozen())?;
         let order = |row: &RowKey| self.rows.get(row).map(|slot| slot.row.order);
         let subjects: Vec<_> = flight.rows.iter().take(some).map(order).collect();
         let (off, keep): (Vec<RowKey>, Vec<RowKey>) =

@@ -59,6 +59,7 @@ impl World {
             take: vec!["scan.*".to_owned()],
             format: Format::JsonArray { wrap: None },
             ordered_batch: false,
+            key_scope: crate::lane::KeyScope::Item,
             max_events: 50,
             max_bytes: 1 << 20,
             linger_ms: 5,

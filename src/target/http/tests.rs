@@ -6,7 +6,7 @@ use tokio::net::{TcpListener, TcpStream};
 use super::*;
 use crate::event::{Id, Millis, batch_id};
 use crate::lane::{AnswerShape, By, Class, Later};
-use crate::target::Tls;
+use crate::target::{Tls, Wire};
 
 fn config(address: &str) -> Config {
     Config {
@@ -20,6 +20,7 @@ fn config(address: &str) -> Config {
             reference: "/reference".into(),
             ..AnswerShape::default()
         },
+        wire: Wire::Contract,
         content_type: "application/json",
         gzip: false,
         timeout: Duration::from_secs(20),

@@ -139,7 +139,7 @@ fn types(there: &Discovery, ours: &Ours<'_>) -> Vec<Option<String>> {
 mod tests {
     use super::super::discovery::tests::page;
     use super::*;
-    use crate::lane::{AnswerShape, Worth};
+    use crate::lane::{AnswerShape, KeyScope, Worth};
     use crate::target::{Lookup, Tls};
     use std::time::Duration;
 
@@ -157,8 +157,10 @@ mod tests {
                 reason: place("reason"),
                 reference: place("reference"),
                 definite_503: false,
+                odata: false,
                 rules: Vec::new(),
             },
+            wire: target::Wire::Contract,
             content_type: "application/json",
             gzip: true,
             timeout: Duration::from_mins(1),
@@ -180,6 +182,7 @@ mod tests {
             take: vec!["pick_*".into(), "goods_issue".into()],
             format: Format::JsonArray { wrap: Some("events".into()) },
             ordered_batch: true,
+            key_scope: KeyScope::Item,
             max_events: 50,
             max_bytes: 512 << 10,
             linger_ms: 20,

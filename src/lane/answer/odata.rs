@@ -1,0 +1,124 @@
+//! The responses of an OData 4.01 JSON batch whose requests are all of one atomicity group: it has its effect wholly or not at
+//! all, so that one refusal sends all others back without effect, whether they are spoken of or not.
+
+use serde_json::Value;
+
+use super::items::{Named, Place, by_key, reference_of};
+use super::{AnswerShape, REASON, bounded, rule, said, whole};
+use crate::event::Id;
+use crate::lane::render::GROUP;
+use crate::lane::{Answer, Class, Outcome};
+
+/// The outcome of each key, by the response of its id, or by the one of the group.
+pub(super) fn judge(parts: &[Value], shape: &AnswerShape, keys: &[Id]) -> Answer {
+    if let Some(group) = parts.iter().find(|part| part.get("id").and_then(Value::as_str) == Some(GROUP)) {
+        let outcome = response(group, shape);
+        return match outcome.class {
+            class if class.has_effect() => all_unknown("speaks of the group and not of each request", keys),
+            Class::Reference | Class::Conflict if keys.len() > 1 => whole(refused(outcome), keys),
+            _ => whole(outcome, keys),
+        };
+    }
+    let (named, strange) = by_key(parts, &Place::of("/id"), keys);
+    let told: Vec<Option<Outcome>> = keys
+        .iter()
+        .map(|key| match named.get(key) {
+            Some(Named::Once(part)) => Some(response(part, shape)),
+            Some(Named::Twice) => Some(Outcome::new(Class::Unknown, "the ERP's answer names this request twice")),
+            Some(Named::Never) | None => None,
+        })
+        .collect();
+    let mut answer = of_one_word(told, keys);
+    if strange > 0 {
+        answer.excerpt = format!("{}{strange} at /responses] ", Answer::STRANGE);
+    }
+    answer
+}
+
+/// All or nothing: what each request was told, made one word.
+fn of_one_word(told: Vec<Option<Outcome>>, keys: &[Id]) -> Answer {
+    let said = || told.iter().flatten();
+    let effects = said().filter(|outcome| outcome.class.has_effect()).count();
+    let first = said().find(|o| !o.class.has_effect() && o.class != Class::NotAttempted);
+    match first {
+        None if effects == keys.len() => {}
+        None if effects == 0 && said().next().is_some() && told.iter().all(Option::is_some) => {
+            let reason =
+                "the ERP's answer sends each request back because of another one, and names none that was refused";
+            return whole(Outcome::new(Class::Contract, reason), keys);
+        }
+        None => return all_unknown("does not speak of each request", keys),
+        Some(_) if effects > 0 => {
+            return all_unknown(
+                "says that a part has its effect and another has not: is it one atomicity group there?",
+                keys,
+            );
+        }
+        Some(_) => {}
+    }
+    let of_all = |class| {
+        matches!(
+            class,
+            Class::Unknown | Class::Transient | Class::Throttled | Class::Auth | Class::Contract | Class::Accepted
+        )
+    };
+    if let Some(outcome) = said().find(|outcome| of_all(outcome.class)) {
+        return whole(outcome.clone(), keys);
+    }
+    let back = || Outcome::new(Class::NotAttempted, "the ERP undid its batch because of another posting in it");
+    let outcomes = told.into_iter().map(|outcome| outcome.unwrap_or_else(back)).collect();
+    Answer { status: None, excerpt: String::new(), outcomes, whole: false, retry_after_ms: None, later: None }
+}
+
+fn all_unknown(what: &str, keys: &[Id]) -> Answer {
+    whole(Outcome::new(Class::Unknown, format!("the ERP's answer {what}")), keys)
+}
+
+/// A refusal of the group, in which nobody knows who waits for what: the guilty one is found as one that is refused.
+fn refused(outcome: Outcome) -> Outcome {
+    Outcome { class: Class::Validation, ..outcome }
+}
+
+/// What one response says of its request.
+fn response(part: &Value, shape: &AnswerShape) -> Outcome {
+    let status = part.get("status").and_then(Value::as_u64).and_then(|status| u16::try_from(status).ok()).unwrap_or(0);
+    let (class, words) = match status {
+        200..=201 | 204 => (Class::Delivered, "has posted it"),
+        400 | 422 => (Class::Validation, "refuses it"),
+        401 => (Class::Auth, "does not accept our credentials"),
+        403 => (Class::Validation, "does not permit us to post it"),
+        404 | 410 => (Class::Reference, "does not have what it refers to"),
+        405 | 415 => (Class::Contract, "does not take a POST there"),
+        409 | 423 | 425 => (Class::Conflict, "has the document locked or changed"),
+        412 => (
+            Class::Validation,
+            "has changed the document since its ETag was read: compare the two, and post it by hand or anew",
+        ),
+        413 => (Class::Validation, "refuses it for its size"),
+        424 => (Class::NotAttempted, "undid its batch because of another posting in it"),
+        428 => (
+            Class::Validation,
+            "wants an ETag for this document, and the posting carries none: is `odata.if_match` right?",
+        ),
+        429 => (Class::Throttled, "asks for fewer requests"),
+        503 if shape.definite_503 => (Class::Transient, "is not available, and has done nothing"),
+        _ => (Class::Unknown, "failed while working on it"),
+    };
+    let rule = rule::of_item(&shape.rules, status, part);
+    let class = rule.map_or(class, |rule| rule.class);
+    let body = part.get("body");
+    let mut reason = format!("the ERP {words} (HTTP {status})");
+    if let Some(told) = body.and_then(said) {
+        reason = format!("{reason}: {}", bounded(&told, REASON));
+    }
+    let code = match status {
+        412 => Some("etag_changed".to_owned()),
+        428 => Some("etag_missing".to_owned()),
+        _ => body.and_then(|body| body.pointer("/error/code")?.as_str()).map(|code| bounded(code, 64)),
+    };
+    let code = rule.and_then(|rule| rule.code.clone()).or(code.filter(|_| !class.has_effect()));
+    Outcome { class, code, reason, reference: Place::of(&shape.reference).value(part).and_then(reference_of) }
+}
+
+#[cfg(test)]
+mod tests;

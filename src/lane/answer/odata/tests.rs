@@ -1,0 +1,77 @@
+use serde_json::json;
+
+use super::*;
+
+fn shape() -> AnswerShape {
+    AnswerShape {
+        items: Some("/responses".to_owned()),
+        reference: "/headers/location".to_owned(),
+        odata: true,
+        ..AnswerShape::default()
+    }
+}
+
+fn keys() -> [Id; 2] {
+    [Id([1; 16]), Id([2; 16])]
+}
+
+/// Classes by what each key, or the group, is answered.
+fn told(parts: &[(&str, u16)]) -> (Vec<Class>, bool) {
+    let [a, b] = keys().map(|key| key.to_string());
+    let part = |(id, status): &(&str, u16)| {
+        let id = match *id {
+            "a" => &a,
+            "b" => &b,
+            other => other,
+        };
+        json!({"id": id, "status": status, "body": {"error": {"code": "X/1", "message": "no"}}})
+    };
+    let parts: Vec<Value> = parts.iter().map(part).collect();
+    let answer = judge(&parts, &shape(), &keys());
+    (answer.outcomes.iter().map(|outcome| outcome.class).collect(), answer.whole)
+}
+
+#[test]
+fn the_responses_of_an_all_or_nothing_batch_are_one_word() {
+    use Class::{Conflict, Contract, Delivered, NotAttempted, Reference, Throttled, Unknown, Validation};
+    for (parts, classes, whole) in [
+        (&[("a", 201), ("b", 204)][..], [Delivered, Delivered], false),
+        (&[("a", 201)], [Unknown, Unknown], true),
+        (&[], [Unknown, Unknown], true),
+        (&[("a", 201), ("b", 400)], [Unknown, Unknown], true),
+        (&[("a", 201), ("b", 424)], [Unknown, Unknown], true),
+        (&[("b", 400)], [NotAttempted, Validation], false),
+        (&[("a", 424), ("b", 412)], [NotAttempted, Validation], false),
+        (&[("a", 404), ("b", 409)], [Reference, Conflict], false),
+        (&[("a", 424), ("b", 424)], [Contract, Contract], true),
+        (&[("a", 400), ("b", 500)], [Unknown, Unknown], true),
+        (&[("a", 400), ("b", 429)], [Throttled, Throttled], true),
+        (&[("a", 400), ("a", 201), ("b", 201)], [Unknown, Unknown], true),
+        (&[(GROUP, 400)], [Validation, Validation], true),
+        (&[(GROUP, 409)], [Validation, Validation], true),
+        (&[(GROUP, 500)], [Unknown, Unknown], true),
+        (&[(GROUP, 200)], [Unknown, Unknown], true),
+    ] {
+        assert_eq!(told(parts), (classes.to_vec(), whole), "{parts:?}");
+    }
+}
+
+#[test]
+fn a_document_that_was_changed_is_told_with_the_erp_s_words() {
+    let [a, _] = keys();
+    let body = json!({"error": {"code": "Stale", "message": "Delivery 80000001 was changed by MILLER"}});
+    let answer = judge(&[json!({"id": a.to_string(), "status": 412, "body": body})], &shape(), &[a]);
+    assert_eq!(answer.outcomes[0].code.as_deref(), Some("etag_changed"));
+    assert_eq!(
+        answer.outcomes[0].reason,
+        "the ERP has changed the document since its ETag was read: compare the two, and post it by hand or anew (HTTP \
+         412): Delivery 80000001 was changed by MILLER"
+    );
+}
+
+#[test]
+fn a_reference_is_read_where_the_target_says() {
+    let [a, _] = keys();
+    let part = json!({"id": a.to_string(), "status": 201, "headers": {"location": "Deliveries('1')"}});
+    assert_eq!(judge(&[part], &shape(), &[a]).outcomes[0].reference.as_deref(), Some("Deliveries('1')"));
+}

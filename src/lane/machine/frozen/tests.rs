@@ -1,0 +1,132 @@
+use super::*;
+use crate::event::Millis;
+use crate::lane::machine::{Action, Input, Row, RowKey};
+use crate::lane::{Config, KeyScope};
+
+const NOW: Millis = Millis(1_000_000);
+/// Past every pause of the example's.
+const LATER: Millis = Millis(1_060_000);
+
+fn config() -> Config {
+    Config { key_scope: KeyScope::Request, ..Config::example() }
+}
+
+/// A lane whose first batch holds the rows 1 to `n`, of a subject each.
+fn sent(n: i64, config: Config) -> Lane {
+    let mut lane = Lane::new(config, 1);
+    let row = |seq| Row { key: RowKey { seq, tx: 1 }, order: seq, size: 10, held: false };
+    let actions = lane.step(Input::Loaded { rows: (1..=n).map(row).collect(), more: false }, NOW);
+    assert_eq!(batches(&actions), [(1, (1..=n).collect())]);
+    lane
+}
+
+fn answer(classes: &[Class], whole: bool) -> Answer {
+    let outcomes = classes.iter().map(|class| Outcome::new(*class, "as planned")).collect();
+    Answer { status: Some(200), excerpt: String::new(), outcomes, whole, retry_after_ms: None, later: None }
+}
+
+fn answered(lane: &mut Lane, batch: u64, classes: &[Class], whole: bool) -> Vec<Action> {
+    lane.step(Input::Answered { batch, answer: answer(classes, whole) }, NOW)
+}
+
+/// Batches that leave: number and rows.
+fn batches(actions: &[Action]) -> Vec<(u64, Vec<i64>)> {
+    let left = |action: &Action| match action {
+        Action::Send { batch, rows, .. } => Some((*batch, rows.iter().map(|row| row.seq).collect())),
+        _ => None,
+    };
+    actions.iter().filter_map(left).collect()
+}
+
+fn rejected(actions: &[Action]) -> Vec<(i64, bool)> {
+    let parked = |action: &Action| match action {
+        Action::Reject { row, maybe, .. } => Some((row.seq, *maybe)),
+        _ => None,
+    };
+    actions.iter().filter_map(parked).collect()
+}
+
+/// A target that is all or nothing does not answer so; one that does has said nothing that can be relied on.
+#[test]
+fn a_word_that_is_not_one_for_the_whole_request_leaves_all_of_it_to_be_resent_as_it_was() {
+    for said in [&[Class::Delivered, Class::Unknown][..], &[Class::Delivered, Class::Validation], &[Class::Delivered]] {
+        let mut lane = sent(2, config());
+        let told = answered(&mut lane, 1, said, false);
+        assert_eq!((rejected(&told), batches(&told)), (vec![], vec![]), "{said:?}");
+        assert_eq!(batches(&lane.step(Input::Tick, LATER)), [(1, vec![1, 2])], "{said:?}");
+    }
+}
+
+#[test]
+fn one_refusal_parks_its_row_and_the_others_go_at_once_in_another_request() {
+    let mut lane = sent(3, config());
+    let told = answered(&mut lane, 1, &[Class::NotAttempted, Class::Validation, Class::NotAttempted], false);
+    assert_eq!(rejected(&told), [(2, false)]);
+    assert_eq!(batches(&told), [(2, vec![1, 3])]);
+}
+
+/// The target has looked at the request under its key, so that nothing of it can have had effect before.
+#[test]
+fn a_refusal_of_a_resend_sets_the_others_free() {
+    let mut lane = sent(2, config());
+    answered(&mut lane, 1, &[Class::Unknown; 2], true);
+    assert_eq!(batches(&lane.step(Input::Tick, LATER)), [(1, vec![1, 2])]);
+    let told = lane
+        .step(Input::Answered { batch: 1, answer: answer(&[Class::Validation, Class::NotAttempted], false) }, LATER);
+    assert_eq!(rejected(&told), [(1, true)], "a person looks whether it is there");
+    assert_eq!(batches(&told), [(2, vec![2])]);
+}
+
+#[test]
+fn a_request_refused_without_a_word_on_whose_fault_it_is_is_halved_under_keys_of_their_own() {
+    let mut lane = sent(4, config());
+    let told = answered(&mut lane, 1, &[Class::Validation; 4], true);
+    assert_eq!((rejected(&told), batches(&told)), (vec![], vec![(2, vec![1, 2])]));
+}
+
+/// Full, refused or not let in: that says nothing of the attempt before.
+#[test]
+fn a_resend_that_is_not_looked_at_stays_whole() {
+    for class in [Class::Throttled, Class::Transient, Class::Auth, Class::Contract] {
+        let mut lane = sent(2, config());
+        answered(&mut lane, 1, &[Class::Unknown; 2], true);
+        lane.step(Input::Tick, LATER);
+        let refused = Answer { status: Some(429), ..answer(&[class; 2], true) };
+        let told = lane.step(Input::Answered { batch: 1, answer: refused }, LATER);
+        assert_eq!((rejected(&told), batches(&told)), (vec![], vec![]));
+        assert_eq!(batches(&lane.step(Input::Tick, LATER.plus(3_600_000))), [(1, vec![1, 2])], "{class:?}");
+    }
+}
+
+/// Where each posting has its key a batch is cut to find the one that fails alone; here the request stays what it was.
+#[test]
+fn a_frozen_batch_is_never_cut() {
+    let mut lane = sent(2, config());
+    answered(&mut lane, 1, &[Class::Unknown; 2], true);
+    let mut actions = Vec::new();
+    assert_eq!((lane.cut(1, 1, &mut actions), actions), (None, vec![]));
+}
+
+#[test]
+fn a_lookup_that_tells_of_one_row_alone_tells_nothing() {
+    let config = Config { settle_ms: Some(10), dedup_horizon_ms: 20_000, ..config() };
+    for (said, settles) in [([Class::Found, Class::NotAttempted], 0), ([Class::Found; 2], 2)] {
+        let mut lane = sent(2, config.clone());
+        answered(&mut lane, 1, &[Class::Unknown; 2], true);
+        let looks = lane.step(Input::Tick, LATER);
+        assert!(matches!(looks[..], [Action::Look { batch: 1, .. }]), "past the horizon it is asked for: {looks:?}");
+        let told = lane.step(Input::Looked { batch: 1, answer: answer(&said, false) }, LATER);
+        assert_eq!(told.iter().filter(|action| matches!(action, Action::Settle { .. })).count(), settles);
+        assert_eq!(batches(&told), []);
+    }
+}
+
+#[test]
+fn a_request_with_a_damaged_row_that_was_sent_before_is_a_person_s_as_a_whole() {
+    let mut lane = sent(2, config());
+    answered(&mut lane, 1, &[Class::Unknown; 2], true);
+    lane.step(Input::Tick, LATER);
+    let outcome = Outcome::new(Class::Corrupt, "damaged");
+    let told = lane.step(Input::Unsendable { batch: 1, rows: vec![RowKey { seq: 1, tx: 1 }], outcome }, LATER);
+    assert_eq!((rejected(&told), batches(&told)), (vec![(1, true), (2, true)], vec![]));
+}
