@@ -121,8 +121,20 @@ async fn bare_posts(url: &str, body: &[u8], in_flight: usize, reads: bool) -> an
 }
 
 async fn deliveries(url: &str, batch: &Outgoing, items: Option<String>) -> anyhow::Result<Speed> {
+    let target = target(url, items)?;
+    let (meter, mut n) = (Meter::start()?, 0);
+    while meter.runs() {
+        let answer = target.deliver(batch).await;
+        anyhow::ensure!(answer.outcomes.iter().all(|o| o.class == Class::Delivered), "{answer:?}");
+        n += EVENTS;
+    }
+    Speed::of(n, &meter)
+}
+
+/// A target whose answers have a list of items there, or whose status speaks.
+pub(crate) fn target(url: &str, items: Option<String>) -> anyhow::Result<Http> {
     let pointer = str::to_owned;
-    let target = Http::new(Config {
+    Http::new(Config {
         id: "erp".into(),
         url: url.into(),
         answers: AnswerShape {
@@ -142,14 +154,7 @@ async fn deliveries(url: &str, batch: &Outgoing, items: Option<String>) -> anyho
         login: None,
         tls: floorgate::target::Tls::default(),
     })
-    .map_err(anyhow::Error::msg)?;
-    let (meter, mut n) = (Meter::start()?, 0);
-    while meter.runs() {
-        let answer = target.deliver(batch).await;
-        anyhow::ensure!(answer.outcomes.iter().all(|o| o.class == Class::Delivered), "{answer:?}");
-        n += EVENTS;
-    }
-    Speed::of(n, &meter)
+    .map_err(anyhow::Error::msg)
 }
 
 /// An endpoint on its own thread that reads each body and answers the same.

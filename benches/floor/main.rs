@@ -7,6 +7,7 @@
 #![expect(clippy::print_stderr, reason = "what was skipped goes beside the table")]
 #![expect(clippy::disallowed_methods, reason = "a bench reads the clock")]
 
+mod delivery;
 mod fsync;
 mod http;
 mod modbus;
@@ -31,6 +32,7 @@ const FIGURES: &[(&str, Figure)] = &[
     ("modbus", modbus::measure),
     ("mqtt", mqtt::measure),
     ("outbox", outbox::measure),
+    ("delivery", delivery::measure),
     ("path", path::measure),
     ("slow-disk", path::slow_disk),
     ("backlog", path::backlog),

@@ -168,7 +168,7 @@ impl Erp {
     }
 }
 
-fn sample(n: usize) -> Sample {
+pub(crate) fn sample(n: usize) -> Sample {
     let code = format!("IT{n:016}");
     let mut raw =
         format!(r#"{{"barcode":"{code}","ts":"2026-01-01T00:00:00Z","boot":"b1","seq":{n},"pad":""#).into_bytes();
@@ -195,7 +195,7 @@ fn sample(n: usize) -> Sample {
     }
 }
 
-fn config(dir: &Path) -> Config {
+pub(crate) fn config(dir: &Path) -> Config {
     Config {
         dir: dir.to_owned(),
         site: "dc1".into(),
@@ -207,7 +207,7 @@ fn config(dir: &Path) -> Config {
     }
 }
 
-fn lane() -> lane::Config {
+pub(crate) fn lane() -> lane::Config {
     lane::Config {
         id: "inbound".into(),
         target: 0,
