@@ -182,7 +182,9 @@ def discovery(erp):
 
 
 def wrong_credentials(erp):
-    refused(erp.get("/contract", Authorization="Bearer wrong"), 401, "unauthorized")
+    for path in ["/contract", f"/lookup?key={new_key()}"]:
+        refused(erp.get(path, Authorization="Bearer wrong"), 401, "unauthorized")
+    refused(erp.send([], Authorization="Bearer wrong"), 401, "unauthorized")
 
 
 def lookup_absent(erp):

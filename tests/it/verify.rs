@@ -92,7 +92,6 @@ fn each_breach_of_the_contract_is_caught_by_its_check() {
         "bad-body",
         "wrong-media",
         "other-version",
-        "unknown-job",
         "too-many",
     ];
     let posting = [
@@ -114,6 +113,7 @@ fn each_breach_of_the_contract_is_caught_by_its_check() {
     let cases: Vec<(&str, Vec<&str>, &str)> = vec![
         ("discovery-lacks-members", vec!["discovery"], "`limits.max_batch` is missing"),
         ("discovery-is-a-page", vec!["discovery"], "the Content-Type is text/html"),
+        ("lets-anyone-ask", vec!["wrong-credentials"], "a lookup: HTTP 200, not 401"),
         ("lets-anyone-in", vec!["wrong-credentials"], "HTTP 200, not 401"),
         ("unknown-key-is-404", vec!["lookup-absent", "lookup-many"], "HTTP 404"),
         ("lookup-is-cut", vec!["lookup-many"], "there is no result for"),
@@ -124,7 +124,7 @@ fn each_breach_of_the_contract_is_caught_by_its_check() {
         ("any-media", vec!["wrong-media"], "HTTP 200, not 415"),
         ("any-version", vec!["other-version"], "HTTP 200, not 400"),
         ("versions-untold", vec!["other-version"], "no list `versions`"),
-        ("unknown-job-is-a-page", vec!["unknown-job"], "text/html"),
+        ("job-unknown-is-a-page", vec!["unknown-job"], "text/html"),
         (
             "problems-are-json",
             all_problems.to_vec(),

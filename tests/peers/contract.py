@@ -157,7 +157,8 @@ class Endpoint(BaseHTTPRequestHandler):
         self.body = self.rfile.read(length)
         try:
             fault = self.world.fault
-            if self.headers.get("Authorization") != "Bearer open-sesame" and fault != "lets-anyone-in":
+            anyone = fault == "lets-anyone-in" or (fault == "lets-anyone-ask" and "contract" not in self.path)
+            if self.headers.get("Authorization") != "Bearer open-sesame" and not anyone:
                 raise Problem(401, "unauthorized")
             if self.headers.get("Floorgate-Contract", "1") != "1" and fault != "any-version":
                 raise Problem(400, "unsupported_version", **({} if fault == "versions-untold" else {"versions": ["1"]}))
@@ -179,10 +180,10 @@ class Endpoint(BaseHTTPRequestHandler):
             return self.contract()
         if url.path == "/v1/lookup":
             return self.lookup([value for name, value in parse_qsl(url.query) if name == "key"])
-        if self.world.fault == "unknown-job-is-a-page":
-            return self.answer(404, b"<html>not here</html>", "text/html")
         job = self.world.jobs.get(url.path.removeprefix("/v1/work/"))
         if job is None:
+            if self.world.fault == "job-unknown-is-a-page":
+                return self.answer(404, b"<html>not here</html>", "text/html")
             if self.world.fault == "job-unknown-is-done":
                 return self.answer(200, {"job": "x", "status": "done", "results": []})
             raise Problem(404, "unknown_job")

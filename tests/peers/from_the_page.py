@@ -33,7 +33,7 @@ BASE = "/floorgate/v1"
 VERSIONS = ["1"]
 MAX_BATCH, MAX_BODY, MAX_LOOKUP, MAX_CONCURRENT = 200, 2 * 1024 * 1024, 50, 4
 REQUEST_LIMIT_S = 5     # a request that has not begun to book by then is refused without work
-SETTLE_DELAY_S = 10     # covers REQUEST_LIMIT_S and the booking itself
+SETTLE_DELAY_S = 15     # covers REQUEST_LIMIT_S, as long again for the file's lock, and the booking itself
 JOB_KEEP_S = 86400
 
 UUID_FORM = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -193,10 +193,12 @@ class Erp:
     def transaction(self, deadline=None):
         """One write transaction, alone; a `busy` problem, before any work, if that can't be had in time."""
         busy = Problem(503, "busy", "Busy", "Too much is at work; nothing was done.", {"Retry-After": "2"})
-        if not self.lock.acquire(timeout=max(0.01, deadline - time.monotonic()) if deadline else -1):
+        if not self.lock.acquire(timeout=max(0, deadline - time.monotonic()) if deadline else -1):
             raise busy
         try:
             try:
+                if deadline and time.monotonic() > deadline:
+                    raise busy
                 self.db.execute("BEGIN IMMEDIATE")
             except sqlite3.OperationalError as error:
                 raise busy from error

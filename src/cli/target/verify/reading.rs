@@ -5,6 +5,9 @@ use super::run::{Left, Outcome, Run};
 use super::talk::Ask;
 use crate::event::Id;
 
+/// A batch without items.
+const EMPTY: &[u8] = br#"{"events":[]}"#;
+
 impl Run {
     /// A check of the first part.
     pub(super) async fn reads(&mut self, name: &str) -> Outcome {
@@ -38,8 +41,12 @@ impl Run {
             return Left::because("the target logs in with certificates, or not at all");
         }
         let wrong = Some(format!("wrong-{}", self.name));
-        let heard = self.talk.hear(&Ask { wrong, ..Ask::contract() }).await?;
-        judge::problem(&heard, 401, "unauthorized")?;
+        let key = self.fresh().key.to_string();
+        let empty = Ask::events(EMPTY.to_vec(), &[]);
+        for (ask, what) in [(Ask::contract(), "discovery"), (Ask::lookup(vec![key]), "a lookup"), (empty, "a batch")] {
+            let heard = self.talk.hear(&Ask { wrong: wrong.clone(), ..ask }).await?;
+            judge::problem(&heard, 401, "unauthorized").map_err(|why| format!("{what}: {why}"))?;
+        }
         Ok(None)
     }
 
@@ -74,7 +81,7 @@ impl Run {
     }
 
     async fn empty_batch(&mut self) -> Outcome {
-        let heard = self.talk.hear(&Ask::events(br#"{"events":[]}"#.to_vec(), &[])).await?;
+        let heard = self.talk.hear(&Ask::events(EMPTY.to_vec(), &[])).await?;
         judge::results(&judge::json(&heard, 200)?, &[])?;
         Ok(None)
     }
@@ -88,7 +95,7 @@ impl Run {
     }
 
     async fn wrong_media(&mut self) -> Outcome {
-        let ask = Ask { media: Some("text/plain"), ..Ask::events(br#"{"events":[]}"#.to_vec(), &[]) };
+        let ask = Ask { media: Some("text/plain"), ..Ask::events(EMPTY.to_vec(), &[]) };
         let heard = self.talk.hear(&ask).await?;
         judge::problem(&heard, 415, "unsupported_media")?;
         Ok(None)
@@ -115,6 +122,9 @@ impl Run {
             None => self.talk.base.at(&format!("/jobs/{name}"), &[]),
         };
         let heard = self.talk.job(&url).await?;
+        if !self.discovery.jobs && heard.status == 404 {
+            return Ok(None); // there is nothing at all at that path
+        }
         judge::problem(&heard, 404, "unknown_job")?;
         Ok(None)
     }
