@@ -53,6 +53,10 @@ pub(super) enum Verb {
     Audit(Audit),
 }
 
+/// So long after a decision a name may mean the next one of it without anybody's intent; and so many decisions are looked at.
+const RECENT_MS: i64 = 600_000;
+const RECENT_DEEDS: u32 = 200;
+
 const LIST: &str = "\
 Examples:
   floorgate dead list
@@ -67,7 +71,7 @@ Examples:
 const EDIT: &str = "\
 Examples:
   floorgate dead edit SH-88121 --set /qty=3 --reason 'one piece is broken'
-  floorgate dead edit '#4711' --set /lot=L77 --unset /serials --reason 'wrong lot label'";
+  floorgate dead edit '#4711' --add /lot=L77 --unset /serials --reason 'wrong lot label'";
 
 const REPOST: &str = "\
 Examples:
@@ -204,8 +208,11 @@ pub(super) struct Resolve {
 #[derive(Debug, clap::Args)]
 pub(super) struct Edit {
     /// A member of its data, by its JSON pointer, and its new value
-    #[arg(long, value_name = "POINTER=VALUE", value_parser = Change::parse, required_unless_present = "unset")]
+    #[arg(long, value_name = "POINTER=VALUE", value_parser = Change::parse, required_unless_present_any = ["unset", "add"])]
     set: Vec<Change>,
+    /// A member that was not there, and its value
+    #[arg(long, value_name = "POINTER=VALUE", value_parser = Change::parse)]
+    add: Vec<Change>,
     /// A member that is taken out
     #[arg(long, value_name = "POINTER")]
     unset: Vec<String>,
@@ -238,8 +245,9 @@ pub(super) fn run(verb: &Verb) -> ExitCode {
         Verb::Show(args) => show(args),
         Verb::Retry(args) => act(Act::Retry, args, None, Vec::new()),
         Verb::Edit(args) => {
-            let out = args.unset.iter().map(|pointer| Change { pointer: pointer.clone(), value: None });
-            act(Act::Edit, &args.what, None, args.set.iter().cloned().chain(out).collect())
+            let out = args.unset.iter().map(|pointer| Change { pointer: pointer.clone(), value: None, new: false });
+            let added = args.add.iter().map(|change| Change { new: true, ..change.clone() });
+            act(Act::Edit, &args.what, None, args.set.iter().cloned().chain(added).chain(out).collect())
         }
         Verb::Repost(args) => act(Act::Repost, args, None, Vec::new()),
         Verb::Resolve(args) => act(Act::Resolve, &args.what, args.reference.clone(), Vec::new()),
@@ -387,6 +395,12 @@ fn act(act: Act, args: &Do, reference: Option<String>, changes: Vec<Change>) -> 
             None if found.is_empty() => {
                 return print::refuse(args.json, &format!("nothing of {word} needs a person"), Exit::No);
             }
+            None if !args.yes && !word.starts_with('#') => {
+                if let Some(why) = another(&dir, &found, now) {
+                    return print::refuse(args.json, &why, Exit::Usage);
+                }
+                chosen.extend(found);
+            }
             _ => chosen.extend(found),
         }
     }
@@ -418,15 +432,37 @@ fn act(act: Act, args: &Do, reference: Option<String>, changes: Vec<Change>) -> 
     match super::decided::<Vec<Acted>>(&dir, Request::Operate(order)) {
         Ok(acted) => {
             let all = acted.iter().all(|acted| acted.done);
-            print::out(&if args.json { print::json(&acted) } else { acted.iter().map(said).collect() });
+            print::out(&if args.json {
+                print::json(&acted)
+            } else {
+                acted.iter().map(|acted| said(acted, &chosen)).collect()
+            });
             if all { Exit::Clean.into() } else { Exit::No.into() }
         }
         Err((why, exit)) => print::refuse(args.json, &why, exit),
     }
 }
 
-fn said(acted: &Acted) -> String {
-    format!("{}  {}{}\n", acted.key, if acted.done { "" } else { "NOT DONE: " }, acted.text)
+fn said(acted: &Acted, chosen: &[&Need]) -> String {
+    let number =
+        chosen.iter().find(|need| need.key == acted.key).map_or(String::new(), |need| format!("#{}  ", need.seq));
+    format!("{number}{}  {}{}\n", acted.key, if acted.done { "" } else { "NOT DONE: " }, acted.text)
+}
+
+/// A name means what needs a person now. Right after a decision that may be the next one of the same name, which the same
+/// command was not meant for.
+fn another(dir: &Path, found: &[&Need], now: Millis) -> Option<String> {
+    let deeds = parked::audit(dir, None, RECENT_DEEDS).unwrap_or_default(); // without them nothing was decided
+    let before = |need: &&Need| {
+        let mut of_it = deeds.iter().filter(|deed| deed.subject == need.subject && !deed.key.is_empty());
+        of_it.find(|deed| deed.key != need.key && now.0 - deed.at < RECENT_MS).map(|deed| (need.seq, deed))
+    };
+    let (number, deed) = found.iter().find_map(before)?;
+    let ago = ago(deed.at, now);
+    Some(format!(
+        "#{number} is another one than {}, which had `{}` {ago}: name it '#{number}', or write --yes",
+        deed.key, deed.act
+    ))
 }
 
 /// Shows what would be changed, and asks; nobody at the terminal is no.

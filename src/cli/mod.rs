@@ -98,7 +98,7 @@ fn duration(text: &str) -> Result<Duration, String> {
 /// Asks the gateway to carry out what a person has decided.
 fn decided<T: DeserializeOwned>(dir: &Path, request: Request) -> Result<T, (String, Exit)> {
     control::ask(dir, request).map_err(|why| match why {
-        Unanswered::NotRunning(_) => (format!("{why}: start it, it carries out what you decide"), Exit::Unavailable),
+        Unanswered::NotRunning(_) => (format!("{why}: start it where it belongs, it carries out what you decide (never one on a copy: it would post again)"), Exit::Unavailable),
         _ => (why.to_string(), Exit::Unavailable),
     })
 }

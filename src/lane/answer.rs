@@ -115,9 +115,10 @@ pub fn classify(reply: &Reply, shape: &AnswerShape, keys: &[Id]) -> Answer {
             let mut answer = if let Some(outcome) = rule::of_whole(&shape.rules, *status, json.as_ref()) {
                 whole(outcome, keys)
             } else if let Some((found, pointer)) = items_of(*status, json.as_ref(), shape) {
-                match shape.odata {
-                    true => odata::judge(found, shape, keys),
-                    false => items::judge(*status, found, pointer, shape, keys),
+                if shape.odata {
+                    odata::judge(found, shape, keys)
+                } else {
+                    items::judge(*status, found, pointer, shape, keys)
                 }
             } else {
                 whole(judge_status(*status, html, head, json.as_ref(), shape, keys.len()), keys)

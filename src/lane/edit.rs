@@ -10,6 +10,9 @@ pub struct Change {
     pub pointer: String,
     /// What it is then; `None`: it is taken out.
     pub value: Option<Value>,
+    /// It may be one that is not there yet.
+    #[serde(default)]
+    pub new: bool,
 }
 
 impl Change {
@@ -21,7 +24,7 @@ impl Change {
         let form = || "write a JSON pointer and a value: /qty=3, /lot=L77, /lines/0/qty='\"3\"'".to_owned();
         let (pointer, value) = text.split_once('=').filter(|(pointer, _)| pointer.starts_with('/')).ok_or_else(form)?;
         let value = serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.to_owned()));
-        Ok(Self { pointer: pointer.to_owned(), value: Some(value) })
+        Ok(Self { pointer: pointer.to_owned(), value: Some(value), new: false })
     }
 }
 
@@ -33,7 +36,7 @@ impl Change {
 pub fn edited(data: &str, subject: &str, event: &str, changes: &[Change]) -> Result<String, String> {
     let before: Value = serde_json::from_str(data).map_err(|e| format!("what is stored of it is no JSON: {e}"))?;
     let mut after = before.clone();
-    for Change { pointer, value } in changes {
+    for Change { pointer, value, new } in changes {
         let (parent, name) = pointer.rsplit_once('/').ok_or("a JSON pointer begins with /")?;
         let name = name.replace("~1", "/").replace("~0", "~");
         let old = after.pointer(pointer).cloned();
@@ -46,6 +49,9 @@ pub fn edited(data: &str, subject: &str, event: &str, changes: &[Change]) -> Res
             return Err(format!("it has no {parent}: {}", members(&before)));
         };
         match (holder, value) {
+            (Value::Object(_), Some(_)) if old.is_none() && !new => {
+                return Err(format!("it has no {pointer}: {}; `--add` puts in what was not there", members(&before)));
+            }
             (Value::Object(members), Some(value)) => {
                 let number_for_text = old.as_ref().is_some_and(Value::is_string) && value.is_number();
                 let value = if number_for_text { Value::String(value.to_string()) } else { value.clone() };
@@ -92,7 +98,10 @@ mod tests {
     const DATA: &str = r#"{"shipment":"SH-1","item":"A-100","qty":"4","line":10,"lines":[{"qty":"4"}]}"#;
 
     fn edit(changes: &[&str]) -> Result<String, String> {
-        let read = |text: &&str| Change::parse(text).expect("a change");
+        let read = |text: &&str| Change {
+            new: text.starts_with('+'),
+            ..Change::parse(text.trim_start_matches('+')).expect("a change")
+        };
         edited(
             DATA,
             "shipment/SH-1",
@@ -103,13 +112,13 @@ mod tests {
 
     #[test]
     fn a_text_stays_a_text_and_a_number_a_number() {
-        let after = edit(&["/qty=3", "/line=20", "/lot=L77", "/lines/0/qty=\"3\""]).expect("it is changed");
+        let after = edit(&["/qty=3", "/line=20", "+/lot=L77", "/lines/0/qty=\"3\""]).expect("it is changed");
         insta::assert_snapshot!(after, @r#"{"shipment":"SH-1","item":"A-100","qty":"3","line":20,"lines":[{"qty":"3"}],"lot":"L77","corrects":"5156c9f5-9f15-8e55-bd79-306fa69e208a"}"#);
     }
 
     #[test]
     fn a_member_is_taken_out() {
-        let out = Change { pointer: "/line".to_owned(), value: None };
+        let out = Change { pointer: "/line".to_owned(), value: None, new: false };
         let after = edited(DATA, "shipment/SH-1", "e", &[out]).expect("it is changed");
         assert!(!after.contains("\"line\""), "{after}");
     }
@@ -119,10 +128,11 @@ mod tests {
         let told = |changes: &[&str]| edit(changes).expect_err("it can't be");
         assert!(told(&["/shipment=SH-2"]).contains("orders the posting (shipment/SH-1)"));
         assert!(told(&["/qty=4"]).contains("nothing of it is changed"));
+        assert!(told(&["/qyt=3"]).starts_with("it has no /qyt: there are /"), "a slip of the fingers posts nothing");
         assert!(told(&["/head/qty=4"]).starts_with("it has no /head: there are /"));
         assert!(told(&["/lines/1=4"]).contains("1 there"));
         assert!(told(&["/qty/unit=4"]).contains("neither an object nor a list"));
-        let unknown = Change { pointer: "/lot".to_owned(), value: None };
+        let unknown = Change { pointer: "/lot".to_owned(), value: None, new: false };
         assert!(edited(DATA, "s", "e", &[unknown]).expect_err("it has none").starts_with("it has no /lot"));
         assert!(Change::parse("qty=3").is_err());
     }

@@ -180,6 +180,37 @@ fn a_dead_letter_goes_again_when_a_person_says_so_and_its_successors_follow() {
 }
 
 #[test]
+fn a_command_that_slips_out_twice_takes_one_posting_out() {
+    let Some(mut floor) = Floor::start(5, Settings::Shipped, |site| site) else { return };
+    let wrong = crate::world::sscc(13 * 7 % 40);
+    let seen = wrong.clone();
+    floor
+        .erp
+        .behave_for_items(move |effect| if effect.subject == seen { ItemResult::Reject } else { ItemResult::Post });
+    floor.scan(400);
+    wait_for("the dead letter", || floor.gateway.say(&["dead", "list"]).1.contains(&wrong));
+    let slip = ["dead", "edit", &wrong, "--set", "/qyt=3", "--reason", "one is broken"];
+    let (code, told) = floor.gateway.say(&slip);
+    assert!(code == Some(1) && told.contains("NOT DONE: it has no /qyt: there are /"), "{told}");
+
+    let first = || {
+        let told = floor.gateway.say(&["dead", "list", "--json"]).1;
+        let list: serde_json::Value = serde_json::from_str(&told).expect("JSON");
+        list["needs"][0]["seq"].as_i64()
+    };
+    let number = first().expect("one needs a person");
+    let skip = ["dead", "skip", &wrong, "--reason", "damaged"];
+    let (code, told) = floor.gateway.say(&skip);
+    assert!(code == Some(0) && told.starts_with(&format!("#{number}  ")), "{told}");
+    wait_for("the next one of its subject", || first().is_some_and(|next| next != number));
+    let next = first().expect("one needs a person");
+    let (code, _) = floor.gateway.say(&skip);
+    assert_eq!((code, first()), (Some(64), Some(next)), "the same words meant the one before");
+    let (code, told) = floor.gateway.say(&["dead", "skip", &format!("#{next}"), "--reason", "damaged as well"]);
+    assert!(code == Some(0) && told.starts_with(&format!("#{next}  ")), "{told}");
+}
+
+#[test]
 fn a_carton_that_truly_passes_twice_is_posted_twice() {
     let Some(mut floor) = Floor::start(5, Settings::Shipped, |site| site) else { return };
     floor.scan(400); // 40 codes

@@ -29,12 +29,9 @@ pub(super) fn request(
 
 /// Text within a key of a URL: a quote is doubled (OData URL Conventions, 4.3.1), all but unreserved characters are escaped.
 fn escaped(text: &str) -> String {
-    let mut url = String::with_capacity(text.len());
-    for byte in text.replace('\'', "''").bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => url.push(char::from(byte)),
-            _ => url.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    url
+    let written = |byte| match byte {
+        b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
+        _ => format!("%{byte:02X}"),
+    };
+    text.replace('\'', "''").bytes().map(written).collect()
 }

@@ -220,7 +220,7 @@ impl Shop {
 
     #[track_caller]
     fn decide(&self, act: &str, subject: &str) {
-        let (code, told) = self.gateway.say(&["dead", act, subject, "--reason", "seen to in the ERP"]);
+        let (code, told) = self.gateway.say(&["dead", act, subject, "--yes", "--reason", "seen to in the ERP"]);
         assert_eq!(code, Some(0), "dead {act} {subject}: {told}");
     }
 
