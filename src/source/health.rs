@@ -66,7 +66,7 @@ pub enum State {
         /// Wall clock, milliseconds since 1970.
         until: Millis,
     },
-    /// It answers, but what it holds does not move on.
+    /// It answers, but what it holds does not move on, or not to every poll.
     Stuck,
     /// What answers is not the device of the configuration, or refuses what is asked.
     Refused,

@@ -18,6 +18,8 @@ const MAP: &str = "schema = 1\n[map]\nid = \"test-lane\"\nversion = 1\nprotocol 
 /// What the unit does: answers, or this exception; [`SILENT`] says nothing.
 const GOOD: u8 = 0;
 const SILENT: u8 = 255;
+/// It says nothing of the register at 20, and answers what else it is asked.
+const HALF_SILENT: u8 = 254;
 
 #[derive(Default)]
 struct Unit {
@@ -44,8 +46,9 @@ fn serve(unit: &Unit, mut stream: TcpStream) {
     while stream.read_exact(&mut request).is_ok() {
         unit.requests.fetch_add(1, Ordering::SeqCst);
         let body = match unit.mood.load(Ordering::SeqCst) {
-            GOOD => vec![request[6], 3, 2, 0, 7],
             SILENT => continue,
+            HALF_SILENT if request[9] == 20 => continue,
+            GOOD | HALF_SILENT => vec![request[6], 3, 2, 0, 7],
             exception => vec![request[6], 0x83, exception],
         };
         let length = u8::try_from(body.len()).expect("it is short");
@@ -68,12 +71,16 @@ impl Unit {
 }
 
 fn gateway(port: u16) -> Gateway {
+    gateway_with(port, MAP)
+}
+
+fn gateway_with(port: u16, map: &str) -> Gateway {
     let site = Site::new().erp("http://127.0.0.1:9/").links(&format!(
         "[[link]]\nid = \"net\"\nkind = \"modbus-tcp\"\naddress = \"127.0.0.1:{port}\"\nrequest_timeout = \"100ms\"\n\
          reconnect = {{ min = \"50ms\", max = \"100ms\" }}\n\
          [[device]]\nid = \"lane-1\"\nlink = \"net\"\nunit = 9\nmap = \"test-lane@1\"\n"
     ));
-    site.map("test-lane", MAP);
+    site.map("test-lane", map);
     Gateway::start(&site)
 }
 
@@ -132,6 +139,29 @@ fn a_unit_that_says_nothing_is_told_once_and_so_is_its_link() {
     wait_for("that it answers", || told(&gateway, "the unit answers again") == 1);
     unit.asked(5);
     assert_eq!(told(&gateway, "\"connected\""), 2, "{}", gateway.log());
+}
+
+#[test]
+fn a_unit_that_answers_one_of_two_polls_stays_in_one_state() {
+    let port = free_port();
+    let unit = unit(port);
+    let slow = "[poll.rest]\nevery = \"60ms\"\n[[tag]]\nname = \"count\"\narea = \"holding\"\nat = 20\ntype = \"u16\"\npoll = \"rest\"\n";
+    let gateway = gateway_with(port, &MAP.replace("[[event]]", &format!("{slow}[[event]]")));
+    unit.asked(5);
+    unit.is(HALF_SILENT);
+    wait_for("what it does not answer to be told", || device(&gateway)["state"] == "stuck");
+    let text = gateway.say(&["status", "lane-1"]).1;
+    assert!(text.contains("it answers, but not to each poll: "), "{text}");
+    let mut states = std::collections::BTreeSet::new();
+    let begun = unit.requests.load(Ordering::SeqCst);
+    while unit.requests.load(Ordering::SeqCst) < begun + 30 {
+        states.insert(device(&gateway)["state"].to_string());
+    }
+    assert_eq!(states.into_iter().collect::<Vec<_>>(), ["\"stuck\""], "{}", gateway.log());
+    assert_eq!(told(&gateway, "no right answer from the unit"), 1, "{}", gateway.log());
+    unit.is(GOOD);
+    wait_for("that it answers", || device(&gateway)["state"] == "up");
+    assert_eq!(told(&gateway, "the unit answers again"), 1, "{}", gateway.log());
 }
 
 /// A connection that can't be made is an error, and no request.
