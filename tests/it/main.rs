@@ -25,6 +25,7 @@ mod lints;
 mod logins;
 mod moods;
 mod names;
+mod odata;
 mod oracle;
 mod plc;
 mod powercut;

@@ -65,7 +65,7 @@ impl Profile {
             let help = "remove it: a batch is one atomicity group, with one posting of a subject at most";
             target.refuse_key("ordered_batch", "goes with profile = \"contract\" only", help);
         }
-        let batch = target.table("batch");
+        let batch = target.table("batch").inspect(Table::quiet); // its other keys are read elsewhere
         for key in ["format", "wrap"] {
             if let Some(batch) = batch.as_ref().filter(|batch| batch.entry(key).is_some()) {
                 batch.refuse_key(key, "goes with profile = \"contract\" only", "remove it: the body is an OData batch");
