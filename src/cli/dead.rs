@@ -10,10 +10,11 @@ use serde::Serialize;
 use crate::app::Exit;
 use crate::cli::place::Place;
 use crate::cli::print::{self, age, ago, clean, line};
+use crate::cli::status::target;
 use crate::control::{self, Request};
 use crate::event::{Id, Millis};
 use crate::form::there_is_no;
-use crate::lane::{Act, Change};
+use crate::lane::{Act, Change, Standing, System};
 use crate::outbox::read::parked::{self, Deed, Need};
 use crate::outbox::read::{Bounds, names};
 use crate::outbox::{Acted, Order};
@@ -278,11 +279,13 @@ fn list(args: &List) -> ExitCode {
     needs.retain(|need| args.filter.takes(need));
     let all = needs.len();
     needs.truncate(args.limit);
+    let systems = troubled(&dir);
     if args.json {
-        print::out(&print::json(&serde_json::json!({ "needs": needs, "all": all })));
+        print::out(&print::json(&serde_json::json!({ "needs": needs, "all": all, "systems": systems })));
         return Exit::Clean.into();
     }
     let mut text = String::new();
+    systems.iter().for_each(|system| target(&mut text, system, now));
     for need in &needs {
         entry(&mut text, need, now);
     }
@@ -293,6 +296,15 @@ fn list(args: &List) -> ExitCode {
     }
     print::out(&text);
     Exit::Clean.into()
+}
+
+/// Systems that take nothing, and those with lanes that are stopped: one exception each, however many rows wait for it. Only a
+/// running gateway knows.
+fn troubled(dir: &Path) -> Vec<System> {
+    let said = control::ask(dir, Request::Status).ok();
+    let mut systems = said.map_or_else(Vec::new, |gateway: control::Status| gateway.systems);
+    systems.retain(|system| system.standing != Standing::Closed || !system.stopped.is_empty());
+    systems
 }
 
 fn entry(text: &mut String, need: &Need, now: Millis) {

@@ -237,7 +237,7 @@ impl Outbox {
 }
 
 /// A line for a system that takes nothing, and one for each of its lanes that is stopped.
-fn target(text: &mut String, System { system, standing, stopped, .. }: &System, now: Millis) {
+pub(super) fn target(text: &mut String, System { system, standing, stopped, .. }: &System, now: Millis) {
     let tried = |at: Millis| {
         if at > now { format!("one row is sent in {}, to find out", age(now.0, at)) } else { TRYING.to_owned() }
     };

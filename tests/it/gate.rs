@@ -25,6 +25,8 @@ fn an_open_breaker_is_told_once_shown_and_closed_by_three_rows() {
     assert_eq!((&shown["system"], &shown["why"]), (&"erp".into(), &"failing".into()), "{shown}");
     let (_, text) = floor.gateway.say(&["status"]);
     assert!(text.contains("\nsystem erp: breaker open for ") && text.contains("HTTP 500"), "{text}");
+    let (_, listed) = floor.gateway.say(&["dead", "list"]);
+    assert!(listed.starts_with("system erp: breaker open for "), "one exception for all that waits: {listed}");
     let requests = floor.erp.request_count();
     wait_for("the system to be tried", || floor.erp.request_count() > requests + 3);
     assert!(floor.erp.requests().iter().skip(requests + 1).all(|request| request.keys.len() == 1), "by single rows");
@@ -33,6 +35,8 @@ fn an_open_breaker_is_told_once_shown_and_closed_by_three_rows() {
     wait_for("the breaker to be closed", || system(&floor)["breaker"] == "closed");
     let judgement = floor.judge();
     assert!(judgement.is_clean(), "{judgement}");
+    let listed: Value = serde_json::from_str(&floor.gateway.say(&["dead", "list", "--json"]).1).expect("JSON");
+    assert_eq!(listed["systems"], Value::Array(Vec::new()), "{listed}");
     assert_eq!(said(&floor, "the breaker is closed"), 1, "{}", floor.gateway.log());
     assert_eq!(floor.gateway.status()["dead_letters"], 0);
 }
@@ -45,6 +49,8 @@ fn a_lane_of_which_everything_is_rejected_is_one_trouble_and_goes_on_behind_a_pe
     wait_for("the lane to be stopped", || !system(&floor)["stopped"].as_array().is_none_or(Vec::is_empty));
     let (_, text) = floor.gateway.say(&["status"]);
     assert!(text.contains("\nlane outbound: STOPPED, ") && text.contains("rows were rejected (validation"), "{text}");
+    let (_, listed) = floor.gateway.say(&["dead", "list"]);
+    assert_eq!(listed.matches("lane outbound: STOPPED, ").count(), 1, "{listed}");
     let letters = |status: &Value| status["dead_letters"].as_i64().expect("a number");
     wait_for("what stopped it, and what was under way, to be stored", || {
         let status = floor.gateway.status();
