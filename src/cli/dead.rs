@@ -285,7 +285,9 @@ fn list(args: &List) -> ExitCode {
         return Exit::Clean.into();
     }
     let mut text = String::new();
-    systems.iter().for_each(|system| target(&mut text, system, now));
+    for system in &systems {
+        target(&mut text, system, now);
+    }
     for need in &needs {
         entry(&mut text, need, now);
     }
