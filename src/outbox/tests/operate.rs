@@ -183,7 +183,12 @@ async fn what_is_corrected_goes_in_its_place_under_a_key_of_its_own() {
     let refused = outbox.operate(edit("r2", Vec::new()), "anna".to_owned()).await.expect("the writer runs");
     assert!(!refused[0].done && refused[0].text.contains("name what is"), "{refused:?}");
 
-    let acted = outbox.operate(edit("r3", change("/qty=3")), "anna".to_owned()).await.expect("the writer runs");
+    let refused = outbox.operate(edit("r2b", change("/qyt=3")), "anna".to_owned()).await.expect("the writer runs");
+    assert!(!refused[0].done && refused[0].text.contains("it has no /qyt"), "{refused:?}");
+
+    let mut added = change("/qty=3");
+    added[0].new = true;
+    let acted = outbox.operate(edit("r3", added), "anna".to_owned()).await.expect("the writer runs");
     let again = next(&mut work).await;
     assert_eq!(acted[0].text, format!("corrected: in line in its place, under the new key {}", again.keys[0]));
     let item = body(&again);
@@ -222,8 +227,8 @@ async fn what_is_corrected_goes_in_its_place_under_a_key_of_its_own() {
 async fn a_correction_that_was_damaged_never_leaves() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let (outbox, ended, mut work, key) = parked_at(dir.path(), Class::Validation, false).await;
-    let changes = vec![lane::Change::parse("/qty=3").expect("a change")];
-    let order = Order { changes, ..order("r1", Act::Edit, &[key]) };
+    let added = lane::Change { new: true, ..lane::Change::parse("/qty=3").expect("a change") };
+    let order = Order { changes: vec![added], ..order("r1", Act::Edit, &[key]) };
     outbox.operate(order, "anna".to_owned()).await.expect("the writer runs");
     next(&mut work).await;
     stop(outbox, ended).await;
