@@ -21,15 +21,20 @@ const SILENT: u8 = 255;
 /// It says nothing of the register at 20, and answers what else it is asked.
 const HALF_SILENT: u8 = 254;
 
+/// A second poll, of another register.
+const REST: &str = "[poll.rest]\nevery = \"60ms\"\n\
+    [[tag]]\nname = \"count\"\narea = \"holding\"\nat = 20\ntype = \"u16\"\npoll = \"rest\"\n";
+
 #[derive(Default)]
 struct Unit {
     mood: AtomicU8,
     requests: AtomicUsize,
 }
 
-/// A Modbus TCP server with one register.
-fn unit(port: u16) -> Arc<Unit> {
+/// A Modbus TCP server with one register, at that port, or at a free one for 0.
+fn unit(port: u16) -> (Arc<Unit>, u16) {
     let listener = TcpListener::bind(("127.0.0.1", port)).expect("the port was free");
+    let port = listener.local_addr().expect("the listener has an address").port();
     let unit = Arc::new(Unit::default());
     let ours = Arc::clone(&unit);
     thread::spawn(move || {
@@ -38,7 +43,7 @@ fn unit(port: u16) -> Arc<Unit> {
             thread::spawn(move || serve(&unit, stream));
         }
     });
-    unit
+    (unit, port)
 }
 
 fn serve(unit: &Unit, mut stream: TcpStream) {
@@ -95,8 +100,7 @@ fn device(gateway: &Gateway) -> Value {
 
 #[test]
 fn a_unit_that_refuses_everything_is_told_once_with_what_to_look_at() {
-    let port = free_port();
-    let unit = unit(port);
+    let (unit, port) = unit(0);
     unit.is(4);
     let gateway = gateway(port);
     unit.asked(10);
@@ -125,8 +129,7 @@ fn a_unit_that_refuses_everything_is_told_once_with_what_to_look_at() {
 
 #[test]
 fn a_unit_that_says_nothing_is_told_once_and_so_is_its_link() {
-    let port = free_port();
-    let unit = unit(port);
+    let (unit, port) = unit(0);
     let gateway = gateway(port);
     unit.asked(5);
     assert_eq!(told(&gateway, "\"connected\""), 1, "{}", gateway.log());
@@ -143,10 +146,8 @@ fn a_unit_that_says_nothing_is_told_once_and_so_is_its_link() {
 
 #[test]
 fn a_unit_that_answers_one_of_two_polls_stays_in_one_state() {
-    let port = free_port();
-    let unit = unit(port);
-    let slow = "[poll.rest]\nevery = \"60ms\"\n[[tag]]\nname = \"count\"\narea = \"holding\"\nat = 20\ntype = \"u16\"\npoll = \"rest\"\n";
-    let gateway = gateway_with(port, &MAP.replace("[[event]]", &format!("{slow}[[event]]")));
+    let (unit, port) = unit(0);
+    let gateway = gateway_with(port, &MAP.replace("[[event]]", &format!("{REST}[[event]]")));
     unit.asked(5);
     unit.is(HALF_SILENT);
     wait_for("what it does not answer to be told", || device(&gateway)["state"] == "stuck");
@@ -164,6 +165,25 @@ fn a_unit_that_answers_one_of_two_polls_stays_in_one_state() {
     assert_eq!(told(&gateway, "the unit answers again"), 1, "{}", gateway.log());
 }
 
+/// Its slow poll was answered before: that says nothing of now.
+#[test]
+fn a_unit_that_is_away_is_down_whatever_it_answered_before() {
+    let (unit, port) = unit(0);
+    let map = MAP.replace("[[event]]", &format!("{}[[event]]", REST.replace("60ms", "1h")));
+    let gateway = gateway_with(port, &map);
+    unit.asked(8);
+    unit.is(SILENT);
+    wait_for("the unit to be down", || {
+        let state = device(&gateway)["state"].clone();
+        assert_ne!(state, "stuck", "{}", gateway.log());
+        state == "down"
+    });
+    let begun = unit.requests.load(Ordering::SeqCst);
+    while unit.requests.load(Ordering::SeqCst) < begun + 20 {
+        assert_eq!(device(&gateway)["state"], "down", "{}", gateway.log());
+    }
+}
+
 /// A connection that can't be made is an error, and no request.
 #[test]
 fn connections_that_fail_are_no_part_of_the_requests_that_failed() {
@@ -174,7 +194,7 @@ fn connections_that_fail_are_no_part_of_the_requests_that_failed() {
         serde_json::from_str::<Value>(&said).unwrap_or_default()
     };
     wait_for("failed connections", || link()["errors"]["refused"].as_u64() >= Some(4));
-    let unit = unit(port);
+    let (unit, _) = unit(port);
     unit.asked(3);
     wait_for("an answer", || link()["state"] == "up");
     unit.is(4);

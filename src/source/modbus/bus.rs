@@ -46,13 +46,19 @@ struct Work {
     part: Part,
     /// What its last answer says of each of them, and why; nothing since the unit was away.
     says: Vec<(State, Option<String>)>,
-    /// Whether its last request had an answer; `None` before there was one.
-    answers: Option<bool>,
+    /// Why its last request had no answer; nothing since the unit was away.
+    silent: Option<String>,
 }
 
 impl Work {
     const fn new(unit: u8, devices: Vec<usize>, part: Part) -> Self {
-        Self { unit, devices, part, says: Vec::new(), answers: None }
+        Self { unit, devices, part, says: Vec::new(), silent: None }
+    }
+
+    /// The unit is away: what it said is over.
+    fn forget(&mut self) {
+        self.says.clear();
+        self.silent = None;
     }
 
     /// What it says of that device.
@@ -207,9 +213,7 @@ impl Bus {
 
     /// Nothing can be said of the devices.
     pub(super) fn link_down(&mut self) {
-        for work in &mut self.work {
-            (work.says, work.answers) = (Vec::new(), None);
-        }
+        self.work.iter_mut().for_each(Work::forget);
         self.devices.iter().for_each(|device| device.gauge.is(State::Down, Some("its link is down")));
     }
 
@@ -355,7 +359,14 @@ impl Bus {
 
     /// The unit answers, with what it is asked for or with a refusal.
     fn answered(&mut self, job: usize, took: Duration) {
-        self.work[job].answers = Some(true);
+        self.work[job].silent = None;
+        let unit = self.work[job].unit;
+        for work in self.work.iter_mut().filter(|work| work.unit == unit) {
+            if let Some(words) = &work.silent {
+                let words = format!("it answers, but not to each poll: {words}");
+                work.says = vec![(State::Stuck, Some(words)); work.devices.len()];
+            }
+        }
         let Work { unit, devices, .. } = &self.work[job];
         let ended = self.units.get_mut(unit).is_some_and(Unit::answered);
         let grave = |work: &&Work| work.says.iter().any(|(state, _)| gravity(*state) > 0);
@@ -366,7 +377,7 @@ impl Bus {
             let (state, detail) = worst.map_or((State::Up, None), |(state, detail)| (*state, detail.as_deref()));
             device.gauge.is(state, detail);
             device.gauge.polled(took);
-            let is_silent = |work: &Work| work.answers == Some(false) && work.devices.contains(number);
+            let is_silent = |work: &Work| work.silent.is_some() && work.devices.contains(number);
             if !self.work.iter().any(is_silent) && std::mem::take(&mut device.told) || ended {
                 tracing::info!(device = %device.id, unit, "the unit answers again");
             }
@@ -383,10 +394,9 @@ impl Bus {
         match verdict {
             Verdict::Retry => {}
             Verdict::Failed => {
-                self.work[job].answers = Some(false);
-                if self.work.iter().any(|work| work.unit == number && work.answers == Some(true)) {
-                    self.tell_part(job, trouble);
-                } else {
+                let work = &mut self.work[job];
+                let others_answer = work.silent.replace(trouble.words.clone()).is_some() && !work.says.is_empty();
+                if !others_answer {
                     self.tell(number, State::Down, trouble);
                 }
                 self.done(job, at);
@@ -398,40 +408,28 @@ impl Bus {
                 self.tell(number, state, trouble);
                 tracing::warn!(unit = number, for_ms, cause = %trouble.cause,
                     "the unit is left alone for a while, the others of its link go on");
-                for job in (0..self.work.len()).filter(|job| self.work[*job].unit == number) {
+                let of_unit = self.work.iter_mut().enumerate().filter(|(_, work)| work.unit == number);
+                for (job, work) in of_unit {
+                    work.forget();
                     self.schedule.hold(job, until);
                 }
             }
         }
     }
 
-    /// The unit answers what else it is asked.
-    fn tell_part(&mut self, job: usize, trouble: &Trouble) {
-        let words = format!("it answers, but not to each poll: {}", trouble.words);
-        let Work { unit, devices, says, .. } = &mut self.work[job];
-        *says = vec![(State::Stuck, Some(words.clone())); devices.len()];
-        for number in devices {
-            self.devices[*number].told(*unit, State::Stuck, &words, trouble);
-        }
-    }
-
     fn tell(&mut self, unit: u8, state: State, trouble: &Trouble) {
         self.work.iter_mut().filter(|work| work.unit == unit).for_each(|work| work.says.clear());
         for device in self.devices.iter_mut().filter(|device| device.unit == unit) {
-            device.told(unit, state, &trouble.words, trouble);
+            device.gauge.is(state, Some(&trouble.words));
+            if !std::mem::replace(&mut device.told, true) {
+                tracing::warn!(device = %device.id, unit, cause = %trouble.cause, why = %trouble, hint = trouble.cause.hint(),
+                    "no right answer from the unit");
+            }
         }
     }
 }
 
 impl Behind {
-    fn told(&mut self, unit: u8, state: State, words: &str, trouble: &Trouble) {
-        self.gauge.is(state, Some(words));
-        if !std::mem::replace(&mut self.told, true) {
-            tracing::warn!(device = %self.id, unit, cause = %trouble.cause, why = words, hint = trouble.cause.hint(),
-                "no right answer from the unit");
-        }
-    }
-
     /// A poll of its tags was refused: told once, when it lasts.
     fn refuses(&mut self, job: usize, refusal: &Trouble) {
         let times = self.refusals.entry(job).or_default();
