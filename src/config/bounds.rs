@@ -6,10 +6,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::event::is_valid_id;
-use crate::form::{self, FromValue, Kind, Table};
-
-/// What an id is made of.
-pub(super) const ID_RULE: &str = "write letters, digits, - and _, at most 32, a letter or digit first";
+use crate::form::{self, Entry, FromValue, Kind, Table};
 
 pub(super) const SECOND: Duration = Duration::from_secs(1);
 pub(super) const HOUR: Duration = Duration::from_hours(1);
@@ -93,12 +90,21 @@ impl Ids {
 
 /// A required id.
 pub(super) fn id(table: &Table<'_>, key: &str) -> Option<String> {
-    let entry = table.required_entry(key)?;
+    read_id(table, &table.required_entry(key)?)
+}
+
+/// An id, `default` when it is absent.
+pub(super) fn id_or(table: &Table<'_>, key: &str, default: &str) -> Option<String> {
+    table.entry(key).map_or_else(|| Some(default.to_owned()), |entry| read_id(table, &entry))
+}
+
+fn read_id(table: &Table<'_>, entry: &Entry<'_>) -> Option<String> {
     let text: String = entry.read()?;
     if !is_valid_id(&text) {
+        let rule = "write letters, digits, - and _, at most 32, a letter or digit first";
         let name = table.names().filter(|_| text.contains('{')).and_then(|names| names.keys().next());
         let help = name.map(|name| format!("the name of this loop is `{name}`: write {{{name}}}"));
-        entry.refuse(&format!("\"{text}\" is not an id"), help.as_deref().unwrap_or(ID_RULE));
+        entry.refuse(&format!("\"{text}\" is not an id"), help.as_deref().unwrap_or(rule));
         return None;
     }
     Some(text)

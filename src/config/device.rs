@@ -4,13 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::config::Reading;
-use crate::config::bounds::{ID_RULE, Ids};
+use crate::config::bounds::{Ids, id_or};
 use crate::config::device_set::{self, Set};
 use crate::config::emits::{Emits, topics_meet};
 use crate::config::link::{Declared, Link};
 use crate::config::maps::Known;
 use crate::config::modbus::identity;
-use crate::event::is_valid_id;
 use crate::form::{Document, Entry, Kind, Plain, Table, nearest};
 use crate::source::modbus::{self, Identity};
 use crate::tagmap::{Binding, DeviceLimits, Frame, Map, Protocol, Quirk, Topic, quirk};
@@ -64,7 +63,7 @@ pub(super) fn read_all(
     let single = root.tables("device").into_iter().map(|table| (table, None));
     for (table, set) in single.chain(sets.iter().enumerate().flat_map(member)) {
         let id = ids.read(&table);
-        let business_unit = business_unit_of(&table, business_unit);
+        let business_unit = id_or(&table, "business_unit", business_unit);
         let link = link(&table, links);
         let map = table.required_entry("map").and_then(|e| Some((named_map(&e, reading)?, e)));
         let params = params(&table, map.as_ref().map(|(map, _)| *map));
@@ -125,17 +124,6 @@ pub(super) fn read_all(
         reading.warn(link.table.fault_at("id", "no device uses this link", "remove it, or add its devices"));
     }
     devices
-}
-
-/// The business unit of a device or a lane: the site's, unless it has its own.
-pub(super) fn business_unit_of(table: &Table<'_>, site: &str) -> Option<String> {
-    let Some(entry) = table.entry("business_unit") else { return Some(site.to_owned()) };
-    let text: String = entry.read()?;
-    if is_valid_id(&text) {
-        return Some(text);
-    }
-    entry.refuse(&format!("\"{text}\" is not an id"), ID_RULE);
-    None
 }
 
 /// Index of the device's link. Where the file has no link at all, that alone is told.

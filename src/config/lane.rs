@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use crate::config::Reading;
-use crate::config::bounds::{Ids, number};
-use crate::config::device::{Device, business_unit_of};
+use crate::config::bounds::{Ids, id_or, number};
+use crate::config::device::Device;
 use crate::config::target::Declared;
 use crate::event::Canonical;
 use crate::form::{Table, nearest};
@@ -107,7 +107,7 @@ fn target(table: &Table<'_>, targets: &[Declared]) -> Option<usize> {
 
 /// The business unit whose events it takes: the site's, or one that some device has.
 fn unit(table: &Table<'_>, site: &str, devices: &[Device]) -> Option<String> {
-    let unit = business_unit_of(table, site)?;
+    let unit = id_or(table, "business_unit", site)?;
     let units: BTreeSet<String> = devices.iter().map(|device| device.business_unit.clone()).collect();
     if table.entry("business_unit").is_some() && !devices.is_empty() && !units.contains(&unit) {
         let known = units.into_iter().collect();

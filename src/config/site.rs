@@ -4,8 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::config::Reading;
-use crate::config::bounds::{DAY, HOUR, ID_RULE, duration, id, number, size};
-use crate::event::is_valid_id;
+use crate::config::bounds::{DAY, HOUR, duration, id, id_or, number, size};
 use crate::form::{Fault, Table};
 use crate::outbox::{self, Preset};
 
@@ -22,11 +21,8 @@ pub(super) fn site(root: &Table<'_>) -> Option<Site> {
     let table = root.required_table("site")?;
     let id = id(&table, "id");
     let timezone = timezone(&table);
-    let business_unit = table.or("business_unit", BUSINESS_UNIT.to_owned());
-    if !is_valid_id(&business_unit) {
-        table.refuse_key("business_unit", &format!("\"{business_unit}\" is not an id"), ID_RULE);
-    }
-    Some(Site { id: id?, timezone: timezone?, business_unit })
+    let business_unit = id_or(&table, "business_unit", BUSINESS_UNIT);
+    Some(Site { id: id?, timezone: timezone?, business_unit: business_unit? })
 }
 
 fn timezone(table: &Table<'_>) -> Option<String> {

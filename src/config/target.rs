@@ -72,17 +72,12 @@ fn read(table: &Table<'_>, reading: &Reading, id: &str) -> Option<Made> {
     let max_in_flight = number(table, "max_in_flight", 1, 1..=64);
     let login = auth::login(table, reading);
     let tls = auth::certificates(table, reading);
-    let content_type = match batch.format {
-        Format::JsonArray { .. } | Format::OData { .. } => "application/json",
-        Format::Ndjson => "application/x-ndjson",
-        Format::CloudEvents => "application/cloudevents-batch+json",
-    };
     let config = target::Config {
         id: id.to_owned(),
         url: url?,
         answers,
         wire,
-        content_type,
+        content_type: batch.format.content_type(),
         gzip,
         timeout,
         connect_timeout,
