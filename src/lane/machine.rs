@@ -183,6 +183,8 @@ pub enum Action {
         batch: u64,
         /// Its rows, in order.
         rows: Vec<RowKey>,
+        /// When the first attempt left.
+        first_sent: Millis,
     },
     /// Ask the target, at the address that it gave, what became of a batch that it has accepted.
     Poll {
@@ -190,6 +192,8 @@ pub enum Action {
         batch: u64,
         /// Its rows, in order.
         rows: Vec<RowKey>,
+        /// When the first attempt left.
+        first_sent: Millis,
         /// Where.
         job: String,
     },
@@ -728,7 +732,7 @@ impl Lane {
                 Some(_) => {
                     flight.resend_at = None;
                     (flight.way, flight.absence_counts) = (Way::Look, true);
-                    return Some(Action::Look { batch, rows: flight.rows.clone() });
+                    return Some(Action::Look { batch, rows: flight.rows.clone(), first_sent: flight.first_sent });
                 }
                 None => {
                     let reason = why_a_person(self.config.idempotency, flight.ageless, flight.again == Again::Never);

@@ -85,7 +85,7 @@ pub(super) fn question(
     site: &str,
     lane: usize,
     route: &Route,
-    (batch, job): (u64, Option<&str>),
+    (batch, first_sent, job): (u64, Millis, Option<&str>),
     rows: &[RowKey],
 ) -> Sql<Frozen> {
     let (postings, corrupt) = postings(db, site, route, rows)?;
@@ -93,10 +93,6 @@ pub(super) fn question(
         return Ok(Frozen::Unsendable { rows: corrupt, outcome: Outcome::new(Class::Corrupt, CORRUPT) });
     }
     let keys: Vec<Id> = postings.iter().map(|p| p.key).collect();
-    let number = i64::try_from(batch).unwrap_or(i64::MAX);
-    let first_sent = db
-        .prepare_cached("SELECT first_sent FROM batch WHERE lane = ? AND id = ?")?
-        .query_row(params![route.id, number], |r| Ok(Millis(r.get(0)?)))?;
     Ok(Frozen::Ready(Outgoing {
         errand: match job {
             Some(job) => Errand::Poll(job.to_owned()),

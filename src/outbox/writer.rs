@@ -655,11 +655,12 @@ impl Writer {
                 let frozen = freeze(db, site, lane, route, (*batch, *attempt, *first_sent), rows, now.wall)?;
                 Some((*batch, flight(Way::Post, *attempt, rows), frozen))
             }
-            Action::Look { batch, rows } => {
-                Some((*batch, flight(Way::Look, 0, rows), question(db, site, lane, route, (*batch, None), rows)?))
+            Action::Look { batch, rows, first_sent } => {
+                let frozen = question(db, site, lane, route, (*batch, *first_sent, None), rows)?;
+                Some((*batch, flight(Way::Look, 0, rows), frozen))
             }
-            Action::Poll { batch, rows, job } => {
-                let frozen = question(db, site, lane, route, (*batch, Some(job.as_str())), rows)?;
+            Action::Poll { batch, rows, first_sent, job } => {
+                let frozen = question(db, site, lane, route, (*batch, *first_sent, Some(job.as_str())), rows)?;
                 Some((*batch, flight(Way::Poll, 0, rows), frozen))
             }
             _ => None,

@@ -477,12 +477,12 @@ impl World {
                 disk.next_batch = disk.next_batch.max(batch + 1);
                 leaving.push(Request { batch, attempt, rows });
             }
-            Action::Look { batch, rows } => {
+            Action::Look { batch, rows, .. } => {
                 self.counted();
                 let (run, at) = (self.run, self.now + self.rng.u64(1..SECOND));
                 self.schedule(at, Event::Look { run, batch, rows });
             }
-            Action::Poll { batch, rows, job } => {
+            Action::Poll { batch, rows, job, .. } => {
                 if self.accepted.get(&batch).is_none_or(|at| self.now < *at) {
                     self.wrong.get_or_insert(format!("batch {batch} is asked for before its time"));
                 }

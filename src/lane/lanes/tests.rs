@@ -70,7 +70,7 @@ impl Play {
             };
             match action {
                 Action::Send { batch, rows, .. } => self.flying.push(request(batch, rows, false)),
-                Action::Look { batch, rows } => self.flying.push(request(batch, rows, true)),
+                Action::Look { batch, rows, .. } => self.flying.push(request(batch, rows, true)),
                 Action::Settle { row, class, .. } => drop(self.ends.insert((lane, row.seq), End::Delivered(class))),
                 Action::Reject { row, outcome, maybe } => {
                     self.ends.insert((lane, row.seq), End::Rejected(outcome.class, maybe));

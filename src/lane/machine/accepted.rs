@@ -44,17 +44,17 @@ impl Flight {
     pub(super) fn ask(&mut self, batch: u64, settle_ms: Option<u64>, now: Millis) -> Option<Action> {
         let accepted = self.accepted.as_ref()?;
         let turn = accepted.is_overdue(now) && settle_ms.is_some() && self.way == Way::Poll;
-        let rows = self.rows.clone();
+        let (rows, first_sent) = (self.rows.clone(), self.first_sent);
         self.resend_at = None;
         if let Some(job) = accepted.job.clone().filter(|_| !turn) {
             self.way = Way::Poll;
-            return Some(Action::Poll { batch, rows, job });
+            return Some(Action::Poll { batch, rows, first_sent, job });
         }
         self.way = Way::Look;
         // While a job is at work, and while nobody knows how late it is, that something is absent says nothing.
         let settled = settle_ms.is_some_and(|settle| now >= self.last_sent.plus(settle));
         self.absence_counts = settled && accepted.job.is_none() && !self.doubtful;
-        Some(Action::Look { batch, rows })
+        Some(Action::Look { batch, rows, first_sent })
     }
 
     /// The target says that it is at work on it: whatever it says to be absent is so long after this only.

@@ -351,8 +351,8 @@ impl Lane {
         let job = flight.accepted.as_ref().and_then(|accepted| accepted.job.clone()).unwrap_or_default();
         actions.push(match flight.way {
             Way::Post => Action::Send { batch, rows, attempt, first_sent },
-            Way::Look => Action::Look { batch, rows },
-            Way::Poll => Action::Poll { batch, rows, job },
+            Way::Look => Action::Look { batch, rows, first_sent },
+            Way::Poll => Action::Poll { batch, rows, first_sent, job },
         });
         self.flights.insert(batch, flight);
     }

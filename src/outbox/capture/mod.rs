@@ -491,17 +491,13 @@ impl Capture {
     }
 
     fn lanes_of(&mut self, source: &str, tx_type: &str) -> Vec<usize> {
-        let heard = |routes: &[Route], lanes: &[usize]| {
-            lanes.iter().copied().filter(|lane| routes[*lane].config.hears(source)).collect()
-        };
-        if let Some(lanes) = self.taken.get(tx_type) {
-            return heard(&self.routes, lanes);
+        let Self { routes, taken, .. } = self;
+        if !taken.contains_key(tx_type) {
+            let takes = |(i, route): (usize, &Route)| route.config.takes(tx_type).then_some(i);
+            // As many as the maps have kinds.
+            taken.insert(tx_type.to_owned(), routes.iter().enumerate().filter_map(takes).collect());
         }
-        let takes = |(i, route): (usize, &Route)| route.config.takes(tx_type).then_some(i);
-        let lanes: Vec<usize> = self.routes.iter().enumerate().filter_map(takes).collect();
-        let now = heard(&self.routes, &lanes);
-        self.taken.insert(tx_type.to_owned(), lanes); // as many as the maps have kinds
-        now
+        taken[tx_type].iter().copied().filter(|lane| routes[*lane].config.hears(source)).collect()
     }
 
     fn name(&mut self, db: &Connection, text: &str) -> Sql<i64> {
