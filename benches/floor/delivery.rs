@@ -6,7 +6,6 @@
 //! and no commit is synced before a request leaves (the fault that tests plant).
 
 use std::path::Path;
-use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -23,6 +22,7 @@ use tokio::runtime::Builder;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use crate::http::{EVENTS_PATH, serve_on_its_own};
 use crate::outbox::{config, lane, sample};
 use crate::row::{Baseline, Meter, Row, scaled};
 
@@ -221,18 +221,9 @@ struct Item<'a> {
 impl Endpoint {
     fn start() -> anyhow::Result<Self> {
         let (watch, all) = (Arc::new(Mutex::new(Stopwatch::default())), Arc::new(tokio::sync::Notify::new()));
-        let (started, address) = sync_channel(1);
-        let state = (watch.clone(), all.clone());
-        std::thread::Builder::new().name("endpoint".into()).spawn(move || -> anyhow::Result<()> {
-            Builder::new_current_thread().enable_all().build()?.block_on(async {
-                let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
-                started.send(listener.local_addr()?)?;
-                let router = Router::new().route("/events", post(book)).layer(DefaultBodyLimit::disable());
-                axum::serve(listener, router.with_state(state)).await?;
-                Ok(())
-            })
-        })?;
-        Ok(Self { url: format!("http://{}/events", address.recv()?), watch, all })
+        let router = Router::new().route(EVENTS_PATH, post(book)).layer(DefaultBodyLimit::disable());
+        let url = serve_on_its_own(router.with_state((watch.clone(), all.clone())))?;
+        Ok(Self { url, watch, all })
     }
 
     fn begin(&self, takes: Duration, awaited: usize) {

@@ -157,19 +157,27 @@ pub(crate) fn target(url: &str, items: Option<String>) -> anyhow::Result<Http> {
     .map_err(anyhow::Error::msg)
 }
 
-/// An endpoint on its own thread that reads each body and answers the same.
+/// An endpoint that reads each body and answers the same.
 fn serve(answer: Bytes) -> anyhow::Result<String> {
+    let take = async |State(answer): State<Bytes>, _: Bytes| ([(CONTENT_TYPE, "application/json")], answer);
+    serve_on_its_own(Router::new().route(EVENTS_PATH, post(take)).with_state(answer))
+}
+
+/// Where endpoints take batches.
+pub(crate) const EVENTS_PATH: &str = "/events";
+
+/// Serves on a thread of its own until the process ends; the address of [`EVENTS_PATH`].
+pub(crate) fn serve_on_its_own(router: Router) -> anyhow::Result<String> {
     let (started, address) = sync_channel(1);
     std::thread::Builder::new().name("endpoint".into()).spawn(move || -> anyhow::Result<()> {
         Builder::new_current_thread().enable_all().build()?.block_on(async {
             let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
             started.send(listener.local_addr()?)?;
-            let take = async |State(answer): State<Bytes>, _: Bytes| ([(CONTENT_TYPE, "application/json")], answer);
-            axum::serve(listener, Router::new().route("/events", post(take)).with_state(answer)).await?;
+            axum::serve(listener, router).await?;
             Ok(())
         })
     })?;
-    Ok(format!("http://{}/events", address.recv()?))
+    Ok(format!("http://{}{EVENTS_PATH}", address.recv()?))
 }
 
 fn posting(n: usize) -> Posting {

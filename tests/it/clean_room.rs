@@ -2,7 +2,7 @@
 //! nothing else of the project (`tests/peers/from_the_page.py`), passes `target verify`, and the gateway delivers to it
 //! through every fault.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::BufReader;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 
 use crate::oracle::{Judgement, Produced, judge};
 use crate::world::{
-    Broker, Database, Gateway, Process, Scanner, Settings, Site, Way, Wire, mosquitto, note, python, run_to_end,
-    wait_at_most,
+    Broker, Database, Gateway, Process, Scanner, Settings, Site, Way, Wire, mosquitto, note, port_of, python,
+    run_to_end, wait_at_most,
 };
 
 const MAP: &str = include_str!("tryton/map.toml");
@@ -68,10 +68,7 @@ fn serve(python: &str, folder: &Path, arguments: &[String], port: u16) -> (Proce
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut process = Process(command.spawn().expect("the endpoint starts"));
     let output = process.0.stdout.take().expect("its output is ours");
-    let mut line = String::new();
-    BufReader::new(output).read_line(&mut line).expect("the endpoint says its port");
-    let port = line.trim().strip_prefix("port ").and_then(|port| port.parse().ok());
-    (process, port.unwrap_or_else(|| panic!("the endpoint said {line:?}")))
+    (process, port_of(&mut BufReader::new(output)))
 }
 
 /// The endpoint as the configuration names it, behind `port`.

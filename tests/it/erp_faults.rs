@@ -145,16 +145,22 @@ fn a_rejected_row_parks_its_subject_and_nobody_else() {
     assert_eq!(rejected, 1, "{status}");
 }
 
-/// What keeps a carton is mended at the ERP, and a person says so: all of it is posted, each passage once and in order.
-#[test]
-fn a_dead_letter_goes_again_when_a_person_says_so_and_its_successors_follow() {
-    let Some(mut floor) = Floor::start(5, Settings::Shipped, |site| site) else { return };
+/// The ERP rejects whatever comes of one carton, which passes several times.
+fn one_is_rejected() -> Option<(Floor, String)> {
+    let mut floor = Floor::start(5, Settings::Shipped, |site| site)?;
     let wrong = crate::world::sscc(13 * 7 % 40);
     let seen = wrong.clone();
     floor
         .erp
         .behave_for_items(move |effect| if effect.subject == seen { ItemResult::Reject } else { ItemResult::Post });
     floor.scan(400);
+    Some((floor, wrong))
+}
+
+/// What keeps a carton is mended at the ERP, and a person says so: all of it is posted, each passage once and in order.
+#[test]
+fn a_dead_letter_goes_again_when_a_person_says_so_and_its_successors_follow() {
+    let Some((mut floor, wrong)) = one_is_rejected() else { return };
     let (code, told) = floor.gateway.say(&["dead", "list"]);
     assert_eq!(code, Some(0), "{told}");
     wait_for("the dead letter", || floor.gateway.say(&["dead", "list"]).1.contains(&wrong));
@@ -181,13 +187,7 @@ fn a_dead_letter_goes_again_when_a_person_says_so_and_its_successors_follow() {
 
 #[test]
 fn a_command_that_slips_out_twice_takes_one_posting_out() {
-    let Some(mut floor) = Floor::start(5, Settings::Shipped, |site| site) else { return };
-    let wrong = crate::world::sscc(13 * 7 % 40);
-    let seen = wrong.clone();
-    floor
-        .erp
-        .behave_for_items(move |effect| if effect.subject == seen { ItemResult::Reject } else { ItemResult::Post });
-    floor.scan(400);
+    let Some((floor, wrong)) = one_is_rejected() else { return };
     wait_for("the dead letter", || floor.gateway.say(&["dead", "list"]).1.contains(&wrong));
     let slip = ["dead", "edit", &wrong, "--set", "/qyt=3", "--reason", "one is broken"];
     let (code, told) = floor.gateway.say(&slip);

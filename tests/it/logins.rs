@@ -8,7 +8,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::tls::Ca;
-use crate::world::{Broker, Gateway, Plc, Scanner, Settings, Site, mosquitto, python, run_to_end, sscc, wait_for};
+use crate::world::{Broker, Gateway, Plc, Scanner, Settings, Site, mosquitto, python, run_to_end, wait_for};
 
 /// The ERP, and scans on their way to it.
 struct World {
@@ -54,12 +54,8 @@ impl World {
     }
 
     fn scan(&mut self, count: u32) {
-        for _ in 0..count {
-            self.scans += 1;
-            let payload = format!(r#"{{"barcode":"{}","boot":"b1","seq":{}}}"#, sscc(self.scans), self.scans);
-            self.scanner.publish("dc1/scan/A/read", payload.as_bytes());
-        }
-        self.scanner.flush();
+        self.scanner.cartons(self.scans + 1..=self.scans + count);
+        self.scans += count;
     }
 
     /// Scans, and all of them booked.

@@ -27,7 +27,7 @@ pub(crate) use database::{Committed, Database};
 pub(crate) use erp::{Behaviour, Erp, ItemResult};
 pub(crate) use floor::Floor;
 pub(crate) use gateway::{Gateway, run_to_end};
-pub(crate) use plc::{Plc, events_of, plc_events};
+pub(crate) use plc::{Plc, events_of, plc_events, port_of};
 pub(crate) use proxy::Proxy;
 pub(crate) use scanner::Scanner;
 pub(crate) use site::{Site, sscc};

@@ -29,10 +29,7 @@ impl Plc {
         let mut process = Process(command.spawn().expect("the PLC starts"));
         let commands = process.0.stdin.take().expect("its input is ours");
         let mut answers = BufReader::new(process.0.stdout.take().expect("its output is ours"));
-        let mut line = String::new();
-        answers.read_line(&mut line).expect("the PLC says its port");
-        let port = line.trim().strip_prefix("port ").and_then(|port| port.parse().ok());
-        Self { port: port.unwrap_or_else(|| panic!("the PLC said {line:?}")), commands, answers, _process: process }
+        Self { port: port_of(&mut answers), commands, answers, _process: process }
     }
 
     /// One command, one answer.
@@ -48,6 +45,14 @@ impl Plc {
         let state = self.tell("state");
         plc_events(&state[field])
     }
+}
+
+/// The port of a peer that says `port N` first.
+pub(crate) fn port_of(output: &mut impl BufRead) -> u16 {
+    let mut line = String::new();
+    output.read_line(&mut line).expect("a peer says its port");
+    let port = line.trim().strip_prefix("port ").and_then(|port| port.parse().ok());
+    port.unwrap_or_else(|| panic!("instead of its port a peer said {line:?}"))
 }
 
 /// Ids of the PLC's events as the oracle names them.

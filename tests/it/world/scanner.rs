@@ -4,9 +4,10 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::PATIENCE;
+use super::{PATIENCE, sscc};
 
 const WINDOW: usize = 100;
 
@@ -43,6 +44,15 @@ impl Scanner {
         body.extend_from_slice(payload);
         self.unacknowledged.push(self.next_packet);
         self.send(0x32, &body);
+    }
+
+    /// Scans of cartons with these numbers at station A; the broker has them then.
+    pub(crate) fn cartons(&mut self, numbers: RangeInclusive<u32>) {
+        for number in numbers {
+            let payload = format!(r#"{{"barcode":"{}","boot":"b1","seq":{number}}}"#, sscc(number));
+            self.publish("dc1/scan/A/read", payload.as_bytes());
+        }
+        self.flush();
     }
 
     /// Waits until the broker has everything.
