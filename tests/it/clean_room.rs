@@ -10,7 +10,7 @@ use std::time::Duration;
 use floorgate::event::{device_event_id, posting_id};
 use serde_json::{Value, json};
 
-use crate::oracle::{Judgement, Produced, judge};
+use crate::oracle::{Produced, judge};
 use crate::world::{
     Broker, Database, Gateway, Process, Scanner, Settings, Site, Way, Wire, mosquitto, note, port_of, python,
     run_to_end, wait_at_most,
@@ -155,13 +155,18 @@ impl Hall {
         wait_at_most(PATIENCE, "more to be booked", &mut || self.endpoint.booked().len() >= wanted);
     }
 
+    /// The answer to some batch was lost: not merely one to a question for a job.
+    fn is_unsure(&self) -> bool {
+        let status = self.gateway.status();
+        status["lanes"].as_array().expect("lanes").iter().any(|lane| lane["unknown"].as_u64() > Some(0))
+    }
+
     #[track_caller]
-    fn judge(&self) -> Judgement {
+    fn wait_settled(&self) {
         wait_at_most(PATIENCE, "the outbox to settle everything", &mut || {
             let database = Database::read(self.site.data());
             database.events.len() == self.produced.len() && database.pending.is_empty()
         });
-        judge(&self.produced, &self.endpoint.booked())
     }
 }
 
@@ -186,16 +191,17 @@ fn every_fault(arguments: &[&str]) {
         hall.gateway.start_again();
         hall.wait_more(10);
     }
+    hall.wait_settled(); // so that what is lost next is the answer to a batch
     let lookups = hall.wire.lookups();
-    hall.work(30);
     hall.wire.set(Way::Deaf);
-    let swallowed = hall.wire.swallowed();
-    wait_at_most(PATIENCE, "an answer to be lost", &mut || hall.wire.swallowed() > swallowed);
+    hall.work(30);
+    wait_at_most(PATIENCE, "a batch of which nobody knows what came of it", &mut || hall.is_unsure());
     hall.wire.set(Way::Cut);
     let cut = std::time::Instant::now();
     wait_at_most(PATIENCE, "what keys are remembered for to pass", &mut || cut.elapsed() > HORIZON);
     hall.wire.set(Way::Open);
-    let judgement = hall.judge();
+    hall.wait_settled();
+    let judgement = judge(&hall.produced, &hall.endpoint.booked());
     assert!(judgement.is_clean(), "{judgement}");
     assert!(hall.wire.lookups() > lookups, "after the outage keys are asked for before anything is sent again");
     note(
