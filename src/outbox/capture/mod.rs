@@ -604,7 +604,7 @@ impl Checked<'_> {
 fn body_of(event: &DeviceEvent) -> String {
     let mut body = serde_json::Map::with_capacity(event.fields.len());
     for (name, value) in &event.fields {
-        let value = serde_json::to_value(value).expect("booleans, integers and text are always JSON");
+        let value = serde_json::to_value(value).expect("booleans, integers, texts and lists of JSON are always JSON");
         body.insert(name.clone(), value);
     }
     serde_json::Value::Object(body).to_string()
