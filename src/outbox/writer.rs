@@ -516,7 +516,7 @@ impl Writer {
     fn transaction(&mut self, waiting: &[Waiting]) -> Result<(Vec<Vec<Placed>>, Vec<Outgoing>), StorageError> {
         let now = self.clock.now();
         let quality = self.clock.quality();
-        self.db.execute_batch("BEGIN IMMEDIATE")?;
+        self.db.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         let before = self.capture.mark();
         let captured = self.capture_all(waiting, now, quality);
         let (placed, rows) = match captured {
@@ -534,7 +534,7 @@ impl Writer {
         }
         let outgoing = self.apply_all(now)?;
         self.capture.flush(&self.db)?;
-        self.db.execute_batch("COMMIT")?;
+        self.db.prepare_cached("COMMIT")?.execute([])?;
         self.commits += 1;
         self.last_commit = instant();
         self.lazy_since = None;
