@@ -1,6 +1,7 @@
 //! The outbox through its door, on real SQLite in a temporary directory.
 
 mod accepted;
+mod ahead;
 mod fill;
 mod find;
 mod finder;
