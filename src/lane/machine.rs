@@ -596,7 +596,7 @@ impl Lane {
             Input::Tick => {}
         }
         self.watch(answered, &actions, now);
-        self.review_ahead(now, &mut actions);
+        self.review_ahead(Permit::Batch, now, &mut actions);
         self.idle_read = loaded && self.rows.len() == known; // of parked subjects only
         self.promote(now);
         actions
@@ -672,7 +672,8 @@ impl Lane {
     /// What left before the clock was set ahead is as old as it was, and so is the target's word to stay away.
     pub(super) fn clock_jumped(&mut self, ms: u64) {
         self.away_until = self.away_until.plus(ms);
-        for flight in self.flights.values_mut() {
+        // What is stored and has not left goes back in line by it: its times are those of another clock.
+        for flight in self.flights.values_mut().filter(|flight| !flight.ahead) {
             flight.last_sent = flight.last_sent.plus(ms);
         }
     }
@@ -700,9 +701,7 @@ impl Lane {
     /// The next request, if there is one; what else comes of looking for it goes into `actions`.
     pub(super) fn leave(&mut self, permit: Permit, now: Millis, actions: &mut Vec<Action>) -> Option<Action> {
         self.wants(now)?;
-        if permit == Permit::Probe {
-            self.give_back(now, actions);
-        }
+        self.review_ahead(permit, now, actions);
         let resend = self.next_resend(permit, now, actions);
         resend.or_else(|| self.release(now)).or_else(|| self.next_batch(permit, now))
     }

@@ -60,11 +60,12 @@ impl Lane {
         Some(Action::Release { batch })
     }
 
-    /// The stored batch goes back in line if the lane does not go on, or others had their turn for too long.
-    pub(super) fn review_ahead(&mut self, now: Millis, actions: &mut Vec<Action>) {
+    /// The stored batch goes back in line if the lane does not go on, others had their turn for too long, or the system is to be tried
+    /// with one row.
+    pub(super) fn review_ahead(&mut self, permit: Permit, now: Millis, actions: &mut Vec<Action>) {
         let late = self.gives_back_at().is_some_and(|at| at <= now);
         self.prompt &= !late;
-        if late || !self.goes_on(now) {
+        if late || permit == Permit::Probe || !self.goes_on(now) {
             self.give_back(now, actions);
         }
     }

@@ -99,6 +99,17 @@ fn what_is_stored_goes_back_in_line_when_it_is_not_its_turn_for_a_second() {
     assert_eq!(play.under_way(), [5, 6]);
 }
 
+/// Its first send would be of before, and the system might seem to have forgotten its key.
+#[test]
+fn what_is_stored_goes_back_in_line_when_the_clock_is_set() {
+    let mut play = begun(|_| ());
+    play.now = play.now.plus(HOUR);
+    play.lanes.clock_jumped(HOUR);
+    play.answer(Class::Delivered);
+    assert_eq!(play.under_way(), [5, 6]);
+    assert_eq!(play.flying[0].batch, 4, "another one than was stored");
+}
+
 #[test]
 fn a_person_who_holds_something_and_a_stop_take_back_what_is_stored() {
     let mut play = begun(|_| ());
