@@ -863,3 +863,6 @@ fn tell_orphans(db: &Connection, lanes: &[Lane]) -> Result<(), StorageError> {
 fn answer(reply: CaptureReply, result: Result<Vec<Placed>, CaptureError>) {
     drop(reply.send(result)); // the source may have stopped meanwhile; what was committed stays committed
 }
+
+#[cfg(test)]
+mod tests;
