@@ -110,6 +110,11 @@ impl Gate {
         Some(if self.breaker.is_closed() { Permit::Batch } else { Permit::Probe })
     }
 
+    /// Nothing but requests under way keeps a batch from leaving.
+    pub(super) fn is_open(&self) -> bool {
+        self.bucket.is_none() && self.breaker.is_closed()
+    }
+
     /// When something may leave; `None`: an answer comes first.
     pub(super) fn opens_at(&self, flying: usize, now: Millis) -> Option<Millis> {
         if self.limits.max_concurrent.is_some_and(|most| flying >= most) {

@@ -78,6 +78,7 @@ impl Lanes {
     pub fn step(&mut self, lane: usize, input: Input, now: Millis) -> Vec<(usize, Action)> {
         let mut actions = self.take(lane, input, now);
         self.leave(self.members[lane].config().target, now, &mut actions);
+        self.store_ahead(lane, now, &mut actions);
         actions.extend(self.members[lane].refill().map(|action| (lane, action)));
         actions
     }
@@ -103,7 +104,19 @@ impl Lanes {
             self.leave(target, now, &mut actions);
         }
         for lane in due {
+            self.store_ahead(lane, now, &mut actions);
             actions.extend(self.members[lane].refill().map(|action| (lane, action)));
+        }
+        actions
+    }
+
+    /// Nothing new leaves any more: what was stored and has not left goes back in line.
+    pub fn stop(&mut self, now: Millis) -> Vec<(usize, Action)> {
+        let mut actions = Vec::new();
+        for (index, lane) in self.members.iter_mut().enumerate() {
+            let mut told = Vec::new();
+            lane.give_back(now, &mut told);
+            actions.extend(told.into_iter().map(|action| (index, action)));
         }
         actions
     }
@@ -147,7 +160,7 @@ impl Lanes {
             let opens = self.gates[target].opens_at(self.flying(target), now)?;
             Some(at.max(opens))
         });
-        [sends, self.members[lane].reads_at()].into_iter().flatten().min()
+        [sends, self.members[lane].reads_at(), self.members[lane].gives_back_at()].into_iter().flatten().min()
     }
 
     fn take(&mut self, lane: usize, input: Input, now: Millis) -> Vec<(usize, Action)> {
@@ -171,6 +184,14 @@ impl Lanes {
         actions
     }
 
+    /// Stores what leaves next, where nothing but room is wanting. A system that bounds its requests is no faster by it.
+    fn store_ahead(&mut self, lane: usize, now: Millis, actions: &mut Vec<(usize, Action)>) {
+        let member = &mut self.members[lane];
+        if self.gates[member.config().target].is_open() {
+            actions.extend(member.store_ahead(now).map(|action| (lane, action)));
+        }
+    }
+
     /// Lets leave what may.
     fn leave(&mut self, target: usize, now: Millis, actions: &mut Vec<(usize, Action)>) {
         let mut idle = BTreeSet::new();
@@ -184,7 +205,9 @@ impl Lanes {
             let sent = self.members[lane].leave(permit, now, &mut told);
             actions.extend(told.into_iter().map(|action| (lane, action)));
             match &sent {
-                Some(Action::Send { batch, .. }) => self.gates[target].left(lane, *batch, true, now),
+                Some(Action::Send { batch, .. } | Action::Release { batch }) => {
+                    self.gates[target].left(lane, *batch, true, now);
+                }
                 Some(Action::Look { batch, .. } | Action::Poll { batch, .. }) => {
                     self.gates[target].left(lane, *batch, false, now);
                 }

@@ -14,6 +14,7 @@
 //! subjects behind them on the disk go on.
 
 mod accepted;
+mod ahead;
 mod answered;
 mod frozen;
 mod poison;
@@ -176,6 +177,20 @@ pub enum Action {
         attempt: u32,
         /// When the first attempt left.
         first_sent: Millis,
+    },
+    /// Store the batch as `sending`, before there is room for it: it is not sent before [`Action::Release`].
+    Store {
+        /// The batch.
+        batch: u64,
+        /// Its rows, in order.
+        rows: Vec<RowKey>,
+        /// Now: it leaves a moment later.
+        first_sent: Millis,
+    },
+    /// Send the batch that [`Action::Store`] has stored: at once if that is durable, else after its commit.
+    Release {
+        /// The batch.
+        batch: u64,
     },
     /// Ask the target which rows of an unknown batch have their effect.
     Look {
@@ -340,6 +355,8 @@ struct Flight {
     probe: bool,
     /// Of one row, which fails alone: it is asked for and not sent again.
     poison: bool,
+    /// Stored, and not sent yet.
+    ahead: bool,
 }
 
 impl Flight {
@@ -395,6 +412,10 @@ pub struct Lane {
     /// Heads of their subjects that may go later.
     due: BTreeSet<(Millis, RowKey)>,
     flights: BTreeMap<u64, Flight>,
+    /// The one of them that is stored and leaves when there is room.
+    ahead: Option<u64>,
+    /// The last answer was no trouble, and came soon.
+    prompt: bool,
     parked: HashMap<i64, RowKey>,
     /// Rows up to here are known: in memory, parked or set aside; the ones behind are on disk if `more`.
     cursor: RowKey,
@@ -440,6 +461,8 @@ impl Lane {
             ready: BTreeSet::new(),
             due: BTreeSet::new(),
             flights: BTreeMap::new(),
+            ahead: None,
+            prompt: false,
             parked: HashMap::new(),
             cursor: RowKey::default(),
             more: true,
@@ -491,7 +514,7 @@ impl Lane {
             let accepted = saved.accepted;
             let resend_at = Some(accepted.as_ref().map_or(now, |accepted| accepted.asked_after_start(now)));
             // Nobody knows when the target last said that it is at work on it: now, for what it calls absent.
-            let last_sent = if accepted.is_some() { now } else { last_sent };
+            let last_sent = if accepted.is_some() { now } else { last_sent.plus(ahead::AHEAD_MS) };
             let flight =
                 Flight { rows, attempt, first_sent, last_sent, resend_at, doubtful, accepted, ..Flight::default() };
             self.flights.insert(saved.batch, flight);
@@ -557,18 +580,25 @@ impl Lane {
             Input::Answered { batch, answer } => self.answered(batch, &answer, now, &mut actions),
             Input::Looked { batch, answer } => self.looked(batch, &answer, now, &mut actions),
             Input::Polled { batch, answer } => self.polled(batch, &answer, now, &mut actions),
+            Input::Unsendable { batch, rows, outcome } if self.ahead == Some(batch) => {
+                self.unstorable(&rows, &outcome, now, &mut actions);
+            }
             Input::Unsendable { batch, rows, outcome } => self.unsendable(batch, &rows, &outcome, &mut actions),
             Input::Freed { row, next } => {
                 self.guard.freed(now);
                 self.freed(row, next);
             }
             Input::Held(held) => self.held = held,
-            Input::Kept(order) => self.keep(order),
+            Input::Kept(order) => {
+                self.give_back(now, &mut actions);
+                self.keep(order);
+            }
             Input::ClockSet => self.clock_set(now),
             Input::ClockUnknown => self.clock_unknown(now),
             Input::Tick => {}
         }
         self.watch(answered, &actions, now);
+        self.review_ahead(Permit::Batch, now, &mut actions);
         self.idle_read = loaded && self.rows.len() == known; // of parked subjects only
         self.promote(now);
         actions
@@ -616,7 +646,7 @@ impl Lane {
         let new = self.new_rows_at();
         let ready = self.ready.first().and_then(|key| Some(self.leaves_at(*key).max(new?)));
         let paused = self.pause_until.max(self.away_until);
-        [resend, waiting, ready].into_iter().flatten().min().map(|at| at.max(paused))
+        [resend, waiting, ready, self.ahead_since()].into_iter().flatten().min().map(|at| at.max(paused))
     }
 
     /// Something may leave now: since when the oldest of it waits.
@@ -625,7 +655,7 @@ impl Lane {
             return None;
         }
         let due = self.flights.values().filter(|f| f.is_due(now)).map(|f| f.first_sent).min();
-        due.or_else(|| {
+        due.or_else(|| self.ahead_since()).or_else(|| {
             let first = *self.ready.first().filter(|_| self.has_new_rows(now))?;
             let full = self.ready.len() >= self.most();
             (full || self.leaves_at(first) <= now).then(|| self.rows[&first].ready_at)
@@ -644,7 +674,8 @@ impl Lane {
     /// What left before the clock was set ahead is as old as it was, and so is the target's word to stay away.
     pub(super) fn clock_jumped(&mut self, ms: u64) {
         self.away_until = self.away_until.plus(ms);
-        for flight in self.flights.values_mut() {
+        // What is stored and has not left goes back in line by it: its times are those of another clock.
+        for flight in self.flights.values_mut().filter(|flight| !flight.ahead) {
             flight.last_sent = flight.last_sent.plus(ms);
         }
     }
@@ -661,7 +692,7 @@ impl Lane {
 
     /// Requests under way.
     pub(super) fn flying(&self) -> usize {
-        self.flights.values().filter(|f| f.resend_at.is_none()).count()
+        self.flights.values().filter(|f| f.resend_at.is_none() && !f.ahead).count()
     }
 
     /// While the target is in trouble one request at a time finds out whether it is back.
@@ -672,7 +703,9 @@ impl Lane {
     /// The next request, if there is one; what else comes of looking for it goes into `actions`.
     pub(super) fn leave(&mut self, permit: Permit, now: Millis, actions: &mut Vec<Action>) -> Option<Action> {
         self.wants(now)?;
-        self.next_resend(permit, now, actions).or_else(|| self.next_batch(permit, now))
+        self.review_ahead(permit, now, actions);
+        let resend = self.next_resend(permit, now, actions);
+        resend.or_else(|| self.release(now)).or_else(|| self.next_batch(permit, now))
     }
 
     /// When rows that were never sent may leave; `None`: a person, or an answer, comes first.

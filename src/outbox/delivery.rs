@@ -201,7 +201,12 @@ pub(super) fn apply(
 ) -> Sql<i64> {
     match action {
         // The writer's own.
-        Action::Load { .. } | Action::Send { .. } | Action::Look { .. } | Action::Poll { .. } => {}
+        Action::Load { .. }
+        | Action::Send { .. }
+        | Action::Store { .. }
+        | Action::Release { .. }
+        | Action::Look { .. }
+        | Action::Poll { .. } => {}
         Action::Unknown { batch, rows } => remains(db, site, route, *batch, (rows, None), now)?,
         Action::Accepted { batch, rows, accepted } => remains(db, site, route, *batch, (rows, Some(accepted)), now)?,
         Action::Cut { batch, keep, new, off } => cut(db, site, route, *batch, (keep, *new, off))?,

@@ -6,6 +6,7 @@ use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as 
 use std::path::Path;
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
 use crate::event::Millis;
@@ -143,6 +144,8 @@ pub(super) fn open(dir: &Path, site: &str, synchronous_normal: bool) -> Result<O
     }
     let mut db = Connection::open(&path)?;
     db.set_prepared_statement_cache_capacity(64);
+    // Else SQLite plans a statement anew for other values that are bound to it: the one that reads a batch's rows, each time.
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     db.pragma_update(None, "page_size", PAGE_SIZE)?;
     db.pragma_update(None, "journal_mode", "WAL")?;
     db.pragma_update(None, "synchronous", if synchronous_normal { "NORMAL" } else { "FULL" })?;

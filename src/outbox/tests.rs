@@ -1,6 +1,7 @@
 //! The outbox through its door, on real SQLite in a temporary directory.
 
 mod accepted;
+mod ahead;
 mod fill;
 mod find;
 mod finder;
@@ -21,7 +22,7 @@ use crate::lane::{Class, Format, KeyScope, Outcome, Worth};
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
-fn config(dir: &std::path::Path) -> Config {
+pub(super) fn config(dir: &std::path::Path) -> Config {
     Config {
         dir: dir.to_owned(),
         site: "dc1".to_owned(),
@@ -33,7 +34,7 @@ fn config(dir: &std::path::Path) -> Config {
     }
 }
 
-fn lane() -> lane::Config {
+pub(super) fn lane() -> lane::Config {
     lane::Config {
         id: "outbound".to_owned(),
         target: 0,
@@ -90,7 +91,7 @@ fn sample(position: Position, events: Vec<DeviceEvent>, raw: &str) -> Sample {
     }
 }
 
-fn counted(boot: &str, seq: u64, raw: &str) -> Sample {
+pub(super) fn counted(boot: &str, seq: u64, raw: &str) -> Sample {
     let position = Position::Counted { boot: Some(boot.to_owned()), seq, bits: 16, ring: 32 };
     sample(position, vec![event("scan.item", raw)], raw)
 }
@@ -105,7 +106,7 @@ async fn next(work: &mut mpsc::Receiver<Outgoing>) -> Outgoing {
     tokio::time::timeout(DEADLINE, work.recv()).await.expect("a batch leaves in time").expect("the writer runs")
 }
 
-fn all(batch: &Outgoing, class: Class) -> Answer {
+pub(super) fn all(batch: &Outgoing, class: Class) -> Answer {
     let outcomes = batch.keys.iter().map(|_| Outcome::new(class, "test")).collect();
     Answer {
         status: Some(200),

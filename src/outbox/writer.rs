@@ -101,6 +101,10 @@ pub(super) struct Writer {
     todo: Vec<Todo>,
     /// Batches sent and not answered.
     flying: HashMap<(usize, u64), Flight>,
+    /// Batches that are stored as `sending` and have not left …
+    ahead: HashMap<(usize, u64), (Flight, Outgoing)>,
+    /// … and those that are with the commit which is under way: they can't leave before it.
+    uncommitted: HashMap<(usize, u64), (Flight, Outgoing)>,
     /// The oldest settled thing not yet committed.
     lazy_since: Option<Instant>,
     last_commit: Instant,
@@ -190,6 +194,8 @@ impl Writer {
             ended: Vec::new(),
             todo: Vec::new(),
             flying: HashMap::new(),
+            ahead: HashMap::new(),
+            uncommitted: HashMap::new(),
             lazy_since: None,
             last_commit: at,
             last_housekeeping: at,
@@ -275,7 +281,12 @@ impl Writer {
                 drop(reply.send(acted)); // whoever asked may have lost patience
             }
             Command::Answered { lane, batch, answer } => self.answered(lane, batch, answer)?,
-            Command::Stop => self.stopping = true,
+            Command::Stop => {
+                let now = self.lanes_now();
+                let actions = self.lanes.stop(now);
+                self.carry_out(actions, None, &Cause::default())?;
+                self.stopping = true;
+            }
         }
         Ok(())
     }
@@ -395,7 +406,11 @@ impl Writer {
                     actions.extend(self.lanes.step(lane, Input::Loaded { rows, more }, now));
                 }
                 // Nothing new leaves any more: on disk the rows stay as they are.
-                Action::Send { .. } | Action::Look { .. } | Action::Poll { .. } if self.stopping => {}
+                action if self.stopping && leaves(&action) => {}
+                Action::Release { batch } if self.ahead.contains_key(&(lane, batch)) => {
+                    let released = self.released(lane, batch);
+                    self.send(released.into_iter().collect());
+                }
                 action => {
                     let cause = if of == Some(lane) { cause.clone() } else { Cause::default() };
                     self.todo.push(Todo { lane, action, cause });
@@ -432,8 +447,6 @@ impl Writer {
     }
 
     fn wants_to_send(&self) -> bool {
-        let leaves =
-            |action: &Action| matches!(action, Action::Send { .. } | Action::Look { .. } | Action::Poll { .. });
         self.todo.iter().any(|todo| leaves(&todo.action))
     }
 
@@ -516,7 +529,7 @@ impl Writer {
     fn transaction(&mut self, waiting: &[Waiting]) -> Result<(Vec<Vec<Placed>>, Vec<Outgoing>), StorageError> {
         let now = self.clock.now();
         let quality = self.clock.quality();
-        self.db.execute_batch("BEGIN IMMEDIATE")?;
+        self.db.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         let before = self.capture.mark();
         let captured = self.capture_all(waiting, now, quality);
         let (placed, rows) = match captured {
@@ -534,7 +547,8 @@ impl Writer {
         }
         let outgoing = self.apply_all(now)?;
         self.capture.flush(&self.db)?;
-        self.db.execute_batch("COMMIT")?;
+        self.db.prepare_cached("COMMIT")?.execute([])?;
+        self.ahead.extend(self.uncommitted.drain());
         self.commits += 1;
         self.last_commit = instant();
         self.lazy_since = None;
@@ -578,8 +592,13 @@ impl Writer {
                     Frozen::Ready(ready) => {
                         let counters = &mut self.capture.routes[lane].counters;
                         counters.batches = counters.batches.max(i64::try_from(batch).unwrap_or(i64::MAX));
-                        self.flying.insert((lane, batch), Flight { id: ready.id, ..flight });
-                        outgoing.push(ready);
+                        let flight = Flight { id: ready.id, ..flight };
+                        if matches!(self.todo[index - 1].action, Action::Store { .. }) {
+                            self.uncommitted.insert((lane, batch), (flight, ready));
+                        } else {
+                            self.flying.insert((lane, batch), flight);
+                            outgoing.push(ready);
+                        }
                     }
                     Frozen::Unsendable { rows, outcome } => {
                         tracing::error!(
@@ -592,6 +611,14 @@ impl Writer {
                     }
                 }
                 continue;
+            }
+            match self.todo[index - 1].action {
+                Action::Release { batch } => outgoing.extend(self.released(lane, batch)),
+                Action::Close { batch } => {
+                    self.ahead.remove(&(lane, batch));
+                    self.uncommitted.remove(&(lane, batch));
+                }
+                _ => {}
             }
             let action = &self.todo[index - 1].action;
             let route = &self.capture.routes[lane];
@@ -655,6 +682,10 @@ impl Writer {
                 let frozen = freeze(db, site, lane, route, (*batch, *attempt, *first_sent), rows, now.wall)?;
                 Some((*batch, flight(Way::Post, *attempt, rows), frozen))
             }
+            Action::Store { batch, rows, first_sent } => {
+                let frozen = freeze(db, site, lane, route, (*batch, 1, *first_sent), rows, now.wall)?;
+                Some((*batch, flight(Way::Post, 1, rows), frozen))
+            }
             Action::Look { batch, rows, first_sent } => {
                 let frozen = question(db, site, lane, route, (*batch, *first_sent, None), rows)?;
                 Some((*batch, flight(Way::Look, 0, rows), frozen))
@@ -665,6 +696,14 @@ impl Writer {
             }
             _ => None,
         })
+    }
+
+    /// A stored batch, as it leaves now, or with the commit that stores it.
+    fn released(&mut self, lane: usize, batch: u64) -> Option<Outgoing> {
+        let name = (lane, batch);
+        let (flight, ready) = self.ahead.remove(&name).or_else(|| self.uncommitted.remove(&name))?;
+        self.flying.insert((lane, batch), Flight { sent: self.clock.now().wall, ..flight });
+        Some(ready)
     }
 
     fn tell_stopped(&mut self) {
@@ -797,6 +836,14 @@ impl Writer {
     }
 }
 
+/// Something leaves by it, or as soon as it is stored.
+fn leaves(action: &Action) -> bool {
+    matches!(
+        action,
+        Action::Send { .. } | Action::Store { .. } | Action::Release { .. } | Action::Look { .. } | Action::Poll { .. }
+    )
+}
+
 /// Rows of a lane that the configuration no longer has go nowhere: that must not happen silently.
 fn tell_orphans(db: &Connection, lanes: &[Lane]) -> Result<(), StorageError> {
     let mut statement =
@@ -816,3 +863,6 @@ fn tell_orphans(db: &Connection, lanes: &[Lane]) -> Result<(), StorageError> {
 fn answer(reply: CaptureReply, result: Result<Vec<Placed>, CaptureError>) {
     drop(reply.send(result)); // the source may have stopped meanwhile; what was committed stays committed
 }
+
+#[cfg(test)]
+mod tests;

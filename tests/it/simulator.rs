@@ -19,6 +19,8 @@ const TIMEOUT: u64 = 30 * SECOND;
 /// A request whose client gave up may still take effect this long after it was sent.
 const LATE: u64 = 50 * SECOND;
 const HORIZON: u64 = 40 * MINUTE;
+/// A batch may be stored so long before it leaves.
+const AHEAD: u64 = SECOND;
 /// How long a gateway waits for a clock to trust.
 const HOLD_UNSYNCED: u64 = 15 * MINUTE;
 
@@ -56,6 +58,8 @@ enum Broken {
     PoisonTakenForNo,
     /// Nothing stops a lane of which every row is rejected.
     StormGuardOff,
+    /// What is to be stored before there is room for it leaves without having been.
+    AheadUnwritten,
 }
 
 impl Broken {
@@ -238,6 +242,10 @@ struct World {
     poison: Option<RowKey>,
     /// Every row is wrong for some hours, of a mapping; nothing else happens on such a day.
     storm: bool,
+    /// Batches stored and not sent, and since when.
+    ahead: BTreeMap<u64, (Request, u64)>,
+    /// Of these, how many have left so far.
+    released: u64,
     /// The first thing seen that may never be.
     wrong: Option<String>,
 }
@@ -254,7 +262,14 @@ enum Memory {
 /// Requests that the ERP allows at once.
 const BURST: u32 = 5;
 
-fn config(broken: Broken, ordered_batch: bool, visibility: bool, memory: Memory, limits: Limits) -> Config {
+/// `narrow`: rows queue up behind small batches, one at a time.
+fn config(
+    (broken, narrow): (Broken, bool),
+    ordered_batch: bool,
+    visibility: bool,
+    memory: Memory,
+    limits: Limits,
+) -> Config {
     Config {
         id: "outbound".to_owned(),
         target: 0,
@@ -266,10 +281,10 @@ fn config(broken: Broken, ordered_batch: bool, visibility: bool, memory: Memory,
         format: Format::Ndjson,
         key_scope: KeyScope::Item,
         ordered_batch: ordered_batch || broken == Broken::OrderDeclaredFalsely,
-        max_events: 6,
+        max_events: if narrow { 2 } else { 6 },
         max_bytes: 10_000,
         linger_ms: 20,
-        max_in_flight: 3,
+        max_in_flight: if narrow { 1 } else { 3 },
         idempotency: if memory == Memory::Lookup { Idempotency::Lookup } else { Idempotency::Key },
         settle_ms: (memory != Memory::Keys).then_some(if broken == Broken::AbsentBelieved { 0 } else { 2 * TIMEOUT }),
         replays_errors: false,
@@ -312,7 +327,8 @@ impl World {
             storm_guard: broken != Broken::StormGuardOff,
             ..Limits::default()
         };
-        let lane = Lane::new(config(broken, ordered_batch, visibility, memory, limits), rng.u64(..));
+        let narrow = broken == Broken::AheadUnwritten || (broken == Broken::Nothing && rng.bool());
+        let lane = Lane::new(config((broken, narrow), ordered_batch, visibility, memory, limits), rng.u64(..));
         let mut world = Self {
             lanes: Lanes::new(vec![lane.with_window(window)]),
             window,
@@ -339,6 +355,8 @@ impl World {
             left: VecDeque::new(),
             poison: None,
             storm,
+            ahead: BTreeMap::new(),
+            released: 0,
             wrong: None,
             rng,
         };
@@ -478,6 +496,26 @@ impl World {
                 disk.next_batch = disk.next_batch.max(batch + 1);
                 leaving.push(Request { batch, attempt, rows });
             }
+            Action::Store { batch, rows, first_sent } => {
+                let request = Request { batch, attempt: 1, rows: rows.clone() };
+                if !matches!(self.broken, Broken::NoDurableSending | Broken::AheadUnwritten) {
+                    disk.batches
+                        .insert(batch, Stays { rows, attempt: 1, first_sent, last_sent: first_sent, accepted: None });
+                }
+                disk.next_batch = disk.next_batch.max(batch + 1);
+                self.ahead.insert(batch, (request, self.now));
+            }
+            Action::Release { batch } => {
+                let (request, stored) = self.ahead.remove(&batch).expect("the lane releases what it had stored");
+                if !disk.batches.contains_key(&batch) && self.broken != Broken::NoDurableSending {
+                    self.wrong.get_or_insert(format!("batch {batch} leaves and is not stored"));
+                }
+                if self.now - stored > AHEAD {
+                    self.wrong.get_or_insert(format!("batch {batch} leaves {} ms late", self.now - stored));
+                }
+                self.released += 1;
+                leaving.push(request);
+            }
             Action::Look { batch, rows, .. } => {
                 self.counted();
                 let (run, at) = (self.run, self.now + self.rng.u64(1..SECOND));
@@ -518,6 +556,7 @@ impl World {
             }
             Action::Close { batch } => {
                 self.accepted.remove(&batch);
+                self.ahead.remove(&batch);
                 disk.batches.remove(&batch);
             }
             Action::Settle { row, .. } => disk.set(row, Stored::Done),
@@ -540,6 +579,7 @@ impl World {
 
     fn crash(&mut self) {
         self.run += 1;
+        self.ahead.clear();
         self.down_at = self.now;
         self.down_until = self.now + self.rng.u64(SECOND..10 * MINUTE);
         if self.rng.u8(0..20) == 0 {
@@ -962,10 +1002,11 @@ impl Disk {
     }
 }
 
-fn day(seed: u64, broken: Broken) -> Result<u64, String> {
+/// Requests, and those of them that were stored before there was room for them.
+fn day(seed: u64, broken: Broken) -> Result<(u64, u64), String> {
     let mut world = World::new(seed, broken);
     world.run();
-    world.verdict().map(|()| world.sends)
+    world.verdict().map(|()| (world.sends, world.released))
 }
 
 /// `FLOORGATE_SEED` repeats one day; `FLOORGATE_DAYS` runs more of them.
@@ -977,17 +1018,18 @@ fn number(name: &str) -> Option<u64> {
 fn every_good_row_is_posted_once_in_order_and_wrong_ones_never() {
     let first = number("FLOORGATE_SEED");
     let days = first.map_or(number("FLOORGATE_DAYS").unwrap_or(4_000), |_| 1);
-    let mut sends = 0;
+    let (mut sends, mut ahead) = (0, 0);
     for seed in (0..days).map(|i| first.unwrap_or(0) + i) {
         match day(seed, Broken::Nothing) {
-            Ok(n) => sends += n,
+            Ok((n, released)) => (sends, ahead) = (sends + n, ahead + released),
             Err(why) => panic!(
                 "seed {seed}: {why}\nrepeat it with: FLOORGATE_SEED={seed} cargo test --release --test it simulator::every_good_row"
             ),
         }
     }
     assert!(sends > days, "the days are not empty");
-    println!("{days} days, {sends} requests");
+    assert!(ahead > 0 || first.is_some(), "some are stored before there is room for them");
+    println!("{days} days, {sends} requests, {ahead} of them stored before there was room for them");
 }
 
 /// Days of their own, none of which may show one of these: a rule of `tests/invariants.txt` by its sentence.
@@ -1022,6 +1064,11 @@ fn control(broken: Broken, sign: &str) {
 #[test]
 fn without_a_durable_mark_rows_double() {
     control(Broken::NoDurableSending, "duplicate");
+}
+
+#[test]
+fn what_leaves_next_without_a_durable_mark_is_seen() {
+    control(Broken::AheadUnwritten, "leaves and is not stored");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Several lanes before one system or two, with a target that the test plays.
 
+mod ahead;
 mod invariants;
 
 use std::collections::BTreeMap;
@@ -34,6 +35,8 @@ struct Play {
     lanes: Lanes,
     now: Millis,
     flying: Vec<Request>,
+    /// Stored, and not sent.
+    stored: BTreeMap<(usize, u64), Vec<RowKey>>,
     requests: Vec<Request>,
     ends: BTreeMap<(usize, i64), End>,
 }
@@ -43,7 +46,8 @@ const START: Millis = Millis(1_763_906_709_412);
 impl Play {
     fn new(configs: Vec<Config>) -> Self {
         let lanes = Lanes::new(configs.into_iter().map(|config| Lane::new(config, 7)).collect());
-        let mut play = Self { lanes, now: START, flying: Vec::new(), requests: Vec::new(), ends: BTreeMap::new() };
+        let (flying, requests) = (Vec::new(), Vec::new());
+        let mut play = Self { lanes, now: START, flying, stored: BTreeMap::new(), requests, ends: BTreeMap::new() };
         for lane in 0..play.lanes.all().len() {
             play.step(lane, Input::Loaded { rows: Vec::new(), more: false });
         }
@@ -70,6 +74,12 @@ impl Play {
             };
             match action {
                 Action::Send { batch, rows, .. } => self.flying.push(request(batch, rows, false)),
+                Action::Store { batch, rows, .. } => drop(self.stored.insert((lane, batch), rows)),
+                Action::Release { batch } => {
+                    let rows = self.stored.remove(&(lane, batch)).expect("it was stored");
+                    self.flying.push(request(batch, rows, false));
+                }
+                Action::Close { batch } => drop(self.stored.remove(&(lane, batch))),
                 Action::Look { batch, rows, .. } => self.flying.push(request(batch, rows, true)),
                 Action::Settle { row, class, .. } => drop(self.ends.insert((lane, row.seq), End::Delivered(class))),
                 Action::Reject { row, outcome, maybe } => {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::accepted::FIRST_MS;
+use super::ahead::PROMPT_MS;
 use super::{Action, Again, Flight, Lane, RowKey, State, Way};
 use crate::event::Millis;
 use crate::lane::{Answer, Class, Later, Outcome};
@@ -23,6 +24,7 @@ impl Lane {
         let isolated = self.is_isolated(batch);
         let Some(flight) = self.flights.remove(&batch) else { return };
         let trouble = self.note_trouble(answer, isolated, now);
+        self.prompt = !trouble && now.since(flight.last_sent) <= PROMPT_MS;
         self.judge(batch, flight, answer, (trouble, isolated), now, actions);
     }
 
