@@ -416,8 +416,8 @@ pub struct Lane {
     pause_until: Millis,
     /// What was read was of no use: the next rows wait for a tick, so that other work comes between.
     idle_read: bool,
-    /// A batch refused as a whole is halved until the bad row is alone.
-    split: Option<usize>,
+    /// A batch refused as a whole is halved until the bad row is alone: sizes of the next batches, the next one last.
+    split: Vec<usize>,
     /// Most rows of a batch, as the target has taught.
     most: usize,
     stopped: bool,
@@ -452,7 +452,7 @@ impl Lane {
             away_until: Millis::default(),
             pause_until: Millis::default(),
             idle_read: false,
-            split: None,
+            split: Vec::new(),
             stopped: false,
             held: false,
             guard: storm::Guard::default(),
@@ -684,7 +684,15 @@ impl Lane {
 
     /// Rows of a batch.
     fn most(&self) -> usize {
-        self.split.unwrap_or(usize::MAX).min(self.most)
+        self.split.last().copied().unwrap_or(usize::MAX).min(self.most)
+    }
+
+    /// So many of the halves' rows leave.
+    fn count_off(&mut self, rows: usize) {
+        let Some(half) = self.split.pop() else { return };
+        if half > rows {
+            self.split.push(half - rows);
+        }
     }
 
     /// The oldest unknown batch that is due: sent again while the target surely knows its keys, asked for where that can be
@@ -810,6 +818,7 @@ impl Lane {
             }
         }
         rows.sort_unstable();
+        self.count_off(rows.len());
         for key in &rows {
             self.set_state(*key, State::Flying, now);
             if let Some(slot) = self.rows.get_mut(key) {

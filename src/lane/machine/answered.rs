@@ -15,8 +15,6 @@ const CONFLICT_TRIES: u32 = 10;
 const THROTTLED_MS: u64 = 30_000;
 /// … up to this.
 const THROTTLED_MOST_MS: u64 = 10 * 60_000;
-/// How long a missing reference may take to appear.
-const REFERENCE_GRACE_MS: u64 = 15 * 60_000;
 
 impl Lane {
     pub(super) fn answered(&mut self, batch: u64, answer: &Answer, now: Millis, actions: &mut Vec<Action>) {
@@ -114,7 +112,8 @@ impl Lane {
             }
         }
         if refused_whole && clean {
-            self.split = Some(flight.rows.len().div_ceil(2));
+            let left = flight.rows.len().div_ceil(2);
+            self.split.extend([flight.rows.len() - left, left]);
         }
         if too_large {
             self.most = self.most.min(flight.rows.len().div_ceil(2));
@@ -250,8 +249,6 @@ impl Lane {
             }
         } else if !trouble {
             self.failures = 0;
-            let doubled = self.split.map(|split| split.saturating_mul(2));
-            self.split = doubled.filter(|split| *split < self.most);
         }
         trouble
     }
@@ -296,7 +293,7 @@ impl Lane {
         slot.tries = slot.tries.saturating_add(u32::from(counted));
         let (tries, since, waited) = (slot.tries, slot.since, now.since(slot.since));
         let spent = (class == Class::Conflict && tries >= CONFLICT_TRIES)
-            || (class == Class::Reference && waited >= REFERENCE_GRACE_MS);
+            || (class == Class::Reference && waited >= self.config.reference_grace_ms);
         if spent {
             self.reject(row, outcome.clone(), false, actions);
             return;

@@ -139,12 +139,22 @@ fn a_validation_answer_is_never_retried_without_a_person() {
     assert_eq!(again, [[2]]);
 }
 
+/// Most requests for `b` bad rows of `n`: each bad one costs two halves a level.
+fn most_sends(n: i64, b: i64) -> usize {
+    let levels = (1_i64..).find(|levels| 1 << levels >= n).filter(|_| n > 1).unwrap_or_default();
+    usize::try_from(2 * b * levels + 1).expect("few")
+}
+
 #[test]
 fn bisecting_n_rows_with_b_bad_ones_rejects_exactly_those_b() {
     let mut dice = fastrand::Rng::with_seed(19);
-    for n in [1, 2, 3, 7, 16, 33, 64] {
-        for b in 0..=8.min(n / 2 + 1) {
-            let bad: Vec<i64> = dice.choose_multiple(1..=n, usize::try_from(b).expect("few"));
+    for n in [1, 2, 3, 5, 7, 8, 16, 33, 64] {
+        for (b, again) in (0..=8.min(n)).flat_map(|b| (0..20).map(move |again| (b, again))) {
+            let mut bad: Vec<i64> = dice.choose_multiple(1..=n, usize::try_from(b).expect("few"));
+            if again == 0 {
+                bad = (1..=b).collect(); // side by side
+            }
+            bad.sort_unstable();
             let mut play = Play::new(vec![Config { max_events: 64, ..config("a", Worth::Document) }]);
             play.put(0, 1..=n);
             play.run(HOUR, &mut |request| {
@@ -154,10 +164,35 @@ fn bisecting_n_rows_with_b_bad_ones_rejects_exactly_those_b() {
                     good(request)
                 }
             });
-            let mut expected: Vec<_> = bad.iter().map(|row| (*row, End::Rejected(Class::Validation, false))).collect();
-            expected.sort_unstable_by_key(|(row, _)| *row);
+            let expected: Vec<_> = bad.iter().map(|row| (*row, End::Rejected(Class::Validation, false))).collect();
             assert_eq!(play.dead(), expected, "{b} of {n}");
-            assert_eq!(play.delivered(0), usize::try_from(n - b.min(n)).expect("few"), "{b} of {n}");
+            assert_eq!(play.delivered(0), usize::try_from(n - b).expect("few"), "{b} of {n}");
+            let sends = play.posts().len();
+            assert!(sends <= most_sends(n, b), "{bad:?} of {n}: {sends} sends, not {} at most", most_sends(n, b));
+            // What comes first is settled before what comes behind it, and no row leaves after its end.
+            let ends: Vec<i64> = play.posts().iter().filter_map(|request| request.rows.first().copied()).collect();
+            assert!(ends.is_sorted(), "{bad:?} of {n}: {ends:?}");
         }
     }
+}
+
+#[test]
+fn what_a_posting_refers_to_may_be_missing_for_the_grace_and_no_longer() {
+    let grace = 20 * 60_000;
+    let play_until = |there_after: u64| {
+        let lane = Config { reference_grace_ms: grace, retry_max_ms: 60_000, ..config("a", Worth::Document) };
+        let mut play = Play::new(vec![lane]);
+        play.put(0, 1..=3);
+        play.run(HOUR, &mut |request| {
+            let there = request.at >= START.plus(there_after);
+            Some(each(request, |row| if row == 2 && !there { Class::Reference } else { Class::Delivered }))
+        });
+        play
+    };
+    let in_time = play_until(grace - 2 * 60_000);
+    assert_eq!((in_time.delivered(0), in_time.dead()), (3, vec![]));
+    let never = play_until(2 * HOUR);
+    assert_eq!(never.dead(), [(2, End::Rejected(Class::Reference, false))]);
+    let last = never.posts().last().expect("it was sent").at.since(START);
+    assert!((grace..grace + 2 * 60_000).contains(&last), "parked after {last} ms");
 }
