@@ -112,8 +112,7 @@ impl Lane {
             }
         }
         if refused_whole && clean {
-            let left = flight.rows.len().div_ceil(2);
-            self.split.extend([flight.rows.len() - left, left]);
+            self.halve(&flight.rows);
         }
         if too_large {
             self.most = self.most.min(flight.rows.len().div_ceil(2));

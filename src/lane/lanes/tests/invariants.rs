@@ -176,23 +176,29 @@ fn bisecting_n_rows_with_b_bad_ones_rejects_exactly_those_b() {
     }
 }
 
+/// Where a target takes several rows of one order key in a batch, a half may end between two of them: the later ones wait for the
+/// bad one, and nobody else is sent more often.
 #[test]
-fn what_a_posting_refers_to_may_be_missing_for_the_grace_and_no_longer() {
-    let grace = 20 * 60_000;
-    let play_until = |there_after: u64| {
-        let lane = Config { reference_grace_ms: grace, retry_max_ms: 60_000, ..config("a", Worth::Document) };
-        let mut play = Play::new(vec![lane]);
-        play.put(0, 1..=3);
+fn bisecting_keeps_to_its_bound_where_rows_of_an_order_key_share_a_batch() {
+    let mut dice = fastrand::Rng::with_seed(19);
+    for again in 0..200 {
+        let (n, b) = (48, dice.i64(1..=4));
+        let bad: Vec<i64> = dice.choose_multiple(1..=n, usize::try_from(b).expect("few"));
+        let mut play = Play::new(vec![Config { max_events: 64, ordered_batch: true, ..config("a", Worth::Document) }]);
+        play.captured((1..=n).map(|seq| row(seq, seq % 12)).collect());
         play.run(HOUR, &mut |request| {
-            let there = request.at >= START.plus(there_after);
-            Some(each(request, |row| if row == 2 && !there { Class::Reference } else { Class::Delivered }))
+            let wrong = request.rows.iter().any(|row| bad.contains(row));
+            if wrong { whole(request, Class::Validation) } else { good(request) }
         });
-        play
-    };
-    let in_time = play_until(grace - 2 * 60_000);
-    assert_eq!((in_time.delivered(0), in_time.dead()), (3, vec![]));
-    let never = play_until(2 * HOUR);
-    assert_eq!(never.dead(), [(2, End::Rejected(Class::Reference, false))]);
-    let last = never.posts().last().expect("it was sent").at.since(START);
-    assert!((grace..grace + 2 * 60_000).contains(&last), "parked after {last} ms");
+        let is_behind = |row: i64| bad.iter().any(|bad| bad % 12 == row % 12 && *bad < row);
+        let mut dead: Vec<i64> = bad.iter().copied().filter(|bad| !is_behind(*bad)).collect();
+        dead.sort_unstable();
+        assert_eq!(play.dead().into_iter().map(|(row, _)| row).collect::<Vec<_>>(), dead, "{again}");
+        for row in 1..=n {
+            let posted = play.ends.get(&(0, row)) == Some(&End::Delivered(Class::Delivered));
+            assert_eq!(posted, !bad.contains(&row) && !is_behind(row), "row {row}, bad are {bad:?}");
+        }
+        let sends = play.posts().len();
+        assert!(sends <= most_sends(n, b), "{bad:?}: {sends} sends");
+    }
 }
