@@ -62,7 +62,6 @@ struct Key {
     lane: &'static str,
     bookable: bool,
     print: Option<u64>,
-    sent: bool,
     /// The first send of which nobody knows what came of it, and the last one.
     first: Option<Instant>,
     last: Option<Instant>,
@@ -159,12 +158,12 @@ impl Book<'_> {
             faults.push(format!("sent while {ahead}, before it in its line, is open"));
         }
         self.account.faults.extend(faults.into_iter().map(|fault| format!("{name}: {fault}")));
-        self.account.again += usize::from(key.sent);
+        self.account.again += usize::from(key.last.is_some());
         if key.absent {
             self.account.after_absent.insert(name.to_owned());
         }
         let key = self.keys.get_mut(name).expect("it was there a moment ago");
-        (key.print, key.sent, key.absent, key.last) = (Some(print), true, false, Some(at));
+        (key.print, key.absent, key.last) = (Some(print), false, Some(at));
         key.first.get_or_insert(at);
     }
 
