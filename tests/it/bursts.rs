@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::clean_room::{Endpoint, HORIZON, Hall, PATIENCE, delivery};
 use crate::oracle::{Produced, judge};
 use crate::witness::{Account, Agreed, Posting, account};
-use crate::world::{Way, mosquitto, note, wait_at_most};
+use crate::world::{Database, Way, mosquitto, note, wait_at_most};
 
 /// What happens on the floor at once.
 const BURST: usize = 400;
@@ -22,66 +22,50 @@ fn configured(endpoint: &Endpoint, port: u16) -> String {
     text.replace("settle_delay", "reference_grace = \"1s\"\nsettle_delay")
 }
 
+fn dead_list(hall: &Hall) -> Value {
+    let (_, told) = hall.gateway.say(&["dead", "list", "--json"]);
+    serde_json::from_str(&told).expect("dead list --json writes JSON")
+}
+
 /// What is parked, by subject: class, category and sentence.
 fn parked(hall: &Hall) -> BTreeMap<String, [String; 3]> {
-    let (_, told) = hall.gateway.say(&["dead", "list", "--json"]);
-    let told: Value = serde_json::from_str(&told).expect("dead list --json writes JSON");
     let word = |need: &Value, name: &str| need[name].as_str().unwrap_or_default().to_owned();
+    let words = |need: &Value| ["class", "category", "sentence"].map(|name| word(need, name));
+    let told = dead_list(hall);
     let needs = told["needs"].as_array().expect("a list").iter();
-    needs.map(|need| (word(need, "subject"), ["class", "category", "sentence"].map(|name| word(need, name)))).collect()
+    needs.map(|need| (word(need, "subject"), words(need))).collect()
+}
+
+fn with(mut message: Value, name: &str, value: Value) -> Value {
+    message[name] = value;
+    message
 }
 
 /// What the ERP can't book is parked with the right words, and a person takes it out. Its keys, with what orders them.
 fn nonsense(hall: &mut Hall) -> Vec<Posting> {
-    let counted = |place: &str, item: &str, as_of: u64| json!({ "kind": "counted", "item": item, "location": place, "qty": 5, "uom": "EA", "as_of_seq": as_of });
+    let counted = |place: &str, item: &str, as_of: u64| {
+        let message = json!({ "kind": "counted", "item": item, "location": place, "qty": 5, "uom": "EA" });
+        (with(message, "as_of_seq", as_of.into()), "stock_count", format!("stock/{item}//{place}"))
+    };
     let received = json!({ "kind": "received", "po": "UNKNOWN", "item": "SKU-1", "qty": 3, "uom": "EA", "dock": "IN" });
-    let line = "stock/SKU-1//C-1";
-    let id = hall.tell(counted("C-1", "SKU-1", 1_000_000), "stock_count");
-    hall.produced.push(Produced { id, line: line.to_owned() });
+    let received = (received, "goods_receipt", "po/UNKNOWN".to_owned());
+    let (message, tx_type, line) = counted("C-1", "SKU-1", 1_000_000);
+    let id = hall.tell(message, tx_type);
+    hall.produced.push(Produced { id, line });
+    let refers = "erp does not know what the";
+    let older = "erp refused the stock count of stock/SKU-1//C-1: bad_state: A count as of 1000000 is booked; this one is older.";
+    let item = format!("{refers} stock count of stock/UNKNOWN//C-2 refers to: unknown_item: There is no item UNKNOWN.");
+    let po = format!("{refers} goods receipt of po/UNKNOWN refers to: unknown_purchase: There is no po UNKNOWN.");
     let all = [
-        (
-            counted("C-1", "SKU-1", 7),
-            "stock_count",
-            line,
-            "stock",
-            [
-                "validation",
-                "inventory_wrong",
-                "erp refused the stock count of stock/SKU-1//C-1: bad_state: A count as of 1000000 is \
-            booked; this one is older.",
-            ],
-        ),
-        (
-            counted("C-2", "UNKNOWN", 8),
-            "stock_count",
-            "stock/UNKNOWN//C-2",
-            "stock",
-            [
-                "reference",
-                "master_stale",
-                "erp does not know what the stock count of stock/UNKNOWN//C-2 refers to: unknown_item: \
-            There is no item UNKNOWN.",
-            ],
-        ),
-        (
-            received,
-            "goods_receipt",
-            "po/UNKNOWN",
-            "inbound",
-            [
-                "reference",
-                "receipt_unposted",
-                "erp does not know what the goods receipt of po/UNKNOWN refers to: \
-            unknown_purchase: There is no po UNKNOWN.",
-            ],
-        ),
+        (counted("C-1", "SKU-1", 7), ["validation", "inventory_wrong", older]),
+        (counted("C-2", "UNKNOWN", 8), ["reference", "master_stale", &item]),
+        (received, ["reference", "receipt_unposted", &po]),
     ];
-    let mut vain = Vec::new();
-    let mut expected = BTreeMap::new();
-    for (message, tx_type, subject, lane, words) in all {
+    let (mut vain, mut expected) = (Vec::new(), BTreeMap::new());
+    for ((message, tx_type, subject), words) in all {
         let key = hall.tell(message, tx_type);
-        vain.push(Posting { key, line: subject.to_owned(), lane, bookable: false });
-        expected.insert(subject.to_owned(), words.map(str::to_owned));
+        expected.insert(subject.clone(), words.map(str::to_owned));
+        vain.push(posting(key, subject, false));
     }
     hall.work(BURST);
     wait_at_most(PATIENCE, "what makes no sense to be parked", &mut || parked(hall).len() == expected.len());
@@ -100,8 +84,7 @@ fn a_session_ends(hall: &mut Hall) {
     std::fs::write(&session, "worn-out\n").expect("a file");
     hall.work(BURST);
     wait_at_most(PATIENCE, "the system to refuse who we are", &mut || {
-        let (_, told) = hall.gateway.say(&["dead", "list", "--json"]);
-        let told: Value = serde_json::from_str(&told).expect("dead list --json writes JSON");
+        let told = dead_list(hall);
         assert_eq!(told["needs"], json!([]));
         told["systems"][0]["why"] == "auth"
     });
@@ -125,14 +108,13 @@ fn a_long_outage(hall: &mut Hall) {
     wait_at_most(PATIENCE, "keys to be asked for", &mut || hall.wire.lookups() > asked);
 }
 
+fn posting(key: String, line: String, bookable: bool) -> Posting {
+    let lane = if line.starts_with("po/") { "inbound" } else { "stock" };
+    Posting { key, line, lane, bookable }
+}
+
 fn witnessed(hall: &Hall, vain: Vec<Posting>) -> Account {
-    let lane = |line: &str| if line.starts_with("po/") { "inbound" } else { "stock" };
-    let bookable = hall.produced.iter().map(|p| Posting {
-        key: p.id.clone(),
-        line: p.line.clone(),
-        lane: lane(&p.line),
-        bookable: true,
-    });
+    let bookable = hall.produced.iter().map(|p| posting(p.id.clone(), p.line.clone(), true));
     let postings: Vec<Posting> = bookable.chain(vain).collect();
     account(&hall.wire.seen(), &postings, Agreed { horizon: HORIZON, settle: SETTLE })
 }
@@ -219,4 +201,62 @@ fn bursts_and_every_fault_lose_and_double_nothing_at_an_endpoint_of_the_contract
 #[test]
 fn bursts_and_every_fault_lose_and_double_nothing_where_it_books_later() {
     bursts(&["--test-system", "--job-seconds", "0.2"]);
+}
+
+/// Without a lookup nobody but a person can tell what became of a batch that outlasts the memory for keys: nothing of it is sent
+/// again, and what the person finds in the ERP is not posted twice.
+#[test]
+fn what_outlasts_the_memory_for_keys_is_a_persons_where_nothing_can_be_looked_up() {
+    let (Some(mosquitto), Some(endpoint)) = (mosquitto(), Endpoint::start(&["--test-system"])) else { return };
+    let without_lookup = |endpoint: &Endpoint, port| {
+        let text = delivery(endpoint, port);
+        text.lines()
+            .filter(|line| !line.contains("lookup =") && !line.contains("settle_delay"))
+            .collect::<Vec<_>>()
+            .join("\n")
+    };
+    let mut hall = Hall::open_as(endpoint, &mosquitto, &without_lookup);
+    hall.wire.set(Way::Patchy);
+    hall.work(60);
+    wait_at_most(PATIENCE, "a batch that does not arrive, and one whose answer is lost", &mut || {
+        let (gone, carried) = hall.wire.patchy();
+        gone > 0 && carried > 0 && hall.wire.swallowed() > 0
+    });
+    hall.wire.set(Way::Cut);
+    let cut = Instant::now();
+    wait_at_most(PATIENCE, "what keys are remembered for to pass", &mut || cut.elapsed() > HORIZON);
+    hall.wire.set(Way::Open);
+    let (mut there, mut vain) = (0, Vec::new());
+    wait_at_most(PATIENCE, "something to be parked", &mut || !parked(&hall).is_empty());
+    wait_at_most(PATIENCE, "a person to have seen to all of it", &mut || {
+        for need in dead_list(&hall)["needs"].as_array().expect("a list") {
+            let word = |name: &str| need[name].as_str().unwrap_or_default();
+            assert_eq!((word("class"), word("category")), ("unresolvable", "duplicate_suspect"), "{need}");
+            let (what, subject) = (word("tx_type").replace('_', " "), word("subject"));
+            let sentence = format!(
+                "Nobody knows whether the {what} of {subject} is in erp: it was sent and never answered, and the target may have \
+                 forgotten its key by now: look in the target whether it was posted."
+            );
+            assert_eq!(word("sentence"), sentence);
+            let key = word("key");
+            let act = if hall.endpoint.booked().iter().any(|booked| booked == key) {
+                there += 1;
+                hall.gateway.say(&["dead", "resolve", key, "--reference", "DOC-7", "--reason", "it is there"])
+            } else {
+                vain.push(key.to_owned());
+                hall.gateway.say(&["dead", "skip", key, "--reason", "it is not there, and is counted anew"])
+            };
+            assert_eq!(act.0, Some(0), "{}", act.1);
+        }
+        Database::read(hall.site.data()).pending.is_empty()
+    });
+    assert!(there > 0 && !vain.is_empty(), "{there} were there, {} were not", vain.len());
+    let (skipped, produced) = hall.produced.drain(..).partition(|produced| vain.contains(&produced.id));
+    hall.produced = produced;
+    let judgement = judge(&hall.produced, &hall.endpoint.booked());
+    assert!(judgement.is_clean(), "{judgement}");
+    let skipped: Vec<Produced> = skipped;
+    let seen = witnessed(&hall, skipped.into_iter().map(|p| posting(p.id, p.line, false)).collect());
+    let late: Vec<&String> = seen.faults.iter().filter(|fault| fault.contains("may be forgotten")).collect();
+    assert_eq!((late, seen.lookups), (Vec::<&String>::new(), 0));
 }
