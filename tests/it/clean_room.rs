@@ -117,10 +117,11 @@ fn happening(number: usize) -> (Value, &'static str, String) {
 
 /// Floor, gateway and network before that endpoint.
 pub(crate) struct Hall {
+    /// Tells its last words while the others are still there.
+    pub(crate) gateway: Gateway,
     pub(crate) endpoint: Endpoint,
     pub(crate) wire: Wire,
     pub(crate) site: Site,
-    pub(crate) gateway: Gateway,
     floor: Scanner,
     /// What the endpoint can book, in order.
     pub(crate) produced: Vec<Produced>,
