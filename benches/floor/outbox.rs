@@ -224,6 +224,7 @@ pub(crate) fn lane() -> lane::Config {
         linger_ms: 5,
         max_in_flight: 4,
         idempotency: lane::Idempotency::Key,
+        replays_errors: false,
         dedup_horizon_ms: 86_400_000,
         settle_ms: None,
         timeout_ms: 30_000,

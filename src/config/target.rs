@@ -104,6 +104,7 @@ fn read(table: &Table<'_>, reading: &Reading, id: &str) -> Option<Made> {
         linger_ms: ms(batch.linger),
         max_in_flight,
         idempotency,
+        replays_errors: replays_errors(table, idempotency),
         dedup_horizon_ms: ms(horizon?),
         settle_ms,
         timeout_ms: ms(timeout),
@@ -227,6 +228,14 @@ fn idempotency(table: &Table<'_>) -> Idempotency {
         ("none", Idempotency::None),
     ];
     table.required_choice("idempotency", &words).unwrap_or(Idempotency::Key)
+}
+
+fn replays_errors(table: &Table<'_>, idempotency: Idempotency) -> bool {
+    let replays = table.or("replays_errors", false);
+    if replays && idempotency != Idempotency::Key {
+        table.refuse_key("replays_errors", "goes with idempotency = \"key\" only", "remove it");
+    }
+    replays
 }
 
 /// `lookup = { url = "https://host/lookup", max_keys = 50 }`.

@@ -378,6 +378,9 @@ fn a_target_states_how_it_knows_a_posting_again() {
     gateway.toml:52:1: target[1].lookup: is missing (add where keys can be looked up: `lookup = { url = "https://…" }`)
     gateway.toml:59:17: target[1].dedup_horizon: goes with idempotency = "key" only (remove it)
     "#);
+    insta::assert_snapshot!(told(&[("dedup_horizon = \"24h\" ", "replays_errors = true # "), ("idempotency = \"key\"", "idempotency = \"natural\"")]), @r#"
+    gateway.toml:59:18: target[1].replays_errors: goes with idempotency = "key" only (remove it)
+    "#);
     insta::assert_snapshot!(told(&[("dedup_horizon = \"24h\" ", "settle_delay = \"1m\"\nlookup = { url = \"erp/lookup\" } # "), ("idempotency = \"key\"", "idempotency = \"natural\"")]), @r#"
     gateway.toml:60:18: target[1].lookup.url: "erp/lookup" is not an http or https address (write "https://host/path")
     "#);

@@ -71,6 +71,9 @@ pub struct Config {
     pub max_in_flight: usize,
     /// How the target tells a posting that it has seen before.
     pub idempotency: Idempotency,
+    /// The target keeps its answer with the key, a refusal or an HTTP 500 too, and gives it again: under the same key no error
+    /// heals.
+    pub replays_errors: bool,
     /// How long the target remembers a key, counted from the first send.
     pub dedup_horizon_ms: u64,
     /// The target can be asked for a posting by its key. That it is absent counts only this long after the last send: the
@@ -132,6 +135,7 @@ impl Config {
             linger_ms: 0,
             max_in_flight: 1,
             idempotency: Idempotency::Key,
+            replays_errors: false,
             dedup_horizon_ms: 86_400_000,
             settle_ms: None,
             timeout_ms: 5_000,

@@ -376,6 +376,8 @@ enum Again {
     Unasked,
     /// Never: the target no longer tells its key.
     Never,
+    /// Never: the target gives the error again that it has kept with the key.
+    Replayed,
 }
 
 /// One lane's delivery state.
@@ -699,7 +701,7 @@ impl Lane {
                 _ if flight.poison || (settle_ms.is_some() && self.overtakes(flight)) => false,
                 Again::Allowed => true,
                 Again::Unasked => settle_ms.is_none(),
-                Again::Never => false,
+                Again::Never | Again::Replayed => false,
             };
             let known = may
                 && match self.config.idempotency {
@@ -731,7 +733,7 @@ impl Lane {
                     return Some(Action::Look { batch, rows: flight.rows.clone(), first_sent: flight.first_sent });
                 }
                 None => {
-                    let reason = why_a_person(self.config.idempotency, flight.ageless, flight.again == Again::Never);
+                    let reason = why_a_person(self.config.idempotency, flight.ageless, flight.again);
                     self.give_up(batch, reason, actions);
                 }
             }
@@ -829,10 +831,14 @@ impl Lane {
 }
 
 /// Why a batch without an answer can neither be sent again nor be asked for.
-fn why_a_person(idempotency: Idempotency, ageless: bool, forgotten: bool) -> &'static str {
+fn why_a_person(idempotency: Idempotency, ageless: bool, again: Again) -> &'static str {
     match (idempotency, ageless) {
-        _ if forgotten => {
+        _ if again == Again::Never => {
             "it was sent, and the target no longer tells whether it has seen its key: look in the target whether it was posted"
+        }
+        _ if again == Again::Replayed => {
+            "it was sent, and the target answers its key with the error that it gave first: look in the target whether it \
+             was posted"
         }
         (Idempotency::None, _) => {
             "it was sent and never answered, and the target can't tell a posting that it has seen before: look in the \
@@ -904,8 +910,10 @@ mod tests {
     #[test]
     fn who_has_to_look_is_told_why_in_one_line() {
         for idempotency in [Idempotency::Key, Idempotency::None] {
-            for (ageless, forgotten) in [(false, false), (true, false), (false, true)] {
-                let why = why_a_person(idempotency, ageless, forgotten);
+            for (ageless, again) in
+                [(false, Again::Allowed), (true, Again::Allowed), (false, Again::Never), (false, Again::Replayed)]
+            {
+                let why = why_a_person(idempotency, ageless, again);
                 assert!(!why.contains("  ") && why.ends_with("look in the target whether it was posted"), "{why}");
             }
         }

@@ -163,6 +163,8 @@ impl Answer {
 impl Outcome {
     /// The code of a batch, or a row, that is larger than the target takes at once.
     pub const TOO_LARGE: &str = "too_large";
+    /// The code of a posting whose key the target answers with an error that it has kept; it was looked up, and is not there.
+    pub const REPLAYED: &str = "replayed_error";
     /// The code of a duplicate under a key that the target had not seen: somebody did it by hand.
     pub const ALREADY_DONE: &str = "already_done";
 }

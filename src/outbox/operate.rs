@@ -95,6 +95,7 @@ pub(super) fn act(
         return Ok((told(false, "nothing of it is changed: name what is".to_owned()), None));
     }
     let becomes = match decide(order.act, found.parked, seconded(db, key, actor, now)?) {
+        Ok(Becomes::Ready) if routes[lane].config.replays_errors && found.parked != Parked::Held => Becomes::Revised,
         Ok(becomes) => becomes,
         Err(why) => return Ok((told(false, why), None)),
     };

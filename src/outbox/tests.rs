@@ -50,6 +50,7 @@ fn lane() -> lane::Config {
         linger_ms: 5,
         max_in_flight: 1,
         idempotency: lane::Idempotency::Key,
+        replays_errors: false,
         dedup_horizon_ms: 86_400_000,
         settle_ms: None,
         timeout_ms: 1_000,

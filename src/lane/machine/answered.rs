@@ -120,6 +120,9 @@ impl Lane {
         let attempt = flight.attempt;
         flight.rows = open;
         self.taken_over(&mut flight, accepted, answer.later.as_ref(), now);
+        if self.config.replays_errors && !first && answer.status == Some(500) && flight.accepted.is_none() {
+            flight.again = Again::Replayed;
+        }
         if let ([row], None) = (&flight.rows[..], &flight.accepted)
             && self.is_poison(*row)
         {
@@ -173,6 +176,9 @@ impl Lane {
                 Class::KeyClash => self.reject(row, outcome.clone(), true, actions),
                 Class::NotAttempted if flight.absence_counts && flight.poison => {
                     self.reject(row, Self::poisoned(outcome), false, actions);
+                }
+                Class::NotAttempted if flight.absence_counts && flight.again == Again::Replayed => {
+                    self.reject(row, replayed(), false, actions);
                 }
                 Class::NotAttempted if flight.absence_counts && goes.contains(&row) => drop(self.again(row, now, now)),
                 class => {
@@ -291,8 +297,11 @@ impl Lane {
         let counted = class != Class::NotAttempted;
         slot.tries = slot.tries.saturating_add(u32::from(counted));
         let (tries, since, waited) = (slot.tries, slot.since, now.since(slot.since));
-        let spent = (class == Class::Conflict && tries >= CONFLICT_TRIES)
-            || (class == Class::Reference && waited >= self.config.reference_grace_ms);
+        let spent = match class {
+            Class::Conflict => self.config.replays_errors || tries >= CONFLICT_TRIES,
+            Class::Reference => self.config.replays_errors || waited >= self.config.reference_grace_ms,
+            _ => false,
+        };
         if spent {
             self.reject(row, outcome.clone(), false, actions);
             return;
@@ -354,6 +363,12 @@ impl Lane {
     }
 }
 
+fn replayed() -> Outcome {
+    let reason = "the target answers its key with the error that it gave first; it was looked up and is not there: `retry` \
+                  sends it under a new key";
+    Outcome { code: Some(Outcome::REPLAYED.to_owned()), ..Outcome::new(Class::Validation, reason) }
+}
+
 /// A definite word against the whole batch, which one row of it may have caused.
 fn refuses(class: Class) -> bool {
     !class.has_effect() && !matches!(class, Class::Accepted | Class::NotAttempted | Class::Unknown)
@@ -365,3 +380,6 @@ fn settled(row: RowKey, class: Class, outcome: &Outcome, first: bool) -> Action 
     let suspect = done.then(|| outcome.reason.clone());
     Action::Settle { row, class, reference: outcome.reference.clone(), suspect }
 }
+
+#[cfg(test)]
+mod tests;

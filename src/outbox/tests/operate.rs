@@ -16,7 +16,17 @@ async fn parked_at(
     class: Class,
     unheard: bool,
 ) -> (Outbox, Ended, mpsc::Receiver<Outgoing>, Id) {
-    let (outbox, ended, mut work) = open(config(dir));
+    parked_in(lane(), dir, class, unheard).await
+}
+
+async fn parked_in(
+    lane: lane::Config,
+    dir: &std::path::Path,
+    class: Class,
+    unheard: bool,
+) -> (Outbox, Ended, mpsc::Receiver<Outgoing>, Id) {
+    let (out, mut work) = mpsc::channel(8);
+    let (outbox, ended) = Outbox::open(config(dir), vec![lane], vec![out]).expect("a fresh directory opens");
     let scans = vec![counted("1", 1, "a"), counted("1", 2, "a")];
     assert_eq!(outbox.capture(scans).await, Ok(vec![Placed::New; 2]));
     let first = next(&mut work).await;
@@ -49,6 +59,18 @@ async fn a_retry_goes_again_under_its_key_and_its_successors_follow() {
     let successor = next(&mut work).await;
     assert_ne!(successor.keys, [key]);
     assert!(parked::needs(dir.path(), None, Millis(0)).expect("it reads").is_empty());
+    stop(outbox, ended).await;
+}
+
+#[tokio::test]
+async fn a_target_that_keeps_its_refusals_gets_a_retry_under_a_new_key() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let lane = lane::Config { replays_errors: true, ..lane() };
+    let (outbox, ended, mut work, key) = parked_in(lane, dir.path(), Class::Validation, false).await;
+    let acted = outbox.operate(order("r1", Act::Retry, &[key]), "anna".to_owned()).await.expect("the writer runs");
+    let again = next(&mut work).await;
+    assert_eq!(acted[0].text, format!("in line under the new key {}", again.keys[0]));
+    assert_ne!(again.keys, [key]);
     stop(outbox, ended).await;
 }
 

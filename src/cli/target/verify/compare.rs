@@ -188,6 +188,7 @@ mod tests {
             linger_ms: 20,
             max_in_flight: 1,
             idempotency: Idempotency::Key,
+            replays_errors: false,
             dedup_horizon_ms: 86_400_000,
             settle_ms: Some(120_000),
             timeout_ms: 60_000,

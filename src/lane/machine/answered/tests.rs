@@ -1,0 +1,68 @@
+use super::*;
+use crate::lane::Config;
+use crate::lane::machine::{Input, Row};
+
+/// A lane to a target that gives its errors again, with one row under way.
+fn sent(settle_ms: Option<u64>) -> Lane {
+    let config = Config { replays_errors: true, settle_ms, ..Config::example() };
+    let mut lane = Lane::new(config, 1);
+    let row = Row { key: RowKey { seq: 1, tx: 1 }, order: 1, size: 10, held: false };
+    let actions = lane.step(Input::Loaded { rows: vec![row], more: false }, Millis(0));
+    assert!(matches!(actions[..], [Action::Send { batch: 1, .. }]), "{actions:?}");
+    lane
+}
+
+fn says(status: u16, class: Class) -> Answer {
+    let outcomes = vec![Outcome::new(class, "said")];
+    let (excerpt, whole) = (String::new(), status != 200);
+    Answer { status: Some(status), excerpt, outcomes, whole, retry_after_ms: None, later: None }
+}
+
+/// Answers what is under way, and says what the lane does by itself then, and when.
+fn then(lane: &mut Lane, status: u16, class: Class, now: Millis) -> (Vec<Action>, Millis) {
+    let actions = lane.step(Input::Answered { batch: 1, answer: says(status, class) }, now);
+    (actions, lane.wake_at().unwrap_or(now))
+}
+
+/// The lane after an HTTP 500, another attempt under the same key, and what comes of that; at which time.
+fn resent(settle_ms: Option<u64>, status: u16) -> (Lane, Vec<Action>, Millis) {
+    let mut lane = sent(settle_ms);
+    let (_, at) = then(&mut lane, 500, Class::Unknown, Millis(0));
+    let again = lane.step(Input::Tick, at);
+    assert!(matches!(again[..], [Action::Send { attempt: 2, .. }]), "the first error may be nobody's own: {again:?}");
+    let (_, at) = then(&mut lane, status, Class::Unknown, at);
+    let next = lane.step(Input::Tick, at);
+    (lane, next, at)
+}
+
+#[test]
+fn an_error_that_comes_again_under_its_key_is_looked_up_and_then_a_persons() {
+    let (mut lane, next, at) = resent(Some(0), 500);
+    assert!(matches!(next[..], [Action::Look { batch: 1, .. }]), "{next:?}");
+    let absent = lane.step(Input::Looked { batch: 1, answer: says(200, Class::NotAttempted) }, at);
+    let [Action::Reject { outcome, maybe: false, .. }, Action::Close { .. }] = &absent[..] else {
+        panic!("{absent:?}");
+    };
+    assert_eq!(outcome.code.as_deref(), Some("replayed_error"));
+}
+
+#[test]
+fn an_error_that_comes_again_and_can_not_be_looked_up_is_a_persons_who_looks() {
+    let (_, next, _) = resent(None, 500);
+    let [Action::Reject { outcome, maybe: true, .. }, Action::Close { .. }] = &next[..] else { panic!("{next:?}") };
+    assert!(outcome.reason.contains("answers its key with the error that it gave first"), "{}", outcome.reason);
+}
+
+#[test]
+fn a_proxy_without_its_server_has_kept_nothing() {
+    let (_, next, _) = resent(Some(0), 502);
+    assert!(matches!(next[..], [Action::Send { attempt: 3, .. }]), "{next:?}");
+}
+
+#[test]
+fn what_is_locked_or_lacks_its_reference_stays_so_under_its_key() {
+    for class in [Class::Conflict, Class::Reference] {
+        let (actions, _) = then(&mut sent(None), 200, class, Millis(0));
+        assert!(matches!(actions[..], [Action::Reject { maybe: false, .. }, Action::Close { .. }]), "{actions:?}");
+    }
+}
