@@ -230,6 +230,7 @@ pub(crate) fn lane() -> lane::Config {
         timeout_ms: 30_000,
         retry_first_ms: 50,
         retry_max_ms: 200,
+        reference_grace_ms: 900_000,
         max_parked: 500,
         limits: lane::Limits::default(),
     }

@@ -12,6 +12,8 @@ use crate::target::{self, Wire};
 mod odata;
 
 const MS: Duration = Duration::from_millis(1);
+/// What a posting refers to may come this much later, unless the target says otherwise.
+const REFERENCE_GRACE: Duration = Duration::from_mins(15);
 
 /// A target of the file, whether it could be read or not, so that what refers to it is no second fault.
 pub(super) struct Declared {
@@ -66,6 +68,7 @@ fn read(table: &Table<'_>, reading: &Reading, id: &str) -> Option<Made> {
         table.refuse_key("settle_delay", "goes with `lookup` only", "remove it");
     }
     let (retry_first, retry_max) = retry(table);
+    let reference_grace = duration(table, "reference_grace", REFERENCE_GRACE, SECOND..=DAY * 30);
     let limits = limits(table);
     let gzip = table.or("gzip", false);
     let ordered_batch = table.or("ordered_batch", false);
@@ -107,6 +110,7 @@ fn read(table: &Table<'_>, reading: &Reading, id: &str) -> Option<Made> {
         timeout_ms: ms(timeout),
         retry_first_ms: ms(retry_first),
         retry_max_ms: ms(retry_max),
+        reference_grace_ms: ms(reference_grace),
         max_parked: 0,
         limits,
     };

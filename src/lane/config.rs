@@ -85,6 +85,8 @@ pub struct Config {
     pub retry_first_ms: u64,
     /// … which doubles up to this one.
     pub retry_max_ms: u64,
+    /// How long what a posting refers to may take to appear in the target, before a person is asked.
+    pub reference_grace_ms: u64,
     /// More subjects parked than this stop the lane.
     pub max_parked: usize,
     /// What its target allows, and how it is tried after trouble: the same in all lanes of a target.
@@ -139,6 +141,7 @@ impl Config {
             timeout_ms: 5_000,
             retry_first_ms: 100,
             retry_max_ms: 1_000,
+            reference_grace_ms: 900_000,
             max_parked: 100,
             limits: Limits::default(),
         }

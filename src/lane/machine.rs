@@ -17,6 +17,7 @@ mod accepted;
 mod ahead;
 mod answered;
 mod frozen;
+mod halves;
 mod poison;
 mod rows;
 mod storm;
@@ -439,8 +440,8 @@ pub struct Lane {
     pause_until: Millis,
     /// What was read was of no use: the next rows wait for a tick, so that other work comes between.
     idle_read: bool,
-    /// A batch refused as a whole is halved until the bad row is alone.
-    split: Option<usize>,
+    /// Halves of batches that were refused as a whole, the next one last.
+    halves: Vec<Vec<RowKey>>,
     /// Most rows of a batch, as the target has taught.
     most: usize,
     stopped: bool,
@@ -477,7 +478,7 @@ impl Lane {
             away_until: Millis::default(),
             pause_until: Millis::default(),
             idle_read: false,
-            split: None,
+            halves: Vec::new(),
             stopped: false,
             held: false,
             guard: storm::Guard::default(),
@@ -657,7 +658,7 @@ impl Lane {
         let due = self.flights.values().filter(|f| f.is_due(now)).map(|f| f.first_sent).min();
         due.or_else(|| self.ahead_since()).or_else(|| {
             let first = *self.ready.first().filter(|_| self.has_new_rows(now))?;
-            let full = self.ready.len() >= self.most();
+            let full = self.ready.len() >= self.most || !self.halves.is_empty();
             (full || self.leaves_at(first) <= now).then(|| self.rows[&first].ready_at)
         })
     }
@@ -715,11 +716,6 @@ impl Lane {
 
     fn has_new_rows(&self, now: Millis) -> bool {
         !self.ready.is_empty() && self.new_rows_at().is_some_and(|at| at <= now)
-    }
-
-    /// Rows of a batch.
-    fn most(&self) -> usize {
-        self.split.unwrap_or(usize::MAX).min(self.most)
     }
 
     /// The oldest unknown batch that is due: sent again while the target surely knows its keys, asked for where that can be
@@ -812,17 +808,20 @@ impl Lane {
 
     fn next_batch(&mut self, permit: Permit, now: Millis) -> Option<Action> {
         let single = permit == Permit::Probe || self.guard.storm().is_some();
-        let most = if single { 1 } else { self.most() };
+        let most = if single { 1 } else { self.most };
         let first = *self.ready.first().filter(|_| self.has_new_rows(now))?;
-        if self.ready.len() < most && self.leaves_at(first) > now {
+        if self.ready.len() < most && self.halves.is_empty() && self.leaves_at(first) > now {
             return None;
         }
+        let half = self.next_half();
         let mut rows = Vec::new();
         let mut bytes = 0;
         let heads: Box<dyn Iterator<Item = &RowKey>> = if permit == Permit::Probe {
             Box::new(self.ready.iter().min_by_key(|key| (self.rows[*key].probed, **key)).into_iter())
-        } else {
+        } else if half.is_empty() {
             Box::new(self.ready.iter())
+        } else {
+            Box::new(half.iter().filter(|row| self.ready.contains(row)))
         };
         for head in heads {
             let suspect = self.is_suspect(*head);
@@ -834,7 +833,8 @@ impl Lane {
             for key in subject.iter().take(together) {
                 let slot = &self.rows[key];
                 let fits = rows.is_empty() || bytes + slot.row.size as usize <= self.config.max_bytes;
-                if slot.state != State::Queued || rows.len() >= most || !fits {
+                let is_next = half.is_empty() || half.binary_search(key).is_ok() || permit == Permit::Probe;
+                if slot.state != State::Queued || rows.len() >= most || !fits || !is_next {
                     break;
                 }
                 bytes += slot.row.size as usize;
@@ -845,6 +845,7 @@ impl Lane {
             }
         }
         rows.sort_unstable();
+        self.leaves_of(half, &rows);
         for key in &rows {
             self.set_state(*key, State::Flying, now);
             if let Some(slot) = self.rows.get_mut(key) {

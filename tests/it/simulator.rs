@@ -292,6 +292,7 @@ fn config(
         timeout_ms: TIMEOUT,
         retry_first_ms: 500,
         retry_max_ms: 5 * MINUTE,
+        reference_grace_ms: 15 * MINUTE,
         max_parked: 500,
         limits,
     }

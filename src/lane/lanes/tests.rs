@@ -208,6 +208,27 @@ fn a_transient_or_throttled_answer_never_makes_a_dead_letter() {
 }
 
 #[test]
+fn what_a_posting_refers_to_may_be_missing_for_the_grace_and_no_longer() {
+    let grace = 20 * 60_000;
+    let play_until = |there_after: u64| {
+        let lane = Config { reference_grace_ms: grace, retry_max_ms: 60_000, ..config("a", Worth::Document) };
+        let mut play = Play::new(vec![lane]);
+        play.put(0, 1..=3);
+        play.run(HOUR, &mut |request| {
+            let there = request.at >= START.plus(there_after);
+            Some(each(request, |row| if row == 2 && !there { Class::Reference } else { Class::Delivered }))
+        });
+        play
+    };
+    let in_time = play_until(grace - 2 * 60_000);
+    assert_eq!((in_time.delivered(0), in_time.dead()), (3, vec![]));
+    let never = play_until(2 * HOUR);
+    assert_eq!(never.dead(), [(2, End::Rejected(Class::Reference, false))]);
+    let last = never.requests.last().expect("it was sent").at.since(START);
+    assert!((grace..grace + 2 * 60_000).contains(&last), "parked after {last} ms");
+}
+
+#[test]
 fn during_retry_after_no_request_goes_to_that_lane() {
     let mut play = Play::new(vec![config("a", Worth::Document), config("b", Worth::Document)]);
     play.put(0, 1..=30);

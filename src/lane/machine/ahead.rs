@@ -20,7 +20,7 @@ impl Lane {
     /// The batch that is to be stored now and leaves later. Call it when nothing more may leave.
     pub(in crate::lane) fn store_ahead(&mut self, now: Millis) -> Option<Action> {
         let told_again = matches!(self.config.idempotency, Idempotency::Key | Idempotency::Natural);
-        let waits = self.flying() > 0 && self.ready.len() >= self.most() && self.has_new_rows(now);
+        let waits = self.flying() > 0 && self.ready.len() >= self.most && self.has_new_rows(now);
         if self.ahead.is_some() || !told_again || !waits || !self.prompt || !self.goes_on(now) {
             return None;
         }
@@ -38,7 +38,7 @@ impl Lane {
     /// Nothing keeps new rows from leaving but what is under way.
     fn goes_on(&self, now: Millis) -> bool {
         let paused = now < self.pause_until.max(self.away_until);
-        !(paused || self.held || self.stopped || self.failures > 0 || self.split.is_some())
+        !(paused || self.held || self.stopped || self.failures > 0 || !self.halves.is_empty())
             && self.guard.storm().is_none()
     }
 

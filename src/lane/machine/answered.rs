@@ -16,8 +16,6 @@ const CONFLICT_TRIES: u32 = 10;
 const THROTTLED_MS: u64 = 30_000;
 /// … up to this.
 const THROTTLED_MOST_MS: u64 = 10 * 60_000;
-/// How long a missing reference may take to appear.
-const REFERENCE_GRACE_MS: u64 = 15 * 60_000;
 
 impl Lane {
     pub(super) fn answered(&mut self, batch: u64, answer: &Answer, now: Millis, actions: &mut Vec<Action>) {
@@ -116,7 +114,7 @@ impl Lane {
             }
         }
         if refused_whole && clean {
-            self.split = Some(flight.rows.len().div_ceil(2));
+            self.halve(&flight.rows);
         }
         if too_large {
             self.most = self.most.min(flight.rows.len().div_ceil(2));
@@ -258,8 +256,6 @@ impl Lane {
             }
         } else if !trouble {
             self.failures = 0;
-            let doubled = self.split.map(|split| split.saturating_mul(2));
-            self.split = doubled.filter(|split| *split < self.most);
         }
         trouble
     }
@@ -305,7 +301,7 @@ impl Lane {
         let (tries, since, waited) = (slot.tries, slot.since, now.since(slot.since));
         let spent = match class {
             Class::Conflict => self.config.replays_errors || tries >= CONFLICT_TRIES,
-            Class::Reference => self.config.replays_errors || waited >= REFERENCE_GRACE_MS,
+            Class::Reference => self.config.replays_errors || waited >= self.config.reference_grace_ms,
             _ => false,
         };
         if spent {

@@ -71,6 +71,7 @@ impl World {
             timeout_ms: 1_000,
             retry_first_ms: 1,
             retry_max_ms: 20,
+            reference_grace_ms: 900_000,
             max_parked: 500,
             limits: crate::lane::Limits { breaker_first_ms: 20, breaker_max_ms: 20, ..Default::default() },
         };

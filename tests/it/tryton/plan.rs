@@ -144,6 +144,14 @@ impl Work {
         moved(item, bin, &format!("B-{:02}", 1 + which % 10), qty)
     }
 
+    /// A receipt for a purchase that the ERP does not have.
+    pub(super) fn received_of(&self, po: &str) -> Happening {
+        let item = self.item(0);
+        let message = json!({ "kind": "received", "po": po, "item": item, "qty": 1, "uom": "EA", "dock": "IN" });
+        let effect = Effect::Receives { po: po.to_owned(), place: place("IN", item, None), qty: 1 };
+        Happening { message, tx_type: "goods_receipt", subject: format!("po/{po}"), effect }
+    }
+
     /// The item that [`Work::moved`] moves.
     pub(super) fn item(&self, which: usize) -> &str {
         &self.bins[which % self.bins.len()].0

@@ -194,6 +194,7 @@ mod tests {
             timeout_ms: 60_000,
             retry_first_ms: 500,
             retry_max_ms: 300_000,
+            reference_grace_ms: 900_000,
             max_parked: 500,
             limits: lane::Limits::default(),
         }
