@@ -1,0 +1,71 @@
+//! `floorgate dead audit`: what persons did.
+
+use std::process::ExitCode;
+
+use super::deed_line;
+use crate::app::Exit;
+use crate::cli::place::Place;
+use crate::cli::print::{self, clean, line};
+use crate::outbox::read::parked;
+
+/// Show what persons did, the newest first
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(in crate::cli) struct Args {
+    /// Of this posting only
+    key: Option<String>,
+    #[command(flatten)]
+    place: Place,
+    /// Print at most so many
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    limit: u32,
+    /// Check that no row was changed or taken out; ends with 1 if one was
+    #[arg(long)]
+    verify: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  floorgate dead audit
+  floorgate dead audit --verify";
+
+pub(super) fn run(args: &Args) -> ExitCode {
+    let (dir, _) = match args.place.find() {
+        Ok(place) => place,
+        Err(why) => return print::refuse(args.json, &why, Exit::Config),
+    };
+    let now = crate::source::now().wall;
+    if args.verify {
+        return match parked::verified(&dir) {
+            Ok(Ok(rows)) => {
+                print::out(&format!("{rows} rows, each as it was written\n"));
+                Exit::Clean.into()
+            }
+            Ok(Err(row)) => print::refuse(
+                args.json,
+                &format!("row {row} is not as it was written, or one before it is gone"),
+                Exit::No,
+            ),
+            Err(e) => print::refuse(args.json, &e.to_string(), Exit::Storage),
+        };
+    }
+    match parked::audit(&dir, args.key.as_deref(), args.limit) {
+        Ok(deeds) if args.json => print::out(&print::json(&deeds)),
+        Ok(deeds) => {
+            let mut text = String::new();
+            for deed in &deeds {
+                line(&mut text, &format!("{} {} {}", deed.lane, clean(&deed.subject), deed.key));
+                deed_line(&mut text, deed, now);
+            }
+            if deeds.is_empty() {
+                line(&mut text, "nobody has done anything");
+            }
+            print::out(&text);
+        }
+        Err(e) => return print::refuse(args.json, &e.to_string(), Exit::Storage),
+    }
+    Exit::Clean.into()
+}
