@@ -4,7 +4,7 @@ use std::time::Duration;
 use super::outbox::Lane;
 use super::parts::note;
 use super::*;
-use crate::lane::{Standing, Stopped, Storm, System, Why};
+use crate::lane::{Standing, Stopped, Storm, System, Trouble, Why};
 use crate::source::health::{Cause, Health, State};
 use crate::tagmap::points::{Standing as Alarm, Stands};
 
@@ -53,7 +53,9 @@ fn gateway() -> control::Status {
 
 fn systems() -> Vec<System> {
     let words = "not sent: tcp connect error: Connection refused (os error 111)".to_owned();
-    let open = Standing::Open { since: ago(61), why: Why::Failing, words, next_try: ago(-19) };
+    let help = "look whether the ERP runs".to_owned();
+    let trouble = Trouble { since: ago(61), why: Why::Failing, words, help };
+    let open = Standing::Open { trouble, next_try: ago(-19) };
     let storm = Storm {
         since: ago(30),
         class: "validation".to_owned(),
@@ -94,14 +96,46 @@ fn a_person_sees_who_is_away_and_why() {
       sorter-net: 10.20.0.21:502
       sorter-1: events wait and nothing is committed
       sorter-1: the last error 9 min ago, timeout: reading 4 registers from 100: no answer within 500ms
-    system erp: breaker open for 61 s, failing; one row is sent in 19 s, to find out: not sent: tcp connect error: Connection refused (os error 111)
-    lane display: STOPPED, 21 rows were rejected (validation unknown_item); one row is sent in 30 s, to find out: the ERP says: unknown_item: no such item
+    system erp: breaker open for 61 s, failing: not sent: tcp connect error: Connection refused (os error 111)
+      one row is sent in 19 s, to find out; when three in a row are answered well, everything goes
+      what helps: look whether the ERP runs
+    lane display: STOPPED, 21 rows were rejected (validation unknown_item): the ERP says: unknown_item: no such item
+      one row is sent in 30 s, to find out; when three are posted, the lane goes on
+      what helps: correct what they have in common, then free one of them: `floorgate dead retry KEY --reason …`
     outbox: 17 pending, the oldest 5 min old; 54 need a person; FULL: devices are not acknowledged; dead letters: 2
       lane outbound: stopped, 2 subjects are parked
     "#);
     let read: serde_json::Value = serde_json::from_str(&print::json(&report)).expect("it is JSON");
     assert_eq!(read["gateway"]["devices"][1]["errors"]["timeout"], 1);
     assert_eq!((&read["outbox"]["full"], &read["outbox"]["lanes"][0]["lane"]), (&true.into(), &"outbound".into()));
+}
+
+#[test]
+fn a_breaker_that_closes_says_what_is_true_by_now() {
+    let trouble = |why| Trouble {
+        since: ago(540),
+        why,
+        words: "the ERP does not accept our credentials (HTTP 401)".to_owned(),
+        help: "correct the file".to_owned(),
+    };
+    let told = |why, good: u32| {
+        let good_since = (good > 0).then(|| ago(12));
+        let standing = Standing::HalfOpen { trouble: trouble(why), good_since, good, closes_at: 3 };
+        let mut text = String::new();
+        target(&mut text, &System { system: "erp".to_owned(), standing, per_minute: None, stopped: Vec::new() }, NOW);
+        text
+    };
+    insta::assert_snapshot!(told(Why::Auth, 0) + &told(Why::Auth, 1), @r"
+    system erp: is being tried again, its breaker was open for 9 min, auth: the ERP does not accept our credentials (HTTP 401)
+      one row at a time is sent, to find out; when 3 in a row are answered well, everything goes
+      what helps: correct the file
+    system erp: accepts our credentials again, for 12 s: 1 row is answered well of the 3 that close its breaker
+      nothing has to be done: the next rows go one by one, then everything goes
+      it was open for 9 min, auth: the ERP does not accept our credentials (HTTP 401)
+    ");
+    assert!(
+        told(Why::Failing, 2).starts_with("system erp: answers again, for 12 s: 2 rows are answered well of the 3")
+    );
 }
 
 #[test]
