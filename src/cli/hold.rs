@@ -129,6 +129,39 @@ fn list(command: &Command) -> ExitCode {
 pub(super) fn told(text: &mut String, holds: &[Held], now: Millis) {
     for Held { scope, name, at, actor, reason } in holds {
         let (name, reason) = (clean(name), clean(reason));
-        line(text, &format!("  HELD: {scope} {name}, by {actor} {}: {reason}", ago(*at, now)));
+        line(text, &format!("  {scope} {name}: HELD by {actor} {}: {reason}", ago(*at, now)));
+    }
+}
+
+/// What a hold says of that lane: its own, or one of its system.
+pub(super) fn by(Held { scope, name, at, actor, reason }: &Held, lane: &str, now: Millis) -> String {
+    let own = scope == "lane" && name == lane;
+    let system = if own { String::new() } else { format!(" with {scope} {}", clean(name)) };
+    format!("HELD{system} by {actor} {}: {}", ago(*at, now), clean(reason))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Millis = Millis(1_763_906_709_412);
+
+    fn hold(scope: &str, name: &str) -> Held {
+        let (actor, reason) = ("root".to_owned(), "stock count until 06:00".to_owned());
+        Held { scope: scope.to_owned(), name: name.to_owned(), at: NOW.0 - 3_000, actor, reason }
+    }
+
+    #[test]
+    fn a_hold_is_one_phrase_wherever_it_is_told() {
+        let mut text = String::new();
+        told(&mut text, &[hold("lane", "outbound"), hold("system", "erp"), hold("subject", "shipment/SH-1")], NOW);
+        insta::assert_snapshot!(text, @r"
+          lane outbound: HELD by root 3 s ago: stock count until 06:00
+          system erp: HELD by root 3 s ago: stock count until 06:00
+          subject shipment/SH-1: HELD by root 3 s ago: stock count until 06:00
+        ");
+        let of = |scope, name| format!("lane outbound: {}", by(&hold(scope, name), "outbound", NOW));
+        assert_eq!(of("lane", "outbound"), "lane outbound: HELD by root 3 s ago: stock count until 06:00");
+        assert_eq!(of("system", "erp"), "lane outbound: HELD with system erp by root 3 s ago: stock count until 06:00");
     }
 }

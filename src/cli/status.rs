@@ -132,7 +132,8 @@ impl Report {
             line(&mut text, &format!("its database was last written {} ago, at {at}", age(at.0, now)));
         }
         if let Some(outbox) = &self.outbox {
-            outbox.text(&mut text, now);
+            let systems = self.gateway.as_ref().map(|gateway| gateway.systems.as_slice()).unwrap_or_default();
+            outbox.text(&mut text, systems, now);
         }
         if let Some(why) = &self.outbox_error {
             line(&mut text, why);

@@ -9,8 +9,10 @@ use crate::app::Exit;
 use crate::cli::place::Place;
 use crate::cli::print::{self, line};
 use crate::cli::status::target;
+use crate::cli::trouble::Kept;
 use crate::control::{self, Request};
 use crate::lane::{Standing, System};
+use crate::outbox::read;
 
 /// List what needs a person
 #[derive(Debug, clap::Args)]
@@ -47,13 +49,22 @@ pub(super) fn run(args: &Args) -> ExitCode {
     let all = needs.len();
     needs.truncate(args.limit);
     let systems = troubled(&dir);
+    let lanes = match read::lanes_of(&dir) {
+        Ok(lanes) => lanes,
+        Err(e) => return print::refuse(args.json, &e.to_string(), Exit::Storage),
+    };
+    let lanes: Vec<Kept> = lanes.iter().filter_map(|lane| Kept::of(lane, now)).filter(|l| l.help.is_some()).collect();
     if args.json {
-        print::out(&print::json(&serde_json::json!({ "needs": needs, "all": all, "systems": systems })));
+        let found = serde_json::json!({ "needs": needs, "all": all, "systems": systems, "lanes": lanes });
+        print::out(&print::json(&found));
         return Exit::Clean.into();
     }
     let mut text = String::new();
     for system in &systems {
         target(&mut text, system, now);
+    }
+    for lane in &lanes {
+        lane.text(&mut text, &systems, "");
     }
     for need in &needs {
         entry(&mut text, need, now);

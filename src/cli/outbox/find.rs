@@ -7,6 +7,7 @@ use serde::Serialize;
 use crate::app::Exit;
 use crate::cli::place::Place;
 use crate::cli::print::{self, ago, asked, clean, line, next, on_one_line};
+use crate::cli::trouble;
 use crate::control::{self, Request};
 use crate::event::{Legible, Millis};
 use crate::outbox::read::find::{self, Behind, Delivery, Event, Found};
@@ -147,9 +148,7 @@ fn delivery_lines(text: &mut String, told: &Delivery, now: Millis) {
         line(text, "    the lane has STOPPED: too many subjects are parked");
     }
     if let Some(last) = &told.trouble {
-        let status = last.status.map_or_else(|| "no answer".to_owned(), |status| format!("HTTP {status}"));
-        let excerpt = last.excerpt.as_ref().map_or_else(String::new, |words| format!(": {}", clean(words)));
-        line(text, &format!("    the target's last answer, {}: {status}, {}{excerpt}", ago(last.at, now), last.class));
+        line(text, &format!("    the target: {}", trouble::sentence(last, now)));
     }
 }
 
@@ -188,7 +187,8 @@ mod tests {
     #[test]
     fn a_person_sees_how_far_it_is_and_what_keeps_it() {
         let behind = Behind { seq: 61, state: "rejected", reason: Some("validation: the ERP says: no".to_owned()) };
-        let trouble = LastAnswer { at: NOW.0 - 9_000, status: Some(503), class: "unknown".to_owned(), excerpt: None };
+        let trouble =
+            LastAnswer { at: NOW.0 - 9_000, status: Some(503), class: "unknown".to_owned(), ..LastAnswer::default() };
         let deliveries = vec![
             Delivery { behind: Some(behind), lane_stopped: true, trouble: Some(trouble), ..delivery("ready") },
             Delivery {
@@ -225,7 +225,7 @@ mod tests {
             key 5d5f5c7d
             behind #61 of its subject, which is rejected: validation: the ERP says: no
             the lane has STOPPED: too many subjects are parked
-            the target's last answer, 9 s ago: HTTP 503, unknown
+            the target: unknown, the last time 9 s ago: HTTP 503
           outbound -> erp: waiting since 2025-11-23T14:04:09.412Z, 4 tries without effect, again in 20 s
             key 5d5f5c7d
             transient: the ERP says: not_released

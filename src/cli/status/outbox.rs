@@ -2,11 +2,14 @@
 
 use serde::Serialize;
 
+use crate::cli::hold;
 use crate::cli::outbox::{Room, stopped};
-use crate::cli::print::{age, ago, clean, line};
+use crate::cli::print::{age, line};
+use crate::cli::trouble::Kept;
 use crate::control;
 use crate::event::Millis;
-use crate::outbox::read::{self, Bounds, Held};
+use crate::lane::System;
+use crate::outbox::read::{self, Bounds};
 
 /// The outbox in short; `floorgate outbox status` has all of it.
 #[derive(Serialize)]
@@ -26,13 +29,7 @@ pub(super) struct Outbox {
     pub(super) accepted: i64,
     pub(super) held: i64,
     /// Lanes in trouble.
-    pub(super) lanes: Vec<Lane>,
-}
-
-#[derive(Serialize)]
-pub(super) struct Lane {
-    pub(super) lane: String,
-    pub(super) trouble: String,
+    pub(super) lanes: Vec<Kept>,
 }
 
 impl Outbox {
@@ -55,17 +52,17 @@ impl Outbox {
         let by_size = room.as_ref().is_some_and(|room| room.full);
         let lanes = status.lanes.iter().filter_map(|lane| {
             let hold = status.holds.iter().find(|hold| hold.keeps(&lane.lane, &lane.system, ""));
-            let trouble = if let Some(Held { scope, actor, at, reason, .. }) = hold {
-                format!("{scope} HELD by {actor} {}: {}", ago(*at, now), clean(reason))
-            } else if stopped.contains(&lane.lane.as_str()) {
-                format!("stopped, {} subjects are parked", lane.parked)
-            } else if let Some(last) = lane.last_answer.as_ref().filter(|_| lane.meets_trouble()) {
-                let http = last.status.map_or_else(|| "no answer".to_owned(), |status| format!("HTTP {status}"));
-                format!("{http} ({}) {} ago", last.class, age(last.at, now))
-            } else {
-                return None;
+            let known = |trouble, since| {
+                let (lane, system) = (lane.lane.clone(), lane.system.clone());
+                Some(Kept { lane, system, trouble, since, help: None })
             };
-            Some(Lane { lane: lane.lane.clone(), trouble })
+            if let Some(hold) = hold {
+                known(hold::by(hold, &lane.lane, now), Some(hold.at))
+            } else if stopped.contains(&lane.lane.as_str()) {
+                known(format!("STOPPED, {} subjects are parked: `floorgate dead list` shows why", lane.parked), None)
+            } else {
+                Kept::of(lane, now)
+            }
         });
         Self {
             pending: status.lanes.iter().map(going).sum(),
@@ -80,7 +77,7 @@ impl Outbox {
         }
     }
 
-    pub(super) fn text(&self, text: &mut String, now: Millis) {
+    pub(super) fn text(&self, text: &mut String, systems: &[System], now: Millis) {
         let oldest = self.oldest_at.map_or_else(String::new, |at| format!(", the oldest {} old", age(at, now)));
         let fills = self.fill.filter(|fill| *fill >= 0.7).map(|fill| format!("; {:.0} % full", fill * 100.0));
         let full = match fills {
@@ -97,8 +94,8 @@ impl Outbox {
             String::new()
         };
         line(text, &format!("outbox: {} pending{oldest}{accepted}{person}{full}{letters}{held}", self.pending));
-        for Lane { lane, trouble } in &self.lanes {
-            line(text, &format!("  lane {lane}: {trouble}"));
+        for lane in &self.lanes {
+            lane.text(text, systems, "  ");
         }
     }
 }

@@ -39,7 +39,7 @@ pub(in crate::cli) fn target(text: &mut String, System { system, standing, stopp
                     "system {system}: {again}, for {since}: {good} {rows} answered well of the {closes_at} that close its breaker"
                 ),
             );
-            line(text, &format!("  nothing has to be done: the next rows go one by one, then everything goes"));
+            line(text, "  nothing has to be done: the next rows go one by one, then everything goes");
             line(text, &format!("  it was open for {}", told(trouble, now)));
         }
     }

@@ -1,9 +1,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::outbox::Lane;
 use super::parts::note;
 use super::*;
+use crate::cli::trouble::Kept;
 use crate::lane::{Standing, Stopped, Storm, System, Trouble, Why};
 use crate::source::health::{Cause, Health, State};
 use crate::tagmap::points::{Standing as Alarm, Stands};
@@ -84,7 +84,13 @@ fn a_person_sees_who_is_away_and_why() {
         dead_letters: 2,
         accepted: 0,
         held: 0,
-        lanes: vec![Lane { lane: "outbound".to_owned(), trouble: "stopped, 2 subjects are parked".to_owned() }],
+        lanes: vec![Kept {
+            lane: "outbound".to_owned(),
+            system: "erp".to_owned(),
+            trouble: "STOPPED, 2 subjects are parked: `floorgate dead list` shows why".to_owned(),
+            since: None,
+            help: None,
+        }],
     });
     insta::assert_snapshot!(report.text(NOW), @r#"
     gateway gw-7 of site dc1 runs for 25 h: process 4711, version 0.1.0
@@ -103,7 +109,7 @@ fn a_person_sees_who_is_away_and_why() {
       one row is sent in 30 s, to find out; when three are posted, the lane goes on
       what helps: correct what they have in common, then free one of them: `floorgate dead retry KEY --reason …`
     outbox: 17 pending, the oldest 5 min old; 54 need a person; FULL: devices are not acknowledged; dead letters: 2
-      lane outbound: stopped, 2 subjects are parked
+      lane outbound: STOPPED, 2 subjects are parked: `floorgate dead list` shows why
     "#);
     let read: serde_json::Value = serde_json::from_str(&print::json(&report)).expect("it is JSON");
     assert_eq!(read["gateway"]["devices"][1]["errors"]["timeout"], 1);

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use jiff::tz::TimeZone;
 
 use crate::cli::print::{self, age, ago, clean, line, on_one_line, table};
+use crate::cli::trouble;
 use crate::event::Millis;
 use crate::outbox::read::trace::{Attempt, Followed, Traced};
 
@@ -78,9 +79,7 @@ fn posting(text: &mut String, followed: &Followed, zone: &TimeZone, now: Millis)
     rows.push(("key", format!("{} {}{revision}", told.key, followed.short_ref)));
     rows.push(("trace", followed.traceparent.clone()));
     if let Some(last) = &told.trouble {
-        let status = last.status.map_or_else(|| "no answer".to_owned(), |status| format!("HTTP {status}"));
-        let words = last.excerpt.as_ref().map_or_else(String::new, |words| format!(": {}", clean(words)));
-        rows.push(("target", format!("its last answer, {}: {status}, {}{words}", ago(last.at, now), last.class)));
+        rows.push(("target", trouble::sentence(last, now)));
     }
     if followed.successors > 0 {
         let named: Vec<String> = followed.first_successors.iter().map(|seq| format!("#{seq}")).collect();

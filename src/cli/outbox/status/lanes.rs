@@ -1,6 +1,7 @@
 //! The lanes: their rows by state, and what keeps them.
 
 use crate::cli::print::{self, age, ago, asked, line};
+use crate::cli::trouble::Kept;
 use crate::event::Millis;
 use crate::outbox::read::LaneStatus;
 
@@ -28,16 +29,10 @@ pub(super) fn accepted(text: &mut String, lanes: &[LaneStatus], now: Millis) {
     }
 }
 
-/// What keeps the lanes that have something to send.
+/// What keeps the lanes that have something to send, and what helps.
 pub(super) fn troubles(text: &mut String, lanes: &[LaneStatus], now: Millis) {
-    for lane in lanes.iter().filter(|lane| lane.meets_trouble()) {
-        let Some(last) = &lane.last_answer else { continue };
-        let status = last.status.map_or_else(|| "no answer".to_owned(), |status| format!("HTTP {status}"));
-        let excerpt: String = last.excerpt.as_deref().unwrap_or_default().chars().take(120).collect();
-        line(
-            text,
-            &format!("  {}: last answer {} ago: {status}, {}: {excerpt}", lane.lane, age(last.at, now), last.class),
-        );
+    for lane in lanes.iter().filter_map(|lane| Kept::of(lane, now)) {
+        lane.text(text, &[], "  ");
     }
 }
 
