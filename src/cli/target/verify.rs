@@ -3,6 +3,7 @@
 //! `page` is the checklist, `judge` and `discovery` say what an answer is worth, `talk` speaks, `reading` and `posting` are
 //! the checks of its two parts, `run` leads through them.
 
+mod broken_off;
 mod compare;
 mod discovery;
 mod judge;
