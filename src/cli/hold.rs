@@ -98,13 +98,28 @@ fn tell(command: &Command, scope: Scope, name: &str, reason: &str, on: bool) -> 
     let hold = Hold { id, scope, name: name.to_owned(), on, reason: reason.to_owned() };
     match super::decided::<Acted>(&dir, Request::Hold(hold)) {
         Ok(acted) if acted.done => {
-            let text = format!("{}: {}\n", acted.key, acted.text);
+            let mut text = format!("{}: {}\n", acted.key, acted.text);
+            if on {
+                line(
+                    &mut text,
+                    &format!("`floorgate release {} {} --reason …` lets it go again", scope.name(), quoted(name)),
+                );
+            }
             print::out(&if command.json { print::json(&acted) } else { text });
             Exit::Clean.into()
         }
-        Ok(acted) => print::refuse(command.json, &format!("{}: NOT DONE: {}", acted.key, acted.text), Exit::No),
+        Ok(acted) => {
+            let listed = if on { "" } else { "; `floorgate hold --list` shows what is held" };
+            print::refuse(command.json, &format!("{}: NOT DONE: {}{listed}", acted.key, acted.text), Exit::No)
+        }
         Err((why, exit)) => print::refuse(command.json, &why, exit),
     }
+}
+
+/// A name as the shell takes it.
+fn quoted(name: &str) -> String {
+    let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b"/-_.".contains(&b));
+    if plain { name.to_owned() } else { format!("'{}'", clean(name)) }
 }
 
 fn list(command: &Command) -> ExitCode {
@@ -127,10 +142,14 @@ fn list(command: &Command) -> ExitCode {
 
 /// A line for each hold.
 pub(super) fn told(text: &mut String, holds: &[Held], now: Millis) {
-    for Held { scope, name, at, actor, reason } in holds {
-        let (name, reason) = (clean(name), clean(reason));
-        line(text, &format!("  {scope} {name}: HELD by {actor} {}: {reason}", ago(*at, now)));
+    for hold in holds {
+        line(text, &format!("  {}", sentence(hold, now)));
     }
+}
+
+/// Who has stopped what, when and why.
+pub(super) fn sentence(Held { scope, name, at, actor, reason }: &Held, now: Millis) -> String {
+    format!("{scope} {}: HELD by {actor} {}: {}", clean(name), ago(*at, now), clean(reason))
 }
 
 /// What a hold says of that lane: its own, or one of its system.

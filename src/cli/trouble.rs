@@ -31,7 +31,8 @@ impl Kept {
     /// Two lines; none where its target keeps it and one of these systems says so of all its lanes.
     pub(super) fn text(&self, text: &mut String, systems: &[System], indent: &str) {
         let Self { lane, system, trouble, help, .. } = self;
-        let is = |known: &System| known.system == *system && known.standing != Standing::Closed;
+        let away = |standing: &Standing| matches!(standing, Standing::Open { .. } | Standing::HalfOpen { good: 0, .. });
+        let is = |known: &System| known.system == *system && away(&known.standing);
         if help.is_some() && systems.iter().any(is) {
             return;
         }
@@ -96,7 +97,13 @@ mod tests {
         ");
         let standing = Standing::Open { trouble: Trouble::default(), next_try: NOW };
         let open = System { system: "erp".to_owned(), standing, per_minute: None, stopped: Vec::new() };
-        assert_eq!(told(&[open], web_page()), "", "the system says so of all its lanes");
+        assert_eq!(told(&[open.clone()], web_page()), "", "the system says so of all its lanes");
+        let standing = Standing::HalfOpen { trouble: Trouble::default(), good_since: Some(NOW), good: 1, closes_at: 3 };
+        assert_ne!(
+            told(&[System { standing, ..open }], web_page()),
+            "",
+            "it answers again, and this lane has trouble of its own"
+        );
         let old = LastAnswer { said: None, since: None, again: None, help: None, ..web_page() };
         assert_eq!(
             told(&[], old),

@@ -26,9 +26,10 @@ pub fn advice(class: Class, status: Option<u16>) -> Option<&'static str> {
             "look why the ERP is slow, or what on the way cuts connections; the same bytes go again by themselves"
         }
         (Class::Unknown, Some(200..300)) => {
-            "look what came: `floorgate trace` shows it with any shipment that waits. A web page is of a proxy, a login page or \
-             a wrong `url`; JSON without results is of an endpoint that the target's `answers` do not fit"
+            "look what came, with `floorgate trace` of any shipment that waits: a web page is of a proxy, a login page or a \
+             wrong `url`; anything else without results, of an endpoint that the target's `answers` do not fit"
         }
+        (Class::Transient, Some(200..300)) => return None, // each item's own `retry`
         (Class::Unknown, Some(409 | 412)) => {
             "ask the ERP team what conflicts there: `floorgate trace` shows the answer with any shipment that waits"
         }
@@ -54,5 +55,6 @@ mod tests {
         assert!(told(Class::Unknown, None).contains("slow"));
         assert!(told(Class::Auth, Some(401)).contains("read anew for each request"));
         assert_eq!(advice(Class::Validation, Some(200)), None, "that is told with its row");
+        assert_eq!(advice(Class::Transient, Some(200)), None, "and so is an item that is to come again");
     }
 }

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use serde::Serialize;
 
 use crate::app::Exit;
+use crate::cli::hold;
 use crate::cli::place::Place;
 use crate::cli::print::{self, ago, asked, clean, line, next, on_one_line};
 use crate::cli::trouble;
@@ -143,6 +144,9 @@ fn delivery_lines(text: &mut String, told: &Delivery, now: Millis) {
     if let Some(Behind { seq, state, reason }) = &told.behind {
         let reason = reason.as_ref().map_or_else(String::new, |reason| format!(": {}", clean(reason)));
         line(text, &format!("    behind #{seq} of its subject, which is {state}{reason}"));
+    }
+    if let Some(hold) = &told.hold {
+        line(text, &format!("    {}", hold::sentence(hold, now)));
     }
     if told.lane_stopped {
         line(text, "    the lane has STOPPED: too many subjects are parked");

@@ -11,8 +11,10 @@ use crate::app::Exit;
 use crate::cli::hold;
 use crate::cli::place::Place;
 use crate::cli::print::{self, age, line};
+use crate::cli::status::target;
 use crate::control::{self, Request, Unanswered};
 use crate::event::Millis;
+use crate::lane::System;
 use crate::outbox::read::{self, Bounds, LISTED, Status};
 
 pub(in crate::cli) use room::Room;
@@ -69,13 +71,18 @@ struct Gateway {
     since: Option<Millis>,
     /// Why it can't be asked.
     error: Option<String>,
+    /// The systems that are posted to.
+    systems: Vec<System>,
 }
 
 impl Gateway {
     fn of(gateway: Result<&control::Status, &Unanswered>) -> Self {
-        let nothing = Self { running: None, pid: None, since: None, error: None };
+        let nothing = Self { running: None, pid: None, since: None, error: None, systems: Vec::new() };
         match gateway {
-            Ok(status) => Self { running: Some(true), pid: Some(status.pid), since: Some(status.since), ..nothing },
+            Ok(status) => {
+                let (pid, since, systems) = (Some(status.pid), Some(status.since), status.systems.clone());
+                Self { running: Some(true), pid, since, systems, ..nothing }
+            }
             Err(Unanswered::NotRunning(_)) => Self { running: Some(false), ..nothing },
             Err(why) => Self { error: Some(why.to_string()), ..nothing },
         }
@@ -115,7 +122,7 @@ impl<'a> Report<'a> {
         let mut text = String::new();
         let newest = status.newest_at.map_or_else(String::new, |at| format!(", the newest {} old", age(at, now)));
         line(&mut text, &format!("outbox in {}: {} events{newest}", self.data_dir, status.events));
-        let Gateway { running, pid, since, error } = &self.gateway;
+        let Gateway { running, pid, since, error, systems } = &self.gateway;
         match (running, pid, since) {
             (Some(true), Some(pid), Some(since)) => {
                 line(&mut text, &format!("a gateway runs on it: process {pid}, for {}", age(since.0, now)));
@@ -123,11 +130,12 @@ impl<'a> Report<'a> {
             (Some(false), ..) => line(&mut text, "no gateway runs on it: nothing is read and nothing is posted"),
             _ => line(&mut text, error.as_deref().unwrap_or_default()),
         }
+        systems.iter().for_each(|system| target(&mut text, system, now));
         lanes::table(&mut text, &status.lanes, now);
         lanes::stops(&mut text, &self.stopped, &status.lanes);
         hold::told(&mut text, &status.holds, now);
         lanes::accepted(&mut text, &status.lanes, now);
-        lanes::troubles(&mut text, &status.lanes, now);
+        lanes::troubles(&mut text, &status.lanes, systems, now);
         room::storage(&mut text, status, self.room.as_ref());
         lists::letters(&mut text, status, now);
         lists::held(&mut text, status, now);

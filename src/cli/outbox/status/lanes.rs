@@ -3,6 +3,7 @@
 use crate::cli::print::{self, age, ago, asked, line};
 use crate::cli::trouble::Kept;
 use crate::event::Millis;
+use crate::lane::System;
 use crate::outbox::read::LaneStatus;
 
 pub(super) fn stops(text: &mut String, stopped: &[&str], lanes: &[LaneStatus]) {
@@ -30,9 +31,9 @@ pub(super) fn accepted(text: &mut String, lanes: &[LaneStatus], now: Millis) {
 }
 
 /// What keeps the lanes that have something to send, and what helps.
-pub(super) fn troubles(text: &mut String, lanes: &[LaneStatus], now: Millis) {
+pub(super) fn troubles(text: &mut String, lanes: &[LaneStatus], systems: &[System], now: Millis) {
     for lane in lanes.iter().filter_map(|lane| Kept::of(lane, now)) {
-        lane.text(text, &[], "  ");
+        lane.text(text, systems, "  ");
     }
 }
 
