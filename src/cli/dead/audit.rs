@@ -41,7 +41,8 @@ pub(super) fn run(args: &Args) -> ExitCode {
     if args.verify {
         return match parked::verified(&dir) {
             Ok(Ok(rows)) => {
-                print::out(&format!("{rows} rows, each as it was written\n"));
+                let told = format!("{rows} rows, each as it was written\n");
+                print::out(&if args.json { print::json(&serde_json::json!({ "rows": rows })) } else { told });
                 Exit::Clean.into()
             }
             Ok(Err(row)) => print::refuse(
@@ -57,7 +58,9 @@ pub(super) fn run(args: &Args) -> ExitCode {
         Ok(deeds) => {
             let mut text = String::new();
             for deed in &deeds {
-                line(&mut text, &format!("{} {} {}", deed.lane, clean(&deed.subject), deed.key));
+                let of = [deed.lane.as_str(), &clean(&deed.subject), &deed.key];
+                let of: Vec<&str> = of.into_iter().filter(|part| !part.is_empty()).collect();
+                line(&mut text, &of.join(" "));
                 deed_line(&mut text, deed, now);
             }
             if deeds.is_empty() {

@@ -2,8 +2,11 @@
 
 use std::path::Path;
 
+use clap::builder::PossibleValuesParser;
+
 use crate::cli::place::Place;
 use crate::form::there_is_no;
+use crate::lane::{Category, Class};
 use crate::outbox::read::names;
 use crate::outbox::read::parked::Need;
 
@@ -13,14 +16,22 @@ pub(super) struct Filter {
     #[arg(long, value_name = "ID")]
     lane: Option<String>,
     /// Only of this class: validation, unresolvable, held …
-    #[arg(long, value_name = "CLASS")]
+    #[arg(long, value_name = "CLASS", value_parser = class)]
     class: Option<String>,
     /// Only of this category: shipment_blocked, duplicate_suspect …
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(Category::ALL.map(Category::name)))]
     category: Option<String>,
     /// Only with this word of the target for the reason: unknown_item …
     #[arg(long, value_name = "WORD")]
     code: Option<String>,
+}
+
+fn class(text: &str) -> Result<String, String> {
+    let known = text == "held" || Class::parse(text).is_some_and(|class| !class.has_effect());
+    known.then(|| text.to_owned()).ok_or_else(|| {
+        let most = ["validation", "reference", "conflict", "key_clash", "unresolvable", "poison", "corrupt"];
+        format!("write held, or a class of an answer: {}", most.join(", "))
+    })
 }
 
 impl Filter {

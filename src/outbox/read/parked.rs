@@ -13,6 +13,9 @@ use crate::outbox::audit::chained;
 use crate::outbox::open::open_read_only;
 use crate::outbox::read::Bounds;
 
+/// What helps where an attempt may have had effect: the same content under its key could be there twice.
+const MAYBE_THERE: &str = "look in the ERP whether it is there: then `resolve` it; else mend what it was refused for, and `repost` it (two persons)";
+
 /// A posting that does not go on until a person decides. Times are UTC milliseconds.
 #[derive(Debug, Clone, Serialize)]
 pub struct Need {
@@ -141,7 +144,7 @@ fn need(r: &Row<'_>, bounds: Option<&Bounds>, now: Millis) -> Result<Need, rusql
         } else {
             sentence(class, &tx_type, &subject, &system, &reason)
         },
-        action: category.action(),
+        action: if maybe_posted && !visibility { MAYBE_THERE } else { category.action() },
         may: acts.into_iter().filter(|act| decide(*act, parked, false).is_ok()).map(Act::name).collect(),
         maybe_posted,
         code,

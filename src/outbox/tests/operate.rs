@@ -113,6 +113,18 @@ async fn a_document_that_is_there_is_believed_with_its_number() {
 }
 
 #[tokio::test]
+async fn what_helps_is_what_may_be_done() {
+    for maybe in [false, true] {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let (outbox, ended, _work, _) = parked_at(dir.path(), Class::Validation, maybe).await;
+        let need = parked::needs(dir.path(), None, Millis(0)).expect("it reads").remove(0);
+        assert_eq!((need.maybe_posted, need.action.contains("`retry`")), (maybe, !maybe), "{need:?}");
+        assert_eq!(need.may.contains(&"retry"), !maybe, "{need:?}");
+        stop(outbox, ended).await;
+    }
+}
+
+#[tokio::test]
 async fn every_operator_action_has_one_audit_row_and_repeating_its_request_id_changes_nothing() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let (outbox, ended, mut work, key) = parked_at(dir.path(), Class::Validation, false).await;
