@@ -15,13 +15,18 @@ pub fn advice(class: Class, status: Option<u16>) -> Option<&'static str> {
              is restarted"
         }
         (Class::Contract, Some(300..400)) => {
-            "look who redirects: the ERP, then its new address belongs into the target's `url`; or a proxy with a login page"
+            "look who redirects: the ERP, then write its new address into the target's `url` and restart the gateway; or a proxy \
+             with a login page"
         }
-        (Class::Contract, Some(404 | 405)) => "correct the target's `url`, or have the endpoint put where that points",
+        (Class::Contract, Some(404 | 405)) => {
+            "correct the target's `url` and restart the gateway, or have the endpoint put where that points"
+        }
         (Class::Contract, Some(415)) => {
             "have the endpoint take the Content-Type that `batch.format` makes, or change `batch.format`"
         }
-        (Class::Contract, _) => "have the endpoint take what is sent, or correct the target's `url`",
+        (Class::Contract, _) => {
+            "have the endpoint take what is sent, or correct the target's `url` and restart the gateway"
+        }
         (Class::Unknown, None) => {
             "look why the ERP is slow, or what on the way cuts connections; the same bytes go again by themselves"
         }

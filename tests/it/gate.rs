@@ -25,6 +25,8 @@ fn an_open_breaker_is_told_once_shown_and_closed_by_three_rows() {
     assert_eq!((&shown["system"], &shown["why"]), (&"erp".into(), &"failing".into()), "{shown}");
     let (_, text) = floor.gateway.say(&["status"]);
     assert!(text.contains("\nsystem erp: breaker open for ") && text.contains("HTTP 500"), "{text}");
+    let helps = "  what helps: ask the ERP team for the error in its log; it goes on by itself\n";
+    assert!(text.contains(helps), "{text}");
     let (_, listed) = floor.gateway.say(&["dead", "list"]);
     assert!(listed.starts_with("system erp: breaker open for "), "one exception for all that waits: {listed}");
     let requests = floor.erp.request_count();
