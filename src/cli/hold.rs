@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use crate::app::Exit;
 use crate::cli::place::Place;
-use crate::cli::print::{self, ago, clean, line};
+use crate::cli::print::{self, ago, clean, line, quoted};
 use crate::control::Request;
 use crate::event::Millis;
 use crate::outbox::read::holds::{self, Held};
@@ -114,12 +114,6 @@ fn tell(command: &Command, scope: Scope, name: &str, reason: &str, on: bool) -> 
         }
         Err((why, exit)) => print::refuse(command.json, &why, exit),
     }
-}
-
-/// A name as the shell takes it.
-fn quoted(name: &str) -> String {
-    let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b"/-_.".contains(&b));
-    if plain { name.to_owned() } else { format!("'{}'", clean(name)) }
 }
 
 fn list(command: &Command) -> ExitCode {

@@ -58,6 +58,8 @@ pub(super) fn sentence(last: &LastAnswer, now: Millis) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::slice::from_ref;
+
     use super::*;
     use crate::lane::Trouble;
 
@@ -97,7 +99,7 @@ mod tests {
         ");
         let standing = Standing::Open { trouble: Trouble::default(), next_try: NOW };
         let open = System { system: "erp".to_owned(), standing, per_minute: None, stopped: Vec::new() };
-        assert_eq!(told(&[open.clone()], web_page()), "", "the system says so of all its lanes");
+        assert_eq!(told(from_ref(&open), web_page()), "", "the system says so of all its lanes");
         let standing = Standing::HalfOpen { trouble: Trouble::default(), good_since: Some(NOW), good: 1, closes_at: 3 };
         assert_ne!(
             told(&[System { standing, ..open }], web_page()),

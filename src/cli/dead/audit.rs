@@ -12,8 +12,9 @@ use crate::outbox::read::parked;
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(in crate::cli) struct Args {
-    /// Of this posting only
-    key: Option<String>,
+    /// Of the posting with this key only, or of those of this subject
+    #[arg(value_name = "KEY")]
+    of: Option<String>,
     #[command(flatten)]
     place: Place,
     /// Print at most so many
@@ -31,6 +32,13 @@ const EXAMPLES: &str = "\
 Examples:
   floorgate dead audit
   floorgate dead audit --verify";
+
+fn nothing_of(word: &str) -> String {
+    let word = clean(word);
+    format!(
+        "nobody has done anything to {word}: name a whole key or subject; `floorgate dead audit` lists all that was done"
+    )
+}
 
 pub(super) fn run(args: &Args) -> ExitCode {
     let (dir, _) = match args.place.find() {
@@ -53,7 +61,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
             Err(e) => print::refuse(args.json, &e.to_string(), Exit::Storage),
         };
     }
-    match parked::audit(&dir, args.key.as_deref(), args.limit) {
+    match parked::audit(&dir, args.of.as_deref(), args.limit) {
         Ok(deeds) if args.json => print::out(&print::json(&deeds)),
         Ok(deeds) => {
             let mut text = String::new();
@@ -64,7 +72,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
                 deed_line(&mut text, deed, now);
             }
             if deeds.is_empty() {
-                line(&mut text, "nobody has done anything");
+                line(&mut text, &args.of.as_deref().map_or_else(|| "nobody has done anything".to_owned(), nothing_of));
             }
             print::out(&text);
         }

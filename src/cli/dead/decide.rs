@@ -85,11 +85,7 @@ pub(super) fn act(act: Act, args: &Do, reference: Option<String>, changes: Vec<C
             // Perhaps a command that is asked for again: the gateway knows.
             Some(_) if found.is_empty() => keys.push(word.clone()),
             None if found.is_empty() => {
-                return print::refuse(
-                    args.json,
-                    &format!("nothing of {word} needs a person: `floorgate outbox find {word}` tells where it is"),
-                    Exit::No,
-                );
+                return print::refuse(args.json, &super::nothing_of(word), Exit::No);
             }
             None if !args.yes && !word.starts_with('#') => {
                 if let Some(why) = another(&dir, &found, now) {

@@ -71,7 +71,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
     }
     match all - needs.len() {
         0 if waiting == 0 && !(systems.is_empty() && lanes.is_empty()) => {
-            line(&mut text, "no single posting needs a person")
+            line(&mut text, "no single posting needs a person");
         }
         0 if all == 0 => line(&mut text, &Filter::none_of(waiting)),
         0 => line(&mut text, "`floorgate dead show KEY` tells more of one"),

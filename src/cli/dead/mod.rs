@@ -16,7 +16,7 @@ use clap::Subcommand;
 
 use crate::app::Exit;
 use crate::cli::place::Place;
-use crate::cli::print::{ago, clean, line};
+use crate::cli::print::{ago, clean, line, quoted};
 use crate::control::{self, Request};
 use crate::event::Millis;
 use crate::lane::{Act, Change};
@@ -120,6 +120,12 @@ fn entry(text: &mut String, need: &Need, now: Millis) {
         line(text, &format!("  {what}: {}", clean(whom)));
     }
     line(text, &format!("  key {key}; you may {}", may.join(", ")));
+}
+
+/// Why a word names none of them.
+fn nothing_of(word: &str) -> String {
+    let (word, quoted) = (clean(word), quoted(word));
+    format!("nothing of {word} needs a person: `floorgate outbox find {quoted}` tells where it is")
 }
 
 /// The ones that a word names.

@@ -47,8 +47,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
     };
     let found = named(&needs, &args.word);
     if found.is_empty() {
-        let why = format!("nothing of {} needs a person: `floorgate outbox find {0}` tells where it is", args.word);
-        return print::refuse(args.json, &why, Exit::No);
+        return print::refuse(args.json, &super::nothing_of(&args.word), Exit::No);
     }
     let shown: Result<Vec<Shown<'_>>, _> = found.into_iter().map(|need| of(&dir, need)).collect();
     match shown {

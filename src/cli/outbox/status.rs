@@ -130,7 +130,9 @@ impl<'a> Report<'a> {
             (Some(false), ..) => line(&mut text, "no gateway runs on it: nothing is read and nothing is posted"),
             _ => line(&mut text, error.as_deref().unwrap_or_default()),
         }
-        systems.iter().for_each(|system| target(&mut text, system, now));
+        for system in systems {
+            target(&mut text, system, now);
+        }
         lanes::table(&mut text, &status.lanes, now);
         lanes::stops(&mut text, &self.stopped, &status.lanes);
         hold::told(&mut text, &status.holds, now);

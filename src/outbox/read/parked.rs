@@ -170,17 +170,17 @@ pub fn behind(dir: &Path, need: &Need) -> Result<(i64, Option<i64>), StorageErro
     Ok(db.query_row(sql, params![need.lane_id, need.order, need.seq], |r| Ok((r.get(0)?, r.get(1)?)))?)
 }
 
-/// The audit: what persons did, the newest first; of one posting, if one is named.
+/// The audit: what persons did, the newest first; of one posting or subject, if one is named.
 ///
 /// # Errors
 /// When there is no outbox, or it can't be read.
-pub fn audit(dir: &Path, key: Option<&str>, most: u32) -> Result<Vec<Deed>, StorageError> {
+pub fn audit(dir: &Path, of: Option<&str>, most: u32) -> Result<Vec<Deed>, StorageError> {
     let db = open_read_only(dir)?;
     let mut statement = db.prepare(
         "SELECT at, actor, act, lane, subject, posting, reason, outcome, request FROM audit
-         WHERE ?1 IS NULL OR posting = ?1 ORDER BY id DESC LIMIT ?2",
+         WHERE ?1 IS NULL OR posting = ?1 OR subject = ?1 ORDER BY id DESC LIMIT ?2",
     )?;
-    Ok(statement.query_map(params![key, most], deed)?.collect::<Result<_, _>>()?)
+    Ok(statement.query_map(params![of, most], deed)?.collect::<Result<_, _>>()?)
 }
 
 /// What persons did with one posting, in order, whatever its key was then.

@@ -132,6 +132,8 @@ async fn every_operator_action_has_one_audit_row_and_repeating_its_request_id_ch
     let ask = |request: &str, keys: &[Id]| outbox.operate(order(request, Act::Retry, keys), "anna".to_owned());
     let first = ask("r1", &[key, unknown]).await.expect("the writer runs");
     assert_eq!(first.iter().map(|acted| acted.done).collect::<Vec<_>>(), [true, false]);
+    let deeds = |of: &str| parked::audit(dir.path(), Some(of), 9).expect("it reads").len();
+    assert_eq!((deeds(&key.to_string()), deeds("a"), deeds("b")), (1, 1, 0), "by its key and by its subject");
     let again = next(&mut work).await;
     assert_eq!(ask("r1", &[key]).await.expect("the writer runs"), first[..1], "the same answer, and nothing is done");
     outbox
