@@ -95,6 +95,9 @@ struct Report {
     outbox_error: Option<String>,
 }
 
+/// What helps where none runs.
+const START: &str = "  what helps: start it (as a service: `systemctl start floorgate`); brokers and PLCs hold what comes, as far as they can";
+
 impl Report {
     fn of(dir: &Path, bounds: Option<Bounds>, gateway: Result<control::Status, Unanswered>, now: Millis) -> Self {
         let (gateway, gateway_error) = match gateway {
@@ -130,6 +133,7 @@ impl Report {
         }
         if let Some(at) = self.last_written {
             line(&mut text, &format!("its database was last written {} ago, at {at}", age(at.0, now)));
+            line(&mut text, START);
         }
         if let Some(outbox) = &self.outbox {
             let systems = self.gateway.as_ref().map(|gateway| gateway.systems.as_slice()).unwrap_or_default();

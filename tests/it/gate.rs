@@ -44,6 +44,25 @@ fn an_open_breaker_is_told_once_shown_and_closed_by_three_rows() {
 }
 
 #[test]
+fn a_credential_that_works_again_is_told_before_three_rows_have_closed_the_breaker() {
+    let Some(mut floor) = Floor::start(5, Settings::Shipped, |site| site) else { return };
+    floor.erp.behave(|_| Behaviour::Status(401, None));
+    floor.scan(1);
+    wait_for("the breaker to be open", || system(&floor)["breaker"] == "open");
+    let (_, text) = floor.gateway.say(&["status"]);
+    assert!(text.contains(", auth: the ERP does not accept our credentials (HTTP 401)\n"), "{text}");
+    floor.erp.behave_well();
+    wait_for("the one row to be posted", || system(&floor)["good"] == 1);
+    for verb in [&["status"][..], &["dead", "list"], &["outbox", "status"]] {
+        let (_, text) = floor.gateway.say(verb);
+        let told = "system erp: accepts our credentials again, for ";
+        assert!(text.contains(told) && !text.contains("breaker open"), "{verb:?}: {text}");
+    }
+    floor.scan(2);
+    wait_for("the breaker to be closed", || system(&floor)["breaker"] == "closed");
+}
+
+#[test]
 fn a_lane_of_which_everything_is_rejected_is_one_trouble_and_goes_on_behind_a_persons_retry() {
     let Some(mut floor) = Floor::start(5, Settings::Shipped, |site| site.batch(10)) else { return };
     floor.erp.behave_for_items(|_| ItemResult::Reject);

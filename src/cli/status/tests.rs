@@ -202,4 +202,5 @@ fn no_gateway_is_told_plainly_with_its_own_code() {
     let report = Report::of(dir.path(), None, gateway, crate::source::now().wall);
     let text = report.text(crate::source::now().wall);
     assert!(text.starts_with("no gateway runs on /d\nits database was last written 0 s ago, at 2"), "{text}");
+    assert!(text.contains("\n  what helps: start it "), "{text}");
 }
