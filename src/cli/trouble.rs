@@ -28,16 +28,22 @@ impl Kept {
         Some(Self { lane, system, trouble: sentence(last, now), since: last.since, help: last.help })
     }
 
-    /// Two lines; none where its target keeps it and one of these systems says so of all its lanes.
-    pub(super) fn text(&self, text: &mut String, systems: &[System], indent: &str) {
-        let Self { lane, system, trouble, help, .. } = self;
+    /// Its target keeps it, and one of these systems says so of all its lanes.
+    fn is_told_by(&self, systems: &[System]) -> bool {
         let away = |standing: &Standing| matches!(standing, Standing::Open { .. } | Standing::HalfOpen { good: 0, .. });
-        let is = |known: &System| known.system == *system && away(&known.standing);
-        if help.is_some() && systems.iter().any(is) {
-            return;
+        let is = |known: &System| known.system == self.system && away(&known.standing);
+        self.help.is_some() && systems.iter().any(is)
+    }
+}
+
+/// A line for each lane that its system does not speak for, and one for what helps where neighbours have that in common.
+pub(super) fn told(text: &mut String, lanes: &[Kept], systems: &[System], indent: &str) {
+    let own: Vec<&Kept> = lanes.iter().filter(|lane| !lane.is_told_by(systems)).collect();
+    for alike in own.chunk_by(|a, b| a.help == b.help) {
+        for Kept { lane, trouble, .. } in alike {
+            line(text, &format!("{indent}lane {lane}: {trouble}"));
         }
-        line(text, &format!("{indent}lane {lane}: {trouble}"));
-        if let Some(help) = help {
+        if let Some(help) = alike[0].help {
             line(text, &format!("{indent}  what helps: {help}"));
         }
     }
@@ -89,8 +95,8 @@ mod tests {
     fn an_odd_answer_is_one_sentence_with_since_when_and_what_helps() {
         let told = |systems: &[System], last| {
             let mut text = String::new();
-            let lane = Kept::of(&lane(last), NOW).expect("it is in trouble");
-            lane.text(&mut text, systems, "  ");
+            let kept = Kept::of(&lane(last), NOW).expect("it is in trouble");
+            told(&mut text, &[kept], systems, "  ");
             text
         };
         insta::assert_snapshot!(told(&[], web_page()), @r"
@@ -111,6 +117,16 @@ mod tests {
             told(&[], old),
             "  lane outbound: unknown, the last time 2 s ago: HTTP 200: <html><title>Log in</title>\n"
         );
+    }
+
+    #[test]
+    fn what_helps_several_lanes_is_told_once() {
+        let other = LaneStatus { lane: "inbound".to_owned(), ..lane(web_page()) };
+        let kept = [lane(web_page()), other].map(|lane| Kept::of(&lane, NOW).expect("it is in trouble"));
+        let mut text = String::new();
+        told(&mut text, &kept, &[], "");
+        let begins: Vec<&str> = text.lines().filter_map(|line| line.split(": ").next()).collect();
+        assert_eq!(begins, ["lane outbound", "lane inbound", "  what helps"], "{text}");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::app::Exit;
 use crate::cli::place::Place;
 use crate::cli::print::{self, line};
 use crate::cli::status::target;
-use crate::cli::trouble::Kept;
+use crate::cli::trouble::{Kept, told};
 use crate::control::{self, Request};
 use crate::lane::{Standing, System};
 use crate::outbox::read;
@@ -63,9 +63,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
     for system in &systems {
         target(&mut text, system, now);
     }
-    for lane in &lanes {
-        lane.text(&mut text, &systems, "");
-    }
+    told(&mut text, &lanes, &systems, "");
     for need in &needs {
         entry(&mut text, need, now);
     }

@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::cli::hold;
 use crate::cli::outbox::{Room, stopped};
 use crate::cli::print::{age, line};
-use crate::cli::trouble::Kept;
+use crate::cli::trouble::{Kept, told};
 use crate::control;
 use crate::event::Millis;
 use crate::lane::System;
@@ -94,8 +94,6 @@ impl Outbox {
             String::new()
         };
         line(text, &format!("outbox: {} pending{oldest}{accepted}{person}{full}{letters}{held}", self.pending));
-        for lane in &self.lanes {
-            lane.text(text, systems, "  ");
-        }
+        told(text, &self.lanes, systems, "  ");
     }
 }

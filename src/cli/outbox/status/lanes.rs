@@ -1,7 +1,7 @@
 //! The lanes: their rows by state, and what keeps them.
 
 use crate::cli::print::{self, age, ago, asked, line};
-use crate::cli::trouble::Kept;
+use crate::cli::trouble::{Kept, told};
 use crate::event::Millis;
 use crate::lane::System;
 use crate::outbox::read::LaneStatus;
@@ -32,9 +32,8 @@ pub(super) fn accepted(text: &mut String, lanes: &[LaneStatus], now: Millis) {
 
 /// What keeps the lanes that have something to send, and what helps.
 pub(super) fn troubles(text: &mut String, lanes: &[LaneStatus], systems: &[System], now: Millis) {
-    for lane in lanes.iter().filter_map(|lane| Kept::of(lane, now)) {
-        lane.text(text, systems, "  ");
-    }
+    let kept: Vec<Kept> = lanes.iter().filter_map(|lane| Kept::of(lane, now)).collect();
+    told(text, &kept, systems, "  ");
 }
 
 pub(super) fn table(text: &mut String, lanes: &[LaneStatus], now: Millis) {
