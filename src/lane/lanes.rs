@@ -8,6 +8,7 @@
 //! What an operator holds wants nothing either: a held system is a hold of each of its lanes.
 
 use std::collections::BTreeSet;
+use std::mem::discriminant;
 
 use serde::{Deserialize, Serialize};
 
@@ -177,8 +178,9 @@ impl Lanes {
             self.gates[target].gone(lane, batch); // it was not to leave after all
         }
         self.changes += u64::from(self.members[lane].storm() != storm.as_ref());
-        if self.gates[target].standing() != before {
-            self.changes += 1;
+        let now_stands = self.gates[target].standing();
+        self.changes += u64::from(now_stands != before);
+        if discriminant(&now_stands) != discriminant(&before) {
             self.members.iter_mut().filter(|lane| lane.config().target == target).for_each(|lane| lane.calm(now));
         }
         actions

@@ -7,6 +7,7 @@ mod find;
 mod finder;
 mod holds;
 mod invariants;
+mod last_answer;
 mod left_out;
 mod operate;
 mod unread;

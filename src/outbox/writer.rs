@@ -19,7 +19,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::event::{Id, Millis, Now, Sample};
 use crate::lane::{
-    self, Action, Answer, Class, Input, Lane, Lanes, Outgoing, Row, RowKey, Standing, Stopped, System, Way,
+    self, Action, Answer, Class, Input, Lane, Lanes, Outgoing, Row, RowKey, Standing, Stopped, System, Trouble, Way,
 };
 use crate::outbox::capture::Capture;
 use crate::outbox::clock::{Clock, instant};
@@ -727,7 +727,7 @@ impl Writer {
         for (i, system) in now.into_iter().enumerate() {
             let closed = before.get(i).is_none_or(|before| before.standing == Standing::Closed);
             match &system.standing {
-                Standing::Open { why, words, next_try, .. } if closed => tracing::error!(
+                Standing::Open { trouble: Trouble { why, words, .. }, next_try } if closed => tracing::error!(
                     system = system.system,
                     why = why.name(),
                     reason = words,

@@ -207,6 +207,8 @@ fn table() -> Vec<Line> {
         line("413, single", headed(413, &none, html), &[Validation]),
         line("422", answer(422, &none), &[Validation, Validation]),
         line("422, key reused", answer(422, &problem("key_reused")), &[KeyClash]),
+        line("422, key clash", answer(422, &problem("key_clash")), &[KeyClash]),
+        line("422, key reused by one of two", answer(422, &problem("key_reused")), &[Validation, Validation]),
         line("423", answer(423, &none), &[Conflict, Conflict]),
         line("425", answer(425, &none), &[Conflict, Conflict]),
         throttled(429, &[("retry-after", "7")], Some(7_000)),

@@ -182,6 +182,19 @@ fn an_open_breaker_stops_all_lanes_of_its_system_and_costs_no_row_an_attempt() {
 }
 
 #[test]
+fn each_row_that_is_answered_well_by_a_breaker_that_closes_is_told() {
+    let mut play = Play::new(vec![config("a", Worth::Document)]);
+    play.put(0, [1]);
+    play.run(9_000, &mut |request| whole(request, Class::Auth));
+    let (opened, before) = (play.lanes.systems(play.now), play.lanes.changes());
+    assert!(matches!(&opened[0].standing, Standing::Open { .. }), "{opened:?}");
+    play.run(60_000, &mut good);
+    let stands = play.lanes.systems(play.now).remove(0).standing;
+    assert!(matches!(stands, Standing::HalfOpen { good: 1, good_since: Some(_), .. }), "{stands:?}");
+    assert_eq!(play.lanes.changes(), before + 2, "half open, and one row: shown anew both times");
+}
+
+#[test]
 fn the_oldest_row_of_the_highest_class_finds_out_and_one_in_vain_lets_others_try() {
     let worths = [("shown", Worth::Visibility), ("doc", Worth::Document), ("books", Worth::Ledger)];
     let mut play = Play::new(worths.map(|(id, worth)| config(id, worth)).into());

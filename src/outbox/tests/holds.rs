@@ -2,8 +2,10 @@
 
 use super::*;
 use crate::lane::Act;
+use crate::outbox::read::find::find;
 use crate::outbox::read::holds::holds;
 use crate::outbox::read::parked;
+use crate::outbox::read::wanted::Wanted;
 
 fn hold(request: &str, scope: Scope, name: &str, on: bool) -> Hold {
     Hold { id: request.to_owned(), scope, name: name.to_owned(), on, reason: "stock count".to_owned() }
@@ -43,6 +45,9 @@ async fn a_held_lane_takes_everything_and_sends_nothing_over_a_restart_until_it_
         let (outbox, ended, mut work) = open(config(dir.path()));
         assert_eq!(outbox.capture(vec![counted("1", 2, "b")]).await, Ok(vec![Placed::New]));
         nothing_leaves(&outbox, &mut work).await;
+        let found = find(dir.path(), &Wanted::parse("b"), 1, None).expect("it reads");
+        let said = found.events[0].deliveries[0].hold.as_ref().map(|hold| (hold.scope.as_str(), hold.name.as_str()));
+        assert_eq!(said, Some((scope.name(), name)), "who looks for the shipment is told");
         let held = holds(dir.path()).expect("it reads");
         assert_eq!((held.len(), held[0].actor.as_str(), held[0].reason.as_str()), (1, "anna", "stock count"));
         assert_eq!(told(&outbox, hold("h2", scope, name, false)).await, (true, "released".to_owned()));

@@ -135,6 +135,18 @@ async fn a_document_that_is_there_is_believed_with_its_number() {
 }
 
 #[tokio::test]
+async fn what_helps_is_what_may_be_done() {
+    for maybe in [false, true] {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let (outbox, ended, _work, _) = parked_at(dir.path(), Class::Validation, maybe).await;
+        let need = parked::needs(dir.path(), None, Millis(0)).expect("it reads").remove(0);
+        assert_eq!((need.maybe_posted, need.action.contains("`retry`")), (maybe, !maybe), "{need:?}");
+        assert_eq!(need.may.contains(&"retry"), !maybe, "{need:?}");
+        stop(outbox, ended).await;
+    }
+}
+
+#[tokio::test]
 async fn every_operator_action_has_one_audit_row_and_repeating_its_request_id_changes_nothing() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let (outbox, ended, mut work, key) = parked_at(dir.path(), Class::Validation, false).await;
@@ -142,6 +154,8 @@ async fn every_operator_action_has_one_audit_row_and_repeating_its_request_id_ch
     let ask = |request: &str, keys: &[Id]| outbox.operate(order(request, Act::Retry, keys), "anna".to_owned());
     let first = ask("r1", &[key, unknown]).await.expect("the writer runs");
     assert_eq!(first.iter().map(|acted| acted.done).collect::<Vec<_>>(), [true, false]);
+    let deeds = |of: &str| parked::audit(dir.path(), Some(of), 9).expect("it reads").len();
+    assert_eq!((deeds(&key.to_string()), deeds("a"), deeds("b")), (1, 1, 0), "by its key and by its subject");
     let again = next(&mut work).await;
     assert_eq!(ask("r1", &[key]).await.expect("the writer runs"), first[..1], "the same answer, and nothing is done");
     outbox

@@ -15,7 +15,7 @@ use crate::target::Heard;
 const STRANGE: &str = "floorgate_probe";
 
 /// The request that the gateway would send.
-fn batch(items: &[Posting]) -> Ask {
+pub(super) fn batch(items: &[Posting]) -> Ask {
     let format = Format::JsonArray { wrap: Some("events".to_owned()) };
     let keys: Vec<Id> = items.iter().map(|item| item.key).collect();
     Ask::events(render(RENDERER, &format, items), &keys)
@@ -30,7 +30,7 @@ fn edited(items: &[Posting], edit: impl Fn(&mut Value)) -> Ask {
     Ask::events(body.to_string().into_bytes(), &keys)
 }
 
-fn is(posted: &Posted, wanted: &[(Status, &str)]) -> Result<(), String> {
+pub(super) fn is(posted: &Posted, wanted: &[(Status, &str)]) -> Result<(), String> {
     for (nth, (item, (status, reason))) in posted.items.iter().zip(wanted).enumerate() {
         let of = if wanted.len() == 1 { String::new() } else { format!("item {}: ", nth + 1) };
         item.is(*status, reason).map_err(|why| format!("{of}{why}"))?;
@@ -39,7 +39,7 @@ fn is(posted: &Posted, wanted: &[(Status, &str)]) -> Result<(), String> {
 }
 
 /// A known key again: `duplicate`; or, where the batch may have been a job, the results that this job had.
-fn known(item: &Item, reference: &str, job: bool) -> Result<(), String> {
+pub(super) fn known(item: &Item, reference: &str, job: bool) -> Result<(), String> {
     if !(job && item.status == Status::Posted) {
         item.is(Status::Duplicate, "")?;
     }
@@ -243,30 +243,6 @@ impl Run {
             }
             None => Ok(None),
         }
-    }
-
-    async fn broken_off(&mut self) -> Outcome {
-        let item = self.fresh();
-        let ask = batch(from_ref(&item));
-        let in_time = self.talk.broken_off(&ask).await?;
-        let mut found = self.talk.settled(item.key).await?;
-        if found == Found::Absent {
-            self.talk.wait(self.discovery.settle_delay_s, "the key is absent, which counts after settle_delay_s").await;
-            found = self.talk.settled(item.key).await?;
-        }
-        let posted = self.talk.post(&ask).await?;
-        match &found {
-            Found::Present { reference, .. } => known(&posted.items[0], reference, self.discovery.jobs)
-                .map_err(|why| format!("lookup said present, and then {why}"))?,
-            _ => is(&posted, &[(Status::Posted, "")])
-                .map_err(|why| format!("lookup said absent after settle_delay_s, and then {why}"))?,
-        }
-        let note = if in_time {
-            format!("it was {} afterwards", found.word())
-        } else {
-            "the answer was quicker than the cut".to_owned()
-        };
-        Ok(Some(Left::Noted(note)))
     }
 
     async fn unknown_members(&mut self) -> Outcome {

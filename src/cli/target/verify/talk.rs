@@ -23,8 +23,6 @@ pub(super) struct Exchange {
 const PATIENCE: Duration = Duration::from_mins(5);
 /// Between two questions, at first and at most.
 const ASK: [Duration; 2] = [Duration::from_millis(200), Duration::from_secs(5)];
-/// A connection is closed so long after the request left: an ERP is not that quick, a local network is quicker.
-const CUT: Duration = Duration::from_millis(5);
 /// How often a request that is put off (429) is sent again, and how long is waited for it at most.
 const PUT_OFF: usize = 10;
 const LONGEST: Duration = Duration::from_secs(30);
@@ -248,10 +246,10 @@ impl Talk {
         Ok([one.map_err(heard)?, other.map_err(heard)?])
     }
 
-    /// Sends it and closes the connection before the answer; whether that was in time.
-    pub(super) async fn broken_off(&mut self, ask: &Ask) -> Result<bool, String> {
+    /// Sends it and closes the connection `after` that; whether that was before the answer.
+    pub(super) async fn broken_off(&mut self, ask: &Ask, after: Duration) -> Result<bool, String> {
         let probe = self.probe(ask);
-        let cut = self.http.cut(&probe, CUT).await;
+        let cut = self.http.cut(&probe, after).await;
         let cut = cut.map_err(|reply| format!("the request to break off: {}", why(&reply)))?;
         let heard = cut.ok_or_else(|| Reply::Lost("the connection was closed by us".to_owned()));
         self.keep(ask, &probe, &heard);
