@@ -116,7 +116,7 @@ pub fn classify(reply: &Reply, shape: &AnswerShape, keys: &[Id]) -> Answer {
                 whole(outcome, keys)
             } else if let Some((found, pointer)) = items_of(*status, json.as_ref(), shape) {
                 if shape.odata {
-                    odata::judge(found, shape, keys)
+                    odata::judge(*status, found, shape, keys)
                 } else {
                     items::judge(*status, found, pointer, shape, keys)
                 }

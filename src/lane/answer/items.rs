@@ -13,7 +13,7 @@ pub(super) fn judge(status: u16, items: &[Value], pointer: &str, shape: &AnswerS
     let places = Places::of(shape);
     let (named, strange) = by_key(items, &places.key, keys);
     let outcomes = keys.iter().map(|key| match named.get(key) {
-        Some(Named::Once(item)) => one(item, &places, rule::of_item(&shape.rules, status, item)),
+        Some(Named::Once(item)) => one(status, item, &places, rule::of_item(&shape.rules, status, item)),
         Some(Named::Twice) => Outcome::new(Class::Unknown, "the ERP's answer names this item twice"),
         Some(Named::Never) | None => Outcome::new(Class::Unknown, "the ERP's answer does not name this item"),
     });
@@ -131,8 +131,9 @@ const MAY_COME: [&str; 10] = [
     "unknown_posting",
 ];
 
-/// What one result says; `rule`: what this target means by it.
-fn one(item: &Value, places: &Places, rule: Option<&Rule>) -> Outcome {
+/// What one result says; `rule`: what this target means by it. A request that was refused has no effects: whoever lists one
+/// there may have undone it.
+fn one(status: u16, item: &Value, places: &Places, rule: Option<&Rule>) -> Outcome {
     let (word, reason, message) = (places.status.text(item), places.reason.text(item), places.message.text(item));
     let class = match (word, reason) {
         (Some("posted" | "ok" | "created" | "delivered"), _) => Class::Delivered,
@@ -146,8 +147,12 @@ fn one(item: &Value, places: &Places, rule: Option<&Rule>) -> Outcome {
         (Some("retry"), _) => Class::Transient,
         _ => Class::Unknown,
     };
-    let class = rule.map_or(class, |rule| rule.class);
+    let undone = status >= 400 && class.has_effect() && rule.is_none();
+    let class = if undone { Class::Unknown } else { rule.map_or(class, |rule| rule.class) };
     let mut text = match (class, word) {
+        (Class::Unknown, Some(word)) if undone => {
+            format!("the ERP refuses the request (HTTP {status}) and says \"{}\" of this item", bounded(word, 64))
+        }
         (Class::Unknown, Some(word)) => {
             format!("the ERP says \"{}\", which is no status this gateway knows", bounded(word, 64))
         }

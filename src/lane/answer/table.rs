@@ -161,6 +161,15 @@ fn table() -> Vec<Line> {
         line("400, whole batch", answer(400, &problem("malformed")), &[Validation, Validation]),
         line("400, single", answer(400, &problem("malformed")), &[Validation]),
         items("400 with results", answer(400, &results(&[(1, "rejected", "")])), &[Validation, Unknown]),
+        items(
+            "400 claims an effect",
+            answer(400, &results(&[(1, "posted", ""), (2, "rejected", "")])),
+            &[Unknown, Validation],
+        ),
+        Line {
+            shape: rule(422, code(Subject::Item, "/status", "posted"), Delivered),
+            ..items("an effect under 422 by rule", answer(422, &results(&[(1, "posted", "")])), &[Delivered])
+        },
         line("400 unsupported_version", answer(400, &problem("unsupported_version")), &[Contract, Contract]),
         line("400 throttled", answer(400, &problem("throttled")), &[Throttled, Throttled]),
         Line {
