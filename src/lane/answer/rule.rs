@@ -64,8 +64,17 @@ impl PartialEq for Expected {
 impl Eq for Expected {}
 
 impl Rule {
+    fn is_of(&self, status: u16) -> bool {
+        self.status.is_empty() || self.status.contains(&status)
+    }
+
+    /// It wants to see a body before it says what such an answer means.
+    pub(super) fn looks_into(&self, status: u16) -> bool {
+        self.is_of(status) && self.test.is_some()
+    }
+
     fn applies(&self, of: Subject, status: u16, json: Option<&Value>) -> bool {
-        if !self.status.is_empty() && !self.status.contains(&status) {
+        if !self.is_of(status) {
             return false;
         }
         match &self.test {

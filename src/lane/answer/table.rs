@@ -56,6 +56,14 @@ fn headed(status: u16, body: &Value, headers: &[(&str, &str)]) -> Reply {
     Reply::Http { status, head: Box::new(head), body: body.to_string().into_bytes() }
 }
 
+/// The same with these bytes for a body, of this type.
+fn bytes(status: u16, content_type: &str, body: &[u8]) -> Reply {
+    match headed(status, &json!({}), &[("content-type", content_type)]) {
+        Reply::Http { status, head, .. } => Reply::Http { status, head, body: body.to_vec() },
+        other => other,
+    }
+}
+
 fn problem(word: &str) -> Value {
     json!({ "type": format!("urn:floorgate:problem:{word}"), "title": "t" })
 }
@@ -81,9 +89,27 @@ fn items(of: &'static str, reply: Reply, class: &'static [Class]) -> Line {
     Line { whole: false, ..line(of, reply, class) }
 }
 
-fn rule(status: u16, test: Option<Test>, class: Class) -> AnswerShape {
-    AnswerShape { rules: vec![Rule { status: vec![status], test, class, code: None }], ..per_item() }
+fn of_status(status: u16, test: Option<Test>, class: Class) -> Rule {
+    Rule { status: vec![status], test, class, code: None }
 }
+
+fn rule(status: u16, test: Option<Test>, class: Class) -> AnswerShape {
+    AnswerShape { rules: vec![of_status(status, test, class)], ..per_item() }
+}
+
+fn status_speaks(of: &'static str, reply: Reply, class: &'static [Class]) -> Line {
+    Line { shape: by_status(), ..line(of, reply, class) }
+}
+
+/// A target that says in its 200 whether it has done it.
+fn approved(of: &'static str, reply: Reply, class: &'static [Class]) -> Line {
+    let expected = Expected::Equals(false.into());
+    let test = Test { of: Subject::Body, pointer: "/approved".to_owned(), expected };
+    let rules = vec![of_status(200, Some(test), Class::Validation)];
+    Line { shape: AnswerShape { rules, ..by_status() }, ..line(of, reply, class) }
+}
+
+const JSON: &str = "application/json";
 
 #[expect(clippy::too_many_lines, reason = "a table")]
 fn table() -> Vec<Line> {
@@ -105,6 +131,26 @@ fn table() -> Vec<Line> {
         Line { shape: by_status(), ..line("200 as expected", answer(200, &none), &[Delivered, Delivered]) },
         Line { shape: by_status(), ..line("201 as expected", answer(201, &none), &[Delivered, Delivered]) },
         Line { shape: by_status(), ..line("204 as expected", answer(204, &none), &[Delivered, Delivered]) },
+        status_speaks("200, empty", bytes(200, "text/plain", b" \r\n"), &[Delivered]),
+        status_speaks("204, empty", bytes(204, "", b""), &[Delivered]),
+        status_speaks("200, JSON behind a byte order mark", bytes(200, JSON, b"\xef\xbb\xbf{}"), &[Delivered]),
+        status_speaks("200, JSON without a type", bytes(200, "", b"{}"), &[Delivered]),
+        status_speaks("200, cut", bytes(200, JSON, b"{\"a\":"), &[Unknown]),
+        status_speaks("200, packed", bytes(200, JSON, b"\x1f\x8b\x08\0\0"), &[Unknown]),
+        status_speaks("200, a text", bytes(200, "text/plain", b"ERROR"), &[Unknown]),
+        status_speaks("200, XML", bytes(200, "text/xml", b"<soap:Fault/>"), &[Unknown]),
+        status_speaks("200, a page without a type", bytes(200, "", b"\n<!DOCTYPE html><p>log in"), &[Unknown]),
+        Line {
+            shape: AnswerShape { rules: vec![of_status(200, None, Delivered)], ..by_status() },
+            ..line("200, a text that a rule takes", bytes(200, "text/plain", b"OK"), &[Delivered])
+        },
+        approved("200 that a rule finds good", answer(200, &json!({ "approved": true })), &[Delivered]),
+        approved("200 that a rule finds bad", answer(200, &json!({ "approved": false })), &[Validation]),
+        approved("200 in which a rule finds nothing", bytes(200, JSON, b""), &[Unknown]),
+        approved("200 that a rule can't read", bytes(200, JSON, b"{\"approved\":fal"), &[Unknown]),
+        approved("201 that a rule doesn't look into", bytes(201, JSON, b""), &[Delivered]),
+        status_speaks("203", answer(203, &none), &[Unknown]),
+        status_speaks("206", answer(206, &none), &[Unknown]),
         items(
             "200 with results",
             answer(200, &results(&[(2, "duplicate", ""), (1, "posted", "")])),
@@ -133,7 +179,14 @@ fn table() -> Vec<Line> {
             )
         },
         line("200 text/html", headed(200, &results(&[(1, "posted", "")]), html), &[Unknown]),
-        line("200 not parseable", answer(200, &"{".into()), &[Unknown, Unknown]),
+        line("200 not parseable", bytes(200, JSON, b"{"), &[Unknown, Unknown]),
+        items(
+            "200 behind a byte order mark",
+            bytes(200, JSON, format!("\u{feff}{}", results(&[(1, "posted", "")])).as_bytes()),
+            &[Delivered],
+        ),
+        line("203", answer(203, &none), &[Unknown]),
+        line("206", answer(206, &none), &[Unknown]),
         line("200 without results", answer(200, &json!({ "results": {} })), &[Unknown, Unknown]),
         line("204 where results are expected", answer(204, &none), &[Unknown, Unknown]),
         Line {

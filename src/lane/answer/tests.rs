@@ -274,6 +274,15 @@ fn a_lookup_tells_of_each_key() {
     assert!(!answer.whole);
 }
 
+/// Some systems begin their JSON so, and would be asked for ever.
+#[test]
+fn a_byte_order_mark_before_a_lookup_s_answer_is_none_of_it() {
+    let keys = [Id([1; 16])];
+    let body = format!("\u{feff}{}", results(&[result(1, r#""status":"absent""#)]));
+    let answer = classify_lookup(&json(200, &body), &keys, &["print".to_owned()]);
+    assert_eq!(classes(&answer), [Class::NotAttempted]);
+}
+
 /// A wrong URL says 404 of everything: nothing is believed to be absent by it.
 #[test]
 fn a_lookup_that_fails_proves_nothing() {

@@ -127,6 +127,7 @@ async fn a_post_says_which_contract_it_means_and_which_trace_it_belongs_to() {
     for line in [
         "floorgate-contract: 1",
         "accept: application/json, application/problem+json",
+        "accept-encoding: identity",
         "traceparent: 00-75221e637f0282b5ba3a2b7f9be93fce-7ac5a48e74722916-01",
     ] {
         assert!(request.head.contains(&format!("\r\n{line}\r\n")), "{line} is missing: {}", request.head);
