@@ -241,6 +241,9 @@ fn judge_status(status: u16, head: &Head, body: &Body, shape: &AnswerShape, rows
         300..400 => (Class::Contract, "redirects, and a posting is never sent elsewhere: correct the target's URL"),
         401 => (Class::Auth, "does not accept our credentials"),
         403 => (Class::Auth, "does not permit us to post here"),
+        400 | 404 | 405 | 410 | 415 | 422 | 423 | 425 if body.page => {
+            (Class::Contract, "answered with a web page, which says nothing of an item: is this the right URL?")
+        }
         404 => (Class::Contract, "knows nothing at this URL"),
         405 => (Class::Contract, "does not take a POST at this URL"),
         415 => (Class::Contract, "does not take this content type"),

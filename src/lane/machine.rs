@@ -340,6 +340,8 @@ struct Flight {
     probe: bool,
     /// Of one row, which fails alone: it is asked for and not sent again.
     poison: bool,
+    /// Sent again, it was refused so often in a row as a whole.
+    refusals: u8,
 }
 
 impl Flight {

@@ -15,6 +15,9 @@ const CONFLICT_TRIES: u32 = 10;
 const THROTTLED_MS: u64 = 30_000;
 /// … up to this.
 const THROTTLED_MOST_MS: u64 = 10 * 60_000;
+/// Refusals in a row of a request that was sent again and may have had effect before: then it comes in halves, and what stands
+/// alone is a person's.
+const REFUSALS: u8 = 8;
 /// How long a missing reference may take to appear.
 const REFERENCE_GRACE_MS: u64 = 15 * 60_000;
 
@@ -44,6 +47,12 @@ impl Lane {
         let refused_whole = answer.whole && !alone && !trouble && answer.outcomes.iter().any(|o| refuses(o.class));
         let too_large = answer.outcomes.first().is_some_and(|o| o.code.as_deref() == Some(Outcome::TOO_LARGE));
         let too_large = answer.whole && !alone && too_large;
+        // The refusal of a request that was sent again says nothing of what came of it before, and may be another's than the
+        // endpoint's. Where errors are kept with the key it is what was said first.
+        let hearsay = answer.whole && !clean && !self.config.replays_errors && answer.status >= Some(400);
+        let hearsay = hearsay && answer.outcomes.iter().any(|o| o.class == Class::Validation);
+        flight.refusals = if hearsay { flight.refusals.saturating_add(1) } else { 0 };
+        let patient = hearsay && flight.refusals < REFUSALS;
         let mut accepted = false;
         let mut open = Vec::new();
         let mut failed = BTreeSet::new();
@@ -67,7 +76,7 @@ impl Lane {
                 self.again(row, now, now);
                 continue;
             }
-            if matches!(class, Class::Validation | Class::KeyClash) && !refused_whole {
+            if matches!(class, Class::Validation | Class::KeyClash) && !refused_whole && !patient {
                 rejected.insert(order);
             }
             match class {
@@ -76,7 +85,7 @@ impl Lane {
                     self.end(row);
                     actions.push(settled(row, class, outcome, first));
                 }
-                Class::Validation | Class::KeyClash if !refused_whole => {
+                Class::Validation | Class::KeyClash if !refused_whole && !patient => {
                     self.reject(row, outcome.clone(), !first, actions);
                 }
                 Class::Unresolvable | Class::Corrupt => self.reject(row, outcome.clone(), !first, actions),
@@ -122,6 +131,9 @@ impl Lane {
         let attempt = flight.attempt;
         flight.rows = open;
         self.taken_over(&mut flight, accepted, answer.later.as_ref(), now);
+        if hearsay && flight.again == Again::Allowed {
+            flight.again = Again::Unasked;
+        }
         if self.config.replays_errors && !first && answer.status == Some(500) && flight.accepted.is_none() {
             flight.again = Again::Replayed;
         }
@@ -135,7 +147,9 @@ impl Lane {
                 flight.rows.clear();
             }
         }
-        let halves = more_alone && flight.accepted.is_none() && flight.rows.iter().all(|row| self.is_suspect(*row));
+        more_alone |= hearsay && !patient;
+        let suspects = flight.rows.iter().all(|row| self.is_suspect(*row)) || hearsay;
+        let halves = more_alone && flight.accepted.is_none() && suspects;
         let half = flight.rows.len() / 2;
         // What was accepted without a way to ask comes again, and not at once.
         let least = if accepted { FIRST_MS } else { 0 };

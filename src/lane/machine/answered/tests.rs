@@ -66,3 +66,61 @@ fn what_is_locked_or_lacks_its_reference_stays_so_under_its_key() {
         assert!(matches!(actions[..], [Action::Reject { maybe: false, .. }, Action::Close { .. }]), "{actions:?}");
     }
 }
+
+/// A lane to a target that knows its keys, with rows of these subjects under way in one batch, of which an answer was lost.
+fn lost(settle_ms: Option<u64>, orders: &[i64]) -> (Lane, Millis) {
+    let mut lane = Lane::new(Config { settle_ms, ..Config::example() }, 1);
+    let row = |(n, order): (i64, &i64)| Row { key: RowKey { seq: n, tx: 1 }, order: *order, size: 10, held: false };
+    let rows = (1..).zip(orders).map(row).collect();
+    lane.step(Input::Loaded { rows, more: false }, Millis(0));
+    let (_, at) = refused(&mut lane, orders.len(), None, Class::Unknown, Millis(0));
+    (lane, at)
+}
+
+fn refused(lane: &mut Lane, rows: usize, status: Option<u16>, class: Class, now: Millis) -> (Vec<Action>, Millis) {
+    let answer = Answer { status, outcomes: vec![Outcome::new(class, "said"); rows], ..says(400, class) };
+    let actions = lane.step(Input::Answered { batch: 1, answer }, now);
+    (actions, lane.wake_at().unwrap_or(now))
+}
+
+#[test]
+fn the_refusal_of_a_request_that_is_sent_again_says_nothing_of_the_first() {
+    let (mut lane, mut now) = lost(None, &[1]);
+    for refusal in 1..=REFUSALS {
+        let again = lane.step(Input::Tick, now);
+        assert!(matches!(again[..], [Action::Send { .. }]), "{refusal}: {again:?}");
+        let (actions, at) = refused(&mut lane, 1, Some(400), Class::Validation, now);
+        match refusal {
+            REFUSALS => assert!(matches!(actions[0], Action::Reject { maybe: true, .. }), "{actions:?}"),
+            _ => assert!(matches!(actions[..], [Action::Unknown { .. }]), "{refusal}: {actions:?}"),
+        }
+        now = at;
+    }
+    let (mut lane, now) = lost(None, &[1]);
+    lane.step(Input::Tick, now);
+    let (actions, _) = refused(&mut lane, 1, Some(422), Class::KeyClash, now);
+    assert!(matches!(actions[0], Action::Reject { maybe: true, .. }), "its key was looked at: {actions:?}");
+}
+
+#[test]
+fn a_request_that_is_refused_when_it_comes_again_is_looked_up_where_it_can_be() {
+    let (mut lane, now) = lost(Some(0), &[1]);
+    lane.step(Input::Tick, now);
+    let (_, now) = refused(&mut lane, 1, Some(400), Class::Validation, now);
+    let looks = lane.step(Input::Tick, now);
+    assert!(matches!(looks[..], [Action::Look { .. }]), "{looks:?}");
+}
+
+#[test]
+fn a_batch_that_is_refused_whenever_it_comes_again_comes_in_halves() {
+    let (mut lane, mut now) = lost(None, &[1, 2, 3, 4]);
+    for refusal in 1..=REFUSALS {
+        let again = lane.step(Input::Tick, now);
+        assert!(matches!(&again[..], [Action::Send { rows, .. }] if rows.len() == 4), "{refusal}: {again:?}");
+        let (actions, at) = refused(&mut lane, 4, Some(400), Class::Validation, now);
+        let cut =
+            actions.iter().any(|a| matches!(a, Action::Cut { keep, off, .. } if (keep.len(), off.len()) == (2, 2)));
+        assert_eq!(cut, refusal == REFUSALS, "{refusal}: {actions:?}");
+        now = at;
+    }
+}
