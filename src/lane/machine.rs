@@ -279,6 +279,8 @@ struct Slot {
     ready_at: Millis,
     tries: u32,
     since: Millis,
+    /// How often it was not tried without another one before it: no try, and longer and longer to wait.
+    put_off: u32,
     /// Failures with all of its request, with a success of another row between them; and of these, alone since it is suspect.
     strikes: u8,
     alone: u8,
@@ -296,6 +298,7 @@ impl Slot {
             ready_at,
             tries: 0,
             since: ready_at,
+            put_off: 0,
             strikes: 0,
             alone: 0,
             struck_at: 0,

@@ -8,20 +8,25 @@ use super::{AnswerShape, REASON, Rule, bounded, rule};
 use crate::event::Id;
 use crate::lane::{Answer, Class, Outcome};
 
-/// The outcome of each key. One that is missing or named twice is `Unknown`; results of other keys are only noted.
+/// The outcome of each key. One that is missing or named twice is `Unknown`; results of other keys are only noted. An answer that
+/// tells of no key at all is one of the target as a whole: it is in trouble, or not what it was taken for.
 pub(super) fn judge(status: u16, items: &[Value], pointer: &str, shape: &AnswerShape, keys: &[Id]) -> Answer {
     let places = Places::of(shape);
     let (named, strange) = by_key(items, &places.key, keys);
-    let outcomes = keys.iter().map(|key| match named.get(key) {
-        Some(Named::Once(item)) => one(status, item, &places, rule::of_item(&shape.rules, status, item)),
-        Some(Named::Twice) => Outcome::new(Class::Unknown, "the ERP's answer names this item twice"),
-        Some(Named::Never) | None => Outcome::new(Class::Unknown, "the ERP's answer does not name this item"),
-    });
+    let outcomes: Vec<Outcome> = keys
+        .iter()
+        .map(|key| match named.get(key) {
+            Some(Named::Once(item)) => one(status, item, &places, rule::of_item(&shape.rules, status, item)),
+            Some(Named::Twice) => Outcome::new(Class::Unknown, "the ERP's answer names this item twice"),
+            Some(Named::Never) | None => Outcome::new(Class::Unknown, "the ERP's answer does not name this item"),
+        })
+        .collect();
+    let whole = outcomes.iter().all(|outcome| outcome.class == Class::Unknown);
     let excerpt = match strange {
         0 => String::new(),
         n => format!("{}{n} at {pointer}] ", Answer::STRANGE),
     };
-    Answer { status: None, excerpt, outcomes: outcomes.collect(), whole: false, retry_after_ms: None, later: None }
+    Answer { status: None, excerpt, outcomes, whole, retry_after_ms: None, later: None }
 }
 
 /// What a lookup found: `{"results": [{"key", "status", "reference", "fingerprint"}]}` (docs/erp-contract.md, "Lookup").

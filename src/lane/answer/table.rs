@@ -201,7 +201,10 @@ fn table() -> Vec<Line> {
         line("202 text/html", headed(202, &none, html), &[Unknown, Unknown]),
         items("207: missing", answer(207, &results(&[(1, "posted", "")])), &[Delivered, Unknown]),
         items("207: extra", answer(207, &results(&[(1, "posted", ""), (9, "posted", "")])), &[Delivered]),
-        items("207: twice", answer(207, &results(&[(1, "posted", ""), (1, "rejected", "")])), &[Unknown]),
+        line("207: twice", answer(207, &results(&[(1, "posted", ""), (1, "rejected", "")])), &[Unknown]),
+        line("200 with results of no item of the batch", answer(200, &results(&[])), &[Unknown, Unknown]),
+        line("200 with results of others", answer(200, &results(&[(9, "posted", "")])), &[Unknown, Unknown]),
+        line("200 with words that nobody knows", answer(200, &results(&[(1, "fine", ""), (2, "", "")])), &[Unknown; 2]),
         Line {
             shape: AnswerShape { items: Some(String::new()), ..per_item() },
             ..items("a JSON array", answer(200, &results(&[(1, "posted", "")])["results"]), &[Delivered])
@@ -380,7 +383,7 @@ fn a_job_tells_what_became_of_its_batch() {
         (answer(200, &processing), [Class::Accepted; 2], true, None),
         (answer(202, &json!({})), [Class::Accepted; 2], true, None),
         (answer(200, &done), [Class::Unknown, Class::Delivered], false, None),
-        (answer(200, &json!({ "status": "done" })), [Class::Unknown; 2], false, None),
+        (answer(200, &json!({ "status": "done" })), [Class::Unknown; 2], true, None),
         (answer(404, &problem("unknown_job")), [Class::Unknown; 2], true, None),
         (answer(410, &json!({})), [Class::Unknown; 2], true, None),
         (answer(429, &json!({})), [Class::Throttled; 2], true, None),

@@ -106,7 +106,8 @@ impl Lane {
             }
         }
         flight.looks = flight.looks.saturating_add(1);
-        self.go_on(batch, flight, (1, 0), answer.later.as_ref(), now, actions);
+        let attempt = flight.attempt;
+        self.go_on(batch, flight, (attempt, 0), answer.later.as_ref(), now, actions);
     }
 }
 

@@ -18,6 +18,8 @@ const THROTTLED_MOST_MS: u64 = 10 * 60_000;
 /// Refusals in a row of a request that was sent again and may have had effect before: then it comes in halves, and what stands
 /// alone is a person's.
 const REFUSALS: u8 = 8;
+/// The word for a row that was not tried because of one before it.
+const LANE_BLOCKED: &str = "lane_blocked";
 /// How long a missing reference may take to appear.
 const REFERENCE_GRACE_MS: u64 = 15 * 60_000;
 
@@ -53,6 +55,7 @@ impl Lane {
         let hearsay = hearsay && answer.outcomes.iter().any(|o| o.class == Class::Validation);
         flight.refusals = if hearsay { flight.refusals.saturating_add(1) } else { 0 };
         let patient = hearsay && flight.refusals < REFUSALS;
+        let nothing_tried = answer.outcomes.iter().all(|o| o.class == Class::NotAttempted);
         let mut accepted = false;
         let mut open = Vec::new();
         let mut failed = BTreeSet::new();
@@ -67,6 +70,7 @@ impl Lane {
             // whether it says so or not; resent alone it would overtake.
             let behind = self.config.ordered_batch && clean && failed.contains(&order);
             let class = if behind && outcome.class == Class::Unknown { Class::NotAttempted } else { outcome.class };
+            let leads = !failed.contains(&order);
             let may = class.has_effect() || class == Class::Accepted;
             if !may && class != Class::Unknown {
                 failed.insert(order);
@@ -119,7 +123,13 @@ impl Lane {
                 }
                 // What went back with another of its request is free of it.
                 Class::NotAttempted if freed => drop(self.again(row, now, now)),
-                class => self.again_later(row, class, outcome, now, actions),
+                class => {
+                    let idly = leads && (nothing_tried || outcome.code.as_deref() == Some(LANE_BLOCKED));
+                    if let Some(slot) = self.rows.get_mut(&row).filter(|_| idly && class == Class::NotAttempted) {
+                        slot.put_off = slot.put_off.saturating_add(1);
+                    }
+                    self.again_later(row, class, outcome, now, actions);
+                }
             }
         }
         if refused_whole && clean {
@@ -315,6 +325,7 @@ impl Lane {
         let counted = class != Class::NotAttempted;
         slot.tries = slot.tries.saturating_add(u32::from(counted));
         let (tries, since, waited) = (slot.tries, slot.since, now.since(slot.since));
+        let waits = tries.max(slot.put_off).max(1);
         let spent = match class {
             Class::Conflict => self.config.replays_errors || tries >= CONFLICT_TRIES,
             Class::Reference => self.config.replays_errors || waited >= REFERENCE_GRACE_MS,
@@ -324,9 +335,8 @@ impl Lane {
             self.reject(row, outcome.clone(), false, actions);
             return;
         }
-        let pause = self
-            .backoff(tries.max(1))
-            .clamp(self.config.retry_first_ms, ROW_RETRY_MAX_MS.max(self.config.retry_first_ms));
+        let pause =
+            self.backoff(waits).clamp(self.config.retry_first_ms, ROW_RETRY_MAX_MS.max(self.config.retry_first_ms));
         let until = now.plus(pause);
         if self.again(row, until, now) {
             let outcome = Outcome { class, ..outcome.clone() };

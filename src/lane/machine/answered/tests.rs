@@ -124,3 +124,22 @@ fn a_batch_that_is_refused_whenever_it_comes_again_comes_in_halves() {
         now = at;
     }
 }
+
+/// An endpoint that says `lane_blocked` of what nothing is before would be asked as often as it can answer.
+#[test]
+fn what_is_not_tried_with_nothing_before_it_waits_longer_and_longer() {
+    let config = Config { retry_first_ms: 100, retry_max_ms: 300_000, ..Config::example() };
+    let mut lane = Lane::new(config, 1);
+    let row = Row { key: RowKey { seq: 1, tx: 1 }, order: 1, size: 10, held: false };
+    lane.step(Input::Loaded { rows: vec![row], more: false }, Millis(0));
+    let mut now = Millis(0);
+    for batch in 1..=200 {
+        let answer = says(200, Class::NotAttempted);
+        let actions = lane.step(Input::Answered { batch, answer }, now);
+        let [Action::Wait { until, tries: 0, .. }, Action::Close { .. }] = &actions[..] else { panic!("{actions:?}") };
+        assert!(until.since(now) <= ROW_RETRY_MAX_MS);
+        now = *until;
+        lane.step(Input::Tick, now);
+    }
+    assert!(now > Millis(60 * 60_000), "after 200 sends {now}");
+}
