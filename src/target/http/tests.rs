@@ -6,7 +6,7 @@ use tokio::net::{TcpListener, TcpStream};
 use super::*;
 use crate::event::{Id, Millis, batch_id};
 use crate::lane::{AnswerShape, By, Class, Later};
-use crate::target::{Tls, Wire};
+use crate::target::{ClientAuth, OAuth, Tls, Wire};
 
 fn config(address: &str) -> Config {
     Config {
@@ -149,6 +149,7 @@ async fn a_job_is_asked_for_below_the_same_origin_and_nowhere_else() {
         ("http://erp.example.com/v1/jobs/7".to_owned(), By::Lookup),
         (format!("http://user:secret@{address}/v1/jobs/7"), By::Lookup),
         ("http://[".to_owned(), By::Lookup),
+        (String::new(), By::Lookup),
         (format!("/{}", "x".repeat(3_000)), By::Lookup),
     ] {
         let (answer, _) = exchange(config(&address), &listener, &accepted(&location)).await;
@@ -160,6 +161,7 @@ async fn a_job_is_asked_for_below_the_same_origin_and_nowhere_else() {
     let (answer, request) = tokio::join!(target.deliver(&question), serve(&listener, &processing));
     assert!(request.head.starts_with("get /v1/jobs/7 http/1.1\r\n"), "{}", request.head);
     assert!(request.head.contains("\r\nfloorgate-contract: 1\r\n") && !request.head.contains("traceparent"));
+    assert!(request.head.contains("\r\ncache-control: no-cache\r\n"), "{}", request.head);
     check(&answer, Class::Accepted, "asked for it: the ERP is at work on it");
     let elsewhere = Errand::Poll("http://erp.example.com/v1/jobs/7".to_owned());
     let answer = target.deliver(&Outgoing { errand: elsewhere, ..batch() }).await;
@@ -328,8 +330,50 @@ async fn an_endless_answer_is_cut_off() {
         while stream.write_all(&[b' '; 8_192]).await.is_ok() {}
     };
     let (answer, ()) = tokio::join!(target.deliver(&batch), endless);
-    let reason = "sent, but no whole answer came: the answer (HTTP 200) is longer than 8388608 bytes";
+    let reason = "sent, but no whole answer came: the answer (HTTP 200) is longer than 262144 bytes";
     check(&answer, Class::Unknown, reason);
+}
+
+#[test]
+fn what_is_read_of_an_answer_grows_with_its_items() {
+    let bytes = [0, 1, 48, 500, 2_032, usize::MAX].map(longest);
+    assert_eq!(bytes, [262_144, 262_144, 262_144, 2_113_536, 8_388_608, 8_388_608]);
+}
+
+/// A token that took nearly all of the time.
+#[tokio::test]
+async fn a_request_that_has_no_time_left_does_not_leave() {
+    let (listener, address) = listen().await;
+    let target = Http::new(Config { connect_timeout: Duration::from_millis(100), ..config(&address) }).unwrap();
+    let client = target.clients.get().unwrap();
+    let request = client.post(target.url.clone());
+    let heard = target.once(&request, None, Instant::now() + Duration::from_millis(50), MAX_ANSWER).await;
+    let why = "no time is left for it: fetching a token took too long".to_owned();
+    assert_eq!(heard.map(drop), Err(Reply::NotSent(why)));
+    let nobody = tokio::time::timeout(Duration::from_millis(20), listener.accept()).await;
+    assert!(nobody.is_err(), "nothing may connect");
+}
+
+#[tokio::test]
+async fn a_token_server_that_says_nothing_has_half_of_the_time() {
+    let (silent, tokens) = listen().await;
+    let dir = tempfile::tempdir().unwrap();
+    let client_secret_file = dir.path().join("secret");
+    std::fs::write(&client_secret_file, "open sesame").unwrap();
+    let login = Some(Login::OAuth(OAuth {
+        token_url: format!("http://{tokens}/token"),
+        client_id: "gw".into(),
+        client_secret_file,
+        scope: None,
+        audience: None,
+        client_auth: ClientAuth::Basic,
+    }));
+    let timeout = Duration::from_secs(2);
+    let target = Http::new(Config { timeout, login, ..config("127.0.0.1:9") }).unwrap();
+    let (began, batch) = (Instant::now(), batch());
+    let (answer, _held) = tokio::join!(target.deliver(&batch), silent.accept());
+    check(&answer, Class::Transient, "not sent: no token in time");
+    assert!(began.elapsed() < timeout, "{:?}", began.elapsed());
 }
 
 #[tokio::test]
