@@ -32,6 +32,9 @@ pub use accepted::Accepted;
 
 /// Rows of one lane in memory.
 pub const WINDOW: usize = 8_192;
+/// A batch that can only be looked up is a person's when no lookup has told anything of it for so long.
+const VAIN_MS: u64 = 24 * 3_600_000;
+
 /// Names a row within its lane; rows are in commit order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct RowKey {
@@ -345,6 +348,21 @@ struct Flight {
     poison: bool,
     /// Sent again, it was refused so often in a row as a whole.
     refusals: u8,
+    /// No lookup has told what became of it.
+    vain: Option<Vain>,
+}
+
+/// Lookups in a row that told nothing.
+#[derive(Debug, Clone)]
+struct Vain {
+    /// The first of them.
+    since: Millis,
+    /// [`Lane::goods`] then.
+    goods: u64,
+    /// The target as a whole was not away at the last of them.
+    up: bool,
+    /// The words of that.
+    words: String,
 }
 
 impl Flight {
@@ -651,6 +669,9 @@ impl Lane {
         self.away_until = self.away_until.plus(ms);
         for flight in self.flights.values_mut() {
             flight.last_sent = flight.last_sent.plus(ms);
+            if let Some(vain) = &mut flight.vain {
+                vain.since = vain.since.plus(ms);
+            }
         }
     }
 
@@ -735,6 +756,14 @@ impl Lane {
             match self.config.settle_ms {
                 Some(settle) if now < flight.last_sent.plus(settle) => {
                     flight.resend_at = Some(flight.last_sent.plus(settle));
+                }
+                Some(_) if flight.vain.as_ref().is_some_and(|vain| vain.up && now.since(vain.since) >= VAIN_MS) => {
+                    let words = flight.vain.take().map_or(String::new(), |vain| vain.words);
+                    let reason = format!(
+                        "it was sent and never answered, and for a day no lookup has told what became of it ({words}): look in \
+                         the target whether it was posted"
+                    );
+                    self.give_up(batch, &reason, actions);
                 }
                 Some(_) => {
                     flight.resend_at = None;

@@ -6,7 +6,7 @@
 
 mod persons;
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -109,6 +109,8 @@ pub(super) struct Writer {
     stopping: bool,
     /// What keeps a lane's target from taking postings, as told last.
     troubles: HashMap<usize, (Option<u16>, Class)>,
+    /// Lanes whose target answers lookups and tells nothing in them.
+    puzzled: HashSet<usize>,
     /// Lanes that were told to have stopped.
     told_stopped: BTreeSet<usize>,
     /// History that has been looked at for trimming.
@@ -196,6 +198,7 @@ impl Writer {
             disk_full: false,
             stopping: false,
             troubles: HashMap::new(),
+            puzzled: HashSet::new(),
             told_stopped: BTreeSet::new(),
             trimmed: trim::Trimmed::default(),
         })
@@ -301,6 +304,9 @@ impl Writer {
         let Some(flight) = self.flying.remove(&(lane, batch)) else { return Ok(()) };
         let good = answer.outcomes.iter().all(|o| o.class.has_effect());
         self.tell_trouble(lane, &answer, flight.way != Way::Post);
+        if flight.way == Way::Look && !answer.whole {
+            self.tell_puzzle(lane, &answer);
+        }
         let answered = self.clock.now().wall;
         if answer.excerpt.starts_with(Answer::STRANGE) {
             let id = &self.capture.routes[lane].config.id;
@@ -359,6 +365,22 @@ impl Writer {
                 self.troubles.remove(&lane);
             }
             (_, None) => {}
+        }
+    }
+
+    /// Logs when a target begins to answer lookups with nothing that tells.
+    fn tell_puzzle(&mut self, lane: usize, answer: &Answer) {
+        let Some(unclear) = answer.outcomes.iter().find(|o| o.class == Class::Unknown) else {
+            self.puzzled.remove(&lane);
+            return;
+        };
+        if self.puzzled.insert(lane) {
+            let id = &self.capture.routes[lane].config.id;
+            tracing::warn!(
+                lane = id,
+                reason = unclear.reason,
+                "a lookup does not tell what became of postings: asking on"
+            );
         }
     }
 

@@ -7,6 +7,7 @@
 
 use std::io::Write as _;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use flate2::{Compression, GzBuilder};
@@ -73,6 +74,8 @@ pub struct Http {
     tokens: Option<Arc<Tokens>>,
     url: Url,
     lookup: Option<(Lookup, Url)>,
+    /// Keys of one question, as the target has taught.
+    keys: Arc<AtomicUsize>,
     pub(super) config: Arc<Config>,
 }
 
@@ -90,7 +93,8 @@ impl Http {
             _ => None,
         };
         let clients = Arc::new(Clients::new(&config)?);
-        Ok(Self { clients, tokens, url, lookup, config: Arc::new(config) })
+        let keys = Arc::new(AtomicUsize::new(lookup.as_ref().map_or(1, |(lookup, _)| lookup.max_keys)));
+        Ok(Self { clients, tokens, url, lookup, keys, config: Arc::new(config) })
     }
 
     /// Runs an errand once and says what came of each row. Never retries by itself.
@@ -109,16 +113,20 @@ impl Http {
         }
     }
 
-    /// Asks for the keys, some at a time, until one request fails.
+    /// Asks for the keys, some at a time, until one request fails. One that is too large is halved, and so are all later ones.
     async fn look(&self, keys: &[Id], prints: &[String]) -> Answer {
-        let Some((lookup, url)) = &self.lookup else {
+        let Some((_, url)) = &self.lookup else {
             return classify_lookup(&Reply::NotSent("the target has no `lookup`".to_owned()), keys, prints);
         };
         let mut outcomes = Vec::with_capacity(keys.len());
         loop {
-            let some = outcomes.len()..keys.len().min(outcomes.len() + lookup.max_keys);
+            let some = outcomes.len()..keys.len().min(outcomes.len() + self.keys.load(Ordering::Relaxed));
             let reply = self.ask(url, &keys[some.clone()]).await.unwrap_or_else(|failure| failure);
-            let mut answer = classify_lookup(&reply, &keys[some.clone()], &prints[some]);
+            let mut answer = classify_lookup(&reply, &keys[some.clone()], &prints[some.clone()]);
+            if some.len() > 1 && matches!(answer.status, Some(413 | 414 | 431)) {
+                self.keys.fetch_min(some.len() / 2, Ordering::Relaxed);
+                continue;
+            }
             outcomes.append(&mut answer.outcomes);
             if answer.whole || outcomes.len() >= keys.len() {
                 return Answer { outcomes, ..answer };

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::accepted::FIRST_MS;
-use super::{Action, Again, Flight, Lane, RowKey, State, Way};
+use super::{Action, Again, Flight, Lane, RowKey, State, Vain, Way};
 use crate::event::Millis;
 use crate::lane::{Answer, Class, Later, Outcome};
 
@@ -182,6 +182,7 @@ impl Lane {
         let unsaid = Outcome::new(Class::Unknown, "the answer does not speak of it");
         let outcomes = answer.outcomes.iter().chain(std::iter::repeat(&unsaid));
         let said: Vec<(RowKey, &Outcome)> = flight.rows.iter().copied().zip(outcomes).collect();
+        flight.vain = self.in_vain(&flight, &answer.outcomes, now);
         let order = |row: RowKey| self.rows.get(&row).map(|slot| slot.row.order);
         // What is absent goes back in line only if nothing behind it in its subject is left open: that would overtake it.
         let decided = |class| matches!(class, Class::Found | Class::KeyClash | Class::NotAttempted);
@@ -226,6 +227,20 @@ impl Lane {
         }
         let tries = flight.looks;
         self.go_on(batch, flight, (tries, self.config.retry_first_ms), None, now, actions);
+    }
+
+    /// What is known of lookups that tell nothing, after one more with these outcomes. An outage is no such thing: then others of the
+    /// lane aren't posted either.
+    fn in_vain(&self, flight: &Flight, said: &[Outcome], now: Millis) -> Option<Vain> {
+        let tells =
+            |o: &Outcome| matches!(o.class, Class::Found | Class::KeyClash | Class::NotAttempted | Class::Accepted);
+        let last = said.iter().find(|o| !tells(o))?;
+        if said.iter().any(tells) {
+            return None;
+        }
+        let (since, goods) = flight.vain.as_ref().map_or((now, self.goods), |vain| (vain.since, vain.goods));
+        let away = matches!(last.class, Class::Transient | Class::Throttled | Class::Auth);
+        Some(Vain { since, goods, up: !away || self.goods > goods, words: last.reason.clone() })
     }
 
     /// The batch goes on with the rows that are left in it: asked for if it is accepted, else after as many tries, and not

@@ -199,6 +199,27 @@ async fn keys_are_asked_for_some_at_a_time_until_a_request_fails() {
 }
 
 #[tokio::test]
+async fn a_question_that_is_too_large_is_halved_for_good() {
+    let (listener, address) = listen().await;
+    let lookup = Some(Lookup { url: format!("http://{address}/v1/lookup"), max_keys: 50 });
+    let target = Http::new(Config { lookup, ..config(&address) }).unwrap();
+    let keys: Vec<Id> = (1..=4).map(|n| Id([n; 16])).collect();
+    let errand = Errand::Look(vec![String::new(); 4]);
+    let question = Outgoing { errand, keys, ..batch() };
+    let too_large = |status| format!("HTTP/1.1 {status} Too Large\r\ncontent-length: 0\r\n\r\n");
+    let (_, asked) = tokio::join!(target.deliver(&question), async {
+        let mut asked = Vec::new();
+        for answer in [too_large(414), too_large(413), ok("{}"), ok("{}"), ok("{}"), ok("{}")] {
+            asked.push(serve(&listener, &answer).await.head.matches("key=").count());
+        }
+        asked
+    });
+    assert_eq!(asked, [4, 2, 1, 1, 1, 1]);
+    let (answer, request) = tokio::join!(target.deliver(&question), async { serve(&listener, &too_large(413)).await });
+    assert_eq!((request.head.matches("key=").count(), answer.outcomes[0].class), (1, Class::Contract));
+}
+
+#[tokio::test]
 async fn a_refused_connection_sent_nothing() {
     let (listener, address) = listen().await;
     drop(listener);

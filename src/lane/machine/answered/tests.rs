@@ -1,6 +1,6 @@
 use super::*;
 use crate::lane::Config;
-use crate::lane::machine::{Input, Row};
+use crate::lane::machine::{Input, Row, VAIN_MS};
 
 /// A lane to a target that gives its errors again, with one row under way.
 fn sent(settle_ms: Option<u64>) -> Lane {
@@ -142,4 +142,48 @@ fn what_is_not_tried_with_nothing_before_it_waits_longer_and_longer() {
         lane.step(Input::Tick, now);
     }
     assert!(now > Millis(60 * 60_000), "after 200 sends {now}");
+}
+
+/// Answers each question for the first row with `class` until it is given up, for three days at most: when, and how. Where
+/// `others`, there is always another row, which is posted.
+fn asked(class: Class, others: bool) -> Option<(Millis, Action)> {
+    let row = |seq| Row { key: RowKey { seq, tx: 1 }, order: seq, size: 10, held: false };
+    let idempotency = crate::lane::Idempotency::Lookup;
+    let config = Config { idempotency, settle_ms: Some(0), retry_max_ms: 600_000, ..Config::example() };
+    let (mut lane, mut now, mut last) = (Lane::new(config, 1), Millis(0), 1);
+    let mut actions = lane.step(Input::Loaded { rows: vec![row(1)], more: false }, now);
+    while now < Millis(0).plus(3 * VAIN_MS) {
+        let answers = actions.iter().filter_map(|action| match action {
+            Action::Send { batch, .. } => {
+                let class = if *batch == 1 { Class::Unknown } else { Class::Delivered };
+                Some(Input::Answered { batch: *batch, answer: says(200, class) })
+            }
+            Action::Look { batch, .. } => Some(Input::Looked { batch: *batch, answer: says(500, class) }),
+            _ => None,
+        });
+        let mut inputs: Vec<Input> = answers.collect();
+        if inputs.is_empty() {
+            now = lane.wake_at().unwrap_or(now).max(now.plus(1));
+            last += 1;
+            inputs.push(if others { Input::Captured { rows: vec![row(last)], since: now } } else { Input::Tick });
+        }
+        actions = inputs.into_iter().flat_map(|input| lane.step(input, now)).collect();
+        if let Some(reject) = actions.iter().find(|a| matches!(a, Action::Reject { .. })) {
+            return Some((now, reject.clone()));
+        }
+    }
+    None
+}
+
+#[test]
+fn lookups_that_tell_nothing_for_a_day_make_it_a_persons() {
+    for class in [Class::Contract, Class::Unknown] {
+        let (at, action) = asked(class, false).expect("it ends");
+        assert!((VAIN_MS..VAIN_MS + 4 * 3_600_000).contains(&at.since(Millis(0))), "{at}");
+        let Action::Reject { outcome, maybe: true, .. } = action else { panic!("{action:?}") };
+        assert!(outcome.class == Class::Unresolvable && outcome.reason.contains("(said)"), "{outcome:?}");
+    }
+    assert!(asked(Class::Accepted, false).is_none(), "it is at work on it");
+    assert!(asked(Class::Transient, false).is_none(), "the target is away");
+    assert!(asked(Class::Transient, true).is_some(), "others are posted all the while");
 }
