@@ -305,7 +305,8 @@ fn list(args: &List) -> ExitCode {
 fn troubled(dir: &Path) -> Vec<System> {
     let said = control::ask(dir, Request::Status).ok();
     let mut systems = said.map_or_else(Vec::new, |gateway: control::Status| gateway.systems);
-    systems.retain(|system| system.standing != Standing::Closed || !system.stopped.is_empty());
+    systems
+        .retain(|system| system.standing != Standing::Closed || !system.stopped.is_empty() || !system.late.is_empty());
     systems
 }
 

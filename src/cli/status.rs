@@ -15,7 +15,7 @@ use crate::cli::print::{self, age, ago, clean, line};
 use crate::cli::tap;
 use crate::control::{self, Request, Unanswered};
 use crate::event::Millis;
-use crate::lane::{Standing, Stopped, Storm, System};
+use crate::lane::{Late, Overdue, Standing, Stopped, Storm, System};
 use crate::outbox::read::{self, Bounds, Held};
 use crate::source::health::{self, State};
 use crate::tagmap::points::{Quality, Stands};
@@ -237,7 +237,14 @@ impl Outbox {
 }
 
 /// A line for a system that takes nothing, and one for each of its lanes that is stopped.
-pub(super) fn target(text: &mut String, System { system, standing, stopped, .. }: &System, now: Millis) {
+pub(super) fn target(text: &mut String, System { system, standing, stopped, late, .. }: &System, now: Millis) {
+    for Late { lane, overdue: Overdue { rows, since } } in late {
+        let since = age(since.0, now);
+        line(
+            text,
+            &format!("lane {lane}: {rows} postings are accepted for {since} and not booked: what does {system} do?"),
+        );
+    }
     let tried = |at: Millis| {
         if at > now { format!("one row is sent in {}, to find out", age(now.0, at)) } else { TRYING.to_owned() }
     };
@@ -462,9 +469,15 @@ mod tests {
             next_try: ago(-30),
         };
         let stopped = vec![Stopped { lane: "display".to_owned(), storm }];
-        let system =
-            |system: &str, standing, stopped| System { system: system.to_owned(), standing, per_minute: None, stopped };
-        vec![system("erp", open, Vec::new()), system("tms", Standing::Closed, stopped)]
+        let system = |system: &str, standing, stopped, late| System {
+            system: system.to_owned(),
+            standing,
+            per_minute: None,
+            stopped,
+            late,
+        };
+        let late = vec![Late { lane: "slow".to_owned(), overdue: Overdue { rows: 3, since: ago(7_200) } }];
+        vec![system("erp", open, Vec::new(), late), system("tms", Standing::Closed, stopped, Vec::new())]
     }
 
     #[test]
@@ -493,6 +506,7 @@ mod tests {
           sorter-net: 10.20.0.21:502
           sorter-1: events wait and nothing is committed
           sorter-1: the last error 9 min ago, timeout: reading 4 registers from 100: no answer within 500ms
+        lane slow: 3 postings are accepted for 2 h and not booked: what does erp do?
         system erp: breaker open for 61 s, failing; one row is sent in 19 s, to find out: not sent: tcp connect error: Connection refused (os error 111)
         lane display: STOPPED, 21 rows were rejected (validation unknown_item); one row is sent in 30 s, to find out: the ERP says: unknown_item: no such item
         outbox: 17 pending, the oldest 5 min old; 54 need a person; FULL: devices are not acknowledged; dead letters: 2

@@ -28,7 +28,7 @@ pub use storm::Storm;
 use crate::lane::gate::Permit;
 use crate::lane::{Answer, Class, Config, Idempotency, Outcome};
 
-pub use accepted::Accepted;
+pub use accepted::{Accepted, Overdue};
 
 /// Rows of one lane in memory.
 pub const WINDOW: usize = 8_192;

@@ -19,7 +19,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::event::{Id, Millis, Now, Sample};
 use crate::lane::{
-    self, Action, Answer, Class, Input, Lane, Lanes, Outgoing, Row, RowKey, Standing, Stopped, System, Way,
+    self, Action, Answer, Class, Input, Lane, Lanes, Late, Outgoing, Row, RowKey, Standing, Stopped, System, Way,
 };
 use crate::outbox::capture::Capture;
 use crate::outbox::clock::{Clock, instant};
@@ -732,6 +732,18 @@ impl Writer {
                         code = storm.code,
                         reason = storm.words,
                         "too many rows are rejected: the lane sends nothing new but single rows, to find out"
+                    );
+                }
+            }
+            for Late { lane, overdue } in &system.late {
+                let known = before.get(i).is_some_and(|before| before.late.iter().any(|l| l.lane == *lane));
+                if !known {
+                    tracing::warn!(
+                        lane,
+                        postings = overdue.rows,
+                        since = %overdue.since,
+                        "the target has accepted postings and does not come to an end with them: asking on, nothing of their \
+                         subjects is sent"
                     );
                 }
             }
