@@ -109,8 +109,11 @@ pub fn classify(reply: &Reply, shape: &AnswerShape, keys: &[Id]) -> Answer {
         Reply::Http { status, head, body } => {
             let read = Body::of(head, body);
             let json = read.json.as_ref();
-            let mut answer = if let Some(outcome) = rule::of_whole(&shape.rules, *status, json) {
-                whole(outcome, keys)
+            let mut answer = if let Some((outcome, before)) = rule::of_whole(&shape.rules, *status, json) {
+                let listed = items_of(*status, json, shape).filter(|_| !shape.odata);
+                let ruled =
+                    listed.and_then(|(found, _)| items::judge_before(before, &outcome, (*status, found), shape, keys));
+                ruled.unwrap_or_else(|| whole(outcome, keys))
             } else if let Some((found, pointer)) = items_of(*status, json, shape) {
                 if shape.odata {
                     odata::judge(*status, found, shape, keys)

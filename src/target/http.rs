@@ -8,7 +8,6 @@
 use std::io::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use flate2::{Compression, GzBuilder};
 use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};

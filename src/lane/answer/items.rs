@@ -29,6 +29,28 @@ pub(super) fn judge(status: u16, items: &[Value], pointer: &str, shape: &AnswerS
     Answer { status: None, excerpt, outcomes, whole, retry_after_ms: None, later: None }
 }
 
+/// The outcome of each key where `before` are the rules in front of one that is of the whole answer, and `otherwise` is what that
+/// one says. `None`: none of them applies to an item of a key.
+pub(super) fn judge_before(
+    before: &[Rule],
+    otherwise: &Outcome,
+    (status, items): (u16, &[Value]),
+    shape: &AnswerShape,
+    keys: &[Id],
+) -> Option<Answer> {
+    let places = Places::of(shape);
+    let (named, _) = by_key(items, &places.key, keys);
+    let ruled = |key| {
+        let Some(Named::Once(item)) = named.get(key) else { return None };
+        rule::of_item(before, status, item).map(|rule| one(status, item, &places, Some(rule)))
+    };
+    let ruled: Vec<Option<Outcome>> = keys.iter().map(ruled).collect();
+    ruled.iter().any(Option::is_some).then(|| {
+        let outcomes = ruled.into_iter().map(|outcome| outcome.unwrap_or_else(|| otherwise.clone())).collect();
+        Answer { status: None, excerpt: String::new(), outcomes, whole: false, retry_after_ms: None, later: None }
+    })
+}
+
 /// What a lookup found: `{"results": [{"key", "status", "reference", "fingerprint"}]}` (docs/erp-contract.md, "Lookup").
 pub(super) fn found(body: &Value, keys: &[Id], prints: &[String]) -> Answer {
     let items = body.get("results").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();

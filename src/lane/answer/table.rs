@@ -353,6 +353,30 @@ fn the_whole_answer_table() {
     }
 }
 
+/// The rules are tried in their order, whether they are of items or of all.
+#[test]
+fn the_first_rule_decides() {
+    use Class::{Conflict, Contract, Validation};
+    let of = |of, pointer: &str, value: Value| {
+        Some(Test { of, pointer: pointer.to_owned(), expected: Expected::Equals(value) })
+    };
+    let held = Rule { status: Vec::new(), ..of_status(0, of(Subject::Item, "/status", "held".into()), Validation) };
+    let all = of_status(422, None, Contract);
+    let classes = |rules: [&Rule; 2], body: &Value| {
+        let shape = AnswerShape { rules: rules.into_iter().cloned().collect(), ..per_item() };
+        let answer = classify(&answer(422, body), &shape, &keys(2));
+        (answer.outcomes.iter().map(|o| o.class).collect::<Vec<_>>(), answer.whole)
+    };
+    let body = results(&[(1, "held", ""), (2, "posted", "")]);
+    assert_eq!(classes([&held, &all], &body), (vec![Validation, Contract], false));
+    assert_eq!(classes([&all, &held], &body), (vec![Contract; 2], true));
+    let body = results(&[(2, "posted", "")]);
+    assert_eq!(classes([&held, &all], &body), (vec![Contract; 2], true), "it is of no item");
+    let one = of_status(422, of(Subject::Body, "/code", 1.into()), Conflict);
+    assert_eq!(classes([&one, &all], &json!({ "code": 1.0 })), (vec![Conflict; 2], true));
+    assert_eq!(classes([&one, &all], &json!({ "code": 1.5 })), (vec![Contract; 2], true));
+}
+
 #[test]
 fn a_batch_that_is_too_large_says_so_in_its_code() {
     for rows in [1, 2] {
