@@ -34,6 +34,8 @@ pub enum Shown {
     Ours,
     /// Of the same kind, with this for a secret.
     Wrong(String),
+    /// None.
+    Nothing,
 }
 
 impl Http {
@@ -56,6 +58,7 @@ impl Http {
                 let pass = Pass::wrong(login, wrong).map_err(Reply::NotSent)?;
                 self.once(&request, Some(&pass), Instant::now() + self.config.timeout, MAX_ANSWER).await
             }
+            (Shown::Nothing, _) => self.once(&request, None, Instant::now() + self.config.timeout, MAX_ANSWER).await,
             _ => self.exchange(&client, &request, MAX_ANSWER).await,
         }
     }

@@ -84,11 +84,13 @@ pub(super) fn problem(heard: &Heard, status: u16, word: &str) -> Result<Value, S
     }
     let body = object(heard, "application/problem+json")?;
     let said = body.get("type").and_then(Value::as_str).unwrap_or_default();
-    if said.rsplit([':', '/']).next() == Some(word) {
-        Ok(body)
-    } else {
-        Err(format!("the problem's `type` is \"{said}\", not urn:floorgate:problem:{word}"))
+    if said.rsplit([':', '/']).next() != Some(word) {
+        return Err(format!("the problem's `type` is \"{said}\", not urn:floorgate:problem:{word}"));
     }
+    if text(&body, "title").is_empty() {
+        return Err(format!("the problem {word} has no `title`, which is shown to people"));
+    }
+    Ok(body)
 }
 
 fn object(heard: &Heard, content_type: &str) -> Result<Value, String> {
