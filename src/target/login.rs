@@ -169,7 +169,7 @@ pub(super) struct Pass {
 
 impl Pass {
     /// `Authorization: Bearer …`.
-    pub(super) fn bearer(token: Secret) -> Result<Self, String> {
+    pub(super) fn bearer(token: &Secret) -> Result<Self, String> {
         let token = Secret::new(token.text().trim());
         Self::new(header::AUTHORIZATION, &format!("Bearer {}", token.text()), vec![token])
     }
@@ -190,7 +190,7 @@ impl Pass {
     /// What the files of a login say now; `None` for a token, which is asked for.
     pub(super) fn of(login: &Login) -> Result<Option<Self>, String> {
         Ok(Some(match login {
-            Login::Bearer { token_file } => Self::bearer(Secret::read("bearer token", token_file)?)?,
+            Login::Bearer { token_file } => Self::bearer(&Secret::read("bearer token", token_file)?)?,
             Login::Basic { user, password_file } => Self::basic(user, Secret::read("password", password_file)?)?,
             Login::ApiKey { header, key_file } => {
                 let key = Secret::read("API key", key_file)?;
@@ -208,7 +208,7 @@ impl Pass {
     pub(super) fn wrong(login: &Login, wrong: &str) -> Result<Self, String> {
         let secret = Secret::new(wrong);
         match login {
-            Login::Bearer { .. } | Login::OAuth(_) => Self::bearer(secret),
+            Login::Bearer { .. } | Login::OAuth(_) => Self::bearer(&secret),
             Login::Basic { user, .. } => Self::basic(user, secret),
             Login::ApiKey { header, .. } => {
                 let name = HeaderName::try_from(header).map_err(|_| format!("\"{header}\" is no name of a header"))?;
