@@ -252,9 +252,12 @@ mod tests {
         assert!(told.contains("without a `fingerprint`"), "{told}");
         assert_eq!(job(&heard(202, "application/json", r#"{"job":"7","status":"processing"}"#), 202), Ok(None));
         assert!(job(&heard(200, "application/json", r#"{"job":"7","status":"done"}"#), 200).is_err());
-        let document = r#"{"type":"urn:floorgate:problem:too_large"}"#;
+        let document = r#"{"type":"urn:floorgate:problem:too_large","title":"Too many items"}"#;
         assert!(problem(&heard(413, "application/problem+json", document), 413, "too_large").is_ok());
         assert!(problem(&heard(413, "application/json", document), 413, "too_large").is_err());
         assert!(problem(&heard(413, "application/problem+json", document), 413, "large").is_err());
+        let untitled = r#"{"type":"urn:floorgate:problem:too_large"}"#;
+        let told = problem(&heard(413, "application/problem+json", untitled), 413, "too_large").unwrap_err();
+        assert!(told.contains("no `title`"), "{told}");
     }
 }
