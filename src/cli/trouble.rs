@@ -104,7 +104,8 @@ mod tests {
             what helps: look what came
         ");
         let standing = Standing::Open { trouble: Trouble::default(), next_try: NOW };
-        let open = System { system: "erp".to_owned(), standing, per_minute: None, stopped: Vec::new() };
+        let open =
+            System { system: "erp".to_owned(), standing, per_minute: None, stopped: Vec::new(), late: Vec::new() };
         assert_eq!(told(from_ref(&open), web_page()), "", "the system says so of all its lanes");
         let standing = Standing::HalfOpen { trouble: Trouble::default(), good_since: Some(NOW), good: 1, closes_at: 3 };
         assert_ne!(

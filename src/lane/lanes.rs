@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::Millis;
 use crate::lane::gate::{Gate, Permit, Standing};
-use crate::lane::{Action, Input, Lane, Storm, Worth};
+use crate::lane::{Action, Input, Lane, Overdue, Storm, Worth};
 
 /// Of so many requests of a system, one is left to lanes of class `visibility` that want it: 2 %.
 const SHARE: u32 = 50;
@@ -33,6 +33,19 @@ pub struct System {
     pub per_minute: Option<u32>,
     /// Its lanes that too many rejections have stopped.
     pub stopped: Vec<Stopped>,
+    /// Its lanes with postings that it accepted and does not come to an end with.
+    #[serde(default)]
+    pub late: Vec<Late>,
+}
+
+/// A lane with postings that the system is at work on for too long.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Late {
+    /// Its id.
+    pub lane: String,
+    /// Which.
+    #[serde(flatten)]
+    pub overdue: Overdue,
 }
 
 /// A lane that sends nothing new but single rows, to find out.
@@ -53,6 +66,8 @@ pub struct Lanes {
     gates: Vec<Gate>,
     /// By the index of the target: requests since a lane of class `visibility` had one, or wanted none.
     passed: Vec<u32>,
+    /// By lane: what its system does not come to an end with.
+    late: Vec<Option<Overdue>>,
     changes: u64,
 }
 
@@ -62,7 +77,8 @@ impl Lanes {
         let targets = lanes.iter().map(|lane| lane.config().target + 1).max().unwrap_or(0);
         let limits = |target| lanes.iter().find(|lane| lane.config().target == target).map(|l| l.config().limits);
         let gates = (0..targets).map(|target| Gate::new(limits(target).unwrap_or_default())).collect();
-        Self { members: lanes, gates, passed: vec![0; targets], changes: 0 }
+        let late = vec![None; lanes.len()];
+        Self { members: lanes, gates, passed: vec![0; targets], late, changes: 0 }
     }
 
     /// One of them.
@@ -142,7 +158,11 @@ impl Lanes {
                 Some(Stopped { lane, storm })
             };
             let stopped = self.of(target).filter_map(stopped).collect();
-            Some(System { system, standing, per_minute: gate.per_minute(now), stopped })
+            let late = |(index, lane): (usize, &Lane)| {
+                Some(Late { lane: lane.config().id.clone(), overdue: self.late[index].clone()? })
+            };
+            let late = self.of(target).filter_map(late).collect();
+            Some(System { system, standing, per_minute: gate.per_minute(now), stopped, late })
         };
         self.gates.iter().enumerate().filter_map(system).collect()
     }
@@ -172,6 +192,11 @@ impl Lanes {
             self.gates[target].answered(lane, *batch, answer, isolated, now);
         }
         let actions = self.members[lane].take(input, now).into_iter().map(|action| (lane, action)).collect();
+        let late = self.members[lane].overdue(now);
+        if late != self.late[lane] {
+            self.late[lane] = late;
+            self.changes += 1;
+        }
         if let Some((lane, batch)) =
             self.gates[target].probe().filter(|(lane, batch)| !self.members[*lane].is_flying(*batch))
         {

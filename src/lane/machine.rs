@@ -30,10 +30,13 @@ pub use storm::Storm;
 use crate::lane::gate::Permit;
 use crate::lane::{Answer, Class, Config, Idempotency, Outcome};
 
-pub use accepted::Accepted;
+pub use accepted::{Accepted, Overdue};
 
 /// Rows of one lane in memory.
 pub const WINDOW: usize = 8_192;
+/// A batch that can only be looked up is a person's when no lookup has told anything of it for so long.
+const VAIN_MS: u64 = 24 * 3_600_000;
+
 /// Names a row within its lane; rows are in commit order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct RowKey {
@@ -295,6 +298,8 @@ struct Slot {
     ready_at: Millis,
     tries: u32,
     since: Millis,
+    /// How often it was not tried without another one before it: no try, and longer and longer to wait.
+    put_off: u32,
     /// Failures with all of its request, with a success of another row between them; and of these, alone since it is suspect.
     strikes: u8,
     alone: u8,
@@ -312,6 +317,7 @@ impl Slot {
             ready_at,
             tries: 0,
             since: ready_at,
+            put_off: 0,
             strikes: 0,
             alone: 0,
             struck_at: 0,
@@ -358,6 +364,23 @@ struct Flight {
     poison: bool,
     /// Stored, and not sent yet.
     ahead: bool,
+    /// Sent again, it was refused so often in a row as a whole.
+    refusals: u8,
+    /// No lookup has told what became of it.
+    vain: Option<Vain>,
+}
+
+/// Lookups in a row that told nothing.
+#[derive(Debug, Clone)]
+struct Vain {
+    /// The first of them.
+    since: Millis,
+    /// [`Lane::goods`] then.
+    goods: u64,
+    /// The target as a whole was not away at the last of them.
+    up: bool,
+    /// The words of that.
+    words: String,
 }
 
 impl Flight {
@@ -678,6 +701,9 @@ impl Lane {
         // What is stored and has not left goes back in line by it: its times are those of another clock.
         for flight in self.flights.values_mut().filter(|flight| !flight.ahead) {
             flight.last_sent = flight.last_sent.plus(ms);
+            if let Some(vain) = &mut flight.vain {
+                vain.since = vain.since.plus(ms);
+            }
         }
     }
 
@@ -759,6 +785,14 @@ impl Lane {
             match self.config.settle_ms {
                 Some(settle) if now < flight.last_sent.plus(settle) => {
                     flight.resend_at = Some(flight.last_sent.plus(settle));
+                }
+                Some(_) if flight.vain.as_ref().is_some_and(|vain| vain.up && now.since(vain.since) >= VAIN_MS) => {
+                    let words = flight.vain.take().map_or(String::new(), |vain| vain.words);
+                    let reason = format!(
+                        "it was sent and never answered, and for a day no lookup has told what became of it ({words}): look in \
+                         the target whether it was posted"
+                    );
+                    self.give_up(batch, &reason, actions);
                 }
                 Some(_) => {
                     flight.resend_at = None;

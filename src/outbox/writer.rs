@@ -6,7 +6,7 @@
 
 mod persons;
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,7 +19,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::event::{Id, Millis, Now, Sample};
 use crate::lane::{
-    self, Action, Answer, Class, Input, Lane, Lanes, Outgoing, Row, RowKey, Standing, Stopped, System, Trouble, Way,
+    self, Action, Answer, Class, Input, Lane, Lanes, Late, Outgoing, Row, RowKey, Standing, Stopped, System, Trouble,
+    Way,
 };
 use crate::outbox::capture::Capture;
 use crate::outbox::clock::{Clock, instant};
@@ -113,6 +114,8 @@ pub(super) struct Writer {
     stopping: bool,
     /// What keeps a lane's target from taking postings, as told last.
     troubles: HashMap<usize, (Option<u16>, Class)>,
+    /// Lanes whose target answers lookups and tells nothing in them.
+    puzzled: HashSet<usize>,
     /// Lanes that were told to have stopped.
     told_stopped: BTreeSet<usize>,
     /// History that has been looked at for trimming.
@@ -202,6 +205,7 @@ impl Writer {
             disk_full: false,
             stopping: false,
             troubles: HashMap::new(),
+            puzzled: HashSet::new(),
             told_stopped: BTreeSet::new(),
             trimmed: trim::Trimmed::default(),
         })
@@ -312,6 +316,9 @@ impl Writer {
         let Some(flight) = self.flying.remove(&(lane, batch)) else { return Ok(()) };
         let good = answer.outcomes.iter().all(|o| o.class.has_effect());
         self.tell_trouble(lane, &answer, flight.way != Way::Post);
+        if flight.way == Way::Look && !answer.whole {
+            self.tell_puzzle(lane, &answer);
+        }
         let answered = self.clock.now().wall;
         if answer.excerpt.starts_with(Answer::STRANGE) {
             let id = &self.capture.routes[lane].config.id;
@@ -370,6 +377,22 @@ impl Writer {
                 self.troubles.remove(&lane);
             }
             (_, None) => {}
+        }
+    }
+
+    /// Logs when a target begins to answer lookups with nothing that tells.
+    fn tell_puzzle(&mut self, lane: usize, answer: &Answer) {
+        let Some(unclear) = answer.outcomes.iter().find(|o| o.class == Class::Unknown) else {
+            self.puzzled.remove(&lane);
+            return;
+        };
+        if self.puzzled.insert(lane) {
+            let id = &self.capture.routes[lane].config.id;
+            tracing::warn!(
+                lane = id,
+                reason = unclear.reason,
+                "a lookup does not tell what became of postings: asking on"
+            );
         }
     }
 
@@ -749,6 +772,18 @@ impl Writer {
                         code = storm.code,
                         reason = storm.words,
                         "too many rows are rejected: the lane sends nothing new but single rows, to find out"
+                    );
+                }
+            }
+            for Late { lane, overdue } in &system.late {
+                let known = before.get(i).is_some_and(|before| before.late.iter().any(|l| l.lane == *lane));
+                if !known {
+                    tracing::warn!(
+                        lane,
+                        postings = overdue.rows,
+                        since = %overdue.since,
+                        "the target has accepted postings and does not come to an end with them: asking on, nothing of their \
+                         subjects is sent"
                     );
                 }
             }

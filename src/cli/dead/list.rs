@@ -84,6 +84,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
 fn troubled(dir: &Path) -> Vec<System> {
     let said = control::ask(dir, Request::Status).ok();
     let mut systems = said.map_or_else(Vec::new, |gateway: control::Status| gateway.systems);
-    systems.retain(|system| system.standing != Standing::Closed || !system.stopped.is_empty());
+    systems
+        .retain(|system| system.standing != Standing::Closed || !system.stopped.is_empty() || !system.late.is_empty());
     systems
 }

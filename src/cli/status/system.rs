@@ -2,10 +2,17 @@
 
 use crate::cli::print::{age, clean, line};
 use crate::event::Millis;
-use crate::lane::{Standing, Stopped, Storm, System, Trouble, Why};
+use crate::lane::{Late, Overdue, Standing, Stopped, Storm, System, Trouble, Why};
 
 /// How a system stands that does not take everything, and what helps; the same of each of its lanes that is stopped.
-pub(in crate::cli) fn target(text: &mut String, System { system, standing, stopped, .. }: &System, now: Millis) {
+pub(in crate::cli) fn target(text: &mut String, System { system, standing, stopped, late, .. }: &System, now: Millis) {
+    for Late { lane, overdue: Overdue { rows, since } } in late {
+        let since = age(since.0, now);
+        line(
+            text,
+            &format!("lane {lane}: {rows} postings are accepted for {since} and not booked: what does {system} do?"),
+        );
+    }
     match standing {
         Standing::Closed => {}
         Standing::Open { trouble, next_try } => {

@@ -4,7 +4,7 @@ use std::time::Duration;
 use super::parts::note;
 use super::*;
 use crate::cli::trouble::Kept;
-use crate::lane::{Standing, Stopped, Storm, System, Trouble, Why};
+use crate::lane::{Late, Overdue, Standing, Stopped, Storm, System, Trouble, Why};
 use crate::source::health::{Cause, Health, State};
 use crate::tagmap::points::{Standing as Alarm, Stands};
 
@@ -65,9 +65,15 @@ fn systems() -> Vec<System> {
         next_try: ago(-30),
     };
     let stopped = vec![Stopped { lane: "display".to_owned(), storm }];
-    let system =
-        |system: &str, standing, stopped| System { system: system.to_owned(), standing, per_minute: None, stopped };
-    vec![system("erp", open, Vec::new()), system("tms", Standing::Closed, stopped)]
+    let system = |system: &str, standing, stopped, late| System {
+        system: system.to_owned(),
+        standing,
+        per_minute: None,
+        stopped,
+        late,
+    };
+    let late = vec![Late { lane: "slow".to_owned(), overdue: Overdue { rows: 3, since: ago(7_200) } }];
+    vec![system("erp", open, Vec::new(), late), system("tms", Standing::Closed, stopped, Vec::new())]
 }
 
 #[test]
@@ -102,6 +108,7 @@ fn a_person_sees_who_is_away_and_why() {
       sorter-net: 10.20.0.21:502
       sorter-1: events wait and nothing is committed
       sorter-1: the last error 9 min ago, timeout: reading 4 registers from 100: no answer within 500ms
+    lane slow: 3 postings are accepted for 2 h and not booked: what does erp do?
     system erp: breaker open for 61 s, failing: not sent: tcp connect error: Connection refused (os error 111)
       one row is sent in 19 s, to find out; when three in a row are answered well, everything goes
       what helps: look whether the ERP runs
@@ -128,7 +135,11 @@ fn a_breaker_that_closes_says_what_is_true_by_now() {
         let good_since = (good > 0).then(|| ago(12));
         let standing = Standing::HalfOpen { trouble: trouble(why), good_since, good, closes_at: 3 };
         let mut text = String::new();
-        target(&mut text, &System { system: "erp".to_owned(), standing, per_minute: None, stopped: Vec::new() }, NOW);
+        target(
+            &mut text,
+            &System { system: "erp".to_owned(), standing, per_minute: None, stopped: Vec::new(), late: Vec::new() },
+            NOW,
+        );
         text
     };
     insta::assert_snapshot!(told(Why::Auth, 0) + &told(Why::Auth, 1), @r"

@@ -3,6 +3,7 @@
 
 use serde_json::Value;
 
+use super::body::Body;
 use super::{AnswerShape, REASON, Reply, bounded, items, said, trouble_of_question, whole, with_excerpt};
 use crate::event::Id;
 use crate::lane::{Answer, By, Class, Later, Outcome};
@@ -16,8 +17,7 @@ pub fn classify_poll(reply: &Reply, shape: &AnswerShape, keys: &[Id]) -> Answer 
         Reply::Refused(why) => return all(Class::Auth, why),
         Reply::Http { status, head, body } => (*status, head, body),
     };
-    let web = head.is_web_page();
-    let json: Option<Value> = if web { None } else { serde_json::from_slice(body).ok() };
+    let Body { page: web, json, .. } = Body::of(head, body);
     let word = json.as_ref().and_then(|body| body.get("status")).and_then(Value::as_str).unwrap_or_default();
     let mut answer = match (status, word) {
         (200 | 202, "processing" | "accepted" | "queued" | "running") => {

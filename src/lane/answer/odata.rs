@@ -9,10 +9,10 @@ use crate::event::Id;
 use crate::lane::render::GROUP;
 use crate::lane::{Answer, Class, Outcome};
 
-/// The outcome of each key, by the response of its id, or by the one of the group.
-pub(super) fn judge(parts: &[Value], shape: &AnswerShape, keys: &[Id]) -> Answer {
+/// The outcome of each key, by the response of its id, or by the one of the group; `outer`: the status of the whole answer.
+pub(super) fn judge(outer: u16, parts: &[Value], shape: &AnswerShape, keys: &[Id]) -> Answer {
     if let Some(group) = parts.iter().find(|part| part.get("id").and_then(Value::as_str) == Some(GROUP)) {
-        let outcome = response(group, shape);
+        let outcome = response(outer, group, shape);
         return match outcome.class {
             class if class.has_effect() => all_unknown("speaks of the group and not of each request", keys),
             Class::Reference | Class::Conflict if keys.len() > 1 => whole(refused(outcome), keys),
@@ -23,7 +23,7 @@ pub(super) fn judge(parts: &[Value], shape: &AnswerShape, keys: &[Id]) -> Answer
     let told: Vec<Option<Outcome>> = keys
         .iter()
         .map(|key| match named.get(key) {
-            Some(Named::Once(part)) => Some(response(part, shape)),
+            Some(Named::Once(part)) => Some(response(outer, part, shape)),
             Some(Named::Twice) => Some(Outcome::new(Class::Unknown, "the ERP's answer names this request twice")),
             Some(Named::Never) | None => None,
         })
@@ -79,8 +79,8 @@ fn refused(outcome: Outcome) -> Outcome {
     Outcome { class: Class::Validation, ..outcome }
 }
 
-/// What one response says of its request.
-fn response(part: &Value, shape: &AnswerShape) -> Outcome {
+/// What one response says of its request. In a batch that was refused none has its effect, whatever it says.
+fn response(outer: u16, part: &Value, shape: &AnswerShape) -> Outcome {
     let status = part.get("status").and_then(Value::as_u64).and_then(|status| u16::try_from(status).ok()).unwrap_or(0);
     let (class, words) = match status {
         200..=201 | 204 => (Class::Delivered, "has posted it"),
@@ -105,7 +105,11 @@ fn response(part: &Value, shape: &AnswerShape) -> Outcome {
         _ => (Class::Unknown, "failed while working on it"),
     };
     let rule = rule::of_item(&shape.rules, status, part);
-    let class = rule.map_or(class, |rule| rule.class);
+    let class = match rule {
+        Some(rule) => rule.class,
+        None if outer >= 400 && class.has_effect() => Class::Unknown,
+        None => class,
+    };
     let body = part.get("body");
     let mut reason = format!("the ERP {words} (HTTP {status})");
     if let Some(told) = body.and_then(said) {

@@ -3,7 +3,8 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::lane::Outcome;
+use crate::event::Id;
+use crate::lane::{AnswerShape, Outcome, Reply, classify};
 
 const LANE: usize = 0;
 
@@ -51,6 +52,20 @@ fn five_failures_in_a_row_open_it_and_three_good_ones_close_it() {
         gate.answered(LANE, batch, &whole(Class::Delivered), false, at(second));
     }
     assert_eq!((gate.standing(), gate.permit(0, at(13))), (Standing::Closed, Some(Permit::Batch)));
+}
+
+/// Whatever answers so, no posting goes through it.
+#[test]
+fn an_endpoint_that_tells_of_no_item_opens_it() {
+    let shape = AnswerShape { items: Some("/results".to_owned()), ..AnswerShape::default() };
+    let reply = Reply::Http { status: 200, head: Box::default(), body: br#"{"results":[]}"#.to_vec() };
+    let mut gate = gate();
+    for batch in 0..5 {
+        assert!(!is_open(&gate));
+        gate.left(LANE, batch, true, at(0));
+        gate.answered(LANE, batch, &classify(&reply, &shape, &[Id([1; 16])]), false, at(0));
+    }
+    assert!(is_open(&gate));
 }
 
 #[test]

@@ -4,6 +4,8 @@
 //! Asking is not sending: the count of attempts stays as it is, and so does what waits behind these rows. Other subjects of
 //! the lane go on; what the target has accepted is no request under way, so that `max_in_flight` does not count it.
 
+use serde::{Deserialize, Serialize};
+
 use super::{Action, Again, Flight, Lane, Way};
 use crate::event::Millis;
 use crate::lane::{Answer, By, Class, Later};
@@ -26,6 +28,15 @@ pub struct Accepted {
     pub since: Millis,
     /// When it is asked for next.
     pub ask_at: Millis,
+}
+
+/// Rows that the target has been at work on for longer than [`DEADLINE_MS`], as people are shown it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Overdue {
+    /// How many.
+    pub rows: usize,
+    /// When the first of them were accepted.
+    pub since: Millis,
 }
 
 impl Accepted {
@@ -64,6 +75,18 @@ impl Flight {
 }
 
 impl Lane {
+    /// What the target has accepted and does not come to an end with.
+    pub(in crate::lane) fn overdue(&self, now: Millis) -> Option<Overdue> {
+        let accepted = self.flights.values().filter_map(|flight| Some((flight.accepted.as_ref()?, flight.rows.len())));
+        accepted.filter(|(accepted, _)| accepted.is_overdue(now)).fold(
+            None,
+            |all: Option<Overdue>, (accepted, rows)| {
+                let (known, since) = all.map_or((0, accepted.since), |all| (all.rows, all.since.min(accepted.since)));
+                Some(Overdue { rows: known + rows, since })
+            },
+        )
+    }
+
     /// Takes the target's word that it has taken rows of the batch over, or how else it wants to be asked.
     pub(super) fn taken_over(&self, flight: &mut Flight, accepted: bool, later: Option<&Later>, now: Millis) {
         let by = later.map(|later| &later.by);
@@ -106,7 +129,8 @@ impl Lane {
             }
         }
         flight.looks = flight.looks.saturating_add(1);
-        self.go_on(batch, flight, (1, 0), answer.later.as_ref(), now, actions);
+        let attempt = flight.attempt;
+        self.go_on(batch, flight, (attempt, 0), answer.later.as_ref(), now, actions);
     }
 }
 
@@ -267,6 +291,9 @@ mod tests {
         assert!(matches!(absent[..], [Action::Accepted { .. }]), "{absent:?}");
         let (_, turn) = next(&mut lane);
         assert!(matches!(turn[..], [Action::Poll { .. }]), "{turn:?}");
+        let overdue = |minutes| lane.overdue(Millis(0).plus(minutes * MINUTE));
+        assert_eq!(overdue(29), None);
+        assert_eq!(overdue(30), Some(Overdue { rows: 1, since: Millis(0) }), "people hear of it");
     }
 
     #[test]

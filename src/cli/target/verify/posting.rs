@@ -231,6 +231,11 @@ impl Run {
         if count(Status::Posted) > 1 {
             return Err("both requests are answered posted: two effects of one key".to_owned());
         }
+        if items.len() > 1 && count(Status::Duplicate) > 1 {
+            return Err(
+                "both requests are answered duplicate, and the key is a new one: nobody has posted it".to_owned()
+            );
+        }
         if let Some(other) = items.iter().find(|item| !matches!(item.status, Status::Posted | Status::Duplicate)) {
             return Err(format!("one of two requests at once is answered {}", other.words()));
         }
@@ -278,6 +283,10 @@ impl Run {
         let ask = batch(&items);
         let posted = self.talk.post(&ask).await?;
         let booked = posted.items.iter().filter(|item| item.status == Status::Posted).count();
+        if booked == 0 {
+            let word = posted.items.first().map(Item::words).unwrap_or_default();
+            return Err(format!("none of {} items was posted, the first is {word}", items.len()));
+        }
         Ok((booked < items.len()).then(|| Left::Noted(format!("{booked} of {} were posted", items.len()))))
     }
 

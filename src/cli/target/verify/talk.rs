@@ -62,6 +62,8 @@ pub(super) struct Ask {
     pub(super) media: Option<&'static str>,
     /// A secret of our making instead of ours.
     pub(super) wrong: Option<String>,
+    /// No credentials at all.
+    pub(super) bare: bool,
     pub(super) gzip: bool,
     /// Of a POST.
     pub(super) body: Option<Vec<u8>>,
@@ -106,7 +108,11 @@ impl Talk {
             headers,
             body: ask.body.clone(),
             gzip: ask.gzip,
-            shown: ask.wrong.clone().map_or(Shown::Ours, Shown::Wrong),
+            shown: match &ask.wrong {
+                _ if ask.bare => Shown::Nothing,
+                Some(wrong) => Shown::Wrong(wrong.clone()),
+                None => Shown::Ours,
+            },
         }
     }
 
@@ -138,6 +144,7 @@ impl Talk {
         let headers = [("Floorgate-Contract", ask.version), ("Content-Type", ask.media)];
         sent.extend(headers.into_iter().filter_map(|(name, value)| Some(format!("{name}: {}", value?))));
         sent.extend(ask.wrong.iter().map(|_| "with credentials that are wrong".to_owned()));
+        sent.extend(ask.bare.then(|| "without credentials".to_owned()));
         sent.extend(ask.body.as_deref().map(shown));
         let sent = sent.join("\n");
         let came = match heard {
@@ -230,9 +237,13 @@ impl Talk {
 
     /// What is at the address of a job.
     pub(super) async fn job(&mut self, url: &str) -> Result<Heard, String> {
-        let ask = Ask::default();
-        let probe = Probe { url: url.to_owned(), ..self.probe(&ask) };
-        self.send(&ask, &probe).await.map_err(|reply| format!("there is no answer: {}", why(&reply)))
+        self.job_asked(url, &Ask::default()).await
+    }
+
+    /// The same, with other credentials.
+    pub(super) async fn job_asked(&mut self, url: &str, ask: &Ask) -> Result<Heard, String> {
+        let probe = Probe { url: url.to_owned(), ..self.probe(ask) };
+        self.send(ask, &probe).await.map_err(|reply| format!("there is no answer: {}", why(&reply)))
     }
 
     /// The same request twice at once.

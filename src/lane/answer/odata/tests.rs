@@ -27,7 +27,7 @@ fn told(parts: &[(&str, u16)]) -> (Vec<Class>, bool) {
         json!({"id": id, "status": status, "body": {"error": {"code": "X/1", "message": "no"}}})
     };
     let parts: Vec<Value> = parts.iter().map(part).collect();
-    let answer = judge(&parts, &shape(), &keys());
+    let answer = judge(200, &parts, &shape(), &keys());
     (answer.outcomes.iter().map(|outcome| outcome.class).collect(), answer.whole)
 }
 
@@ -60,7 +60,7 @@ fn the_responses_of_an_all_or_nothing_batch_are_one_word() {
 fn a_document_that_was_changed_is_told_with_the_erp_s_words() {
     let [a, _] = keys();
     let body = json!({"error": {"code": "Stale", "message": "Delivery 80000001 was changed by MILLER"}});
-    let answer = judge(&[json!({"id": a.to_string(), "status": 412, "body": body})], &shape(), &[a]);
+    let answer = judge(200, &[json!({"id": a.to_string(), "status": 412, "body": body})], &shape(), &[a]);
     assert_eq!(answer.outcomes[0].code.as_deref(), Some("etag_changed"));
     assert_eq!(
         answer.outcomes[0].reason,
@@ -73,5 +73,15 @@ fn a_document_that_was_changed_is_told_with_the_erp_s_words() {
 fn a_reference_is_read_where_the_target_says() {
     let [a, _] = keys();
     let part = json!({"id": a.to_string(), "status": 201, "headers": {"location": "Deliveries('1')"}});
-    assert_eq!(judge(&[part], &shape(), &[a]).outcomes[0].reference.as_deref(), Some("Deliveries('1')"));
+    assert_eq!(judge(200, &[part], &shape(), &[a]).outcomes[0].reference.as_deref(), Some("Deliveries('1')"));
+}
+
+/// Whatever its parts say, a batch that was refused has not had its effect for certain, nor surely none.
+#[test]
+fn a_refused_batch_proves_no_effect_of_its_parts() {
+    let parts = keys().map(|key| json!({ "id": key.to_string(), "status": 204 }));
+    let classes =
+        |outer| judge(outer, &parts, &shape(), &keys()).outcomes.into_iter().map(|o| o.class).collect::<Vec<_>>();
+    assert_eq!(classes(200), [Class::Delivered; 2]);
+    assert_eq!(classes(400), [Class::Unknown; 2]);
 }
