@@ -90,6 +90,8 @@ pub struct SavedBatch {
     pub last_sent: Millis,
     /// The target has taken it over: it is asked for, and not sent again.
     pub accepted: Option<Accepted>,
+    /// The target no longer tells its key: it is not sent again.
+    pub outdated: bool,
 }
 
 /// What happens to a lane.
@@ -231,6 +233,8 @@ pub enum Action {
         batch: u64,
         /// What remains of it, in order.
         rows: Vec<RowKey>,
+        /// The target no longer tells its key: it is never sent again, after a start neither.
+        outdated: bool,
     },
     /// Some rows of an unknown batch become a batch of their own, sent when it was sent.
     Cut {
@@ -362,6 +366,8 @@ struct Flight {
     probe: bool,
     /// Of one row, which fails alone: it is asked for and not sent again.
     poison: bool,
+    /// Frozen, and a lookup has found a part of it.
+    torn: bool,
     /// Stored, and not sent yet.
     ahead: bool,
     /// Sent again, it was refused so often in a row as a whole.
@@ -539,8 +545,9 @@ impl Lane {
             let resend_at = Some(accepted.as_ref().map_or(now, |accepted| accepted.asked_after_start(now)));
             // Nobody knows when the target last said that it is at work on it: now, for what it calls absent.
             let last_sent = if accepted.is_some() { now } else { last_sent.plus(ahead::AHEAD_MS) };
-            let flight =
-                Flight { rows, attempt, first_sent, last_sent, resend_at, doubtful, accepted, ..Flight::default() };
+            let again = if saved.outdated { Again::Never } else { Again::Allowed };
+            let known = Flight { rows, attempt, first_sent, last_sent, again, ..Flight::default() };
+            let flight = Flight { resend_at, doubtful, accepted, ..known };
             self.flights.insert(saved.batch, flight);
         }
         for (row, exception) in exceptions {
@@ -941,6 +948,7 @@ mod tests {
             first_sent: Millis(9_000),
             last_sent: Millis(9_000),
             accepted: None,
+            outdated: false,
         };
         let waited = Exception::Waiting { until: Millis(8_000), tries: 1, since: Millis(7_000) };
         let mut lane = Lane::new(config(), 1);
@@ -960,8 +968,15 @@ mod tests {
         let row = Row { key: RowKey { seq: 1, tx: 1 }, order: 1, size: 10, held: false };
         let restored = || {
             let mut lane = Lane::new(config(), 1);
-            let saved =
-                SavedBatch { batch: 1, rows: vec![row], attempt: 1, first_sent: sent, last_sent: sent, accepted: None };
+            let saved = SavedBatch {
+                batch: 1,
+                rows: vec![row],
+                attempt: 1,
+                first_sent: sent,
+                last_sent: sent,
+                accepted: None,
+                outdated: false,
+            };
             lane.restore(vec![saved], vec![], 2, Some(booted), booted);
             lane.step(Input::Loaded { rows: vec![], more: false }, booted);
             assert_eq!(lane.step(Input::Tick, booted.plus(20 * 60_000)), [], "nothing before somebody says so");

@@ -207,7 +207,13 @@ pub(super) fn apply(
         | Action::Release { .. }
         | Action::Look { .. }
         | Action::Poll { .. } => {}
-        Action::Unknown { batch, rows } => remains(db, site, route, *batch, (rows, None), now)?,
+        Action::Unknown { batch, rows, outdated } => {
+            remains(db, site, route, *batch, (rows, None), now)?;
+            if *outdated {
+                db.prepare_cached("UPDATE batch SET outdated = 1 WHERE lane = ? AND id = ?")?
+                    .execute(params![route.id, i64::try_from(*batch).unwrap_or(i64::MAX)])?;
+            }
+        }
         Action::Accepted { batch, rows, accepted } => remains(db, site, route, *batch, (rows, Some(accepted)), now)?,
         Action::Cut { batch, keep, new, off } => cut(db, site, route, *batch, (keep, *new, off))?,
         Action::Close { batch } => {
@@ -316,8 +322,8 @@ fn cut(
         Sql::Ok(i64::from(crc32fast::hash(&render(renderer, &route.config.format, &postings))))
     };
     db.prepare_cached(
-        "INSERT OR REPLACE INTO batch(lane, id, attempt, first_sent, last_sent, unknown, renderer, sum, rows)
-         SELECT lane, ?3, attempt, first_sent, last_sent, unknown, renderer, ?4, ?5 FROM batch WHERE lane = ?1 AND id = ?2",
+        "INSERT OR REPLACE INTO batch(lane, id, attempt, first_sent, last_sent, unknown, outdated, renderer, sum, rows)
+         SELECT lane, ?3, attempt, first_sent, last_sent, unknown, outdated, renderer, ?4, ?5 FROM batch WHERE lane = ?1 AND id = ?2",
     )?
     .execute(params![route.id, number(batch), number(new), sum(off)?, pack(off)])?;
     db.prepare_cached("UPDATE batch SET rows = ?, sum = ? WHERE lane = ? AND id = ?")?.execute(params![
@@ -386,7 +392,8 @@ pub(super) fn saved(db: &Connection, route: &Route) -> Sql<Saved> {
     let mut find =
         db.prepare("SELECT seq, tx, order8, size, state FROM pending WHERE lane = ? AND seq = ? AND tx = ?")?;
     let mut statement = db.prepare(
-        "SELECT id, attempt, first_sent, rows, last_sent, accepted, job, ask_at FROM batch WHERE lane = ? ORDER BY id",
+        "SELECT id, attempt, first_sent, rows, last_sent, accepted, job, ask_at, outdated FROM batch
+         WHERE lane = ? ORDER BY id",
     )?;
     let mut batches = Vec::new();
     let mut found = statement.query([route.id])?;
@@ -409,6 +416,7 @@ pub(super) fn saved(db: &Connection, route: &Route) -> Sql<Saved> {
                 since: Millis(since),
                 ask_at: Millis(ask_at.unwrap_or(since)),
             }),
+            outdated: r.get(8)?,
         });
     }
     // A rejected row of a visibility lane parks nothing: nobody asks for it again.

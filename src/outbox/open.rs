@@ -21,7 +21,7 @@ const LOCK: &str = "lock";
 const BALLAST: &str = "ballast";
 const BALLAST_BYTES: u64 = 4 << 20;
 /// SQL that takes a database from version n to n + 1. Never edit one that has shipped: add the next.
-pub(super) const MIGRATIONS: [&str; 7] = [
+pub(super) const MIGRATIONS: [&str; 8] = [
     include_str!("schema/0001.sql"),
     include_str!("schema/0002.sql"),
     include_str!("schema/0003.sql"),
@@ -29,6 +29,7 @@ pub(super) const MIGRATIONS: [&str; 7] = [
     include_str!("schema/0005.sql"),
     include_str!("schema/0006.sql"),
     include_str!("schema/0007.sql"),
+    include_str!("schema/0008_requests.sql"),
 ];
 
 /// Why the outbox can't be opened or has to stop.

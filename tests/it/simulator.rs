@@ -11,6 +11,10 @@ use floorgate::lane::{
     Limits, Outcome, Row, RowKey, SavedBatch, WINDOW, Worth,
 };
 
+mod requests;
+
+use requests::Requests;
+
 const SECOND: u64 = 1_000;
 const MINUTE: u64 = 60 * SECOND;
 const HOUR: u64 = 60 * MINUTE;
@@ -60,6 +64,16 @@ enum Broken {
     StormGuardOff,
     /// What is to be stored before there is room for it leaves without having been.
     AheadUnwritten,
+    /// The key is one for the request, and the lane believes that each row has its own.
+    GroupedAnew,
+    /// A resend says that it leaves for the first time, and so has another key.
+    KeyRefreshed,
+    /// A request that the target calls outdated is sent again.
+    OutdatedIsResent,
+    /// A restart forgets that the target calls a request outdated.
+    OutdatedForgotten,
+    /// A request without an answer is taken for refused, and halved.
+    SilenceIsRefusal,
 }
 
 impl Broken {
@@ -103,6 +117,7 @@ struct Stays {
     first_sent: Millis,
     last_sent: Millis,
     accepted: Option<Accepted>,
+    outdated: bool,
 }
 
 /// What the ERP has taken over and works on later.
@@ -119,6 +134,7 @@ struct Request {
     batch: u64,
     attempt: u32,
     rows: Vec<RowKey>,
+    first_sent: Millis,
 }
 
 enum Event {
@@ -174,6 +190,8 @@ struct Erp {
     documents: BTreeMap<RowKey, u32>,
     order: HashMap<i64, Vec<i64>>,
     keys: HashMap<RowKey, (u64, u64)>,
+    /// In the days of [`requests`].
+    requests: Requests,
     /// It can be asked what it has; if `keyless`, it does not tell a key again by itself.
     keyless: bool,
     jobs: BTreeMap<u64, Job>,
@@ -246,6 +264,11 @@ struct World {
     ahead: BTreeMap<u64, (Request, u64)>,
     /// Of these, how many have left so far.
     released: u64,
+    /// The key is one for the request ([`requests`]).
+    whole: bool,
+    /// Batches of which the gateway knows, or will know then, that the ERP calls them outdated.
+    outdated: BTreeSet<u64>,
+    outdated_at: BTreeMap<u64, u64>,
     /// The first thing seen that may never be.
     wrong: Option<String>,
 }
@@ -265,11 +288,12 @@ const BURST: u32 = 5;
 /// `narrow`: rows queue up behind small batches, one at a time.
 fn config(
     (broken, narrow): (Broken, bool),
-    ordered_batch: bool,
+    (ordered_batch, whole): (bool, bool),
     visibility: bool,
     memory: Memory,
     limits: Limits,
 ) -> Config {
+    let frozen = whole && broken != Broken::GroupedAnew;
     Config {
         id: "outbound".to_owned(),
         target: 0,
@@ -279,7 +303,7 @@ fn config(
         worth: if visibility || broken == Broken::NoParking { Worth::Visibility } else { Worth::Document },
         take: vec!["*".to_owned()],
         format: Format::Ndjson,
-        key_scope: KeyScope::Item,
+        key_scope: if frozen { KeyScope::Request } else { KeyScope::Item },
         ordered_batch: ordered_batch || broken == Broken::OrderDeclaredFalsely,
         max_events: if narrow { 2 } else { 6 },
         max_bytes: 10_000,
@@ -299,15 +323,17 @@ fn config(
 }
 
 impl World {
-    fn new(seed: u64, broken: Broken) -> Self {
+    fn new(seed: u64, broken: Broken, scope: Option<KeyScope>) -> Self {
         let mut rng = fastrand::Rng::with_seed(seed);
-        let ordered_batch = broken == Broken::Nothing && rng.bool();
+        let whole = scope.map_or_else(|| rng.u8(0..4) == 0, |scope| scope == KeyScope::Request);
+        let ordered_batch = broken == Broken::Nothing && !whole && rng.bool();
         let visibility = broken == Broken::Nothing && rng.u8(0..4) == 0;
         let memory = match broken {
             Broken::Nothing => {
                 *rng.choice([Memory::Keys, Memory::KeysAndLookup, Memory::Lookup].iter()).expect("three")
             }
             Broken::AbsentBelieved | Broken::AcceptedIsResent => Memory::Lookup,
+            Broken::OutdatedForgotten => Memory::KeysAndLookup,
             _ => Memory::Keys,
         };
         let later = broken.is_of_later() || (broken == Broken::Nothing && rng.bool());
@@ -329,7 +355,9 @@ impl World {
             ..Limits::default()
         };
         let narrow = broken == Broken::AheadUnwritten || (broken == Broken::Nothing && rng.bool());
-        let lane = Lane::new(config((broken, narrow), ordered_batch, visibility, memory, limits), rng.u64(..));
+        let lane = Lane::new(config((broken, narrow), (ordered_batch, whole), visibility, memory, limits), rng.u64(..));
+        let keyless = memory == Memory::Lookup;
+        let requests = Requests::new(&mut rng, broken, keyless);
         let mut world = Self {
             lanes: Lanes::new(vec![lane.with_window(window)]),
             window,
@@ -337,7 +365,7 @@ impl World {
             now: 0,
             disk: Disk { next_batch: 1, ..Disk::default() },
             run: 0,
-            erp: Erp { keyless: memory == Memory::Lookup, ..Erp::default() },
+            erp: Erp { keyless, requests, ..Erp::default() },
             events: BTreeMap::new(),
             next_event: 0,
             bad: BTreeSet::new(),
@@ -358,6 +386,9 @@ impl World {
             storm,
             ahead: BTreeMap::new(),
             released: 0,
+            whole,
+            outdated: BTreeSet::new(),
+            outdated_at: BTreeMap::new(),
             wrong: None,
             rng,
         };
@@ -492,16 +523,21 @@ impl World {
                 if self.broken != Broken::NoDurableSending {
                     let last_sent = Millis(i64::try_from(self.now - self.lag).expect("a day of milliseconds fits"));
                     let rows = rows.clone();
-                    disk.batches.insert(batch, Stays { rows, attempt, first_sent, last_sent, accepted: None });
+                    let stays = Stays { rows, attempt, first_sent, last_sent, accepted: None, outdated: false };
+                    disk.batches.insert(batch, stays);
                 }
                 disk.next_batch = disk.next_batch.max(batch + 1);
-                leaving.push(Request { batch, attempt, rows });
+                let refreshed = self.broken == Broken::KeyRefreshed;
+                let first_sent = if refreshed { self.wall() } else { first_sent };
+                leaving.push(Request { batch, attempt, rows, first_sent });
             }
             Action::Store { batch, rows, first_sent } => {
-                let request = Request { batch, attempt: 1, rows: rows.clone() };
+                let request = Request { batch, attempt: 1, rows: rows.clone(), first_sent };
                 if !matches!(self.broken, Broken::NoDurableSending | Broken::AheadUnwritten) {
-                    disk.batches
-                        .insert(batch, Stays { rows, attempt: 1, first_sent, last_sent: first_sent, accepted: None });
+                    disk.batches.insert(
+                        batch,
+                        Stays { rows, attempt: 1, first_sent, last_sent: first_sent, accepted: None, outdated: false },
+                    );
                 }
                 disk.next_batch = disk.next_batch.max(batch + 1);
                 self.ahead.insert(batch, (request, self.now));
@@ -522,13 +558,13 @@ impl World {
                 let (run, at) = (self.run, self.now + self.rng.u64(1..SECOND));
                 self.schedule(at, Event::Look { run, batch, rows });
             }
-            Action::Poll { batch, rows, job, .. } => {
+            Action::Poll { batch, rows, job, first_sent } => {
                 if self.accepted.get(&batch).is_none_or(|at| self.now < *at) {
                     self.wrong.get_or_insert(format!("batch {batch} is asked for before its time"));
                 }
                 if self.broken == Broken::AcceptedIsResent {
                     let attempt = disk.batches[&batch].attempt + 1;
-                    leaving.push(Request { batch, attempt, rows });
+                    leaving.push(Request { batch, attempt, rows, first_sent });
                     return;
                 }
                 let (run, at) = (self.run, self.now + self.rng.u64(1..SECOND));
@@ -549,10 +585,10 @@ impl World {
                 }
                 disk.next_batch = disk.next_batch.max(new + 1);
             }
-            Action::Unknown { batch, rows } => {
+            Action::Unknown { batch, rows, outdated } => {
                 self.accepted.remove(&batch);
                 if let Some(stored) = disk.batches.get_mut(&batch) {
-                    (stored.rows, stored.accepted) = (rows, None);
+                    (stored.rows, stored.accepted, stored.outdated) = (rows, None, outdated);
                 }
             }
             Action::Close { batch } => {
@@ -572,7 +608,10 @@ impl World {
                     self.bad.remove(&row);
                     disk.set(row, Stored::Done);
                     let at = self.now + HOUR;
-                    self.schedule(at, Event::Effect(Request { batch: 0, attempt: 0, rows: vec![row] }));
+                    self.schedule(
+                        at,
+                        Event::Effect(Request { batch: 0, attempt: 0, rows: vec![row], first_sent: Millis(0) }),
+                    );
                 }
             }
         }
@@ -600,6 +639,7 @@ impl World {
             first_sent: stored.first_sent,
             last_sent: stored.last_sent,
             accepted: stored.accepted.clone().filter(|_| self.broken != Broken::HandleForgotten),
+            outdated: stored.outdated && self.broken != Broken::OutdatedForgotten,
         });
         let exceptions = self.disk.rows.values().filter_map(|(row, stored)| match *stored {
             Stored::Waiting { until, tries, since } => Some((*row, Exception::Waiting { until, tries, since })),
@@ -607,8 +647,11 @@ impl World {
             Stored::Ready | Stored::Done | Stored::Skipped => None,
         });
         let (batches, exceptions) = (batches.collect(), exceptions.collect());
-        let off = matches!(self.broken, Broken::Nothing | Broken::ClockBelieved) && self.rng.u8(0..6) == 0;
-        if off {
+        let dead_battery = match self.broken {
+            Broken::Nothing => self.rng.u8(0..6) == 0,
+            broken => broken == Broken::ClockBelieved,
+        };
+        if dead_battery {
             self.lag += self.now - self.down_at;
             let set = self.now + self.rng.u64(0..40 * MINUTE);
             self.schedule(set, Event::ClockJumps);
@@ -678,6 +721,10 @@ impl World {
     fn send(&mut self, request: &Request) {
         self.sends += 1;
         self.counted();
+        if self.whole {
+            self.send_whole(request);
+            return;
+        }
         let rows = request.rows.len();
         let dice = self.rng.u8(0..100);
         let out = self.outages.iter().any(|(from, to)| (*from..*to).contains(&self.now));
@@ -742,6 +789,7 @@ impl World {
     fn take_over(&mut self, request: &Request) -> Later {
         let open = |erp: &Erp| erp.at_work.get(&request.rows[0]).copied();
         let known = open(&self.erp).filter(|job| self.erp.jobs[job].request.rows == request.rows && !self.erp.keyless);
+        let known = if self.whole { self.erp.at_work_as(request) } else { known };
         let job = known.unwrap_or_else(|| self.begin(request.clone()));
         let after_ms = (self.rng.bool()).then(|| self.rng.u64(SECOND..2 * MINUTE));
         let by = if self.rng.u8(0..4) == 0 { By::Lookup } else { By::Job(job.to_string()) };
@@ -771,7 +819,16 @@ impl World {
             return;
         }
         let begun = self.erp.jobs[&job].begun;
-        let outcomes = self.apply(&request, begun, false);
+        let outcomes = if self.whole {
+            let answer = self.do_whole(&request, begun, false);
+            if answer.whole {
+                self.erp.jobs.remove(&job); // it is told to who sends the request again
+                return;
+            }
+            answer.outcomes
+        } else {
+            self.apply(&request, begun, false)
+        };
         let results = request.rows.iter().copied().zip(outcomes.into_iter().map(|o| o.class)).collect();
         if let Some(job) = self.erp.jobs.get_mut(&job) {
             job.results = Some(results);
@@ -795,7 +852,8 @@ impl World {
         };
         let after_ms = self.rng.bool().then(|| self.rng.u64(SECOND..2 * MINUTE));
         let later = outcomes.iter().any(|o| o.class == Class::Accepted).then_some(Later { by: By::Lookup, after_ms });
-        let answer = Answer { status: None, excerpt: String::new(), outcomes, whole, retry_after_ms: None, later };
+        let status = self.whole.then_some(200);
+        let answer = Answer { status, excerpt: String::new(), outcomes, whole, retry_after_ms: None, later };
         (self.now + self.rng.u64(1..SECOND), answer)
     }
 
@@ -888,8 +946,12 @@ impl World {
                     let since = self.wall().minus(self.rng.u64(0..50));
                     self.feed(Input::Captured { rows: rows.clone(), since }, &rows);
                 }
+                Event::Effect(request) if self.whole => drop(self.do_whole(&request, self.now, false)),
                 Event::Effect(request) => drop(self.apply(&request, self.now, false)),
                 Event::Answer { run, batch, answer } if run == self.run && self.now >= self.down_until => {
+                    if self.outdated_at.get(&batch) == Some(&self.now) && answer.status == Some(412) {
+                        self.outdated.insert(batch);
+                    }
                     self.feed(Input::Answered { batch, answer }, &[]);
                 }
                 Event::Look { run, batch, rows } => {
@@ -1004,8 +1066,8 @@ impl Disk {
 }
 
 /// Requests, and those of them that were stored before there was room for them.
-fn day(seed: u64, broken: Broken) -> Result<(u64, u64), String> {
-    let mut world = World::new(seed, broken);
+fn day(seed: u64, broken: Broken, scope: Option<KeyScope>) -> Result<(u64, u64), String> {
+    let mut world = World::new(seed, broken, scope);
     world.run();
     world.verdict().map(|()| (world.sends, world.released))
 }
@@ -1017,14 +1079,18 @@ fn number(name: &str) -> Option<u64> {
 
 #[test]
 fn every_good_row_is_posted_once_in_order_and_wrong_ones_never() {
+    days(None, 4_000, "simulator::every_good_row");
+}
+
+fn days(scope: Option<KeyScope>, most: u64, test: &str) {
     let first = number("FLOORGATE_SEED");
-    let days = first.map_or(number("FLOORGATE_DAYS").unwrap_or(4_000), |_| 1);
+    let days = first.map_or(number("FLOORGATE_DAYS").unwrap_or(most), |_| 1);
     let (mut sends, mut ahead) = (0, 0);
     for seed in (0..days).map(|i| first.unwrap_or(0) + i) {
-        match day(seed, Broken::Nothing) {
+        match day(seed, Broken::Nothing, scope) {
             Ok((n, released)) => (sends, ahead) = (sends + n, ahead + released),
             Err(why) => panic!(
-                "seed {seed}: {why}\nrepeat it with: FLOORGATE_SEED={seed} cargo test --release --test it simulator::every_good_row"
+                "seed {seed}: {why}\nrepeat it with: FLOORGATE_SEED={seed} cargo test --release --test it {test}"
             ),
         }
     }
@@ -1036,7 +1102,7 @@ fn every_good_row_is_posted_once_in_order_and_wrong_ones_never() {
 /// Days of their own, none of which may show one of these: a rule of `tests/invariants.txt` by its sentence.
 fn never(first: u64, signs: &[&str]) {
     for seed in first..first + 500 {
-        let Err(why) = day(seed, Broken::Nothing) else { continue };
+        let Err(why) = day(seed, Broken::Nothing, None) else { continue };
         assert!(!signs.iter().any(|sign| why.contains(sign)), "seed {seed}: {why}");
     }
 }
@@ -1057,8 +1123,12 @@ fn for_one_order_key_erp_effects_appear_in_commit_seq_order() {
 }
 
 fn control(broken: Broken, sign: &str) {
-    let caught: Vec<String> = (0..1_500).filter_map(|seed| day(seed, broken).err()).collect();
-    println!("{broken:?}: {} of 1500 days fail", caught.len());
+    control_of(KeyScope::Item, broken, sign);
+}
+
+fn control_of(scope: KeyScope, broken: Broken, sign: &str) {
+    let caught: Vec<String> = (0..1_500).filter_map(|seed| day(seed, broken, Some(scope)).err()).collect();
+    println!("{broken:?}, {scope:?}: {} of 1500 days fail", caught.len());
     assert!(caught.iter().any(|why| why.contains(sign)), "{broken:?} shows as \"{sign}\": {:?}", caught.first());
 }
 

@@ -102,7 +102,7 @@ impl Lane {
         }
         flight.again = match by {
             Some(By::LookupOnly) => Again::Never,
-            Some(By::Lookup) => Again::Unasked,
+            Some(By::Lookup) if flight.again != Again::Never => Again::Unasked,
             _ => flight.again,
         };
     }
@@ -113,14 +113,17 @@ impl Lane {
         if !answer.whole {
             self.note_trouble(answer, false, now);
             flight.accepted = None;
-            flight.again = Again::Unasked;
+            flight.ask_first();
             self.judge(batch, flight, answer, (false, false), now, actions);
             return;
         }
         match answer.outcomes.first().map_or(Class::Unknown, |outcome| outcome.class) {
             Class::Accepted => flight.at_work(now),
             // The job is not known: the keys are.
-            Class::Unknown => (flight.accepted, flight.again) = (None, Again::Unasked),
+            Class::Unknown => {
+                flight.accepted = None;
+                flight.ask_first();
+            }
             class => {
                 if matches!(class, Class::Transient | Class::Throttled | Class::Auth) {
                     self.note_trouble(answer, false, now);
@@ -149,7 +152,15 @@ impl Flight {
     /// For so long nobody has answered for it: it is unknown, like anything else without an answer.
     pub(super) fn give_up_if_silent(&mut self, now: Millis) {
         if self.accepted.is_some() && now.since(self.last_sent) >= DEADLINE_MS {
-            (self.accepted, self.again) = (None, Again::Unasked);
+            self.accepted = None;
+            self.ask_first();
+        }
+    }
+
+    /// It is looked up, where it can be, before it is sent again.
+    fn ask_first(&mut self) {
+        if self.again != Again::Never {
+            self.again = Again::Unasked;
         }
     }
 
@@ -158,7 +169,7 @@ impl Flight {
         let rows = self.rows.clone();
         match self.accepted.clone() {
             Some(accepted) => Action::Accepted { batch, rows, accepted },
-            None => Action::Unknown { batch, rows },
+            None => Action::Unknown { batch, rows, outdated: self.again == Again::Never },
         }
     }
 }
@@ -255,6 +266,7 @@ mod tests {
                 first_sent: Millis(0),
                 last_sent: Millis(0),
                 accepted: Some(taken.clone()),
+                outdated: false,
             };
             let booted = Some(now); // even where nobody knows how long it was off
             lane.restore(vec![saved], vec![(row(9, 9), Exception::Parked)], 2, booted, now);

@@ -26,6 +26,8 @@ impl Lane {
     pub(super) fn answered(&mut self, batch: u64, answer: &Answer, now: Millis, actions: &mut Vec<Action>) {
         let isolated = self.is_isolated(batch);
         let Some(flight) = self.flights.remove(&batch) else { return };
+        let never_taken = self.is_never_taken(&flight, answer).then(|| Self::never_taken(answer));
+        let answer = never_taken.as_ref().unwrap_or(answer);
         let trouble = self.note_trouble(answer, isolated, now);
         self.prompt = !trouble && now.since(flight.last_sent) <= PROMPT_MS;
         self.judge(batch, flight, answer, (trouble, isolated), now, actions);
@@ -177,7 +179,7 @@ impl Lane {
     pub(super) fn looked(&mut self, batch: u64, answer: &Answer, now: Millis, actions: &mut Vec<Action>) {
         let Some(mut flight) = self.flights.remove(&batch) else { return };
         self.note_trouble(answer, false, now);
-        let answer = &self.of_one_voice(answer);
+        let answer = &self.of_one_voice(&mut flight, answer, now);
         let (mut open, mut accepted) = (Vec::new(), false);
         let unsaid = Outcome::new(Class::Unknown, "the answer does not speak of it");
         let outcomes = answer.outcomes.iter().chain(std::iter::repeat(&unsaid));
@@ -185,7 +187,8 @@ impl Lane {
         flight.vain = self.in_vain(&flight, &answer.outcomes, now);
         let order = |row: RowKey| self.rows.get(&row).map(|slot| slot.row.order);
         // What is absent goes back in line only if nothing behind it in its subject is left open: that would overtake it.
-        let decided = |class| matches!(class, Class::Found | Class::KeyClash | Class::NotAttempted);
+        let decided =
+            |class| matches!(class, Class::Found | Class::KeyClash | Class::Unresolvable | Class::NotAttempted);
         let left: HashMap<_, RowKey> =
             said.iter().filter(|(_, o)| !decided(o.class)).map(|(row, _)| (order(*row), *row)).collect();
         let goes: BTreeSet<RowKey> = said
@@ -200,7 +203,7 @@ impl Lane {
                     self.end(row);
                     actions.push(settled(row, Class::Found, outcome, false));
                 }
-                Class::KeyClash => self.reject(row, outcome.clone(), true, actions),
+                Class::KeyClash | Class::Unresolvable => self.reject(row, outcome.clone(), true, actions),
                 Class::NotAttempted if flight.absence_counts && flight.poison => {
                     self.reject(row, Self::poisoned(outcome), false, actions);
                 }

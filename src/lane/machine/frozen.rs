@@ -7,7 +7,8 @@
 use std::borrow::Cow;
 
 use super::{Flight, Lane};
-use crate::lane::{Answer, Class, Outcome};
+use crate::event::Millis;
+use crate::lane::{Answer, By, Class, Outcome};
 
 impl Lane {
     /// What the answer says of the batch, and whether what it refuses had no effect in an earlier attempt either.
@@ -28,14 +29,53 @@ impl Lane {
         (Cow::Owned(unknown(answer, flight.rows.len())), first)
     }
 
-    /// What a lookup says of a frozen batch: one word for all of it, or none.
-    pub(super) fn of_one_voice<'a>(&self, answer: &'a Answer) -> Cow<'a, Answer> {
-        let said = &answer.outcomes;
-        let differ = said.iter().any(|outcome| outcome.class != said[0].class);
-        if differ && self.config.is_frozen() {
-            return Cow::Owned(unknown(answer, said.len()));
+    /// What a lookup says of a frozen batch: nothing, unless it tells of each of its rows. The rows have their effect together, so
+    /// that a part that is there may say only that the lookup came in between, or lags: that counts when it is seen twice, a
+    /// settle delay apart. Then what is there is there, and what is not is a person's.
+    pub(super) fn of_one_voice<'a>(&self, flight: &mut Flight, answer: &'a Answer, now: Millis) -> Cow<'a, Answer> {
+        if !self.config.is_frozen() {
+            return Cow::Borrowed(answer);
         }
-        Cow::Borrowed(answer)
+        let (said, rows) = (&answer.outcomes, flight.rows.len());
+        let there = |outcome: &&Outcome| matches!(outcome.class, Class::Found | Class::KeyClash);
+        let absent = |outcome: &&Outcome| outcome.class == Class::NotAttempted && flight.absence_counts;
+        let (present, missing) = (said.iter().filter(there).count(), said.iter().filter(absent).count());
+        if present + missing != rows {
+            return Cow::Owned(unknown(answer, rows));
+        }
+        if present == 0 || missing == 0 {
+            return Cow::Borrowed(answer);
+        }
+        if !std::mem::replace(&mut flight.torn, true) {
+            flight.last_sent = now;
+            return Cow::Owned(unknown(answer, rows));
+        }
+        let each = |outcome: &Outcome| if there(&outcome) { outcome.clone() } else { Self::torn_off() };
+        Cow::Owned(Answer { outcomes: said.iter().map(each).collect(), ..answer.clone() })
+    }
+
+    /// Why a row is given up that is not there, while others of its request are.
+    fn torn_off() -> Outcome {
+        let reason = "the target has others of its request, which has its effect wholly or not at all, and does not have it: \
+                      look in the target whether it was posted";
+        Outcome::new(Class::Unresolvable, reason)
+    }
+
+    /// The target calls a request too old at its very first attempt: it has no effect, and the clocks disagree.
+    pub(super) fn is_never_taken(&self, flight: &Flight, answer: &Answer) -> bool {
+        let too_old = answer.later.as_ref().is_some_and(|later| later.by == By::LookupOnly);
+        self.config.is_frozen() && too_old && answer.whole && flight.attempt == 1
+    }
+
+    /// What that says of its rows: nothing, and of the way, that somebody has to look.
+    pub(super) fn never_taken(answer: &Answer) -> Answer {
+        let reason = |said: &str| {
+            format!(
+                "{said}, and it was sent for the first time: is the clock of this gateway right, and `dedup_horizon`?"
+            )
+        };
+        let outcome = |outcome: &Outcome| Outcome::new(Class::Contract, reason(&outcome.reason));
+        Answer { outcomes: answer.outcomes.iter().map(outcome).collect(), later: None, ..answer.clone() }
     }
 
     /// Why rows are given up whose request can't be sent again.
