@@ -1,9 +1,9 @@
 //! The writer, step by step: what has left at which moment.
 
 use super::*;
+use crate::outbox::Outbox;
 use crate::outbox::open::open_read_only;
 use crate::outbox::tests::{all, config, counted, lane};
-use crate::outbox::Outbox;
 
 /// What has left meanwhile. Each batch of it is stored at this moment.
 fn left(dir: &std::path::Path, work: &mut mpsc::Receiver<Outgoing>) -> Vec<Outgoing> {
