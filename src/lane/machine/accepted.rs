@@ -30,7 +30,7 @@ pub struct Accepted {
     pub ask_at: Millis,
 }
 
-/// Rows that the target has been at work on for longer than [`DEADLINE_MS`], as people are shown it.
+/// Rows that the target has been at work on for more than half an hour, as people are shown it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Overdue {
     /// How many.
