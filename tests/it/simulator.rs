@@ -365,7 +365,7 @@ impl World {
             now: 0,
             disk: Disk { next_batch: 1, ..Disk::default() },
             run: 0,
-            erp: Erp { keyless, requests, ..Erp::default() },
+            erp: Erp { requests, keyless, ..Erp::default() },
             events: BTreeMap::new(),
             next_event: 0,
             bad: BTreeSet::new(),

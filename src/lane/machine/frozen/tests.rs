@@ -116,7 +116,10 @@ fn asking() -> Lane {
     lane
 }
 
-fn looked(lane: &mut Lane, said: &[Class], now: Millis) -> (usize, Vec<(i64, bool)>, Vec<(u64, Vec<i64>)>) {
+/// Batches that leave, with their rows.
+type Leaving = Vec<(u64, Vec<i64>)>;
+
+fn looked(lane: &mut Lane, said: &[Class], now: Millis) -> (usize, Vec<(i64, bool)>, Leaving) {
     let told = lane.step(Input::Looked { batch: 1, answer: answer(said, false) }, now);
     let settled = told.iter().filter(|action| matches!(action, Action::Settle { .. })).count();
     (settled, rejected(&told), batches(&told))
