@@ -375,6 +375,8 @@ enum Again {
     Unasked,
     /// Never: the target no longer tells its key.
     Never,
+    /// Never: others of its request have come to their end.
+    Apart,
 }
 
 /// One lane's delivery state.
@@ -703,7 +705,7 @@ impl Lane {
                 _ if flight.poison || (settle_ms.is_some() && self.overtakes(flight)) => false,
                 Again::Allowed => true,
                 Again::Unasked => settle_ms.is_none(),
-                Again::Never => false,
+                Again::Never | Again::Apart => false,
             };
             let known = may
                 && match self.config.idempotency {
@@ -735,7 +737,7 @@ impl Lane {
                     return Some(Action::Look { batch, rows: flight.rows.clone(), first_sent: flight.first_sent });
                 }
                 None => {
-                    let reason = why_a_person(self.config.idempotency, flight.ageless, flight.again == Again::Never);
+                    let reason = why_a_person(self.config.idempotency, flight.ageless, flight.again);
                     self.give_up(batch, reason, actions);
                 }
             }
@@ -828,9 +830,13 @@ impl Lane {
 }
 
 /// Why a batch without an answer can neither be sent again nor be asked for.
-fn why_a_person(idempotency: Idempotency, ageless: bool, forgotten: bool) -> &'static str {
+fn why_a_person(idempotency: Idempotency, ageless: bool, again: Again) -> &'static str {
     match (idempotency, ageless) {
-        _ if forgotten => {
+        _ if again == Again::Apart => {
+            "the target is done with the request that it was sent in, and says nothing of it: look in the target whether it was \
+             posted"
+        }
+        _ if again == Again::Never => {
             "it was sent, and the target no longer tells whether it has seen its key: look in the target whether it was posted"
         }
         (Idempotency::None, _) => {
@@ -903,8 +909,10 @@ mod tests {
     #[test]
     fn who_has_to_look_is_told_why_in_one_line() {
         for idempotency in [Idempotency::Key, Idempotency::None] {
-            for (ageless, forgotten) in [(false, false), (true, false), (false, true)] {
-                let why = why_a_person(idempotency, ageless, forgotten);
+            for (ageless, again) in
+                [(false, Again::Allowed), (true, Again::Allowed), (false, Again::Never), (false, Again::Apart)]
+            {
+                let why = why_a_person(idempotency, ageless, again);
                 assert!(!why.contains("  ") && why.ends_with("look in the target whether it was posted"), "{why}");
             }
         }

@@ -6,7 +6,7 @@
 
 use super::{Action, Again, Flight, Lane, Way};
 use crate::event::Millis;
-use crate::lane::{Answer, By, Class, Later};
+use crate::lane::{Answer, By, Class, KeyScope, Later};
 
 /// Without a word of the target, the first question comes after this long …
 pub(super) const FIRST_MS: u64 = 5_000;
@@ -77,11 +77,11 @@ impl Lane {
             flight.accepted = Some(Accepted { job, since, ask_at: now });
             return;
         }
-        flight.again = match by {
-            Some(By::LookupOnly) => Again::Never,
-            Some(By::Lookup) => Again::Unasked,
-            _ => flight.again,
-        };
+        match by {
+            Some(By::LookupOnly) => flight.again = Again::Never,
+            Some(By::Lookup) => flight.unasked(),
+            _ => {}
+        }
     }
 
     /// What the target says of a batch that it had accepted, or why it says nothing.
@@ -89,15 +89,21 @@ impl Lane {
         let Some(mut flight) = self.flights.remove(&batch) else { return };
         if !answer.whole {
             self.note_trouble(answer, false, now);
-            flight.accepted = None;
-            flight.again = Again::Unasked;
+            // Of a request with one key its job alone tells, for as long as an answer may come late.
+            let asks_on = self.config.key_scope == KeyScope::Parts;
+            flight.accepted = flight.accepted.filter(|accepted| asks_on && !accepted.is_overdue(now));
+            flight.looks = flight.looks.saturating_add(1);
+            flight.unasked();
             self.judge(batch, flight, answer, (false, false), now, actions);
             return;
         }
         match answer.outcomes.first().map_or(Class::Unknown, |outcome| outcome.class) {
             Class::Accepted => flight.at_work(now),
             // The job is not known: the keys are.
-            Class::Unknown => (flight.accepted, flight.again) = (None, Again::Unasked),
+            Class::Unknown => {
+                flight.accepted = None;
+                flight.unasked();
+            }
             class => {
                 if matches!(class, Class::Transient | Class::Throttled | Class::Auth) {
                     self.note_trouble(answer, false, now);
@@ -125,7 +131,15 @@ impl Flight {
     /// For so long nobody has answered for it: it is unknown, like anything else without an answer.
     pub(super) fn give_up_if_silent(&mut self, now: Millis) {
         if self.accepted.is_some() && now.since(self.last_sent) >= DEADLINE_MS {
-            (self.accepted, self.again) = (None, Again::Unasked);
+            self.accepted = None;
+            self.unasked();
+        }
+    }
+
+    /// It may be sent again as far as the target goes, and is looked up first where it can be.
+    fn unasked(&mut self) {
+        if self.again != Again::Apart {
+            self.again = Again::Unasked;
         }
     }
 
