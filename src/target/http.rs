@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use flate2::{Compression, GzBuilder};
 use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
-use reqwest::{Client, RequestBuilder, Response, Url};
+use reqwest::{Client, Method, RequestBuilder, Response, Url};
 use tokio::time::Instant;
 
 use super::client::{Clients, address, causes, shut_out};
@@ -103,12 +103,17 @@ impl Http {
                 let reply = self.send(batch, body).await.unwrap_or_else(|failure| failure);
                 classify(&reply, &self.config.answers, &batch.keys)
             }
+            Errand::Poll(job) if matches!(self.config.wire, Wire::SuiteTalk { .. }) => {
+                self.follow(job, &batch.keys).await
+            }
             Errand::Poll(job) => {
                 let reply = self.poll(job, batch.keys.len()).await.unwrap_or_else(|failure| failure);
                 classify_poll(&reply, &self.config.answers, &batch.keys)
             }
-            Errand::Look(prints) if self.config.wire == Wire::Contract => self.look(&batch.keys, prints).await,
-            Errand::Look(prints) => self.look_whole(batch, prints).await,
+            Errand::Look(prints) if matches!(self.config.wire, Wire::OData { .. }) => {
+                self.look_whole(batch, prints).await
+            }
+            Errand::Look(prints) => self.look(&batch.keys, prints).await,
         }
     }
 
@@ -148,7 +153,7 @@ impl Http {
     }
 
     /// Asks what became of a batch. The address was stored: a target that has moved since gets no credentials of ours there.
-    async fn poll(&self, job: &str, items: usize) -> Result<Reply, Reply> {
+    pub(super) async fn poll(&self, job: &str, items: usize) -> Result<Reply, Reply> {
         match self.location(job) {
             Some(Location::Here(url)) => {
                 self.get(Url::parse(&url).expect("it was a URL that wrote this text"), items).await
@@ -240,8 +245,12 @@ impl Http {
     async fn send(&self, batch: &Outgoing, body: &[u8]) -> Result<Reply, Reply> {
         let id = batch.id;
         let client = self.clients.get().map_err(Reply::NotSent)?;
+        let method = match self.config.wire {
+            Wire::SuiteTalk { upsert: true } => Method::PUT,
+            _ => Method::POST,
+        };
         let mut request = client
-            .post(self.url.clone())
+            .request(method, self.url.clone())
             .header(header::CONTENT_TYPE, self.config.content_type)
             .header(header::ACCEPT, ACCEPT)
             .header(HeaderName::from_static("traceparent"), traceparent(id, id, batch.attempt).to_string());
@@ -252,6 +261,9 @@ impl Http {
             Wire::OData { repeatable, isolation } => {
                 odata::headers(request, (repeatable, isolation), id, batch.first_sent)
             }
+            Wire::SuiteTalk { .. } => request
+                .header(HeaderName::from_static("prefer"), "respond-async")
+                .header(HeaderName::from_static("x-netsuite-idempotency-key"), id.to_string()),
         };
         let mut body = body.to_vec();
         if self.config.gzip {

@@ -1,12 +1,13 @@
 use serde_json::json;
 
 use super::*;
+use crate::lane::Dialect;
 
 fn shape() -> AnswerShape {
     AnswerShape {
         items: Some("/responses".to_owned()),
         reference: "/headers/location".to_owned(),
-        odata: true,
+        dialect: Dialect::OData,
         ..AnswerShape::default()
     }
 }

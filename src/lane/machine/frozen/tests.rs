@@ -3,6 +3,8 @@ use crate::event::Millis;
 use crate::lane::machine::{Action, Input, Row, RowKey, SavedBatch};
 use crate::lane::{Config, KeyScope, Later};
 
+mod parts;
+
 const NOW: Millis = Millis(1_000_000);
 /// Past every pause of the example's.
 const LATER: Millis = Millis(1_060_000);
