@@ -115,7 +115,6 @@ struct Stays {
     rows: Vec<RowKey>,
     attempt: u32,
     first_sent: Millis,
-    last_sent: Millis,
     accepted: Option<Accepted>,
     outdated: bool,
 }
@@ -521,9 +520,8 @@ impl World {
                     self.wrong.get_or_insert(format!("batch {batch} was accepted and is sent again"));
                 }
                 if self.broken != Broken::NoDurableSending {
-                    let last_sent = Millis(i64::try_from(self.now - self.lag).expect("a day of milliseconds fits"));
                     let rows = rows.clone();
-                    let stays = Stays { rows, attempt, first_sent, last_sent, accepted: None, outdated: false };
+                    let stays = Stays { rows, attempt, first_sent, accepted: None, outdated: false };
                     disk.batches.insert(batch, stays);
                 }
                 disk.next_batch = disk.next_batch.max(batch + 1);
@@ -534,10 +532,7 @@ impl World {
             Action::Store { batch, rows, first_sent } => {
                 let request = Request { batch, attempt: 1, rows: rows.clone(), first_sent };
                 if !matches!(self.broken, Broken::NoDurableSending | Broken::AheadUnwritten) {
-                    disk.batches.insert(
-                        batch,
-                        Stays { rows, attempt: 1, first_sent, last_sent: first_sent, accepted: None, outdated: false },
-                    );
+                    disk.batches.insert(batch, Stays { rows, attempt: 1, first_sent, accepted: None, outdated: false });
                 }
                 disk.next_batch = disk.next_batch.max(batch + 1);
                 self.ahead.insert(batch, (request, self.now));
@@ -637,7 +632,6 @@ impl World {
             rows: stored.rows.iter().map(row).collect(),
             attempt: stored.attempt,
             first_sent: stored.first_sent,
-            last_sent: stored.last_sent,
             accepted: stored.accepted.clone().filter(|_| self.broken != Broken::HandleForgotten),
             outdated: stored.outdated && self.broken != Broken::OutdatedForgotten,
         });
