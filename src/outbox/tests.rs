@@ -2,6 +2,7 @@
 
 mod accepted;
 mod ahead;
+mod clock;
 mod fill;
 mod find;
 mod finder;
