@@ -943,10 +943,12 @@ impl World {
                 Event::Effect(request) if self.whole => drop(self.do_whole(&request, self.now, false)),
                 Event::Effect(request) => drop(self.apply(&request, self.now, false)),
                 Event::Answer { run, batch, answer } if run == self.run && self.now >= self.down_until => {
-                    if self.outdated_at.get(&batch) == Some(&self.now) && answer.status == Some(412) {
+                    let outdated = self.outdated_at.get(&batch) == Some(&self.now) && answer.status == Some(412);
+                    self.feed(Input::Answered { batch, answer }, &[]);
+                    // A crash in between may have come before it was stored.
+                    if outdated && run == self.run {
                         self.outdated.insert(batch);
                     }
-                    self.feed(Input::Answered { batch, answer }, &[]);
                 }
                 Event::Look { run, batch, rows } => {
                     let (at, answer) = self.look(&rows);
