@@ -80,6 +80,32 @@ pub enum StorageError {
         /// As configured.
         configured: String,
     },
+    /// The business unit is part of every order key.
+    #[error(
+        "lane {lane} has rows to post of business unit \"{stored}\", and the configuration says \"{configured}\": what comes would not \
+             wait for them. Put the business unit back until the lane is empty (`floorgate outbox status`)"
+    )]
+    OtherUnit {
+        /// Lane id.
+        lane: String,
+        /// As stored.
+        stored: String,
+        /// As configured.
+        configured: String,
+    },
+    /// Rows wait for the earlier ones of their subject within one lane.
+    #[error(
+        "lane {lane} has rows of type {tx_type} to post, and lane {heir} takes that type now: what comes would not wait for them. \
+             Put `take` of lane {lane} back until it is empty (`floorgate outbox status`)"
+    )]
+    Regrouped {
+        /// The lane with the rows, configured or not.
+        lane: String,
+        /// Their type.
+        tx_type: String,
+        /// The lane that takes it now.
+        heir: String,
+    },
     /// No room on the disk for what was to be captured; nothing of it is stored, and nothing is broken.
     #[error("the disk is full: make room on the file system of the data directory")]
     NoRoom,

@@ -11,6 +11,7 @@ mod invariants;
 mod last_answer;
 mod left_out;
 mod operate;
+mod regrouped;
 mod unread;
 
 use std::sync::Arc;
