@@ -86,8 +86,6 @@ pub struct SavedBatch {
     pub attempt: u32,
     /// When the first one left.
     pub first_sent: Millis,
-    /// When the last one left.
-    pub last_sent: Millis,
     /// The target has taken it over: it is asked for, and not sent again.
     pub accepted: Option<Accepted>,
     /// The target no longer tells its key: it is not sent again.
@@ -347,6 +345,8 @@ struct Flight {
     first_sent: Millis,
     /// When the last one left, or the target said last that it is at work on it.
     last_sent: Millis,
+    /// When the last one left that nobody has heard the end of: it may be at work.
+    unheard: Option<Millis>,
     /// `None`: sent or asked for, and not answered. Otherwise unknown or accepted, and resent or asked for then.
     resend_at: Option<Millis>,
     /// Nobody knows how long ago it was sent: it waits for the clock …
@@ -542,14 +542,14 @@ impl Lane {
                 self.insert(Slot { state: State::Flying, ..Slot::queued(row, now) });
             }
             let doubtful = booted.is_some_and(|booted| saved.first_sent <= booted);
-            let (attempt, first_sent, last_sent) = (saved.attempt, saved.first_sent, saved.last_sent);
+            let (attempt, first_sent) = (saved.attempt, saved.first_sent);
             let accepted = saved.accepted;
             let resend_at = Some(accepted.as_ref().map_or(now, |accepted| accepted.asked_after_start(now)));
-            // Nobody knows when the target last said that it is at work on it: now, for what it calls absent.
-            let last_sent = if accepted.is_some() { now } else { last_sent.plus(ahead::AHEAD_MS) };
+            // It may be at work, and nobody knows what the clock has done since it left: now, for what the target calls absent.
+            let (last_sent, unheard) = (now, Some(now));
             let again = if saved.outdated { Again::Never } else { Again::Allowed };
-            let known = Flight { rows, attempt, first_sent, last_sent, again, ..Flight::default() };
-            let flight = Flight { resend_at, doubtful, accepted, ..known };
+            let known = Flight { rows, attempt, first_sent, last_sent, unheard, ..Flight::default() };
+            let flight = Flight { again, resend_at, doubtful, accepted, ..known };
             self.flights.insert(saved.batch, flight);
         }
         for (row, exception) in exceptions {
@@ -710,6 +710,7 @@ impl Lane {
         // What is stored and has not left goes back in line by it: its times are those of another clock.
         for flight in self.flights.values_mut().filter(|flight| !flight.ahead) {
             flight.last_sent = flight.last_sent.plus(ms);
+            flight.unheard = flight.unheard.map(|left| left.plus(ms));
             if let Some(vain) = &mut flight.vain {
                 vain.since = vain.since.plus(ms);
             }
@@ -952,7 +953,6 @@ mod tests {
             rows: vec![row],
             attempt: 1,
             first_sent: Millis(9_000),
-            last_sent: Millis(9_000),
             accepted: None,
             outdated: false,
         };
@@ -974,15 +974,8 @@ mod tests {
         let row = Row { key: RowKey { seq: 1, tx: 1 }, order: 1, size: 10, held: false };
         let restored = || {
             let mut lane = Lane::new(config(), 1);
-            let saved = SavedBatch {
-                batch: 1,
-                rows: vec![row],
-                attempt: 1,
-                first_sent: sent,
-                last_sent: sent,
-                accepted: None,
-                outdated: false,
-            };
+            let saved =
+                SavedBatch { batch: 1, rows: vec![row], attempt: 1, first_sent: sent, accepted: None, outdated: false };
             lane.restore(vec![saved], vec![], 2, Some(booted), booted);
             lane.step(Input::Loaded { rows: vec![], more: false }, booted);
             assert_eq!(lane.step(Input::Tick, booted.plus(20 * 60_000)), [], "nothing before somebody says so");
@@ -993,6 +986,20 @@ mod tests {
         assert!(matches!(set[..], [Action::Send { batch: 1, attempt: 2, .. }]), "{set:?}");
         let unknown = restored().step(Input::ClockUnknown, booted.plus(21 * 60_000));
         assert!(matches!(unknown[..], [Action::Reject { maybe: true, .. }, Action::Close { batch: 1 }]), "{unknown:?}");
+    }
+
+    /// A clock that was set ahead by a week since it left has let no time pass.
+    #[test]
+    fn what_was_sent_before_a_start_is_absent_a_settle_delay_after_the_start_only() {
+        let row = Row { key: RowKey { seq: 1, tx: 1 }, order: 1, size: 10, held: false };
+        let mut lane = Lane::new(Config { settle_ms: Some(120_000), idempotency: Idempotency::Lookup, ..config() }, 1);
+        let (rows, first_sent) = (vec![row], Millis(1_000));
+        let saved = SavedBatch { batch: 1, rows, attempt: 1, first_sent, accepted: None, outdated: false };
+        let start = Millis(6_000).plus(7 * 86_400_000);
+        lane.restore(vec![saved], vec![], 2, None, start);
+        lane.step(Input::Loaded { rows: vec![], more: false }, start);
+        assert_eq!(lane.step(Input::Tick, start.plus(119_999)), []);
+        assert!(matches!(lane.step(Input::Tick, start.plus(120_000))[..], [Action::Look { .. }]));
     }
 
     #[test]

@@ -167,6 +167,10 @@ impl Outcome {
     pub const REPLAYED: &str = "replayed_error";
     /// The code of a duplicate under a key that the target had not seen: somebody did it by hand.
     pub const ALREADY_DONE: &str = "already_done";
+    /// The code of a posting whose document has another ETag than it was to have.
+    pub const ETAG_CHANGED: &str = "etag_changed";
+    /// The code of a posting whose document is to be named with its ETag, and was not.
+    pub const ETAG_MISSING: &str = "etag_missing";
 }
 
 /// What the target is asked to do.

@@ -398,7 +398,7 @@ pub(super) fn saved(db: &Connection, route: &Route) -> Sql<Saved> {
     let mut find =
         db.prepare("SELECT seq, tx, order8, size, state FROM pending WHERE lane = ? AND seq = ? AND tx = ?")?;
     let mut statement = db.prepare(
-        "SELECT id, attempt, first_sent, rows, last_sent, accepted, job, ask_at, outdated FROM batch
+        "SELECT id, attempt, first_sent, rows, accepted, job, ask_at, outdated FROM batch
          WHERE lane = ? ORDER BY id",
     )?;
     let mut batches = Vec::new();
@@ -408,21 +408,20 @@ pub(super) fn saved(db: &Connection, route: &Route) -> Sql<Saved> {
         let rows =
             keys.iter().map(|k| find.query_row(params![route.id, k.seq, k.tx], row)).collect::<Result<_, _>>()?;
         let batch = r.get::<_, i64>(0)?;
-        let since: Option<i64> = r.get(5)?;
-        let ask_at: Option<i64> = r.get(7)?;
-        let job: Option<String> = r.get(6)?;
+        let since: Option<i64> = r.get(4)?;
+        let ask_at: Option<i64> = r.get(6)?;
+        let job: Option<String> = r.get(5)?;
         batches.push(SavedBatch {
             batch: batch.unsigned_abs(),
             rows,
             attempt: r.get(1)?,
             first_sent: Millis(r.get(2)?),
-            last_sent: Millis(r.get(4)?),
             accepted: since.map(|since| Accepted {
                 job,
                 since: Millis(since),
                 ask_at: Millis(ask_at.unwrap_or(since)),
             }),
-            outdated: r.get(8)?,
+            outdated: r.get(7)?,
         });
     }
     // A rejected row of a visibility lane parks nothing: nobody asks for it again.

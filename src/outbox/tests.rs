@@ -2,6 +2,7 @@
 
 mod accepted;
 mod ahead;
+mod clock;
 mod fill;
 mod find;
 mod finder;
@@ -10,6 +11,7 @@ mod invariants;
 mod last_answer;
 mod left_out;
 mod operate;
+mod regrouped;
 mod unread;
 
 use std::sync::Arc;

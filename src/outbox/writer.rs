@@ -133,8 +133,9 @@ impl Writer {
         let opened = open::open(&config.dir, &config.site, config.synchronous_normal)?;
         let db = opened.db;
         let mut clock = Clock::new(opened.last_wall, opened.booted.is_some());
-        let doubtful = opened.booted.filter(|_| clock.is_doubtful());
+        let waits = opened.booted.filter(|_| clock.is_doubtful());
         let now = clock.now();
+        let doubtful = waits.or_else(|| clock.is_behind().then_some(now.wall));
         clock.take_jump(); // from what was persisted to now: no lane has decided anything yet
         let capture =
             Capture::new(&db, config.site.clone(), opened.incarnation, (opened.run, opened.last_wall), &lanes)?;
@@ -152,12 +153,19 @@ impl Writer {
             }
             if batches.len() > accepted {
                 let batches = batches.len() - accepted;
-                if doubtful.is_some() {
+                if waits.is_some() {
                     tracing::warn!(
                         lane = config.id,
                         batches,
                         "batches were under way at the last stop, and the clock is not set since the machine started: they \
                          wait for it, 15 minutes at most"
+                    );
+                } else if doubtful.is_some() {
+                    tracing::warn!(
+                        lane = config.id,
+                        batches,
+                        "batches were under way at the last stop, and the clock is behind what was stored before it: nobody knows \
+                         how long ago they left, so that they are not sent again by their age"
                     );
                 } else {
                     tracing::info!(
@@ -448,10 +456,11 @@ impl Writer {
             self.housekeeping()?;
         }
         if let Some(since) = self.doubtful {
-            let set = !self.clock.is_doubtful();
-            if set || since.elapsed() >= HOLD_UNSYNCED {
+            let decided = !self.clock.is_doubtful();
+            if decided || since.elapsed() >= HOLD_UNSYNCED {
+                let set = decided && !self.clock.is_behind();
                 self.doubtful = None;
-                tracing::info!(set, "batches of before the machine's start no longer wait for the clock");
+                tracing::info!(set, "batches of before the start no longer wait for the clock");
                 for lane in 0..self.lanes.all().len() {
                     let input = if set { Input::ClockSet } else { Input::ClockUnknown };
                     self.step(lane, input, &Cause::default())?;

@@ -115,7 +115,6 @@ struct Stays {
     rows: Vec<RowKey>,
     attempt: u32,
     first_sent: Millis,
-    last_sent: Millis,
     accepted: Option<Accepted>,
     outdated: bool,
 }
@@ -525,9 +524,8 @@ impl World {
                     self.wrong.get_or_insert(format!("batch {batch} was accepted and is sent again"));
                 }
                 if self.broken != Broken::NoDurableSending {
-                    let last_sent = Millis(i64::try_from(self.now - self.lag).expect("a day of milliseconds fits"));
                     let rows = rows.clone();
-                    let stays = Stays { rows, attempt, first_sent, last_sent, accepted: None, outdated: false };
+                    let stays = Stays { rows, attempt, first_sent, accepted: None, outdated: false };
                     disk.batches.insert(batch, stays);
                 }
                 disk.next_batch = disk.next_batch.max(batch + 1);
@@ -538,10 +536,7 @@ impl World {
             Action::Store { batch, rows, first_sent } => {
                 let request = Request { batch, attempt: 1, rows: rows.clone(), first_sent };
                 if !matches!(self.broken, Broken::NoDurableSending | Broken::AheadUnwritten) {
-                    disk.batches.insert(
-                        batch,
-                        Stays { rows, attempt: 1, first_sent, last_sent: first_sent, accepted: None, outdated: false },
-                    );
+                    disk.batches.insert(batch, Stays { rows, attempt: 1, first_sent, accepted: None, outdated: false });
                 }
                 disk.next_batch = disk.next_batch.max(batch + 1);
                 self.ahead.insert(batch, (request, self.now));
@@ -641,7 +636,6 @@ impl World {
             rows: stored.rows.iter().map(row).collect(),
             attempt: stored.attempt,
             first_sent: stored.first_sent,
-            last_sent: stored.last_sent,
             accepted: stored.accepted.clone().filter(|_| self.broken != Broken::HandleForgotten),
             outdated: stored.outdated && self.broken != Broken::OutdatedForgotten,
         });
@@ -959,10 +953,12 @@ impl World {
                 Event::Effect(request) if self.whole => drop(self.do_whole(&request, self.now, false)),
                 Event::Effect(request) => drop(self.apply(&request, self.now, false)),
                 Event::Answer { run, batch, answer } if run == self.run && self.now >= self.down_until => {
-                    if self.outdated_at.get(&batch) == Some(&self.now) && answer.status == Some(412) {
+                    let outdated = self.outdated_at.get(&batch) == Some(&self.now) && answer.status == Some(412);
+                    self.feed(Input::Answered { batch, answer }, &[]);
+                    // A crash in between may have come before it was stored.
+                    if outdated && run == self.run {
                         self.outdated.insert(batch);
                     }
-                    self.feed(Input::Answered { batch, answer }, &[]);
                 }
                 Event::Look { run, batch, rows } => {
                     let (at, answer) = self.look(&rows);

@@ -15,7 +15,6 @@ pub(super) fn judge(outer: u16, parts: &[Value], shape: &AnswerShape, keys: &[Id
         let outcome = response(outer, group, shape);
         return match outcome.class {
             class if class.has_effect() => all_unknown("speaks of the group and not of each request", keys),
-            Class::Reference | Class::Conflict if keys.len() > 1 => whole(refused(outcome), keys),
             _ => whole(outcome, keys),
         };
     }
@@ -74,11 +73,6 @@ fn all_unknown(what: &str, keys: &[Id]) -> Answer {
     whole(Outcome::new(Class::Unknown, format!("the ERP's answer {what}")), keys)
 }
 
-/// A refusal of the group, in which nobody knows who waits for what: the guilty one is found as one that is refused.
-fn refused(outcome: Outcome) -> Outcome {
-    Outcome { class: Class::Validation, ..outcome }
-}
-
 /// What one response says of its request. In a batch that was refused none has its effect, whatever it says.
 fn response(outer: u16, part: &Value, shape: &AnswerShape) -> Outcome {
     let status = part.get("status").and_then(Value::as_u64).and_then(|status| u16::try_from(status).ok()).unwrap_or(0);
@@ -116,8 +110,8 @@ fn response(outer: u16, part: &Value, shape: &AnswerShape) -> Outcome {
         reason = format!("{reason}: {}", bounded(&told, REASON));
     }
     let code = match status {
-        412 => Some("etag_changed".to_owned()),
-        428 => Some("etag_missing".to_owned()),
+        412 => Some(Outcome::ETAG_CHANGED.to_owned()),
+        428 => Some(Outcome::ETAG_MISSING.to_owned()),
         _ => body.and_then(|body| body.pointer("/error/code")?.as_str()).map(|code| bounded(code, 64)),
     };
     let code = rule.and_then(|rule| rule.code.clone()).or(code.filter(|_| !class.has_effect()));

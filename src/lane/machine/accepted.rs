@@ -267,7 +267,6 @@ mod tests {
                 rows: vec![row(1, 1)],
                 attempt: 1,
                 first_sent: Millis(0),
-                last_sent: Millis(0),
                 accepted: Some(taken.clone()),
                 outdated: false,
             };

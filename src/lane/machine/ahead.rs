@@ -4,7 +4,7 @@
 //! anyway. It goes back in line, under no key that anybody has seen, as soon as the lane may not go on, or when it was not its
 //! turn for [`AHEAD_MS`]. A start that finds it stored takes it for unknown: it is sent again under its keys. So there is none
 //! where a target can't tell by them, or has to be asked first. What is stored of the time when it left is at most so much too
-//! early: the dedup horizon only shrinks by it, and [`Lane::restore`] adds it to the last send, from which absence is reckoned.
+//! early: the dedup horizon only shrinks by it, and absence is reckoned from the start ([`Lane::restore`]).
 
 use super::{Action, Lane};
 use crate::event::Millis;

@@ -45,7 +45,10 @@ impl Lane {
         actions: &mut Vec<Action>,
     ) {
         let first = flight.attempt == 1;
-        let (answer, clean) = self.of_one_piece(&flight, answer);
+        if answer.outcomes.iter().any(|o| o.class == Class::Unknown) && flight.way == Way::Post {
+            flight.unheard = Some(flight.last_sent);
+        }
+        let (answer, clean) = self.of_one_piece(&flight, answer, now);
         let maybe = !first && (answer.whole || self.config.key_scope != KeyScope::Parts);
         let freed = self.config.is_atomic() && answer.outcomes.iter().any(|o| o.class != Class::NotAttempted);
         let alone = flight.rows.len() == 1;

@@ -1,8 +1,9 @@
 //! Batches whose key is one for the request: frozen from their first send until it is known what came of them.
 //!
 //! Where such a request has its effect wholly or not at all, what is said of its rows is one word. A word that is not keeps all of
-//! it unknown: resent as it was, never grouped anew. What one row of it was refused for, looked at as a whole under its key, says
-//! that nothing of it has had effect, now or before; then the others are free, and go under other keys.
+//! it unknown: resent as it was, never grouped anew. What one row of it was refused for when it left first says that nothing of it
+//! has had effect; then the others are free, and go under other keys. Of one that was sent again only a refusal for what the row
+//! itself is says so, where the target looks at requests under their keys, and when no earlier attempt can be at work any more.
 //!
 //! Where its rows have their effect each by itself, a job does the request once, whatever comes again under its key. So what the
 //! job says of a row is all that became of it, in earlier attempts too. A row of which it says nothing is asked for on; it is
@@ -12,11 +13,11 @@ use std::borrow::Cow;
 
 use super::{Again, Flight, Lane, RowKey};
 use crate::event::Millis;
-use crate::lane::{Answer, By, Class, Config, KeyScope, Outcome};
+use crate::lane::{Answer, By, Class, Config, Idempotency, KeyScope, Outcome};
 
 impl Lane {
     /// What the answer says of the batch, and whether what it refuses had no effect in an earlier attempt either.
-    pub(super) fn of_one_piece<'a>(&self, flight: &Flight, answer: &'a Answer) -> (Cow<'a, Answer>, bool) {
+    pub(super) fn of_one_piece<'a>(&self, flight: &Flight, answer: &'a Answer, now: Millis) -> (Cow<'a, Answer>, bool) {
         let first = flight.attempt == 1;
         match self.config.key_scope {
             KeyScope::Item => return (Cow::Borrowed(answer), first),
@@ -24,15 +25,24 @@ impl Lane {
             KeyScope::Request | KeyScope::Parts => {}
         }
         let said = &answer.outcomes;
-        let looked_at = said.iter().any(|o| refused(o.class)) && (!answer.whole || answer.status < Some(400));
+        let looked_at = self.is_looked_at(flight, answer, now);
         let all = |is: fn(Class) -> bool| said.len() == flight.rows.len() && said.iter().all(|o| is(o.class));
         if answer.whole || all(Class::has_effect) || all(|class| class == Class::Accepted) {
-            return (Cow::Borrowed(answer), first || (looked_at && answer.status.is_some()));
+            return (Cow::Borrowed(answer), first || looked_at);
         }
         if all(without_effect) && (first || looked_at) {
             return (Cow::Borrowed(answer), true);
         }
         (Cow::Owned(unknown(answer, flight.rows.len())), first)
+    }
+
+    /// The target has looked at the request under its key, and would have given its first answer again if there had been one. While
+    /// an earlier attempt may be at work it can't know, and what it calls changed, locked or missing may be so by that one.
+    fn is_looked_at(&self, flight: &Flight, answer: &Answer, now: Millis) -> bool {
+        let settle_ms = self.config.settle_ms.unwrap_or(2 * self.config.timeout_ms);
+        let at_work = flight.unheard.is_some_and(|left| now < left.plus(settle_ms));
+        let spoken = answer.status.is_some_and(|status| !answer.whole || status < 400);
+        self.config.idempotency == Idempotency::Key && !at_work && spoken && answer.outcomes.iter().any(is_its_own)
     }
 
     /// What a lookup says of a batch whose rows have their effect together: nothing, unless it tells of each of them. A part that
@@ -102,9 +112,10 @@ impl Flight {
     }
 }
 
-/// A refusal of one row's own, which a target finds only when it looks at the request.
-fn refused(class: Class) -> bool {
-    matches!(class, Class::Validation | Class::KeyClash | Class::Reference | Class::Conflict)
+/// A refusal for what a row is, whatever the state of the target.
+fn is_its_own(outcome: &Outcome) -> bool {
+    let of_state = matches!(outcome.code.as_deref(), Some(Outcome::ETAG_CHANGED | Outcome::ETAG_MISSING));
+    matches!(outcome.class, Class::Validation | Class::KeyClash) && !of_state
 }
 
 fn without_effect(class: Class) -> bool {

@@ -49,7 +49,7 @@ fn the_responses_of_an_all_or_nothing_batch_are_one_word() {
         (&[("a", 400), ("b", 429)], [Throttled, Throttled], true),
         (&[("a", 400), ("a", 201), ("b", 201)], [Unknown, Unknown], true),
         (&[(GROUP, 400)], [Validation, Validation], true),
-        (&[(GROUP, 409)], [Validation, Validation], true),
+        (&[(GROUP, 409)], [Conflict, Conflict], true),
         (&[(GROUP, 500)], [Unknown, Unknown], true),
         (&[(GROUP, 200)], [Unknown, Unknown], true),
     ] {

@@ -67,6 +67,54 @@ fn one_refusal_parks_its_row_and_the_others_go_at_once_in_another_request() {
     assert_eq!(batches(&told), [(2, vec![1, 3])]);
 }
 
+/// A lane that has sent the rows 1 and 2 once more, the first attempt long over by then.
+fn sent_again(config: Config) -> Lane {
+    let mut lane = sent(2, config);
+    answered(&mut lane, 1, &[Class::Unknown; 2], true);
+    assert_eq!(batches(&lane.step(Input::Tick, LATER)), [(1, vec![1, 2])]);
+    lane
+}
+
+fn told(lane: &mut Lane, outcomes: Vec<Outcome>, whole: bool, now: Millis) -> (Vec<(i64, bool)>, Vec<(u64, Vec<i64>)>) {
+    let answer = Answer { outcomes, ..answer(&[], whole) };
+    let told = lane.step(Input::Answered { batch: 1, answer }, now);
+    (rejected(&told), batches(&told))
+}
+
+/// Locked, changed or not there yet may be so by the attempt before, and what a target without keys refuses says nothing of that one.
+#[test]
+fn what_the_attempt_before_may_have_caused_keeps_the_request_whole() {
+    let back = || Outcome::new(Class::NotAttempted, "");
+    let of_state = |code: &str| Outcome { code: Some(code.to_owned()), ..Outcome::new(Class::Validation, "") };
+    let refusals = [
+        Outcome::new(Class::Conflict, ""),
+        Outcome::new(Class::Reference, ""),
+        of_state(Outcome::ETAG_CHANGED),
+        of_state(Outcome::ETAG_MISSING),
+    ];
+    for refused in refusals {
+        let mut lane = sent_again(config());
+        assert_eq!(told(&mut lane, vec![refused.clone(), back()], false, LATER), (vec![], vec![]), "{refused:?}");
+        let mut lane = sent_again(config());
+        assert_eq!(told(&mut lane, vec![refused.clone(); 2], true, LATER), (vec![], vec![]), "{refused:?}");
+    }
+    let own = || vec![Outcome::new(Class::Validation, ""), back()];
+    let mut lane = sent_again(Config { idempotency: Idempotency::Natural, ..config() });
+    assert_eq!(told(&mut lane, own(), false, LATER), (vec![], vec![]), "nobody has looked under its key");
+}
+
+#[test]
+fn a_refusal_of_a_resend_says_nothing_while_the_attempt_before_may_be_at_work() {
+    let own = || vec![Outcome::new(Class::Validation, ""), Outcome::new(Class::NotAttempted, "")];
+    let mut lane = sent(2, config());
+    answered(&mut lane, 1, &[Class::Unknown; 2], true);
+    let soon = NOW.plus(9_999);
+    assert_eq!(batches(&lane.step(Input::Tick, soon)), [(1, vec![1, 2])]);
+    assert_eq!(told(&mut lane, own(), false, soon), (vec![], vec![]), "twice the timeout is not over");
+    assert_eq!(batches(&lane.step(Input::Tick, LATER)), [(1, vec![1, 2])]);
+    assert_eq!(told(&mut lane, own(), false, LATER), (vec![(1, true)], vec![(2, vec![2])]), "and then it counts");
+}
+
 /// The target has looked at the request under its key, so that nothing of it can have had effect before.
 #[test]
 fn a_refusal_of_a_resend_sets_the_others_free() {
@@ -173,8 +221,7 @@ fn a_request_that_is_outdated_is_never_sent_again_after_a_start_neither() {
     for (outdated, leaves) in [(true, 0), (false, 1)] {
         let mut lane = Lane::new(config(), 1);
         let rows = vec![row(1), row(2)];
-        let saved =
-            SavedBatch { batch: 1, rows, attempt: 2, first_sent: NOW, last_sent: LATER, accepted: None, outdated };
+        let saved = SavedBatch { batch: 1, rows, attempt: 2, first_sent: NOW, accepted: None, outdated };
         lane.restore(vec![saved], vec![], 2, None, LATER);
         let told = lane.step(Input::Loaded { rows: vec![], more: false }, LATER);
         assert_eq!(batches(&told).len(), leaves);
