@@ -808,6 +808,12 @@ impl World {
     fn job_ends(&mut self, job: u64, lost: bool) {
         self.erp.at_work.retain(|_, of| *of != job);
         let request = self.erp.jobs[&job].request.clone();
+        // Another one may have the row, too: then it is still at work.
+        for (other, of) in self.erp.jobs.iter().filter(|(other, of)| **other != job && of.results.is_none()) {
+            for row in of.request.rows.iter().filter(|row| request.rows.contains(row)) {
+                self.erp.at_work.entry(*row).or_insert(*other);
+            }
+        }
         if lost {
             self.erp.jobs.remove(&job);
             return;
