@@ -602,7 +602,10 @@ impl Lane {
     /// Takes one input and says what is to be done, but for what leaves: that is [`Lane::leave`], and then [`Lane::refill`].
     pub(super) fn take(&mut self, input: Input, now: Millis) -> Vec<Action> {
         let mut actions = Vec::new();
-        let answered = if let Input::Answered { batch, .. } = input { Some(batch) } else { None };
+        let answered = match input {
+            Input::Answered { batch, .. } | Input::Looked { batch, .. } | Input::Polled { batch, .. } => Some(batch),
+            _ => None,
+        };
         let known = self.rows.len();
         let loaded = matches!(input, Input::Loaded { .. });
         match input {
