@@ -395,6 +395,11 @@ impl Flight {
         self.resend_at.filter(|_| !self.doubtful || self.accepted.is_some())
     }
 
+    /// Since when it waits for its turn. What the target is at work on waits for a question, and not since it left.
+    fn waits_since(&self) -> Millis {
+        self.accepted.as_ref().map_or(self.first_sent, |accepted| accepted.ask_at)
+    }
+
     fn is_due(&self, now: Millis) -> bool {
         self.due_at().is_some_and(|at| at <= now)
     }
@@ -688,7 +693,7 @@ impl Lane {
         if self.held || now < self.pause_until.max(self.away_until) || self.flying() >= self.allowed_in_flight() {
             return None;
         }
-        let due = self.flights.values().filter(|f| f.is_due(now)).map(|f| f.first_sent).min();
+        let due = self.flights.values().filter(|f| f.is_due(now)).map(Flight::waits_since).min();
         due.or_else(|| self.ahead_since()).or_else(|| {
             let first = *self.ready.first().filter(|_| self.has_new_rows(now))?;
             let full = self.ready.len() >= self.most || !self.halves.is_empty();
