@@ -66,6 +66,8 @@ pub enum Exception {
     Waiting {
         /// When it may go.
         until: Millis,
+        /// What kept it.
+        class: Option<Class>,
         /// Tries that had no effect.
         tries: u32,
         /// The first of them.
@@ -298,6 +300,8 @@ struct Slot {
     state: State,
     /// When it became ready: linger counts from here.
     ready_at: Millis,
+    /// Tries of this class in a row, and the first of them.
+    failed: Option<Class>,
     tries: u32,
     since: Millis,
     /// How often it was not tried without another one before it: no try, and longer and longer to wait.
@@ -317,6 +321,7 @@ impl Slot {
             row,
             state: State::Queued,
             ready_at,
+            failed: None,
             tries: 0,
             since: ready_at,
             put_off: 0,
@@ -557,11 +562,12 @@ impl Lane {
         }
         for (row, exception) in exceptions {
             match exception {
-                Exception::Waiting { until, tries, since } => match self.rows.get_mut(&row.key) {
+                Exception::Waiting { until, class, tries, since } => match self.rows.get_mut(&row.key) {
                     // It had waited, and was under way again when the gateway stopped: its batch goes first.
-                    Some(flying) => (flying.tries, flying.since) = (tries, since),
+                    Some(flying) => (flying.failed, flying.tries, flying.since) = (class, tries, since),
                     None => {
-                        self.insert(Slot { state: State::Waiting(until), tries, since, ..Slot::queued(row, until) });
+                        let (state, failed) = (State::Waiting(until), class);
+                        self.insert(Slot { state, failed, tries, since, ..Slot::queued(row, until) });
                     }
                 },
                 Exception::Parked => self.park(row),
@@ -958,7 +964,7 @@ mod tests {
             accepted: None,
             outdated: false,
         };
-        let waited = Exception::Waiting { until: Millis(8_000), tries: 1, since: Millis(7_000) };
+        let waited = Exception::Waiting { until: Millis(8_000), class: None, tries: 1, since: Millis(7_000) };
         let mut lane = Lane::new(config(), 1);
         lane.restore(vec![batch], vec![(row, waited)], 8, None, now);
         let sent: Vec<u64> = [Input::Tick, Input::Loaded { rows: vec![row], more: false }, Input::Tick]
