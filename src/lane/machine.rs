@@ -66,6 +66,8 @@ pub enum Exception {
     Waiting {
         /// When it may go.
         until: Millis,
+        /// What kept it.
+        class: Option<Class>,
         /// Tries that had no effect.
         tries: u32,
         /// The first of them.
@@ -298,6 +300,8 @@ struct Slot {
     state: State,
     /// When it became ready: linger counts from here.
     ready_at: Millis,
+    /// Tries of this class in a row, and the first of them.
+    failed: Option<Class>,
     tries: u32,
     since: Millis,
     /// How often it was not tried without another one before it: no try, and longer and longer to wait.
@@ -317,6 +321,7 @@ impl Slot {
             row,
             state: State::Queued,
             ready_at,
+            failed: None,
             tries: 0,
             since: ready_at,
             put_off: 0,
@@ -393,6 +398,11 @@ impl Flight {
     /// When something is to be done for it, if nothing is under way.
     fn due_at(&self) -> Option<Millis> {
         self.resend_at.filter(|_| !self.doubtful || self.accepted.is_some())
+    }
+
+    /// Since when it waits for its turn. What the target is at work on waits for a question, and not since it left.
+    fn waits_since(&self) -> Millis {
+        self.accepted.as_ref().map_or(self.first_sent, |accepted| accepted.ask_at)
     }
 
     fn is_due(&self, now: Millis) -> bool {
@@ -554,11 +564,12 @@ impl Lane {
         }
         for (row, exception) in exceptions {
             match exception {
-                Exception::Waiting { until, tries, since } => match self.rows.get_mut(&row.key) {
+                Exception::Waiting { until, class, tries, since } => match self.rows.get_mut(&row.key) {
                     // It had waited, and was under way again when the gateway stopped: its batch goes first.
-                    Some(flying) => (flying.tries, flying.since) = (tries, since),
+                    Some(flying) => (flying.failed, flying.tries, flying.since) = (class, tries, since),
                     None => {
-                        self.insert(Slot { state: State::Waiting(until), tries, since, ..Slot::queued(row, until) });
+                        let (state, failed) = (State::Waiting(until), class);
+                        self.insert(Slot { state, failed, tries, since, ..Slot::queued(row, until) });
                     }
                 },
                 Exception::Parked => self.park(row),
@@ -604,7 +615,10 @@ impl Lane {
     /// Takes one input and says what is to be done, but for what leaves: that is [`Lane::leave`], and then [`Lane::refill`].
     pub(super) fn take(&mut self, input: Input, now: Millis) -> Vec<Action> {
         let mut actions = Vec::new();
-        let answered = if let Input::Answered { batch, .. } = input { Some(batch) } else { None };
+        let answered = match input {
+            Input::Answered { batch, .. } | Input::Looked { batch, .. } | Input::Polled { batch, .. } => Some(batch),
+            _ => None,
+        };
         let known = self.rows.len();
         let loaded = matches!(input, Input::Loaded { .. });
         match input {
@@ -687,7 +701,7 @@ impl Lane {
         if self.held || now < self.pause_until.max(self.away_until) || self.flying() >= self.allowed_in_flight() {
             return None;
         }
-        let due = self.flights.values().filter(|f| f.is_due(now)).map(|f| f.first_sent).min();
+        let due = self.flights.values().filter(|f| f.is_due(now)).map(Flight::waits_since).min();
         due.or_else(|| self.ahead_since()).or_else(|| {
             let first = *self.ready.first().filter(|_| self.has_new_rows(now))?;
             let full = self.ready.len() >= self.most || !self.halves.is_empty();
@@ -956,7 +970,7 @@ mod tests {
             accepted: None,
             outdated: false,
         };
-        let waited = Exception::Waiting { until: Millis(8_000), tries: 1, since: Millis(7_000) };
+        let waited = Exception::Waiting { until: Millis(8_000), class: None, tries: 1, since: Millis(7_000) };
         let mut lane = Lane::new(config(), 1);
         lane.restore(vec![batch], vec![(row, waited)], 8, None, now);
         let sent: Vec<u64> = [Input::Tick, Input::Loaded { rows: vec![row], more: false }, Input::Tick]

@@ -427,18 +427,24 @@ pub(super) fn saved(db: &Connection, route: &Route) -> Sql<Saved> {
     // A rejected row of a visibility lane parks nothing: nobody asks for it again.
     let most = if route.config.parks() { 3 } else { 1 };
     let mut statement = db.prepare(
-        "SELECT seq, tx, order8, size, state, not_before, tries, since FROM pending
+        "SELECT seq, tx, order8, size, state, not_before, tries, since, why FROM pending
          WHERE lane = ? AND state <> 0 AND state <= ? ORDER BY state, seq",
     )?;
     let exceptions = statement.query_map([route.id, most], |r| {
         let waiting = Exception::Waiting {
             until: Millis(r.get::<_, Option<i64>>(5)?.unwrap_or(0)),
+            class: class_of(r.get::<_, Option<String>>(8)?.as_deref()),
             tries: r.get::<_, Option<u32>>(6)?.unwrap_or(0),
             since: Millis(r.get::<_, Option<i64>>(7)?.unwrap_or(0)),
         };
         Ok((row(r)?, if r.get::<_, i64>(4)? == 1 { waiting } else { Exception::Parked }))
     })?;
     Ok((batches, exceptions.collect::<Result<_, _>>()?))
+}
+
+/// What kept a row that waits, of the words that are stored of it: `conflict: the ERP has it locked`.
+fn class_of(why: Option<&str>) -> Option<Class> {
+    Class::parse(why?.split_once(':')?.0)
 }
 
 /// Row names as varints: the distance of each sequence from the one before, and the transaction type.

@@ -21,7 +21,7 @@ const LOCK: &str = "lock";
 const BALLAST: &str = "ballast";
 const BALLAST_BYTES: u64 = 4 << 20;
 /// SQL that takes a database from version n to n + 1. Never edit one that has shipped: add the next.
-pub(super) const MIGRATIONS: [&str; 8] = [
+pub(super) const MIGRATIONS: [&str; 9] = [
     include_str!("schema/0001.sql"),
     include_str!("schema/0002.sql"),
     include_str!("schema/0003.sql"),
@@ -30,6 +30,7 @@ pub(super) const MIGRATIONS: [&str; 8] = [
     include_str!("schema/0006.sql"),
     include_str!("schema/0007.sql"),
     include_str!("schema/0008_requests.sql"),
+    include_str!("schema/0009_holes.sql"),
 ];
 
 /// Why the outbox can't be opened or has to stop.
@@ -201,7 +202,7 @@ pub(super) fn open(dir: &Path, site: &str, synchronous_normal: bool) -> Result<O
 const LAST_WALL: &str = "SELECT max(
     coalesce((SELECT recorded_at FROM event ORDER BY seq DESC LIMIT 1), 0),
     coalesce((SELECT max(at) FROM (SELECT at FROM attempt ORDER BY id DESC LIMIT 1000)), 0),
-    coalesce((SELECT max(last_sent) FROM batch), 0),
+    coalesce((SELECT max(max(first_sent, last_sent)) FROM batch), 0),
     coalesce((SELECT max(good_at) FROM lane), 0))";
 
 /// A gateway that was killed has its lock until the system has cleared it away: a start behind it waits that long.

@@ -7,6 +7,7 @@ mod fill;
 mod find;
 mod finder;
 mod holds;
+mod holes;
 mod invariants;
 mod last_answer;
 mod left_out;

@@ -90,6 +90,7 @@ enum Stored {
     Held,
     Waiting {
         until: Millis,
+        class: Option<Class>,
         tries: u32,
         since: Millis,
     },
@@ -596,7 +597,10 @@ impl World {
                 disk.batches.remove(&batch);
             }
             Action::Settle { row, .. } => disk.set(row, Stored::Done),
-            Action::Wait { row, until, tries, since, .. } => disk.set(row, Stored::Waiting { until, tries, since }),
+            Action::Wait { row, until, outcome, tries, since } => {
+                let class = Some(outcome.class);
+                disk.set(row, Stored::Waiting { until, class, tries, since });
+            }
             Action::Reject { row, outcome, maybe } => {
                 let maybe = maybe && !(self.broken == Broken::PoisonTakenForNo && outcome.class == Class::Poison);
                 disk.set(row, Stored::Rejected(outcome.class, maybe));
@@ -640,7 +644,9 @@ impl World {
             outdated: stored.outdated && self.broken != Broken::OutdatedForgotten,
         });
         let exceptions = self.disk.rows.values().filter_map(|(row, stored)| match *stored {
-            Stored::Waiting { until, tries, since } => Some((*row, Exception::Waiting { until, tries, since })),
+            Stored::Waiting { until, class, tries, since } => {
+                Some((*row, Exception::Waiting { until, class, tries, since }))
+            }
             Stored::Rejected(..) | Stored::Held => Some((*row, Exception::Parked)),
             Stored::Ready | Stored::Done | Stored::Skipped => None,
         });
@@ -818,6 +824,12 @@ impl World {
             }
         }
         let request = self.erp.jobs[&job].request.clone();
+        // Another one may have the row, too: then it is still at work.
+        for (other, of) in self.erp.jobs.iter().filter(|(other, of)| **other != job && of.results.is_none()) {
+            for row in of.request.rows.iter().filter(|row| request.rows.contains(row)) {
+                self.erp.at_work.entry(*row).or_insert(*other);
+            }
+        }
         if lost {
             self.erp.jobs.remove(&job);
             return;

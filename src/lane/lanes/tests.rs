@@ -6,7 +6,7 @@ mod invariants;
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::lane::{Answer, Class, Config, Idempotency, Limits, Outcome, Row, RowKey};
+use crate::lane::{Answer, By, Class, Config, Idempotency, Later, Limits, Outcome, Row, RowKey};
 
 fn config(id: &str, worth: Worth) -> Config {
     Config { id: id.into(), worth, dedup_horizon_ms: 30 * 86_400_000, max_parked: 10_000, ..Config::example() }
@@ -418,4 +418,52 @@ fn half_of_the_last_hundred_rows_are_a_storm_whatever_their_reasons() {
         play.lanes.lane(0).storm().is_some()
     };
     assert_eq!((rejected(5), rejected(6)), (false, true));
+}
+
+/// Twelve requests a minute, and two hundred jobs of one lane that the target does not come to an end with.
+#[test]
+fn questions_of_what_is_accepted_take_turns_with_what_other_lanes_have_to_post() {
+    let limits = Limits { per_minute: Some(12), burst: 1, ..Limits::default() };
+    let of = |id: &str| Config { max_events: 1, limits, ..config(id, Worth::Document) };
+    let mut lanes = Lanes::new(vec![Lane::new(of("a"), 7), Lane::new(of("b"), 8)]);
+    let (mut now, mut queue, mut posted) = (START, Vec::new(), 0);
+    for lane in 0..2 {
+        queue.extend(lanes.step(lane, Input::Loaded { rows: Vec::new(), more: false }, now));
+    }
+    let row = |seq| Row { key: RowKey { seq, tx: 1 }, order: seq, size: 10, held: false };
+    let rows = |from: i64| (from..from + 200).map(row).collect();
+    queue.extend(lanes.step(0, Input::Captured { rows: rows(1), since: now }, now));
+    let (late, end) = (START.plus(3 * 3_600_000), START.plus(6 * 3_600_000));
+    let said = |class, rows: usize, later| {
+        let (status, excerpt, outcomes) = (Some(200), String::new(), vec![Outcome::new(class, ""); rows]);
+        Answer { status, excerpt, outcomes, whole: class == Class::Accepted, retry_after_ms: None, later }
+    };
+    let job = || Some(Later { by: By::Job("http://erp/jobs/7".to_owned()), after_ms: None });
+    let mut captured = false;
+    while now < end {
+        if now >= late && !std::mem::replace(&mut captured, true) {
+            queue.extend(lanes.step(1, Input::Captured { rows: rows(1_001), since: now }, now));
+        }
+        if let Some((lane, action)) = queue.pop() {
+            let (batch, answer) = match action {
+                Action::Send { batch, rows, .. } if lane == 0 => (batch, said(Class::Accepted, rows.len(), job())),
+                Action::Send { batch, rows, .. } => {
+                    posted += 1;
+                    (batch, said(Class::Delivered, rows.len(), None))
+                }
+                Action::Poll { batch, rows, .. } => {
+                    let answer = said(Class::Accepted, rows.len(), None);
+                    queue.extend(lanes.step(lane, Input::Polled { batch, answer }, now));
+                    continue;
+                }
+                _ => continue,
+            };
+            queue.extend(lanes.step(lane, Input::Answered { batch, answer }, now));
+            continue;
+        }
+        let Some(at) = lanes.wake_at(now) else { break };
+        now = at.max(now.plus(1));
+        queue.extend(lanes.tick(now));
+    }
+    assert_eq!(posted, 200);
 }

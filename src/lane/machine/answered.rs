@@ -339,10 +339,13 @@ impl Lane {
         actions: &mut Vec<Action>,
     ) {
         let Some(slot) = self.rows.get_mut(&row) else { return };
+        let counted = class != Class::NotAttempted;
+        if counted && slot.failed != Some(class) {
+            (slot.failed, slot.tries) = (Some(class), 0); // another trouble has tries and a time of its own
+        }
         if slot.tries == 0 {
             slot.since = now;
         }
-        let counted = class != Class::NotAttempted;
         slot.tries = slot.tries.saturating_add(u32::from(counted));
         let (tries, since, waited) = (slot.tries, slot.since, now.since(slot.since));
         let waits = tries.max(slot.put_off).max(1);

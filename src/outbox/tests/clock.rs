@@ -21,8 +21,13 @@ async fn what_left_by_a_clock_that_was_ahead_is_not_sent_again_by_its_age() {
         if again {
             assert_eq!(next(&mut work).await.keys, first.keys);
         } else {
-            outbox.pulse().await.expect("the writer runs");
-            let needs = parked::needs(dir.path(), None, Millis(0)).expect("it reads");
+            let needs = loop {
+                outbox.pulse().await.expect("the writer runs");
+                let needs = parked::needs(dir.path(), None, Millis(0)).expect("it reads");
+                if !needs.is_empty() {
+                    break needs;
+                }
+            };
             let told: Vec<&str> = needs.iter().map(|letter| letter.class.as_str()).collect();
             assert_eq!(told, ["unresolvable"], "a person looks");
             assert!(work.try_recv().is_err(), "it is not sent again");

@@ -147,3 +147,32 @@ async fn a_hold_stands_in_the_audit_once_and_a_wrong_name_is_told() {
     assert_eq!(acts, [("release", "lane outbound"), ("hold", "lane outbound")]);
     assert_eq!(parked::verified(dir.path()).expect("it reads"), Ok(2));
 }
+
+/// A delivery and its order are one subject under two names.
+#[tokio::test]
+async fn what_is_held_stays_so_under_every_name_of_its_order() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let receipt = |seq: u64| {
+        let position = Position::Counted { boot: Some("1".to_owned()), seq, bits: 16, ring: 32 };
+        sample(position, vec![event("receipt_counted", "asn/77")], &format!("receipt {seq}"))
+    };
+    let takes_all = lane::Config { take: vec!["*".to_owned()], ..lane() };
+    let (out, mut work) = mpsc::channel(8);
+    let (outbox, ended) = Outbox::open(config(dir.path()), vec![takes_all], vec![out]).expect("it opens");
+    outbox.capture(vec![receipt(1), receipt(2)]).await.expect("captured");
+    let first = next(&mut work).await;
+    outbox.answered(0, first.batch, Answer { whole: false, ..all(&first, Class::Validation) }).expect("it runs");
+    outbox.pulse().await.expect("it runs");
+    assert!(told(&outbox, hold("h1", Scope::Subject, "po/77", true)).await.0);
+    assert!(told(&outbox, hold("h2", Scope::Subject, "asn/77", true)).await.0);
+    let (id, keys) = ("r1".to_owned(), vec![first.keys[0].to_string()]);
+    let order = Order { id, act: Act::Retry, keys, reason: "mended".to_owned(), reference: None, changes: Vec::new() };
+    let acted = outbox.operate(order, "ben".to_owned()).await.expect("it runs");
+    assert_eq!(acted[0].text, "in line again under its key, once its subject is released");
+    assert!(told(&outbox, hold("h3", Scope::Subject, "asn/77", false)).await.0, "it is held as po/77 still");
+    outbox.pulse().await.expect("it runs");
+    assert!(work.try_recv().is_err(), "nothing of it is sent");
+    assert!(told(&outbox, hold("h4", Scope::Subject, "po/77", false)).await.0);
+    assert_eq!(next(&mut work).await.keys, first.keys);
+    stop(outbox, ended).await;
+}

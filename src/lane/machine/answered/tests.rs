@@ -187,3 +187,25 @@ fn lookups_that_tell_nothing_for_a_day_make_it_a_persons() {
     assert!(asked(Class::Transient, false).is_none(), "the target is away");
     assert!(asked(Class::Transient, true).is_some(), "others are posted all the while");
 }
+
+/// "Not now, without a limit" is no conflict, and no missing reference.
+#[test]
+fn each_trouble_of_a_row_has_tries_and_a_time_of_its_own() {
+    for last in [Class::Conflict, Class::Reference] {
+        let config = Config { reference_grace_ms: 900_000, ..Config::example() };
+        let mut lane = Lane::new(config, 1);
+        let row = Row { key: RowKey { seq: 1, tx: 1 }, order: 1, size: 10, held: false };
+        let mut actions = lane.step(Input::Loaded { rows: vec![row], more: false }, Millis(0));
+        let mut now = Millis(0);
+        for n in 0..=12 {
+            let Some(Action::Send { batch, .. }) = actions.first() else { panic!("it goes again: {actions:?}") };
+            let said = says(200, if n == 12 { last } else { Class::Transient });
+            actions = lane.step(Input::Answered { batch: *batch, answer: said }, now);
+            let waits =
+                |a: &Action| matches!(a, Action::Wait { tries, .. } if *tries == if n == 12 { 1 } else { n + 1 });
+            assert!(actions.iter().any(waits), "{n}: {actions:?}");
+            now = now.plus(100_000);
+            actions = lane.step(Input::Tick, now);
+        }
+    }
+}
