@@ -74,6 +74,8 @@ pub struct Head {
     pub rate_limit: Option<String>,
     /// `Location`, resolved.
     pub location: Option<Location>,
+    /// `Repeatability-Result`, or SAP's `RepeatabilityResult`.
+    pub repeatability: Option<String>,
 }
 
 /// Where an answer points.
@@ -112,7 +114,10 @@ pub fn classify(reply: &Reply, shape: &AnswerShape, keys: &[Id]) -> Answer {
             let html = head.is_web_page();
             let silent = html || (shape.items.is_none() && shape.rules.is_empty() && *status < 300);
             let json: Option<Value> = if silent { None } else { serde_json::from_slice(body).ok() };
+            let refused = odata::refused_key(*status, head, json.as_ref()).filter(|_| shape.odata);
             let mut answer = if let Some(outcome) = rule::of_whole(&shape.rules, *status, json.as_ref()) {
+                whole(outcome, keys)
+            } else if let Some(outcome) = refused {
                 whole(outcome, keys)
             } else if let Some((found, pointer)) = items_of(*status, json.as_ref(), shape) {
                 if shape.odata {
@@ -148,6 +153,9 @@ fn later(status: u16, head: &Head, answer: &Answer) -> Option<Later> {
         _ if accepted => Later { by: By::Lookup, after_ms },
         (409, _) if unknown => Later { by: By::Lookup, after_ms: None },
         (412, _) if unknown => Later { by: By::LookupOnly, after_ms: None },
+        _ if unknown && answer.outcomes[0].code.as_deref() == Some(odata::OUTDATED) => {
+            Later { by: By::LookupOnly, after_ms: None }
+        }
         _ => return None,
     })
 }

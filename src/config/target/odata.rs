@@ -49,14 +49,6 @@ impl Profile {
             let help = "write odata.repeatability = \"oasis\" or \"sap\", or idempotency = \"natural\" or \"none\"";
             target.refuse_key("idempotency", "is \"key\", and odata.repeatability = \"none\" sends no key", help);
         }
-        if nameless && target.entry("lookup").is_some() {
-            let help = "remove it, or write odata.repeatability = \"oasis\" or \"sap\"";
-            target.refuse_key(
-                "lookup",
-                "asks by the key of a request, and odata.repeatability = \"none\" sends none",
-                help,
-            );
-        }
         if target.entry("answers").is_some() {
             let help = "remove it: the responses of an OData batch stand where its standard says";
             target.refuse_key("answers", "goes with profile = \"contract\" only", help);
