@@ -90,6 +90,8 @@ pub struct Head {
     pub rate_limit: Option<String>,
     /// `Location`, resolved.
     pub location: Option<Location>,
+    /// `Repeatability-Result`, or SAP's `RepeatabilityResult`.
+    pub repeatability: Option<String>,
 }
 
 /// Where an answer points.
@@ -123,11 +125,14 @@ pub fn classify(reply: &Reply, shape: &AnswerShape, keys: &[Id]) -> Answer {
         Reply::Http { status, head, body } => {
             let read = Body::of(head, body);
             let json = read.json.as_ref();
+            let refused = odata::refused_key(*status, head, json).filter(|_| shape.dialect == Dialect::OData);
             let mut answer = if let Some((outcome, before)) = rule::of_whole(&shape.rules, *status, json) {
                 let listed = items_of(*status, json, shape).filter(|_| shape.dialect != Dialect::OData);
                 let ruled =
                     listed.and_then(|(found, _)| items::judge_before(before, &outcome, (*status, found), shape, keys));
                 ruled.unwrap_or_else(|| whole(outcome, keys))
+            } else if let Some(outcome) = refused {
+                whole(outcome, keys)
             } else if let Some((found, pointer)) = items_of(*status, json, shape) {
                 match shape.dialect {
                     Dialect::OData => odata::judge(*status, found, shape, keys),
@@ -164,6 +169,9 @@ fn later(status: u16, head: &Head, answer: &Answer) -> Option<Later> {
         _ if accepted => Later { by: By::Lookup, after_ms },
         (409, _) if unknown => Later { by: By::Lookup, after_ms: None },
         (412, _) if unknown => Later { by: By::LookupOnly, after_ms: None },
+        _ if unknown && answer.outcomes[0].code.as_deref() == Some(odata::OUTDATED) => {
+            Later { by: By::LookupOnly, after_ms: None }
+        }
         _ => return None,
     })
 }

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use super::client::{Clients, address, causes, shut_out};
 use super::login::{Login, Pass};
 use super::token::Tokens;
-use crate::event::{Id, content_hash, traceparent};
+use crate::event::{Id, traceparent};
 use crate::lane::{Answer, Errand, Head, Location, Outgoing, Reply, classify, classify_lookup, classify_poll};
 use crate::target::{Config, Lookup, Wire, odata};
 
@@ -62,6 +62,8 @@ pub struct Heard {
     pub rate_limit: Option<String>,
     /// `Location`, verbatim.
     pub location: Option<String>,
+    /// `Repeatability-Result` or `RepeatabilityResult`, verbatim.
+    pub repeatability: Option<String>,
     /// The body, bounded.
     pub body: Vec<u8>,
 }
@@ -110,9 +112,7 @@ impl Http {
                 let reply = self.poll(job, batch.keys.len()).await.unwrap_or_else(|failure| failure);
                 classify_poll(&reply, &self.config.answers, &batch.keys)
             }
-            Errand::Look(prints) if matches!(self.config.wire, Wire::OData { .. }) => {
-                self.look_whole(batch, prints).await
-            }
+            // Each posting by its own key, whatever the request was known by: documents stay when requests are forgotten.
             Errand::Look(prints) => self.look(&batch.keys, prints).await,
         }
     }
@@ -136,14 +136,6 @@ impl Http {
                 return Answer { outcomes, ..answer };
             }
         }
-    }
-
-    /// Asks for the request: what is said of it is said of each of its rows. Its content is known by all of theirs.
-    async fn look_whole(&self, batch: &Outgoing, prints: &[String]) -> Answer {
-        let texts: Vec<&str> = prints.iter().map(String::as_str).collect();
-        let mut answer = self.look(&[batch.id], &[content_hash(&texts)]).await;
-        answer.outcomes = answer.outcomes.into_iter().cycle().take(batch.keys.len()).collect();
-        answer
     }
 
     async fn ask(&self, url: &Url, keys: &[Id]) -> Result<Reply, Reply> {
@@ -171,9 +163,10 @@ impl Http {
     }
 
     fn reply(&self, heard: Heard) -> Reply {
-        let Heard { status, content_type, retry_after, date, rate_limit, location, body } = heard;
+        let Heard { status, content_type, retry_after, date, rate_limit, location, repeatability, body } = heard;
         let location = location.and_then(|text| self.location(&text));
-        Reply::Http { status, head: Box::new(Head { content_type, retry_after, date, rate_limit, location }), body }
+        let head = Head { content_type, retry_after, date, rate_limit, location, repeatability };
+        Reply::Http { status, head: Box::new(head), body }
     }
 
     /// Where a `Location` points, seen from where batches are posted.
@@ -282,6 +275,8 @@ impl Http {
         let content_type = content_type.split(';').next().unwrap_or_default().trim().to_owned();
         let (retry_after, date) = (text(headers, header::RETRY_AFTER), text(headers, header::DATE));
         let location = text(headers, header::LOCATION);
+        let of = |name| text(headers, HeaderName::from_static(name));
+        let repeatability = of("repeatability-result").or_else(|| of("repeatabilityresult"));
         // Members of a list may come in several fields (RFC 9110, 5.3).
         let limits: Vec<&str> = headers.get_all("ratelimit").iter().filter_map(|value| value.to_str().ok()).collect();
         let rate_limit = (!limits.is_empty()).then(|| limits.join(", "));
@@ -293,7 +288,7 @@ impl Http {
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(Heard { status, content_type, retry_after, date, rate_limit, location, body })
+        Ok(Heard { status, content_type, retry_after, date, rate_limit, location, repeatability, body })
     }
 
     fn failed(&self, error: &reqwest::Error) -> Reply {

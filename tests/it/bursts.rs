@@ -141,10 +141,15 @@ fn bursts(arguments: &[&str]) {
         hall.gateway.start_again();
         hall.work(BURST);
         hall.wait_more(dice.usize(1..BURST));
-        let slowed = hall.wire.slowed();
         hall.wire.set(Way::Busy(1));
         hall.work(BURST);
-        wait_at_most(PATIENCE, "a batch to be asked to slow down", &mut || hall.wire.slowed() > slowed);
+        wait_at_most(PATIENCE, "requests to be asked to slow down", &mut || {
+            hall.gateway.status()["lanes"]
+                .as_array()
+                .expect("lanes")
+                .iter()
+                .any(|l| l["last_answer"]["class"] == "throttled")
+        });
         hall.wire.set(Way::Open);
     }
     let vain = nonsense(&mut hall);

@@ -115,16 +115,6 @@ impl Wire {
         lock(&self.shared).seen.clone()
     }
 
-    /// Batches that were asked to slow down.
-    pub(crate) fn slowed(&self) -> usize {
-        let state = lock(&self.shared);
-        let is_post = |seen: &Seen| matches!(seen.what, What::Asked { errand: Errand::Post, .. });
-        let posts: HashSet<usize> = state.seen.iter().filter(|seen| is_post(seen)).map(|seen| seen.request).collect();
-        let slowed =
-            |seen: &&Seen| matches!(seen.what, What::Told { status: 429, .. }) && posts.contains(&seen.request);
-        state.seen.iter().filter(slowed).count()
-    }
-
     /// Answers that the gateway did not get.
     pub(crate) fn swallowed(&self) -> usize {
         lock(&self.shared).swallowed
