@@ -559,7 +559,7 @@ impl Lane {
             let (last_sent, unheard) = (now, Some(now));
             let again = if saved.outdated { Again::Never } else { Again::Allowed };
             let known = Flight { rows, attempt, first_sent, last_sent, unheard, ..Flight::default() };
-            let flight = Flight { again, resend_at, doubtful, accepted, ..known };
+            let flight = Flight { resend_at, doubtful, again, accepted, ..known };
             self.flights.insert(saved.batch, flight);
         }
         for (row, exception) in exceptions {

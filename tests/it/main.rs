@@ -39,6 +39,7 @@ mod simulator;
 mod sockets;
 mod status;
 mod styles;
+mod suitetalk;
 mod tags;
 mod tap;
 mod tls;

@@ -48,7 +48,9 @@ impl Lane {
         if answer.outcomes.iter().any(|o| o.class == Class::Unknown) && flight.way == Way::Post {
             flight.unheard = Some(flight.last_sent);
         }
-        let (answer, clean) = self.of_one_piece(&flight, answer, now);
+        let said = answer;
+        let (answer, clean) = self.of_one_piece(&flight, said, now);
+        let early = self.too_early(&flight, said, clean, now);
         let maybe = !first && (answer.whole || self.config.key_scope != KeyScope::Parts);
         let freed = self.config.is_atomic() && answer.outcomes.iter().any(|o| o.class != Class::NotAttempted);
         let alone = flight.rows.len() == 1;
@@ -168,7 +170,7 @@ impl Lane {
         let halves = more_alone && flight.accepted.is_none() && suspects;
         let half = flight.rows.len() / 2;
         // What was accepted without a way to ask comes again, and not at once.
-        let least = if accepted { FIRST_MS } else { 0 };
+        let least = if accepted { FIRST_MS } else { early };
         self.go_on(batch, flight, (attempt, least), answer.later.as_ref(), now, actions);
         if halves && half > 0 {
             self.cut(batch, half, actions);

@@ -39,10 +39,21 @@ impl Lane {
     /// The target has looked at the request under its key, and would have given its first answer again if there had been one. While
     /// an earlier attempt may be at work it can't know, and what it calls changed, locked or missing may be so by that one.
     fn is_looked_at(&self, flight: &Flight, answer: &Answer, now: Millis) -> bool {
-        let settle_ms = self.config.settle_ms.unwrap_or(2 * self.config.timeout_ms);
-        let at_work = flight.unheard.is_some_and(|left| now < left.plus(settle_ms));
+        let at_work = self.may_be_at_work_until(flight) > now;
         let spoken = answer.status.is_some_and(|status| !answer.whole || status < 400);
         self.config.idempotency == Idempotency::Key && !at_work && spoken && answer.outcomes.iter().any(is_its_own)
+    }
+
+    /// An earlier attempt, of which nobody has heard, may have its effect until then.
+    fn may_be_at_work_until(&self, flight: &Flight) -> Millis {
+        let settle_ms = self.config.settle_ms.unwrap_or(2 * self.config.timeout_ms);
+        flight.unheard.map_or(Millis(0), |left| left.plus(settle_ms))
+    }
+
+    /// How long to wait until an answer like this one decides of the batch; milliseconds.
+    pub(super) fn too_early(&self, flight: &Flight, answer: &Answer, clean: bool, now: Millis) -> u64 {
+        let refused = self.config.is_atomic() && !clean && answer.outcomes.iter().any(is_its_own);
+        if refused { self.may_be_at_work_until(flight).since(now) } else { 0 }
     }
 
     /// What a lookup says of a batch whose rows have their effect together: nothing, unless it tells of each of them. A part that
