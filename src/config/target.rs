@@ -6,10 +6,12 @@ use std::time::Duration;
 use crate::config::bounds::{DAY, HOUR, Ids, SECOND, duration, number, size, span_text};
 use crate::config::{Reading, auth, classify};
 use crate::form::{Entry, Table};
-use crate::lane::{self, AnswerShape, Format, Idempotency, KeyScope, Limits, Worth};
+use crate::lane::{self, AnswerShape, Dialect, Format, Idempotency, KeyScope, Limits, Worth};
 use crate::target::{self, Wire};
 
 mod odata;
+mod profile;
+mod suitetalk;
 
 const MS: Duration = Duration::from_millis(1);
 /// What a posting refers to may come this much later, unless the target says otherwise.
@@ -44,19 +46,19 @@ pub(super) fn read_all(root: &Table<'_>, reading: &Reading) -> Vec<Declared> {
 fn read(table: &Table<'_>, reading: &Reading, id: &str) -> Option<Made> {
     kind(table);
     let url = url(table, reading);
-    let odata = odata::profile(table);
+    let profile = profile::read(table);
     let mut batch = batch(table);
-    let mut answers = answers(table, odata.is_some());
-    if odata.is_none() && answers.items.is_none() {
+    let mut answers = answers(table, profile.is_some());
+    if !profile::is_named(table) && answers.items.is_none() {
         let help = "add `answers = { items = \"/results\" }` to read one result for each key";
         reading.warn(table.fault_at("answers", "is missing: a 200, 201 or 204 counts the whole batch as posted", help));
     }
     let idempotency = idempotency(table);
     let (mut wire, mut key_scope) = (Wire::Contract, KeyScope::Item);
-    if let Some(profile) = odata {
+    if let Some(profile) = profile {
         profile.suits(table, idempotency);
         (batch.format, answers, wire, key_scope) =
-            (profile.format.clone(), profile.shape(answers), profile.wire, KeyScope::Request);
+            (profile.format.clone(), profile.shape(answers), profile.wire, profile.key_scope);
     }
     let timeout = duration(table, "timeout", SECOND * 60, MS * 100..=SECOND * 600);
     let connect_timeout = duration(table, "connect_timeout", SECOND * 10, MS * 10..=SECOND * 60);
@@ -198,7 +200,7 @@ fn batch(table: &Table<'_>) -> Batch {
     batch
 }
 
-fn answers(table: &Table<'_>, odata: bool) -> AnswerShape {
+fn answers(table: &Table<'_>, profile: bool) -> AnswerShape {
     let given = table.table("answers");
     let pointer = |key: &str, default: &str| {
         let Some(table) = &given else { return default.to_owned() };
@@ -215,8 +217,8 @@ fn answers(table: &Table<'_>, odata: bool) -> AnswerShape {
         reason: pointer("reason", "/reason"),
         reference: pointer("reference", "/reference"),
         definite_503: table.or("definite_503", false),
-        odata,
-        rules: classify::read_all(table, odata || given.is_some()),
+        dialect: Dialect::Contract,
+        rules: classify::read_all(table, profile || given.is_some()),
     }
 }
 

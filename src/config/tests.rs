@@ -58,6 +58,7 @@ pub(super) fn told_with(more: &str) -> String {
 mod auth;
 mod links;
 mod mutated;
+mod profiles;
 
 #[test]
 fn the_shipped_file_is_without_fault_or_doubt() {

@@ -12,6 +12,7 @@ mod odata;
 mod rate_limit;
 mod retry_after;
 mod rule;
+mod suitetalk;
 
 use serde_json::Value;
 
@@ -19,8 +20,9 @@ use crate::event::Id;
 use crate::lane::{Answer, By, Class, Later, Outcome};
 use body::Body;
 
-pub use job::classify_poll;
+pub use job::{classify_poll, unanswered};
 pub use rule::{Expected, Rule, Subject, Test};
+pub use suitetalk::{Task, classify_tasks, is_done, tasks_of};
 
 /// Where an answer's parts stand, as JSON Pointers (RFC 6901), and what this target means otherwise than others.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -37,10 +39,22 @@ pub struct AnswerShape {
     pub reference: String,
     /// A 503 promises that there is no effect.
     pub definite_503: bool,
-    /// `items` are the responses of an OData batch, all of one atomicity group.
-    pub odata: bool,
+    /// Whose words they are.
+    pub dialect: Dialect,
     /// What comes first: the first one that applies decides.
     pub rules: Vec<Rule>,
+}
+
+/// Whose words an answer has (docs/erp-profiles.md).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Dialect {
+    /// Those of docs/erp.md, as far as the shape does not say otherwise.
+    #[default]
+    Contract,
+    /// `items` are the responses of an OData batch, all of one atomicity group.
+    OData,
+    /// A batch becomes a job with a task for each record; a 400 may mean that the job is there already (SuiteTalk REST).
+    SuiteTalk,
 }
 
 /// What came over the wire.
@@ -76,6 +90,8 @@ pub struct Head {
     pub rate_limit: Option<String>,
     /// `Location`, resolved.
     pub location: Option<Location>,
+    /// `Repeatability-Result`, or SAP's `RepeatabilityResult`.
+    pub repeatability: Option<String>,
 }
 
 /// Where an answer points.
@@ -109,19 +125,24 @@ pub fn classify(reply: &Reply, shape: &AnswerShape, keys: &[Id]) -> Answer {
         Reply::Http { status, head, body } => {
             let read = Body::of(head, body);
             let json = read.json.as_ref();
+            let refused = odata::refused_key(*status, head, json).filter(|_| shape.dialect == Dialect::OData);
             let mut answer = if let Some((outcome, before)) = rule::of_whole(&shape.rules, *status, json) {
-                let listed = items_of(*status, json, shape).filter(|_| !shape.odata);
+                let listed = items_of(*status, json, shape).filter(|_| shape.dialect != Dialect::OData);
                 let ruled =
                     listed.and_then(|(found, _)| items::judge_before(before, &outcome, (*status, found), shape, keys));
                 ruled.unwrap_or_else(|| whole(outcome, keys))
+            } else if let Some(outcome) = refused {
+                whole(outcome, keys)
             } else if let Some((found, pointer)) = items_of(*status, json, shape) {
-                if shape.odata {
-                    odata::judge(*status, found, shape, keys)
-                } else {
-                    items::judge(*status, found, pointer, shape, keys)
+                match shape.dialect {
+                    Dialect::OData => odata::judge(*status, found, shape, keys),
+                    Dialect::Contract | Dialect::SuiteTalk => items::judge(*status, found, pointer, shape, keys),
                 }
             } else {
-                whole(judge_status(*status, head, &read, shape, keys.len()), keys)
+                let job = shape.dialect == Dialect::SuiteTalk;
+                let told = if job { suitetalk::of_submission(*status, json) } else { None };
+                let judged = || judge_status(*status, head, &read, shape, keys.len());
+                whole(told.unwrap_or_else(judged), keys)
             };
             answer.status = Some(*status);
             let throttled = answer.whole && answer.outcomes.first().is_some_and(|o| o.class == Class::Throttled);
@@ -148,6 +169,9 @@ fn later(status: u16, head: &Head, answer: &Answer) -> Option<Later> {
         _ if accepted => Later { by: By::Lookup, after_ms },
         (409, _) if unknown => Later { by: By::Lookup, after_ms: None },
         (412, _) if unknown => Later { by: By::LookupOnly, after_ms: None },
+        _ if unknown && answer.outcomes[0].code.as_deref() == Some(odata::OUTDATED) => {
+            Later { by: By::LookupOnly, after_ms: None }
+        }
         _ => return None,
     })
 }
@@ -305,11 +329,14 @@ fn took_over(head: &Head) -> &'static str {
     }
 }
 
-/// What an answer tells people: the words of a problem document (RFC 9457), of an OData error, or of the usual look-alikes.
+/// What an answer tells people: the words of a problem document (RFC 9457), of an OData error, of SuiteTalk's details, or of the
+/// usual look-alikes.
 fn said(body: &Value) -> Option<String> {
     let body = body.get("error").filter(|error| error.is_object()).unwrap_or(body);
     let words = ["title", "detail", "reason", "message", "error"];
-    let parts: Vec<&str> = words.iter().filter_map(|name| body.get(name)?.as_str()).filter(|s| !s.is_empty()).collect();
+    let own = words.iter().filter_map(|name| body.get(name)?.as_str());
+    let details = suitetalk::details(body).filter_map(|detail| detail.get("detail")?.as_str());
+    let parts: Vec<&str> = own.chain(details).filter(|s| !s.is_empty()).collect();
     (!parts.is_empty()).then(|| parts.join(": "))
 }
 

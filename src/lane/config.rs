@@ -36,6 +36,9 @@ pub enum KeyScope {
     /// A whole request, which has its effect wholly or not at all: rows, order and bytes of a batch are frozen from its first
     /// send until it is known what came of it.
     Request,
+    /// A whole request, whose postings have their effect each by itself, in any order: frozen as well, until the target has told
+    /// what came of each. What is left when others have come to their end would be another request.
+    Parts,
 }
 
 /// A lane, validated. Durations in milliseconds, sizes in bytes.
@@ -106,7 +109,17 @@ impl Config {
 
     /// Whether a batch that was sent is never grouped anew before it is known what came of it.
     pub fn is_frozen(&self) -> bool {
+        self.key_scope != KeyScope::Item
+    }
+
+    /// Whether a batch has its effect wholly or not at all.
+    pub fn is_atomic(&self) -> bool {
         self.key_scope == KeyScope::Request
+    }
+
+    /// Whether what is left of a batch is never sent: the target would take it for a request that it has not seen.
+    pub fn only_whole(&self) -> bool {
+        self.is_frozen() && self.idempotency == Idempotency::Key
     }
 
     /// Whether this lane takes `tx_type`: a glob's `*` stands for any run of characters.

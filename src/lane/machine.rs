@@ -434,6 +434,8 @@ enum Again {
     Never,
     /// Never: the target gives the error again that it has kept with the key.
     Replayed,
+    /// Never: others of its request have come to their end.
+    Apart,
 }
 
 /// One lane's delivery state.
@@ -782,7 +784,7 @@ impl Lane {
                 _ if flight.poison || (settle_ms.is_some() && self.overtakes(flight)) => false,
                 Again::Allowed => true,
                 Again::Unasked => settle_ms.is_none(),
-                Again::Never | Again::Replayed => false,
+                Again::Never | Again::Replayed | Again::Apart => false,
             };
             let known = may
                 && match self.config.idempotency {
@@ -922,6 +924,10 @@ impl Lane {
 /// Why a batch without an answer can neither be sent again nor be asked for.
 fn why_a_person(idempotency: Idempotency, ageless: bool, again: Again) -> &'static str {
     match (idempotency, ageless) {
+        _ if again == Again::Apart => {
+            "the target is done with the request that it was sent in, and says nothing of it: look in the target whether it was \
+             posted"
+        }
         _ if again == Again::Never => {
             "it was sent, and the target no longer tells whether it has seen its key: look in the target whether it was posted"
         }
@@ -1013,8 +1019,10 @@ mod tests {
     #[test]
     fn who_has_to_look_is_told_why_in_one_line() {
         for idempotency in [Idempotency::Key, Idempotency::None] {
-            for (ageless, again) in
-                [(false, Again::Allowed), (true, Again::Allowed), (false, Again::Never), (false, Again::Replayed)]
+            for (ageless, again) in [Again::Allowed, Again::Never, Again::Replayed, Again::Apart]
+                .map(|again| (false, again))
+                .into_iter()
+                .chain([(true, Again::Allowed)])
             {
                 let why = why_a_person(idempotency, ageless, again);
                 assert!(!why.contains("  ") && why.ends_with("look in the target whether it was posted"), "{why}");

@@ -17,7 +17,8 @@ mod render;
 pub use act::{Act, Becomes, Parked, decide};
 pub use advice::advice;
 pub use answer::{
-    AnswerShape, Expected, Head, Location, Reply, Rule, Subject, Test, classify, classify_lookup, classify_poll,
+    AnswerShape, Dialect, Expected, Head, Location, Reply, Rule, Subject, Task, Test, classify, classify_lookup,
+    classify_poll, classify_tasks, is_done, tasks_of, unanswered,
 };
 pub use category::{Category, Desk, Desks, sentence};
 pub use config::{Config, Idempotency, KeyScope, Worth};

@@ -4,6 +4,7 @@
 //! is, so whoever stores it answers for its validity, and for its being on one line.
 
 mod odata;
+mod suitetalk;
 
 pub(super) use odata::GROUP;
 
@@ -40,6 +41,11 @@ pub enum Format {
         /// The member of a posting's data whose text goes as its `If-Match`.
         if_match: Option<String>,
     },
+    /// A collection of SuiteTalk REST: a record for each posting, whose external id is the posting's key.
+    SuiteTalk {
+        /// Fields of the record, and where each one's value stands in the posting's item (JSON Pointer).
+        fields: Vec<(String, String)>,
+    },
 }
 
 impl Format {
@@ -49,6 +55,7 @@ impl Format {
             Self::JsonArray { .. } | Self::OData { .. } => "application/json",
             Self::Ndjson => "application/x-ndjson",
             Self::CloudEvents => "application/cloudevents-batch+json",
+            Self::SuiteTalk { .. } => "application/vnd.oracle.resource+json; type=collection",
         }
     }
 }
@@ -112,6 +119,11 @@ pub fn render(version: u16, format: &Format, postings: &[Posting]) -> Vec<u8> {
         Format::OData { resource, if_match } => {
             out.extend_from_slice(b"{\"requests\":");
             array(&mut out, postings, |out, p| odata::request(out, p, resource, if_match.as_deref(), item));
+            out.push(b'}');
+        }
+        Format::SuiteTalk { fields } => {
+            out.extend_from_slice(b"{\"items\":");
+            array(&mut out, postings, |out, p| suitetalk::record(out, p, fields, item));
             out.push(b'}');
         }
     }
@@ -332,6 +344,21 @@ mod tests {
         );
         assert!(rest.contains(second), "{PINNED}: {rest}");
         assert!(rest.ends_with("}}]}"), "{rest}");
+    }
+
+    #[test]
+    fn renderer_2_writes_these_bytes_of_a_collection() {
+        let field = |name: &str, at: &str| (name.to_owned(), at.to_owned());
+        let fields = vec![
+            field("custrecord_fg_lane", "/data/lane"),
+            field("custrecord_fg_none", "/data/nothing"),
+            field("memo", "/subject"),
+        ];
+        let expected = concat!(
+            r#"{"items":[{"externalId":"b7e63e45-a9b6-8986-9293-45b1dd06529c","custrecord_fg_lane":4,"memo":"340123450000000017"},"#,
+            r#"{"externalId":"1896b6bb-082f-8bc7-a078-5ad838fed5c5","custrecord_fg_lane":4,"memo":"SH \"2\""}]}"#,
+        );
+        golden(2, &Format::SuiteTalk { fields }, expected);
     }
 
     #[test]

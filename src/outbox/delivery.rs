@@ -66,7 +66,8 @@ pub(super) fn freeze(
         }
         Some((_, stored)) if stored != sum => {
             let reason = "a resend would not be the same bytes: the target's format or the lane was changed while \
-                          this was unresolved. Look in the target whether it was posted";
+                          this was unresolved, or others of its request have come to their end. Look in the target \
+                          whether it was posted";
             return Ok(Frozen::Unsendable { rows: rows.to_vec(), outcome: Outcome::new(Class::Unresolvable, reason) });
         }
         Some(_) => {
@@ -278,7 +279,8 @@ pub(super) fn apply(
     Ok(0)
 }
 
-/// Stores what remains of a batch whose last attempt is over, unknown or accepted.
+/// Stores what remains of a batch whose last attempt is over, unknown or accepted. Where a part is never sent without the others
+/// the sum stays that of the whole, so that no start does either.
 fn remains(
     db: &Connection,
     site: &str,
@@ -298,7 +300,7 @@ fn remains(
         .query_row(params![now.0, since, job, ask_at, route.id, number], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)))
         .optional()?;
     if let Some((renderer, known, _)) = before.filter(|(.., before)| *before != packed) {
-        let sum = sum_of(db, site, route, (renderer, known), rows)?;
+        let sum = if route.config.only_whole() { known } else { sum_of(db, site, route, (renderer, known), rows)? };
         db.prepare_cached("UPDATE batch SET rows = ?, sum = ? WHERE lane = ? AND id = ?")?
             .execute(params![packed, sum, route.id, number])?;
     }

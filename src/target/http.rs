@@ -11,13 +11,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use flate2::{Compression, GzBuilder};
 use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
-use reqwest::{Client, RequestBuilder, Response, Url};
+use reqwest::{Client, Method, RequestBuilder, Response, Url};
 use tokio::time::Instant;
 
 use super::client::{Clients, address, causes, shut_out};
 use super::login::{Login, Pass};
 use super::token::Tokens;
-use crate::event::{Id, content_hash, traceparent};
+use crate::event::{Id, traceparent};
 use crate::lane::{Answer, Errand, Head, Location, Outgoing, Reply, classify, classify_lookup, classify_poll};
 use crate::target::{Config, Lookup, Wire, odata};
 
@@ -62,6 +62,8 @@ pub struct Heard {
     pub rate_limit: Option<String>,
     /// `Location`, verbatim.
     pub location: Option<String>,
+    /// `Repeatability-Result` or `RepeatabilityResult`, verbatim.
+    pub repeatability: Option<String>,
     /// The body, bounded.
     pub body: Vec<u8>,
 }
@@ -103,12 +105,15 @@ impl Http {
                 let reply = self.send(batch, body).await.unwrap_or_else(|failure| failure);
                 classify(&reply, &self.config.answers, &batch.keys)
             }
+            Errand::Poll(job) if matches!(self.config.wire, Wire::SuiteTalk { .. }) => {
+                self.follow(job, &batch.keys).await
+            }
             Errand::Poll(job) => {
                 let reply = self.poll(job, batch.keys.len()).await.unwrap_or_else(|failure| failure);
                 classify_poll(&reply, &self.config.answers, &batch.keys)
             }
-            Errand::Look(prints) if self.config.wire == Wire::Contract => self.look(&batch.keys, prints).await,
-            Errand::Look(prints) => self.look_whole(batch, prints).await,
+            // Each posting by its own key, whatever the request was known by: documents stay when requests are forgotten.
+            Errand::Look(prints) => self.look(&batch.keys, prints).await,
         }
     }
 
@@ -133,14 +138,6 @@ impl Http {
         }
     }
 
-    /// Asks for the request: what is said of it is said of each of its rows. Its content is known by all of theirs.
-    async fn look_whole(&self, batch: &Outgoing, prints: &[String]) -> Answer {
-        let texts: Vec<&str> = prints.iter().map(String::as_str).collect();
-        let mut answer = self.look(&[batch.id], &[content_hash(&texts)]).await;
-        answer.outcomes = answer.outcomes.into_iter().cycle().take(batch.keys.len()).collect();
-        answer
-    }
-
     async fn ask(&self, url: &Url, keys: &[Id]) -> Result<Reply, Reply> {
         let mut url = url.clone();
         url.query_pairs_mut().extend_pairs(keys.iter().map(|key| ("key", key.to_string())));
@@ -148,7 +145,7 @@ impl Http {
     }
 
     /// Asks what became of a batch. The address was stored: a target that has moved since gets no credentials of ours there.
-    async fn poll(&self, job: &str, items: usize) -> Result<Reply, Reply> {
+    pub(super) async fn poll(&self, job: &str, items: usize) -> Result<Reply, Reply> {
         match self.location(job) {
             Some(Location::Here(url)) => {
                 self.get(Url::parse(&url).expect("it was a URL that wrote this text"), items).await
@@ -166,9 +163,10 @@ impl Http {
     }
 
     fn reply(&self, heard: Heard) -> Reply {
-        let Heard { status, content_type, retry_after, date, rate_limit, location, body } = heard;
+        let Heard { status, content_type, retry_after, date, rate_limit, location, repeatability, body } = heard;
         let location = location.and_then(|text| self.location(&text));
-        Reply::Http { status, head: Box::new(Head { content_type, retry_after, date, rate_limit, location }), body }
+        let head = Head { content_type, retry_after, date, rate_limit, location, repeatability };
+        Reply::Http { status, head: Box::new(head), body }
     }
 
     /// Where a `Location` points, seen from where batches are posted.
@@ -240,8 +238,12 @@ impl Http {
     async fn send(&self, batch: &Outgoing, body: &[u8]) -> Result<Reply, Reply> {
         let id = batch.id;
         let client = self.clients.get().map_err(Reply::NotSent)?;
+        let method = match self.config.wire {
+            Wire::SuiteTalk { upsert: true } => Method::PUT,
+            _ => Method::POST,
+        };
         let mut request = client
-            .post(self.url.clone())
+            .request(method, self.url.clone())
             .header(header::CONTENT_TYPE, self.config.content_type)
             .header(header::ACCEPT, ACCEPT)
             .header(HeaderName::from_static("traceparent"), traceparent(id, id, batch.attempt).to_string());
@@ -252,6 +254,9 @@ impl Http {
             Wire::OData { repeatable, isolation } => {
                 odata::headers(request, (repeatable, isolation), id, batch.first_sent)
             }
+            Wire::SuiteTalk { .. } => request
+                .header(HeaderName::from_static("prefer"), "respond-async")
+                .header(HeaderName::from_static("x-netsuite-idempotency-key"), id.to_string()),
         };
         let mut body = body.to_vec();
         if self.config.gzip {
@@ -270,6 +275,8 @@ impl Http {
         let content_type = content_type.split(';').next().unwrap_or_default().trim().to_owned();
         let (retry_after, date) = (text(headers, header::RETRY_AFTER), text(headers, header::DATE));
         let location = text(headers, header::LOCATION);
+        let of = |name| text(headers, HeaderName::from_static(name));
+        let repeatability = of("repeatability-result").or_else(|| of("repeatabilityresult"));
         // Members of a list may come in several fields (RFC 9110, 5.3).
         let limits: Vec<&str> = headers.get_all("ratelimit").iter().filter_map(|value| value.to_str().ok()).collect();
         let rate_limit = (!limits.is_empty()).then(|| limits.join(", "));
@@ -281,7 +288,7 @@ impl Http {
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(Heard { status, content_type, retry_after, date, rate_limit, location, body })
+        Ok(Heard { status, content_type, retry_after, date, rate_limit, location, repeatability, body })
     }
 
     fn failed(&self, error: &reqwest::Error) -> Reply {

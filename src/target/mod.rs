@@ -9,6 +9,7 @@ mod http;
 mod login;
 mod odata;
 mod probe;
+mod suitetalk;
 mod token;
 
 use std::path::PathBuf;
@@ -59,6 +60,11 @@ pub enum Wire {
         repeatable: Repeatable,
         /// With `Isolation: snapshot`, which makes the batch one transaction in some.
         isolation: bool,
+    },
+    /// A collection of SuiteTalk REST (docs/erp-profiles.md): the request has the key, and becomes a job.
+    SuiteTalk {
+        /// Records are found again by their external id (PUT), or made new (POST).
+        upsert: bool,
     },
 }
 

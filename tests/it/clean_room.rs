@@ -262,6 +262,10 @@ fn what_was_written_from_the_page_alone_passes_each_check() {
         let told = String::from_utf8_lossy(&output.stdout);
         let report: Value = serde_json::from_str(&told).unwrap_or_else(|e| panic!("{e}: {told}"));
         assert_eq!(output.status.code(), Some(0), "{arguments:?}: {report:#}");
+        // It may answer sooner than its connection can be closed.
+        let checks = report["checks"].as_array().expect("a list");
+        let quick = checks.iter().any(|check| check["check"] == "broken-off" && check["end"] == "left_out");
+        let ok = if quick && arguments.contains(&"--test-system") { ok - 1 } else { ok };
         assert_eq!((&report["failed"], &report["ok"]), (&json!(0), &json!(ok)), "{arguments:?}: {report:#}");
     }
 }

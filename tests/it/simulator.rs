@@ -365,7 +365,7 @@ impl World {
             now: 0,
             disk: Disk { next_batch: 1, ..Disk::default() },
             run: 0,
-            erp: Erp { keyless, requests, ..Erp::default() },
+            erp: Erp { requests, keyless, ..Erp::default() },
             events: BTreeMap::new(),
             next_event: 0,
             bad: BTreeSet::new(),
@@ -461,6 +461,7 @@ impl World {
         for row in fresh {
             self.disk.rows.insert(row.key, (*row, if row.held { Stored::Held } else { Stored::Ready }));
         }
+        let answered = if let Input::Answered { batch, .. } = input { Some(batch) } else { None };
         let mut actions = Vec::new();
         let mut inputs = vec![input];
         while let Some(input) = inputs.pop() {
@@ -480,6 +481,9 @@ impl World {
         let crashes = !self.storm;
         if crashes && ((!fresh.is_empty() && self.rng.u8(0..40) == 0) || self.rng.u16(0..400) == 0) {
             self.crash(); // before the commit: the device sends again
+            if let Some(batch) = answered {
+                self.outdated.remove(&batch); // nobody has heard it
+            }
             for row in fresh {
                 self.disk.rows.remove(&row.key);
             }
@@ -813,6 +817,12 @@ impl World {
 
     fn job_ends(&mut self, job: u64, lost: bool) {
         self.erp.at_work.retain(|_, of| *of != job);
+        // Another job may be at work on the same row.
+        for (other, running) in self.erp.jobs.iter().filter(|(other, of)| **other != job && of.results.is_none()) {
+            for row in &running.request.rows {
+                self.erp.at_work.entry(*row).or_insert(*other);
+            }
+        }
         let request = self.erp.jobs[&job].request.clone();
         // Another one may have the row, too: then it is still at work.
         for (other, of) in self.erp.jobs.iter().filter(|(other, of)| **other != job && of.results.is_none()) {

@@ -176,7 +176,7 @@ impl Book<'_> {
         heard: bool,
     ) {
         let post = request.errand == Errand::Post;
-        self.account.throttled += usize::from(post && status == 429);
+        self.account.throttled += usize::from(status == 429);
         self.account.shut_out += usize::from(post && status == 401);
         self.account.accepted += usize::from(post && status == 202);
         self.account.duplicates += said.iter().filter(|(_, word)| word == "duplicate").count();

@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 use super::body::Body;
-use super::{AnswerShape, REASON, Reply, bounded, items, said, trouble_of_question, whole, with_excerpt};
+use super::{AnswerShape, Dialect, REASON, Reply, bounded, items, said, trouble_of_question, whole, with_excerpt};
 use crate::event::Id;
 use crate::lane::{Answer, By, Class, Later, Outcome};
 
@@ -12,13 +12,12 @@ use crate::lane::{Answer, By, Class, Later, Outcome};
 /// of them where it does not know the job; otherwise why it says nothing, which proves nothing of the batch.
 pub fn classify_poll(reply: &Reply, shape: &AnswerShape, keys: &[Id]) -> Answer {
     let all = |class, why: &str| whole(Outcome::new(class, format!("asked for it: {}", bounded(why, REASON))), keys);
-    let (status, head, body) = match reply {
-        Reply::NotSent(why) | Reply::Lost(why) => return all(Class::Transient, why),
-        Reply::Refused(why) => return all(Class::Auth, why),
-        Reply::Http { status, head, body } => (*status, head, body),
-    };
+    let Reply::Http { status, head, body } = reply else { return unanswered(reply, keys) };
+    let status = *status;
     let Body { page: web, json, .. } = Body::of(head, body);
-    let word = json.as_ref().and_then(|body| body.get("status")).and_then(Value::as_str).unwrap_or_default();
+    let told = |name| json.as_ref().and_then(|body: &Value| body.get(name));
+    let at_work = shape.dialect == Dialect::SuiteTalk && told("completed").and_then(Value::as_bool) == Some(false);
+    let word = if at_work { "processing" } else { told("status").and_then(Value::as_str).unwrap_or_default() };
     let mut answer = match (status, word) {
         (200 | 202, "processing" | "accepted" | "queued" | "running") => {
             all(Class::Accepted, "the ERP is at work on it")
@@ -31,14 +30,26 @@ pub fn classify_poll(reply: &Reply, shape: &AnswerShape, keys: &[Id]) -> Answer 
         }
         (200, word) => all(Class::Contract, &format!("the answer is no job's (HTTP 200, status \"{word}\")")),
         (404 | 410, _) => all(Class::Unknown, &format!("the ERP does not know the job (HTTP {status})")),
-        _ => {
-            let words = json.as_ref().and_then(said).unwrap_or_default();
-            all(trouble_of_question(status), &format!("HTTP {status} {words}"))
-        }
+        _ => return unanswered(reply, keys),
     };
     answer.status = Some(status);
     answer.retry_after_ms = head.stay_away_ms(status, false);
     let at_work = answer.outcomes.iter().any(|o| o.class == Class::Accepted);
     answer.later = at_work.then(|| Later { by: By::Lookup, after_ms: head.retry_after_ms() });
+    with_excerpt(answer, body)
+}
+
+/// Why a question about a batch says nothing of it, which proves nothing.
+pub fn unanswered(reply: &Reply, keys: &[Id]) -> Answer {
+    let all = |class, why: &str| whole(Outcome::new(class, format!("asked for it: {}", bounded(why, REASON))), keys);
+    let (status, head, body) = match reply {
+        Reply::NotSent(why) | Reply::Lost(why) => return all(Class::Transient, why),
+        Reply::Refused(why) => return all(Class::Auth, why),
+        Reply::Http { status, head, body } => (*status, head, body),
+    };
+    let words = serde_json::from_slice(body).ok().as_ref().and_then(said).unwrap_or_default();
+    let mut answer = all(trouble_of_question(status), &format!("HTTP {status} {words}"));
+    answer.status = Some(status);
+    answer.retry_after_ms = head.stay_away_ms(status, false);
     with_excerpt(answer, body)
 }

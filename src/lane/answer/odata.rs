@@ -4,10 +4,38 @@
 use serde_json::Value;
 
 use super::items::{Named, Place, by_key, reference_of};
-use super::{AnswerShape, REASON, bounded, rule, said, whole};
+use super::{AnswerShape, Head, REASON, bounded, rule, said, whole};
 use crate::event::Id;
 use crate::lane::render::GROUP;
 use crate::lane::{Answer, Class, Outcome};
+
+/// What a request is called that the ERP has seen, and of which it no longer tells what came of it.
+pub(super) const OUTDATED: &str = "request_outdated";
+/// Messages of SAP's idempotency framework; of these `005`: "RequestID is outdated".
+const SAP_FRAMEWORK: &str = "/IWBEP/CM_COS/";
+
+/// The ERP speaks of the request's key, and so of none of the rows: taken for a refusal of them it would have them grouped anew.
+pub(super) fn refused_key(status: u16, head: &Head, json: Option<&Value>) -> Option<Outcome> {
+    let part = |body: &Value| body.pointer("/error/code")?.as_str().map(str::to_owned);
+    let parts = json.and_then(|body| body.get("responses")?.as_array()).into_iter().flatten();
+    let mut codes = json.into_iter().chain(parts.filter_map(|part| part.get("body"))).filter_map(part);
+    if let Some(code) = codes.find(|code| code.starts_with(SAP_FRAMEWORK)) {
+        if code.ends_with("/005") {
+            let reason =
+                format!("the ERP has seen this request, and no longer tells what came of it (HTTP {status}: {code})");
+            return Some(Outcome { code: Some(OUTDATED.to_owned()), ..Outcome::new(Class::Unknown, reason) });
+        }
+        let reason = format!(
+            "the ERP's memory of requests failed (HTTP {status}: {code}): is \"Define Settings for Idempotent Services\" done?"
+        );
+        return Some(Outcome { code: Some(code), ..Outcome::new(Class::Unknown, reason) });
+    }
+    let result = head.repeatability.as_deref().unwrap_or_default().to_ascii_lowercase();
+    (matches!(result.as_str(), "rejected" | "unsupported") && (400..500).contains(&status) && status != 412).then(|| {
+        let reason = format!("the ERP does not take the key of the request (HTTP {status}, repeatability {result}): is `odata.repeatability` right?");
+        Outcome::new(Class::Contract, reason)
+    })
+}
 
 /// The outcome of each key, by the response of its id, or by the one of the group; `outer`: the status of the whole answer.
 pub(super) fn judge(outer: u16, parts: &[Value], shape: &AnswerShape, keys: &[Id]) -> Answer {

@@ -52,7 +52,7 @@ fn headed(status: u16, body: &Value, headers: &[(&str, &str)]) -> Reply {
     let location = of("location")
         .map(|at| if at.starts_with("https://erp.example/") { Location::Here(at) } else { Location::Elsewhere(at) });
     let (retry_after, date, rate_limit) = (of("retry-after"), of("date"), of("ratelimit"));
-    let head = Head { content_type, retry_after, date, rate_limit, location };
+    let head = Head { content_type, retry_after, date, rate_limit, location, repeatability: None };
     Reply::Http { status, head: Box::new(head), body: body.to_string().into_bytes() }
 }
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Action, Again, Flight, Lane, Way};
 use crate::event::Millis;
-use crate::lane::{Answer, By, Class, Later};
+use crate::lane::{Answer, By, Class, KeyScope, Later};
 
 /// Without a word of the target, the first question comes after this long …
 pub(super) const FIRST_MS: u64 = 5_000;
@@ -30,7 +30,7 @@ pub struct Accepted {
     pub ask_at: Millis,
 }
 
-/// Rows that the target has been at work on for longer than [`DEADLINE_MS`], as people are shown it.
+/// Rows that the target has been at work on for more than half an hour, as people are shown it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Overdue {
     /// How many.
@@ -100,11 +100,11 @@ impl Lane {
             flight.accepted = Some(Accepted { job, since, ask_at: now });
             return;
         }
-        flight.again = match by {
-            Some(By::LookupOnly) => Again::Never,
-            Some(By::Lookup) if flight.again != Again::Never => Again::Unasked,
-            _ => flight.again,
-        };
+        match by {
+            Some(By::LookupOnly) => flight.again = Again::Never,
+            Some(By::Lookup) => flight.unasked(),
+            _ => {}
+        }
     }
 
     /// What the target says of a batch that it had accepted, or why it says nothing.
@@ -112,8 +112,11 @@ impl Lane {
         let Some(mut flight) = self.flights.remove(&batch) else { return };
         if !answer.whole {
             self.note_trouble(answer, false, now);
-            flight.accepted = None;
-            flight.ask_first();
+            // Of a request with one key its job alone tells, for as long as an answer may come late.
+            let asks_on = self.config.key_scope == KeyScope::Parts;
+            flight.accepted = flight.accepted.filter(|accepted| asks_on && !accepted.is_overdue(now));
+            flight.looks = flight.looks.saturating_add(1);
+            flight.unasked();
             self.judge(batch, flight, answer, (false, false), now, actions);
             return;
         }
@@ -122,7 +125,7 @@ impl Lane {
             // The job is not known: the keys are.
             Class::Unknown => {
                 flight.accepted = None;
-                flight.ask_first();
+                flight.unasked();
             }
             class => {
                 if matches!(class, Class::Transient | Class::Throttled | Class::Auth) {
@@ -153,13 +156,13 @@ impl Flight {
     pub(super) fn give_up_if_silent(&mut self, now: Millis) {
         if self.accepted.is_some() && now.since(self.last_sent) >= DEADLINE_MS {
             self.accepted = None;
-            self.ask_first();
+            self.unasked();
         }
     }
 
-    /// It is looked up, where it can be, before it is sent again.
-    fn ask_first(&mut self) {
-        if self.again != Again::Never {
+    /// It may be sent again as far as the target goes, and is looked up first where it can be.
+    fn unasked(&mut self) {
+        if !matches!(self.again, Again::Never | Again::Apart) {
             self.again = Again::Unasked;
         }
     }

@@ -6,7 +6,7 @@ use super::accepted::FIRST_MS;
 use super::ahead::PROMPT_MS;
 use super::{Action, Again, Flight, Lane, RowKey, State, Vain, Way};
 use crate::event::Millis;
-use crate::lane::{Answer, Class, Later, Outcome};
+use crate::lane::{Answer, Class, KeyScope, Later, Outcome};
 
 /// A target that is locked or lacks the reference is asked again after at most this long.
 const ROW_RETRY_MAX_MS: u64 = 60_000;
@@ -49,7 +49,8 @@ impl Lane {
             flight.unheard = Some(flight.last_sent);
         }
         let (answer, clean) = self.of_one_piece(&flight, answer, now);
-        let freed = self.config.is_frozen() && answer.outcomes.iter().any(|o| o.class != Class::NotAttempted);
+        let maybe = !first && (answer.whole || self.config.key_scope != KeyScope::Parts);
+        let freed = self.config.is_atomic() && answer.outcomes.iter().any(|o| o.class != Class::NotAttempted);
         let alone = flight.rows.len() == 1;
         let refused_whole = answer.whole && !alone && !trouble && answer.outcomes.iter().any(|o| refuses(o.class));
         let too_large = answer.outcomes.first().is_some_and(|o| o.code.as_deref() == Some(Outcome::TOO_LARGE));
@@ -95,7 +96,7 @@ impl Lane {
                     actions.push(settled(row, class, outcome, first));
                 }
                 Class::Validation | Class::KeyClash if !refused_whole && !patient => {
-                    self.reject(row, outcome.clone(), !first, actions);
+                    self.reject(row, outcome.clone(), maybe, actions);
                 }
                 Class::Unresolvable | Class::Corrupt => self.reject(row, outcome.clone(), !first, actions),
                 Class::Accepted => {
@@ -144,7 +145,7 @@ impl Lane {
             self.most = self.most.min(flight.rows.len().div_ceil(2));
         }
         let attempt = flight.attempt;
-        flight.rows = open;
+        flight.left_with(open, &self.config);
         self.taken_over(&mut flight, accepted, answer.later.as_ref(), now);
         if hearsay && flight.again == Again::Allowed {
             flight.again = Again::Unasked;
@@ -220,7 +221,7 @@ impl Lane {
                 }
             }
         }
-        flight.rows = open;
+        flight.left_with(open, &self.config);
         flight.looks = flight.looks.saturating_add(1);
         if flight.again == Again::Unasked {
             flight.again = Again::Allowed;

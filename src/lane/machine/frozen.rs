@@ -1,22 +1,28 @@
 //! Batches whose key is one for the request: frozen from their first send until it is known what came of them.
 //!
-//! Such a request has its effect wholly or not at all, so what is said of its rows is one word. A word that is not keeps all of
+//! Where such a request has its effect wholly or not at all, what is said of its rows is one word. A word that is not keeps all of
 //! it unknown: resent as it was, never grouped anew. What one row of it was refused for when it left first says that nothing of it
 //! has had effect; then the others are free, and go under other keys. Of one that was sent again only a refusal for what the row
 //! itself is says so, where the target looks at requests under their keys, and when no earlier attempt can be at work any more.
+//!
+//! Where its rows have their effect each by itself, a job does the request once, whatever comes again under its key. So what the
+//! job says of a row is all that became of it, in earlier attempts too. A row of which it says nothing is asked for on; it is
+//! never sent without the others, which would be another request.
 
 use std::borrow::Cow;
 
-use super::{Flight, Lane};
+use super::{Again, Flight, Lane, RowKey};
 use crate::event::Millis;
-use crate::lane::{Answer, By, Class, Idempotency, Outcome};
+use crate::lane::{Answer, By, Class, Config, Idempotency, KeyScope, Outcome};
 
 impl Lane {
     /// What the answer says of the batch, and whether what it refuses had no effect in an earlier attempt either.
     pub(super) fn of_one_piece<'a>(&self, flight: &Flight, answer: &'a Answer, now: Millis) -> (Cow<'a, Answer>, bool) {
         let first = flight.attempt == 1;
-        if !self.config.is_frozen() {
-            return (Cow::Borrowed(answer), first);
+        match self.config.key_scope {
+            KeyScope::Item => return (Cow::Borrowed(answer), first),
+            KeyScope::Parts if !answer.whole => return (Cow::Borrowed(answer), true),
+            KeyScope::Request | KeyScope::Parts => {}
         }
         let said = &answer.outcomes;
         let looked_at = self.is_looked_at(flight, answer, now);
@@ -39,11 +45,11 @@ impl Lane {
         self.config.idempotency == Idempotency::Key && !at_work && spoken && answer.outcomes.iter().any(is_its_own)
     }
 
-    /// What a lookup says of a frozen batch: nothing, unless it tells of each of its rows. The rows have their effect together, so
-    /// that a part that is there may say only that the lookup came in between, or lags: that counts when it is seen twice, a
-    /// settle delay apart. Then what is there is there, and what is not is a person's.
+    /// What a lookup says of a batch whose rows have their effect together: nothing, unless it tells of each of them. A part that
+    /// is there may say only that the lookup came in between, or lags: that counts when it is seen twice, a settle delay apart.
+    /// Then what is there is there, and what is not is a person's.
     pub(super) fn of_one_voice<'a>(&self, flight: &mut Flight, answer: &'a Answer, now: Millis) -> Cow<'a, Answer> {
-        if !self.config.is_frozen() {
+        if !self.config.is_atomic() {
             return Cow::Borrowed(answer);
         }
         let (said, rows) = (&answer.outcomes, flight.rows.len());
@@ -93,6 +99,16 @@ impl Lane {
         let reason = "it was sent in one request with a row that is damaged now, so that the request can't be sent again as it \
                       was: look in the target whether it was posted";
         Outcome::new(Class::Unresolvable, reason)
+    }
+}
+
+impl Flight {
+    /// These rows of it are left.
+    pub(super) fn left_with(&mut self, rows: Vec<RowKey>, config: &Config) {
+        if rows.len() < self.rows.len() && config.only_whole() {
+            self.again = Again::Apart;
+        }
+        self.rows = rows;
     }
 }
 

@@ -4,6 +4,7 @@
 //!
 //! `FLOORGATE_TRYTON_POSTINGS=2000` makes the long one of the short one.
 
+mod kinds;
 mod plan;
 mod shop;
 mod trouble;

@@ -48,12 +48,12 @@ pub(super) struct Work {
     bins: Vec<(String, String)>,
 }
 
-fn text<'a>(value: &'a Value, name: &str) -> &'a str {
+pub(super) fn text<'a>(value: &'a Value, name: &str) -> &'a str {
     value[name].as_str().unwrap_or_default()
 }
 
 /// Every fifth item is tracked by lot.
-fn lot(item: &str) -> Option<String> {
+pub(super) fn lot(item: &str) -> Option<String> {
     let number: u32 = item.trim_start_matches("SKU-").parse().expect("seeded items are numbered");
     number.is_multiple_of(5).then(|| format!("L{number:04}-A"))
 }

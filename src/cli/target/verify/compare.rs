@@ -139,7 +139,7 @@ fn types(there: &Discovery, ours: &Ours<'_>) -> Vec<Option<String>> {
 mod tests {
     use super::super::discovery::tests::page;
     use super::*;
-    use crate::lane::{AnswerShape, KeyScope, Worth};
+    use crate::lane::{AnswerShape, Dialect, KeyScope, Worth};
     use crate::target::{Lookup, Tls};
     use std::time::Duration;
 
@@ -157,7 +157,7 @@ mod tests {
                 reason: place("reason"),
                 reference: place("reference"),
                 definite_503: false,
-                odata: false,
+                dialect: Dialect::Contract,
                 rules: Vec::new(),
             },
             wire: target::Wire::Contract,

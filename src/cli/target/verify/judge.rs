@@ -194,7 +194,16 @@ mod tests {
 
     fn heard(status: u16, content_type: &str, body: &str) -> Heard {
         let (content_type, body) = (content_type.to_owned(), body.as_bytes().to_vec());
-        Heard { status, content_type, retry_after: None, date: None, rate_limit: None, location: None, body }
+        Heard {
+            status,
+            content_type,
+            retry_after: None,
+            date: None,
+            rate_limit: None,
+            location: None,
+            repeatability: None,
+            body,
+        }
     }
 
     fn keys() -> Vec<String> {

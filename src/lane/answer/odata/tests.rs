@@ -1,12 +1,14 @@
 use serde_json::json;
 
 use super::*;
+use crate::lane::answer::{Reply, classify};
+use crate::lane::{By, Dialect};
 
 fn shape() -> AnswerShape {
     AnswerShape {
         items: Some("/responses".to_owned()),
         reference: "/headers/location".to_owned(),
-        odata: true,
+        dialect: Dialect::OData,
         ..AnswerShape::default()
     }
 }
@@ -84,4 +86,28 @@ fn a_refused_batch_proves_no_effect_of_its_parts() {
         |outer| judge(outer, &parts, &shape(), &keys()).outcomes.into_iter().map(|o| o.class).collect::<Vec<_>>();
     assert_eq!(classes(200), [Class::Delivered; 2]);
     assert_eq!(classes(400), [Class::Unknown; 2]);
+}
+
+/// SAP answers a refused key as it answers a refused row: halved under other keys the request would have its effect twice.
+#[test]
+fn what_is_said_of_the_key_is_no_refusal_of_the_rows() {
+    let error = |code: &str| json!({"error": {"code": code, "message": "RequestID is outdated"}});
+    let part = |code: &str| json!({"responses": [{"id": GROUP, "status": 400, "body": error(code)}]});
+    for (status, result, body, class, by) in [
+        (400, None, error("/IWBEP/CM_COS/005"), Class::Unknown, Some(By::LookupOnly)),
+        (200, None, part("/IWBEP/CM_COS/005"), Class::Unknown, Some(By::LookupOnly)),
+        (500, None, error("/IWBEP/CM_COS/001"), Class::Unknown, None),
+        (400, None, error("/IWBEP/CM_COS/001"), Class::Unknown, None),
+        (400, Some("unsupported"), error("X/1"), Class::Contract, None),
+        (400, Some("Rejected"), json!({}), Class::Contract, None),
+        (412, Some("rejected"), json!({}), Class::Unknown, Some(By::LookupOnly)),
+        (400, Some("accepted"), error("X/1"), Class::Validation, None),
+        (400, None, error("X/1"), Class::Validation, None),
+    ] {
+        let head = Head { repeatability: result.map(str::to_owned), ..Head::default() };
+        let reply = Reply::Http { status, head: Box::new(head), body: body.to_string().into_bytes() };
+        let answer = classify(&reply, &shape(), &keys());
+        assert!(answer.whole && answer.outcomes.iter().all(|outcome| outcome.class == class), "{body}: {answer:?}");
+        assert_eq!(answer.later.map(|later| later.by), by, "{body}");
+    }
 }

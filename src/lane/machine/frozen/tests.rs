@@ -3,6 +3,8 @@ use crate::event::Millis;
 use crate::lane::machine::{Action, Input, Row, RowKey, SavedBatch};
 use crate::lane::{Config, KeyScope, Later};
 
+mod parts;
+
 const NOW: Millis = Millis(1_000_000);
 /// Past every pause of the example's.
 const LATER: Millis = Millis(1_060_000);
@@ -164,7 +166,10 @@ fn asking() -> Lane {
     lane
 }
 
-fn looked(lane: &mut Lane, said: &[Class], now: Millis) -> (usize, Vec<(i64, bool)>, Vec<(u64, Vec<i64>)>) {
+/// Batches that leave, with their rows.
+type Leaving = Vec<(u64, Vec<i64>)>;
+
+fn looked(lane: &mut Lane, said: &[Class], now: Millis) -> (usize, Vec<(i64, bool)>, Leaving) {
     let told = lane.step(Input::Looked { batch: 1, answer: answer(said, false) }, now);
     let settled = told.iter().filter(|action| matches!(action, Action::Settle { .. })).count();
     (settled, rejected(&told), batches(&told))
