@@ -559,19 +559,20 @@ impl Lane {
             let (last_sent, unheard) = (now, Some(now));
             let again = if saved.outdated { Again::Never } else { Again::Allowed };
             let known = Flight { rows, attempt, first_sent, last_sent, unheard, ..Flight::default() };
-            let flight = Flight { again, resend_at, doubtful, accepted, ..known };
+            let flight = Flight { resend_at, doubtful, again, accepted, ..known };
             self.flights.insert(saved.batch, flight);
         }
         for (row, exception) in exceptions {
             match exception {
-                Exception::Waiting { until, class, tries, since } => match self.rows.get_mut(&row.key) {
-                    // It had waited, and was under way again when the gateway stopped: its batch goes first.
-                    Some(flying) => (flying.failed, flying.tries, flying.since) = (class, tries, since),
-                    None => {
-                        let (state, failed) = (State::Waiting(until), class);
+                Exception::Waiting { until, class: failed, tries, since } => {
+                    if let Some(flying) = self.rows.get_mut(&row.key) {
+                        // It had waited, and was under way again when the gateway stopped: its batch goes first.
+                        (flying.failed, flying.tries, flying.since) = (failed, tries, since);
+                    } else {
+                        let state = State::Waiting(until);
                         self.insert(Slot { state, failed, tries, since, ..Slot::queued(row, until) });
                     }
-                },
+                }
                 Exception::Parked => self.park(row),
             }
         }
