@@ -564,14 +564,15 @@ impl Lane {
         }
         for (row, exception) in exceptions {
             match exception {
-                Exception::Waiting { until, class, tries, since } => match self.rows.get_mut(&row.key) {
-                    // It had waited, and was under way again when the gateway stopped: its batch goes first.
-                    Some(flying) => (flying.failed, flying.tries, flying.since) = (class, tries, since),
-                    None => {
-                        let (state, failed) = (State::Waiting(until), class);
+                Exception::Waiting { until, class: failed, tries, since } => {
+                    if let Some(flying) = self.rows.get_mut(&row.key) {
+                        // It had waited, and was under way again when the gateway stopped: its batch goes first.
+                        (flying.failed, flying.tries, flying.since) = (failed, tries, since);
+                    } else {
+                        let state = State::Waiting(until);
                         self.insert(Slot { state, failed, tries, since, ..Slot::queued(row, until) });
                     }
-                },
+                }
                 Exception::Parked => self.park(row),
             }
         }

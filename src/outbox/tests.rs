@@ -3,6 +3,7 @@
 mod accepted;
 mod ahead;
 mod clock;
+mod compared;
 mod fill;
 mod find;
 mod finder;

@@ -24,7 +24,7 @@ use crate::lane::{
 };
 use crate::outbox::capture::Capture;
 use crate::outbox::clock::{Clock, instant};
-use crate::outbox::delivery::{Cause, Flight, Frozen, apply, freeze, load, named, question, saved};
+use crate::outbox::delivery::{Cause, Flight, Frozen, apply, compare, freeze, load, named, question, saved};
 use crate::outbox::fill::Fill;
 use crate::outbox::hold;
 use crate::outbox::open::{self, StorageError};
@@ -141,6 +141,7 @@ impl Writer {
             Capture::new(&db, config.site.clone(), opened.incarnation, (opened.run, opened.last_wall), &lanes)?;
         let mut states = Vec::new();
         for (route, config) in capture.routes.iter().zip(lanes) {
+            compare(&db, &capture.site, route)?;
             let (batches, exceptions) = saved(&db, route)?;
             let next = 1 + route.counters.batches.unsigned_abs();
             let accepted = batches.iter().filter(|batch| batch.accepted.is_some()).count();

@@ -75,7 +75,10 @@ fn sent_again(config: Config) -> Lane {
     lane
 }
 
-fn told(lane: &mut Lane, outcomes: Vec<Outcome>, whole: bool, now: Millis) -> (Vec<(i64, bool)>, Vec<(u64, Vec<i64>)>) {
+/// What is rejected, and what leaves.
+type Told = (Vec<(i64, bool)>, Vec<(u64, Vec<i64>)>);
+
+fn told(lane: &mut Lane, outcomes: Vec<Outcome>, whole: bool, now: Millis) -> Told {
     let answer = Answer { outcomes, ..answer(&[], whole) };
     let told = lane.step(Input::Answered { batch: 1, answer }, now);
     (rejected(&told), batches(&told))
