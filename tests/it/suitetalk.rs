@@ -73,7 +73,9 @@ impl World {
     /// Waits until jobs are at work, and the disk knows of each batch what the ERP said.
     fn at_work(&mut self) {
         wait_for("jobs to be at work, and nothing on its way", || {
-            self.state()["open"] != 0 && rows(&self.gateway, &["accepted"]) > 0 && rows(&self.gateway, &["sending"]) == 0
+            self.state()["open"] != 0
+                && rows(&self.gateway, &["accepted"]) > 0
+                && rows(&self.gateway, &["sending"]) == 0
         });
     }
 }
@@ -140,7 +142,10 @@ fn a_gateway_killed_while_jobs_are_at_work_asks_them_and_sends_nothing_twice() {
     world.gateway.start_again();
     let state = world.booked(40);
     assert_eq!(judge(&state), 0, "what was accepted was sent again");
-    assert!(list(&state, "requests").len() > list(&before, "requests").len(), "the later ones of each subject came after");
+    assert!(
+        list(&state, "requests").len() > list(&before, "requests").len(),
+        "the later ones of each subject came after"
+    );
 }
 
 #[test]
@@ -216,7 +221,11 @@ fn a_record_that_its_job_does_not_speak_of_is_asked_for_on_and_never_sent_alone(
     wait_for("the others to be posted", || rows(&world.gateway, &["accepted"]) == 1 && world.state()["open"] == 0);
     let polls = world.state()["polls"].as_u64();
     wait_for("it to be asked for on", || world.state()["polls"].as_u64() > polls);
-    assert!(world.gateway.log().contains("the target answers for keys that it was not sent"), "{}", world.gateway.log());
+    assert!(
+        world.gateway.log().contains("the target answers for keys that it was not sent"),
+        "{}",
+        world.gateway.log()
+    );
     world.gateway.kill();
     world.gateway.start_again();
     world.set(&json!({"mute": [], "extra": false}));
