@@ -38,6 +38,7 @@ mod simulator;
 mod sockets;
 mod status;
 mod styles;
+mod suitetalk;
 mod tags;
 mod tap;
 mod tls;
