@@ -115,8 +115,7 @@ fn beside_bare(case: Case, drained: &Drained, endpoint: &Endpoint, rows: &mut Ve
     endpoint.begin(case.takes, 0);
     Builder::new_current_thread().enable_all().build()?.block_on(bare(&endpoint.url, bodies, case.in_flight))?;
     let bare = case.backlog as f64 / endpoint.seconds()?;
-    let hint =
-        "between an answer and the next request its rows are settled and the next ones read, rendered and synced";
+    let hint = "the writer is the limit: for each batch rows are settled, and others read, rendered and synced";
     rows.push(Row::rate(case.name("bare reqwest"), bare, "events/s", Baseline::None));
     rows.push(Row::rate(case.name("floorgate"), drained.rate, "events/s", Baseline::Bare(bare)).hint(hint));
     Ok(())

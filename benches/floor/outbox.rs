@@ -224,11 +224,13 @@ pub(crate) fn lane() -> lane::Config {
         linger_ms: 5,
         max_in_flight: 4,
         idempotency: lane::Idempotency::Key,
+        replays_errors: false,
         dedup_horizon_ms: 86_400_000,
         settle_ms: None,
         timeout_ms: 30_000,
         retry_first_ms: 50,
         retry_max_ms: 200,
+        reference_grace_ms: 900_000,
         max_parked: 500,
         limits: lane::Limits::default(),
     }

@@ -204,8 +204,8 @@ fn summary(config: &Config, checked: &Checked, rate: u32) -> String {
             format!(", business unit {}", device.business_unit)
         };
         line(format!("{ids}: {} on {links}{unit}", device.map));
-        for filter in equal.iter().flat_map(|device| &device.filters) {
-            line(format!("  topic {filter}"));
+        for (filter, levels) in equal.iter().flat_map(|device| device.filters.iter().zip(&device.levels)) {
+            line(format!("  topic {filter}{}", named(levels)));
         }
         for kind in &device.kinds {
             line(format!("  {kind} -> {}", destinations(config, kind, Some(&device.id))));
@@ -234,6 +234,16 @@ fn summary(config: &Config, checked: &Checked, rate: u32) -> String {
     let life = EMMC_BYTES / (written * rate);
     line(format!("  about {:.1} KB written for an event: an 8 GB eMMC lasts {}", written / 1e3, span(life)));
     text
+}
+
+/// What stands at each `+` of a topic, where the map has a name for it.
+fn named(levels: &[String]) -> String {
+    let names: Vec<&str> = levels.iter().map(|name| if name.is_empty() { "any" } else { name }).collect();
+    match names.as_slice() {
+        [] | ["any"] => String::new(),
+        [name] => format!(" (+ is the {name})"),
+        names => format!(" (each + in turn: {})", names.join(", ")),
+    }
 }
 
 fn destinations(config: &Config, kind: &str, device: Option<&str>) -> String {
@@ -430,7 +440,7 @@ mod tests {
     link broker: mqtt 127.0.0.1:1883 as floorgate-gw-7
     link sorter-net: modbus-tcp 10.20.0.21:502
     device hand: hand-scanner@1 on broker
-      topic dc1/scan/+station/read
+      topic dc1/scan/+/read (+ is the station)
       scan.carton -> outbound (erp)
       scan.item -> inbound (erp)
     device sorter-1: sorter@1 on sorter-net

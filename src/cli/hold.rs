@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use crate::app::Exit;
 use crate::cli::place::Place;
-use crate::cli::print::{self, ago, clean, line};
+use crate::cli::print::{self, ago, clean, line, quoted};
 use crate::control::Request;
 use crate::event::Millis;
 use crate::outbox::read::holds::{self, Held};
@@ -98,11 +98,20 @@ fn tell(command: &Command, scope: Scope, name: &str, reason: &str, on: bool) -> 
     let hold = Hold { id, scope, name: name.to_owned(), on, reason: reason.to_owned() };
     match super::decided::<Acted>(&dir, Request::Hold(hold)) {
         Ok(acted) if acted.done => {
-            let text = format!("{}: {}\n", acted.key, acted.text);
+            let mut text = format!("{}: {}\n", acted.key, acted.text);
+            if on {
+                line(
+                    &mut text,
+                    &format!("`floorgate release {} {} --reason …` lets it go again", scope.name(), quoted(name)),
+                );
+            }
             print::out(&if command.json { print::json(&acted) } else { text });
             Exit::Clean.into()
         }
-        Ok(acted) => print::refuse(command.json, &format!("{}: NOT DONE: {}", acted.key, acted.text), Exit::No),
+        Ok(acted) => {
+            let listed = if on { "" } else { "; `floorgate hold --list` shows what is held" };
+            print::refuse(command.json, &format!("{}: NOT DONE: {}{listed}", acted.key, acted.text), Exit::No)
+        }
         Err((why, exit)) => print::refuse(command.json, &why, exit),
     }
 }
@@ -127,8 +136,45 @@ fn list(command: &Command) -> ExitCode {
 
 /// A line for each hold.
 pub(super) fn told(text: &mut String, holds: &[Held], now: Millis) {
-    for Held { scope, name, at, actor, reason } in holds {
-        let (name, reason) = (clean(name), clean(reason));
-        line(text, &format!("  HELD: {scope} {name}, by {actor} {}: {reason}", ago(*at, now)));
+    for hold in holds {
+        line(text, &format!("  {}", sentence(hold, now)));
+    }
+}
+
+/// Who has stopped what, when and why.
+pub(super) fn sentence(Held { scope, name, at, actor, reason }: &Held, now: Millis) -> String {
+    format!("{scope} {}: HELD by {actor} {}: {}", clean(name), ago(*at, now), clean(reason))
+}
+
+/// What a hold says of that lane: its own, or one of its system.
+pub(super) fn by(Held { scope, name, at, actor, reason }: &Held, lane: &str, now: Millis) -> String {
+    let own = scope == "lane" && name == lane;
+    let system = if own { String::new() } else { format!(" with {scope} {}", clean(name)) };
+    format!("HELD{system} by {actor} {}: {}", ago(*at, now), clean(reason))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Millis = Millis(1_763_906_709_412);
+
+    fn hold(scope: &str, name: &str) -> Held {
+        let (actor, reason) = ("root".to_owned(), "stock count until 06:00".to_owned());
+        Held { scope: scope.to_owned(), name: name.to_owned(), at: NOW.0 - 3_000, actor, reason }
+    }
+
+    #[test]
+    fn a_hold_is_one_phrase_wherever_it_is_told() {
+        let mut text = String::new();
+        told(&mut text, &[hold("lane", "outbound"), hold("system", "erp"), hold("subject", "shipment/SH-1")], NOW);
+        insta::assert_snapshot!(text, @r"
+          lane outbound: HELD by root 3 s ago: stock count until 06:00
+          system erp: HELD by root 3 s ago: stock count until 06:00
+          subject shipment/SH-1: HELD by root 3 s ago: stock count until 06:00
+        ");
+        let of = |scope, name| format!("lane outbound: {}", by(&hold(scope, name), "outbound", NOW));
+        assert_eq!(of("lane", "outbound"), "lane outbound: HELD by root 3 s ago: stock count until 06:00");
+        assert_eq!(of("system", "erp"), "lane outbound: HELD with system erp by root 3 s ago: stock count until 06:00");
     }
 }

@@ -21,6 +21,7 @@ mod status;
 mod tap;
 mod target;
 mod trace;
+mod trouble;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

@@ -142,6 +142,12 @@ pub(super) fn without_control(words: &str) -> String {
     words.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
+/// A name as a shell takes it: `#` alone would begin a comment.
+pub(super) fn quoted(name: &str) -> String {
+    let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b"/-_.".contains(&b));
+    if plain { name.to_owned() } else { format!("'{}'", clean(name)) }
+}
+
 /// Words of others, cut, and without what would steer a terminal.
 pub(super) fn clean(words: &str) -> String {
     let mut clean = without_control(&words.chars().take(WORDS).collect::<String>());
@@ -149,4 +155,14 @@ pub(super) fn clean(words: &str) -> String {
         clean.push('…');
     }
     clean
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_shell_would_take_apart_is_quoted() {
+        assert_eq!(["shipment/SH-1", "#4711", "(00)3"].map(quoted), ["shipment/SH-1", "'#4711'", "'(00)3'"]);
+    }
 }

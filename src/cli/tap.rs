@@ -188,5 +188,6 @@ pub(super) fn word(value: &Value) -> String {
         Value::Bool(value) => value.to_string(),
         Value::Int(value) => value.to_string(),
         Value::Text(value) => value.clone(),
+        Value::List(list) => serde_json::Value::from(list.clone()).to_string(),
     }
 }

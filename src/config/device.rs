@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::config::Reading;
 use crate::config::bounds::{Ids, id_or};
 use crate::config::device_set::{self, Set};
-use crate::config::emits::{Emits, topics_meet};
+use crate::config::emits::{Emits, plain, topics_meet};
 use crate::config::link::{Declared, Link};
 use crate::config::maps::Known;
 use crate::config::modbus::identity;
@@ -28,8 +28,10 @@ pub struct Device {
     pub map: String,
     /// Transaction types of the events that the map may emit; `*` stands where a field's text is not known beforehand.
     pub kinds: Vec<String>,
-    /// Topic filters of an MQTT device, parameters filled in.
+    /// Topic filters of an MQTT device as its broker has them, parameters filled in.
     pub filters: Vec<String>,
+    /// Of each filter what the map calls the levels that are `+`, in their order; nothing for one without a name.
+    pub levels: Vec<Vec<String>>,
     /// The business unit that its events are of.
     pub business_unit: String,
     /// Of which `[[device_set]]` it is a member, counted from 1.
@@ -80,13 +82,14 @@ pub(super) fn read_all(
         let filters: Vec<String> =
             params.iter().flat_map(|params| emits.filters.iter().map(|filter| fill(filter, params))).collect();
         if let (Some(link), Some((map, _))) = (link, &map) {
-            let (kinds, filters) = (emits.kinds.clone(), filters.clone());
+            let (filters, levels) = filters.iter().map(|filter| plain(filter)).unzip();
             devices.push(Device {
                 id: id.clone(),
                 link: links[link].id.clone(),
                 map: map.name.clone(),
-                kinds,
+                kinds: emits.kinds.clone(),
                 filters,
+                levels,
                 business_unit: business_unit.unwrap_or_default(), // a fault otherwise
                 set,
             });
@@ -195,11 +198,30 @@ fn params(table: &Table<'_>, map: Option<&Known>) -> Option<BTreeMap<String, Str
         }
         fine = false;
         if !meant.contains(&format!("did you mean `{name}`?")) {
-            let help = format!("write params = {{ {name} = … }}");
+            let help = map.map_or_else(String::new, |map| given_so(map, name, table.names()));
             table.refuse_key("params", &format!("the map needs the parameter `{name}`"), &help);
         }
     }
     fine.then_some(given)
+}
+
+/// How the parameter of a map is given: one that makes topics with what comes of it. `of_the_loop`: in a set each member has its own.
+fn given_so(map: &Known, name: &str, of_the_loop: Option<&BTreeMap<String, String>>) -> String {
+    let makes = |filter: &&String| filter.contains(&format!("{{{name}}}"));
+    let Some(filter) = map.emits.filters.iter().find(makes) else {
+        return format!("write params = {{ {name} = … }}");
+    };
+    let value = example(of_the_loop);
+    let (topics, _) = plain(&filter.replace(&format!("{{{name}}}"), &value));
+    format!(
+        "write params = {{ {name} = \"{value}\" }} with the device's own levels: that makes the topics \"{topics}\""
+    )
+}
+
+/// Levels of a topic, with the loop's own in a set.
+fn example(of_the_loop: Option<&BTreeMap<String, String>>) -> String {
+    let loops = of_the_loop.and_then(|names| names.keys().next());
+    loops.map_or_else(|| "floor/scan".to_owned(), |name| format!("floor/{{{name}}}"))
 }
 
 /// What is wrong with a value for the map's parameter of that name, and what to write.
@@ -223,16 +245,17 @@ fn topics_read(table: &Table<'_>, map: &Known, params: &BTreeMap<String, String>
     for filter in &map.emits.filters {
         let Some(name) = params.keys().find(|name| filter.contains(&format!("{{{name}}}"))) else { continue };
         let filled = fill(filter, params);
+        let (shown, _) = plain(&filled);
         let told = given.as_ref().filter(|given| given.entry(name).is_some());
         let (at, key) = told.map_or((table, "params"), |given| (given, name.as_str()));
         if let Some(why) = Topic::wrong_filter(&filled) {
             let help = "write whole levels, without + and #: \"floor/scan\"";
-            at.refuse_key(key, &format!("makes the topics \"{filled}\": that {why}"), help);
+            at.refuse_key(key, &format!("makes the topics \"{shown}\": that {why}"), help);
             return false;
         }
         if filled.contains("//") {
             let message =
-                format!("makes the topics \"{filled}\", with a level that has no name: few devices publish so");
+                format!("makes the topics \"{shown}\", with a level that has no name: few devices publish so");
             reading.warn(at.fault_at(key, &message, "remove the / at its end, if the device does not"));
         }
     }
@@ -407,14 +430,32 @@ fn instances_apart(seen: &[Seen<'_>]) {
     }
 }
 
+/// How to give a device topics of its own.
+fn apart(seen: &Seen<'_>) -> String {
+    let names = seen.table.names();
+    let of_map = seen.emits.filters.iter().find_map(|filter| Some(filter.split_once('{')?.1.split_once('}')?.0));
+    match (of_map, names.and_then(|names| names.keys().next())) {
+        (Some(name), Some(_)) => {
+            format!("give each member its own: params = {{ {name} = \"{}\" }}", example(names))
+        }
+        (Some(name), None) => {
+            format!(
+                "give one of them another `{name}`: a message may be of one device alone. Scanners that share their topics are one device"
+            )
+        }
+        (None, _) => "give the two devices topics that no message can share".to_owned(),
+    }
+}
+
 /// A message that two devices of one link want would be an event of both.
 fn topics_apart(seen: &[Seen<'_>]) {
     for (i, later) in seen.iter().enumerate() {
         for earlier in seen[..i].iter().filter(|e| e.link.is_some() && e.link == later.link && e.id != later.id) {
             let pairs = later.filters.iter().flat_map(|a| earlier.filters.iter().map(move |b| (a, b)));
             let Some((ours, theirs)) = pairs.into_iter().find(|(a, b)| topics_meet(a, b)) else { continue };
+            let [(ours, _), (theirs, _)] = [plain(ours), plain(theirs)];
             let message = format!("the topics \"{ours}\" and \"{theirs}\" of device \"{}\" meet", earlier.id);
-            later.table.refuse_key("params", &message, "give the two devices topics that no message can share");
+            later.table.refuse_key("params", &message, &apart(later));
         }
     }
 }

@@ -86,6 +86,19 @@ fn instance(table: &DeTable<'_>) -> Option<String> {
     rest.split_once('{').map(|(literal, _)| literal.to_owned())
 }
 
+/// A filter as the broker has it, and what the map calls each level that is `+` there; nothing where it has no name.
+pub(super) fn plain(filter: &str) -> (String, Vec<String>) {
+    let mut names = Vec::new();
+    let plain = |level: &str| match level.strip_prefix('+') {
+        Some(name) => {
+            names.push(name.to_owned());
+            "+".to_owned()
+        }
+        None => level.to_owned(),
+    };
+    (filter.split('/').map(plain).collect::<Vec<_>>().join("/"), names)
+}
+
 /// Whether some topic matches both filters. A level that begins with `+` is any one level, `#` any rest.
 pub(super) fn topics_meet(a: &str, b: &str) -> bool {
     let (mut a, mut b) = (a.split('/'), b.split('/'));
@@ -101,6 +114,11 @@ pub(super) fn topics_meet(a: &str, b: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_filter_is_shown_as_the_broker_has_it() {
+        assert_eq!(plain("dc1/+/+station/#"), ("dc1/+/+/#".to_owned(), vec![String::new(), "station".to_owned()]));
+    }
 
     #[test]
     fn fields_of_known_words_are_spelled_out() {

@@ -107,6 +107,10 @@ impl Library {
         self.maps.iter().map(|map| map.name.as_str())
     }
 
+    pub(super) fn maps(&self) -> &[Known] {
+        &self.maps
+    }
+
     pub(super) fn into_documents(self) -> impl Iterator<Item = Document> {
         self.maps.into_iter().map(|map| map.document)
     }

@@ -14,6 +14,8 @@ mod profile;
 mod suitetalk;
 
 const MS: Duration = Duration::from_millis(1);
+/// What a posting refers to may come this much later, unless the target says otherwise.
+const REFERENCE_GRACE: Duration = Duration::from_mins(15);
 
 /// A target of the file, whether it could be read or not, so that what refers to it is no second fault.
 pub(super) struct Declared {
@@ -68,6 +70,7 @@ fn read(table: &Table<'_>, reading: &Reading, id: &str) -> Option<Made> {
         table.refuse_key("settle_delay", "goes with `lookup` only", "remove it");
     }
     let (retry_first, retry_max) = retry(table);
+    let reference_grace = duration(table, "reference_grace", REFERENCE_GRACE, SECOND..=DAY * 30);
     let limits = limits(table);
     let gzip = table.or("gzip", false);
     let ordered_batch = table.or("ordered_batch", false);
@@ -103,11 +106,13 @@ fn read(table: &Table<'_>, reading: &Reading, id: &str) -> Option<Made> {
         linger_ms: ms(batch.linger),
         max_in_flight,
         idempotency,
+        replays_errors: replays_errors(table, idempotency),
         dedup_horizon_ms: ms(horizon?),
         settle_ms,
         timeout_ms: ms(timeout),
         retry_first_ms: ms(retry_first),
         retry_max_ms: ms(retry_max),
+        reference_grace_ms: ms(reference_grace),
         max_parked: 0,
         limits,
     };
@@ -225,6 +230,14 @@ fn idempotency(table: &Table<'_>) -> Idempotency {
         ("none", Idempotency::None),
     ];
     table.required_choice("idempotency", &words).unwrap_or(Idempotency::Key)
+}
+
+fn replays_errors(table: &Table<'_>, idempotency: Idempotency) -> bool {
+    let replays = table.or("replays_errors", false);
+    if replays && idempotency != Idempotency::Key {
+        table.refuse_key("replays_errors", "goes with idempotency = \"key\" only", "remove it");
+    }
+    replays
 }
 
 /// `lookup = { url = "https://host/lookup", max_keys = 50 }`.

@@ -307,9 +307,19 @@ fn a_device_may_not_have_the_id_of_a_scanner_behind_another() {
 fn devices_of_one_link_may_not_share_topics() {
     let more = "[[device]]\nid = \"packing\"\nlink = \"broker\"\nmap = \"hand-scanner@1\"\nparams = { topic_root = \"dc1/+\" }\n";
     insta::assert_snapshot!(told_with(more), @r#"
-    gateway.toml:83:10: device[3].params: the topics "dc1/+/+station/read" and "dc1/scan/+station/read" of device "hand" meet (give the two devices topics that no message can share)
+    gateway.toml:83:10: device[3].params: the topics "dc1/+/+/read" and "dc1/scan/+/read" of device "hand" meet (give one of them another `topic_root`: a message may be of one device alone. Scanners that share their topics are one device)
     "#);
     assert_eq!(told_with(&more.replace("dc1/+", "dc1/packing")), "");
+    let set = |root: &str| {
+        let set =
+            "[[device_set]]\nfor = { n = [1, 2] }\nid = \"pack-{n}\"\nlink = \"broker\"\nmap = \"hand-scanner@1\"\n";
+        told_with(&format!("{set}{root}"))
+    };
+    insta::assert_snapshot!([set("params = { topic_root = \"dc1/pack\" }\n"), set("")].join("\n"), @r#"
+    gateway.toml:84:10: device_set[1](n = 2).params: the topics "dc1/pack/+/read" and "dc1/pack/+/read" of device "pack-1" meet (give each member its own: params = { topic_root = "floor/{n}" })
+    gateway.toml:79:1: device_set[1](n = 1).params: the map needs the parameter `topic_root`, and so it is with 1 other members (write params = { topic_root = "floor/{n}" } with the device's own levels: that makes the topics "floor/{n}/+/read")
+    "#);
+    assert_eq!(set("params = { topic_root = \"dc1/pack/{n}\" }\n"), "");
 }
 
 #[test]
@@ -378,6 +388,9 @@ fn a_target_states_how_it_knows_a_posting_again() {
     insta::assert_snapshot!(told(&[("idempotency = \"key\"", "idempotency = \"lookup\"")]), @r#"
     gateway.toml:52:1: target[1].lookup: is missing (add where keys can be looked up: `lookup = { url = "https://…" }`)
     gateway.toml:59:17: target[1].dedup_horizon: goes with idempotency = "key" only (remove it)
+    "#);
+    insta::assert_snapshot!(told(&[("dedup_horizon = \"24h\" ", "replays_errors = true # "), ("idempotency = \"key\"", "idempotency = \"natural\"")]), @r#"
+    gateway.toml:59:18: target[1].replays_errors: goes with idempotency = "key" only (remove it)
     "#);
     insta::assert_snapshot!(told(&[("dedup_horizon = \"24h\" ", "settle_delay = \"1m\"\nlookup = { url = \"erp/lookup\" } # "), ("idempotency = \"key\"", "idempotency = \"natural\"")]), @r#"
     gateway.toml:60:18: target[1].lookup.url: "erp/lookup" is not an http or https address (write "https://host/path")
@@ -669,8 +682,8 @@ fn first_tries_are_told_what_to_write() {
     gateway.toml:50:7: device[2].map: there is no map "devices/acme-sorter/map.toml" (write "sorter@1": a map is named by what stands in it. Your own maps stand in devices/<vendor>-<model>/map.toml)
     gateway.toml:50:7: device[2].map: there is no map "conveyor" (known here: `checkweigher@2`, `dimensioner@1`, `divert-lane@1`, `fc24-plc@1`, `fixed-scanner@1`, `gs1-scanner@1`, `hand-scanner@1`, `mailbox-plc@1`, `plain-scanner@1`, `serial-scanner@1`, `sorter@1`. Your own maps stand in devices/<vendor>-<model>/map.toml)
     gateway.toml:44:10: device[1].params: is the text "dc1/scan" (write a table: { key = value, … })
-    gateway.toml:44:25: device[1].params.topic_root: makes the topics "dc1/#/+station/read": that has levels after `#` (write whole levels, without + and #: "floor/scan")
-    gateway.toml:44:25: device[1].params.topic_root: makes the topics "{station}/+station/read": that has the level "{station}": `+`, `#` and a parameter stand for whole levels (write whole levels, without + and #: "floor/scan")
+    gateway.toml:44:25: device[1].params.topic_root: makes the topics "dc1/#/+/read": that has levels after `#` (write whole levels, without + and #: "floor/scan")
+    gateway.toml:44:25: device[1].params.topic_root: makes the topics "{station}/+/read": that has the level "{station}": `+`, `#` and a parameter stand for whole levels (write whole levels, without + and #: "floor/scan")
     gateway.toml:50:24: device[2].limits.max_words: is more than a request may have, or nothing (write 1 to 125)
     gateway.toml:50:18: device[2].identity_check.object: is missing (write object = "vendor_name" and the like)
     gateway.toml:50:20: device[2].identity_check.vendor: unknown key (known here: `equals`, `object`)

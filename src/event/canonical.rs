@@ -3,6 +3,8 @@
 //! A map names one in `CamelCase`, `PickConfirmed`; it travels as `pick_confirmed`. The kind alone fixes what is posted, what
 //! orders it and which fields it must have, so that no map can take a count for a difference.
 
+use serde_json::Value as Json;
+
 use crate::event::{Fields, Value};
 
 /// A kind that means something for the business.
@@ -60,6 +62,10 @@ enum Form {
     Whole,
     /// true or false.
     Truth,
+    /// A list of texts.
+    Texts,
+    /// A list of records, whose members have their forms.
+    Records,
 }
 
 impl Form {
@@ -69,6 +75,8 @@ impl Form {
             "qty" | "qty_picked" | "qty_expected" | "weight_kg" => Self::Decimal,
             "line" | "cycle" | "as_of_seq" => Self::Whole,
             "final" => Self::Truth,
+            "orders" | "cartons" | "serials" => Self::Texts,
+            "lines" => Self::Records,
             "shipment" | "order" | "item" | "uom" | "from" | "to" | "lot" | "location" | "po" | "asn" | "dock"
             | "request" | "tracking" | "carrier" | "service" | "label_id" | "sscc" | "lpn" | "reason" | "picker"
             | "count_id" => Self::Text,
@@ -83,6 +91,8 @@ impl Form {
             Self::Decimal => "a decimal of at most 15 digits and 6 behind the point",
             Self::Whole => "a whole number",
             Self::Truth => "true or false",
+            Self::Texts => "a list of texts",
+            Self::Records => "a list of lines with their members",
         }
     }
 
@@ -95,6 +105,7 @@ impl Form {
             (Self::Text | Self::Decimal, value @ Value::Text(_))
             | (Self::Whole, value @ Value::Int(_))
             | (Self::Truth, value @ Value::Bool(_)) => Ok(value),
+            (Self::Texts, Value::List(list)) if list.iter().all(Json::is_string) => Ok(Value::List(list)),
             (_, value) => Err(value),
         }
     }
@@ -143,7 +154,7 @@ impl Canonical {
                 line("ShipmentClosed", "shipment_closed", "goods_issue", About::Shipment, &[SHIPMENT])
             }
             Self::ReceiptCounted => {
-                let required = &[&["po", "asn"], ITEM, QTY];
+                let required: &[&[&str]] = &[&["po", "asn"], &["item", "lines"], &["qty", "lines"]];
                 line("ReceiptCounted", "receipt_counted", "goods_receipt", About::Receipt, required)
             }
             Self::InventoryMoved => {
@@ -210,10 +221,10 @@ impl Canonical {
             if value == Value::Text(String::new()) {
                 continue;
             }
-            let value = form.take(value).map_err(|value| wrong(&name, &value, form.expected()))?;
-            if form == Form::Decimal && self != Self::Adjusted && is_negative(&value) {
-                return Err(wrong(&name, &value, "no less than nothing: only Adjusted has a sign"));
-            }
+            let value = match (form, value) {
+                (Form::Records, Value::List(records)) => self.records(&name, records)?,
+                (form, value) => self.member(&name, form, value)?,
+            };
             taken.push((name, value));
         }
         let lack = self.lacks(|field| taken.iter().any(|(name, _)| name == field)).next();
@@ -221,6 +232,37 @@ impl Canonical {
             Some(group) => Err(format!("{} lacks {}", self.name(), one_of(group))),
             None => Ok((self.subject(&taken), taken)),
         }
+    }
+
+    /// One value in its form.
+    fn member(self, name: &str, form: Form, value: Value) -> Result<Value, String> {
+        let value = form.take(value).map_err(|value| wrong(name, &value, form.expected()))?;
+        if form == Form::Decimal && self != Self::Adjusted && is_negative(&value) {
+            return Err(wrong(name, &value, "no less than nothing: only Adjusted has a sign"));
+        }
+        Ok(value)
+    }
+
+    /// Lines, each with its members in their forms. Empty texts are none.
+    fn records(self, name: &str, records: Vec<Json>) -> Result<Value, String> {
+        let mut list = Vec::with_capacity(records.len());
+        for (number, record) in (1..).zip(records) {
+            let Json::Object(members) = record else {
+                return Err(format!("{name} {number} is {record}, expected a line with its members"));
+            };
+            let mut taken = serde_json::Map::new();
+            for (member, value) in members {
+                let path = format!("{name} {number}: {member}");
+                let value = match (Form::of(&member), serde_json::from_value(value.clone())) {
+                    (_, Ok(Value::Text(text))) if text.is_empty() => continue,
+                    (Some(form), Ok(value)) => json(self.member(&path, form, value)?),
+                    _ => value,
+                };
+                taken.insert(member, value);
+            }
+            list.push(Json::Object(taken));
+        }
+        Ok(Value::List(list))
     }
 
     fn subject(self, fields: &Fields) -> String {
@@ -250,8 +292,13 @@ fn wrong(name: &str, value: &Value, expected: &str) -> String {
         Value::Text(text) => format!("\"{}\"", text.chars().take(40).collect::<String>().escape_debug()),
         Value::Int(number) => number.to_string(),
         Value::Bool(truth) => truth.to_string(),
+        Value::List(list) => format!("a list of {}", list.len()),
     };
     format!("`{name}` is {said}, expected {expected}")
+}
+
+fn json(value: Value) -> Json {
+    serde_json::to_value(value).expect("booleans, integers, texts and lists of JSON are always JSON")
 }
 
 fn is_negative(value: &Value) -> bool {

@@ -20,6 +20,8 @@ pub enum Value {
     Int(i64),
     /// text; decimals travel as text too
     Text(String),
+    /// a list of texts, or of records of the three above
+    List(Vec<serde_json::Value>),
 }
 
 /// Named values in the order of the map.

@@ -5,7 +5,7 @@
 pub struct Counter {
     /// Highest position of the epoch; `None`: nothing yet.
     pub last: Option<i64>,
-    /// Positions up to here were stored once and purged since.
+    /// Positions up to here were stored once and purged since, but for those that are known to be missing: for them it is -1.
     pub floor: i64,
 }
 

@@ -54,7 +54,7 @@ pub enum Becomes {
     Ready,
     /// In line with other content, under a key of its own.
     Corrected,
-    /// In line, under the key of its next revision.
+    /// In line with the same content, under the key of its next revision.
     Revised,
     /// As it is, until a second person says the same.
     Asked,

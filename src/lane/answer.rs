@@ -5,6 +5,7 @@
 //! judged here, the items of a body in [`items`], what was accepted in [`job`], waiting times in [`retry_after`] and
 //! [`rate_limit`]. What a target is known to mean otherwise stands in its [`rule`]s, which come first.
 
+mod body;
 mod items;
 mod job;
 mod odata;
@@ -17,6 +18,7 @@ use serde_json::Value;
 
 use crate::event::Id;
 use crate::lane::{Answer, By, Class, Later, Outcome};
+use body::Body;
 
 pub use job::{classify_poll, unanswered};
 pub use rule::{Expected, Rule, Subject, Test};
@@ -88,6 +90,8 @@ pub struct Head {
     pub rate_limit: Option<String>,
     /// `Location`, resolved.
     pub location: Option<Location>,
+    /// `Repeatability-Result`, or SAP's `RepeatabilityResult`.
+    pub repeatability: Option<String>,
 }
 
 /// Where an answer points.
@@ -100,10 +104,6 @@ pub enum Location {
 }
 
 impl Head {
-    fn is_web_page(&self) -> bool {
-        matches!(self.content_type.as_str(), "text/html" | "application/xhtml+xml")
-    }
-
     /// For how long the target wants us to stay away: by Retry-After of a 429 or 503 and what means the same here, else by
     /// RateLimit.
     fn stay_away_ms(&self, status: u16, throttled: bool) -> Option<u64> {
@@ -123,20 +123,25 @@ pub fn classify(reply: &Reply, shape: &AnswerShape, keys: &[Id]) -> Answer {
         Reply::Refused(why) => without_answer(Class::Auth, "not let in", why, keys),
         Reply::Lost(why) => without_answer(Class::Unknown, "sent, but no whole answer came", why, keys),
         Reply::Http { status, head, body } => {
-            let html = head.is_web_page();
-            let silent = html || (shape.items.is_none() && shape.rules.is_empty() && *status < 300);
-            let json: Option<Value> = if silent { None } else { serde_json::from_slice(body).ok() };
-            let mut answer = if let Some(outcome) = rule::of_whole(&shape.rules, *status, json.as_ref()) {
+            let read = Body::of(head, body);
+            let json = read.json.as_ref();
+            let refused = odata::refused_key(*status, head, json).filter(|_| shape.dialect == Dialect::OData);
+            let mut answer = if let Some((outcome, before)) = rule::of_whole(&shape.rules, *status, json) {
+                let listed = items_of(*status, json, shape).filter(|_| shape.dialect != Dialect::OData);
+                let ruled =
+                    listed.and_then(|(found, _)| items::judge_before(before, &outcome, (*status, found), shape, keys));
+                ruled.unwrap_or_else(|| whole(outcome, keys))
+            } else if let Some(outcome) = refused {
                 whole(outcome, keys)
-            } else if let Some((found, pointer)) = items_of(*status, json.as_ref(), shape) {
+            } else if let Some((found, pointer)) = items_of(*status, json, shape) {
                 match shape.dialect {
-                    Dialect::OData => odata::judge(found, shape, keys),
+                    Dialect::OData => odata::judge(*status, found, shape, keys),
                     Dialect::Contract | Dialect::SuiteTalk => items::judge(*status, found, pointer, shape, keys),
                 }
             } else {
                 let job = shape.dialect == Dialect::SuiteTalk;
-                let told = if job { suitetalk::of_submission(*status, json.as_ref()) } else { None };
-                let judged = || judge_status(*status, html, head, json.as_ref(), shape, keys.len());
+                let told = if job { suitetalk::of_submission(*status, json) } else { None };
+                let judged = || judge_status(*status, head, &read, shape, keys.len());
                 whole(told.unwrap_or_else(judged), keys)
             };
             answer.status = Some(*status);
@@ -164,6 +169,9 @@ fn later(status: u16, head: &Head, answer: &Answer) -> Option<Later> {
         _ if accepted => Later { by: By::Lookup, after_ms },
         (409, _) if unknown => Later { by: By::Lookup, after_ms: None },
         (412, _) if unknown => Later { by: By::LookupOnly, after_ms: None },
+        _ if unknown && answer.outcomes[0].code.as_deref() == Some(odata::OUTDATED) => {
+            Later { by: By::LookupOnly, after_ms: None }
+        }
         _ => return None,
     })
 }
@@ -177,13 +185,13 @@ pub fn classify_lookup(reply: &Reply, keys: &[Id], prints: &[String]) -> Answer 
     match reply {
         Reply::NotSent(why) | Reply::Lost(why) => unclear(Class::Transient, why.clone()),
         Reply::Refused(why) => unclear(Class::Auth, why.clone()),
-        Reply::Http { status: 200, body, .. } => match serde_json::from_slice::<Value>(body) {
-            Ok(body) => items::found(&body, keys, prints),
-            Err(_) => unclear(Class::Contract, "the answer is not JSON (HTTP 200)".to_owned()),
+        Reply::Http { status: 200, body, .. } => match body::json(body) {
+            Some(body) => items::found(&body, keys, prints),
+            None => unclear(Class::Contract, "the answer is not JSON (HTTP 200)".to_owned()),
         },
         Reply::Http { status, head, body } => {
             let class = trouble_of_question(*status);
-            let words = serde_json::from_slice(body).ok().as_ref().and_then(said).unwrap_or_default();
+            let words = body::json(body).as_ref().and_then(said).unwrap_or_default();
             let mut answer = unclear(class, format!("HTTP {status} {words}"));
             answer.status = Some(*status);
             answer.retry_after_ms = head.stay_away_ms(*status, false);
@@ -238,27 +246,31 @@ fn problem(json: Option<&Value>) -> String {
 }
 
 /// What a status says of the batch as a whole.
-fn judge_status(
-    status: u16,
-    html: bool,
-    head: &Head,
-    json: Option<&Value>,
-    shape: &AnswerShape,
-    rows: usize,
-) -> Outcome {
+fn judge_status(status: u16, head: &Head, body: &Body, shape: &AnswerShape, rows: usize) -> Outcome {
+    let json = body.json.as_ref();
     let word = problem(json);
     let (class, reason) = by_problem(status, &word).unwrap_or_else(|| match status {
-        200..=202 if html => (Class::Unknown, "answered with a web page, which proves nothing: is this the right URL?"),
+        200..=202 if body.page => {
+            (Class::Unknown, "answered with a web page, which proves nothing: is this the right URL?")
+        }
         200 | 201 | 207 if shape.items.is_some() => {
             (Class::Unknown, "answered without readable results for the items: do `answers` and the ERP agree?")
         }
-        200 | 201 | 204 if shape.items.is_none() => (Class::Delivered, "accepted the batch"),
+        200 | 201 | 204 if shape.items.is_none() && takes_all(status, body, shape) => {
+            (Class::Delivered, "accepted the batch")
+        }
+        200 | 201 | 204 if shape.items.is_none() => {
+            (Class::Unknown, "answered with something else than JSON: what it means, a `classify` has to say")
+        }
         204 => (Class::Unknown, "answered without the results that `answers.items` expects"),
         202 => (Class::Accepted, took_over(head)),
         200..300 => (Class::Unknown, "gave an answer that proves nothing of the batch"),
         300..400 => (Class::Contract, "redirects, and a posting is never sent elsewhere: correct the target's URL"),
         401 => (Class::Auth, "does not accept our credentials"),
         403 => (Class::Auth, "does not permit us to post here"),
+        400 | 404 | 405 | 410 | 415 | 422 | 423 | 425 if body.page => {
+            (Class::Contract, "answered with a web page, which says nothing of an item: is this the right URL?")
+        }
         404 => (Class::Contract, "knows nothing at this URL"),
         405 => (Class::Contract, "does not take a POST at this URL"),
         415 => (Class::Contract, "does not take this content type"),
@@ -299,6 +311,12 @@ fn by_problem(status: u16, word: &str) -> Option<(Class, &'static str)> {
         (409, "locked" | "version" | "stale" | "concurrent") => (Class::Conflict, "has the document locked or changed"),
         _ => return None,
     })
+}
+
+/// Whether an answer whose status speaks for the batch is one that proves its effect: JSON, or nothing at all where no rule
+/// looks for something.
+fn takes_all(status: u16, body: &Body, shape: &AnswerShape) -> bool {
+    if body.empty { !shape.rules.iter().any(|rule| rule.looks_into(status)) } else { body.as_expected }
 }
 
 fn took_over(head: &Head) -> &'static str {

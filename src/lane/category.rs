@@ -206,16 +206,18 @@ impl Category {
 pub fn sentence(class: Class, tx_type: &str, subject: &str, system: &str, reason: &str) -> String {
     let what = format!("the {} of {subject}", tx_type.replace(['_', '.'], " "));
     let why = reason.strip_prefix("the ERP says: ").unwrap_or(reason);
+    // The target's own words may be a sentence already.
+    let end = if why.ends_with(['.', '!', '?', '…']) { "" } else { "." };
     match class {
         Class::Unresolvable | Class::Unknown => {
-            format!("Nobody knows whether {what} is in {system}: {why}.")
+            format!("Nobody knows whether {what} is in {system}: {why}{end}")
         }
-        Class::KeyClash => format!("{system} knows the key of {what} with other content: {why}."),
-        Class::Corrupt => format!("What is stored of {what} is damaged, and was not sent: {why}."),
-        Class::Poison => format!("{system} fails whenever it gets {what}, and takes others: {why}."),
-        Class::Reference => format!("{system} does not know what {what} refers to: {why}."),
-        Class::Conflict => format!("{system} kept {what} locked, ten times: {why}."),
-        _ => format!("{system} refused {what}: {why}."),
+        Class::KeyClash => format!("{system} knows the key of {what} with other content: {why}{end}"),
+        Class::Corrupt => format!("What is stored of {what} is damaged, and was not sent: {why}{end}"),
+        Class::Poison => format!("{system} fails whenever it gets {what}, and takes others: {why}{end}"),
+        Class::Reference => format!("{system} does not know what {what} refers to: {why}{end}"),
+        Class::Conflict => format!("{system} kept {what} locked, ten times: {why}{end}"),
+        _ => format!("{system} refused {what}: {why}{end}"),
     }
 }
 
@@ -279,5 +281,7 @@ mod tests {
             sentence(Class::Validation, "goods_issue", "shipment/SH-88121", "erp", reason),
             "erp refused the goods issue of shipment/SH-88121: order_on_hold: Order SO-10077 is on credit hold."
         );
+        let whole = sentence(Class::Reference, "stock_count", "stock/A//B", "erp", "the ERP says: There is no item A.");
+        assert_eq!(whole, "erp does not know what the stock count of stock/A//B refers to: There is no item A.");
     }
 }

@@ -74,6 +74,9 @@ pub struct Config {
     pub max_in_flight: usize,
     /// How the target tells a posting that it has seen before.
     pub idempotency: Idempotency,
+    /// The target keeps its answer with the key, a refusal or an HTTP 500 too, and gives it again: under the same key no error
+    /// heals.
+    pub replays_errors: bool,
     /// How long the target remembers a key, counted from the first send.
     pub dedup_horizon_ms: u64,
     /// The target can be asked for a posting by its key. That it is absent counts only this long after the last send: the
@@ -85,6 +88,8 @@ pub struct Config {
     pub retry_first_ms: u64,
     /// … which doubles up to this one.
     pub retry_max_ms: u64,
+    /// How long what a posting refers to may take to appear in the target, before a person is asked.
+    pub reference_grace_ms: u64,
     /// More subjects parked than this stop the lane.
     pub max_parked: usize,
     /// What its target allows, and how it is tried after trouble: the same in all lanes of a target.
@@ -143,11 +148,13 @@ impl Config {
             linger_ms: 0,
             max_in_flight: 1,
             idempotency: Idempotency::Key,
+            replays_errors: false,
             dedup_horizon_ms: 86_400_000,
             settle_ms: None,
             timeout_ms: 5_000,
             retry_first_ms: 100,
             retry_max_ms: 1_000,
+            reference_grace_ms: 900_000,
             max_parked: 100,
             limits: Limits::default(),
         }

@@ -10,10 +10,10 @@ mod bucket;
 use serde::{Deserialize, Serialize};
 
 use crate::event::Millis;
-use crate::lane::{Answer, Class};
+use crate::lane::{Answer, Class, advice};
 
 pub use breaker::Why;
-use breaker::{Breaker, Judged};
+use breaker::{Breaker, Judged, Said};
 use bucket::Bucket;
 
 /// What a system allows, and how it is tried after trouble. The same for all lanes of a system.
@@ -63,24 +63,41 @@ pub enum Standing {
     Closed,
     /// Nothing goes.
     Open {
-        /// Since the first opening.
-        since: Millis,
-        /// Why it opened.
-        why: Why,
-        /// The words of the last answer that kept it open, for people.
-        words: String,
+        /// Why not.
+        #[serde(flatten)]
+        trouble: Trouble,
         /// When one row is sent, to find out.
         next_try: Millis,
     },
     /// One row at a time goes, to find out.
     HalfOpen {
-        /// Since the first opening.
-        since: Millis,
-        /// Why it had opened.
-        why: Why,
-        /// The words of the last answer that kept it open, for people.
-        words: String,
+        /// Why nothing went before.
+        #[serde(flatten)]
+        trouble: Trouble,
+        /// When the first row was answered well since; `None`: none was yet.
+        #[serde(default)]
+        good_since: Option<Millis>,
+        /// How many were, in a row …
+        #[serde(default)]
+        good: u32,
+        /// … of so many that close it.
+        #[serde(default)]
+        closes_at: u32,
     },
+}
+
+/// What opened a breaker, and kept it open. Times are UTC milliseconds.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trouble {
+    /// Since the first opening.
+    pub since: Millis,
+    /// Why it opened.
+    pub why: Why,
+    /// The words of the last answer that kept it open, for people.
+    pub words: String,
+    /// What a person does about that answer.
+    #[serde(default)]
+    pub help: String,
 }
 
 /// One system's gate.
@@ -108,6 +125,11 @@ impl Gate {
             return None;
         }
         Some(if self.breaker.is_closed() { Permit::Batch } else { Permit::Probe })
+    }
+
+    /// Nothing but requests under way keeps a batch from leaving.
+    pub(super) fn is_open(&self) -> bool {
+        self.bucket.is_none() && self.breaker.is_closed()
     }
 
     /// When something may leave; `None`: an answer comes first.
@@ -168,7 +190,11 @@ impl Gate {
 /// What an answer says of the system rather than of rows. A 503 with a Retry-After is a word of the system's: it asks for fewer.
 fn judge(answer: &Answer) -> Judged {
     let all = |is: fn(Class) -> bool| answer.whole && answer.outcomes.iter().all(|outcome| is(outcome.class));
-    let why = |why| Judged::Bad(why, answer.outcomes.first().map(|o| o.reason.clone()).unwrap_or_default());
+    let why = |why| {
+        let said = answer.outcomes.first();
+        let help = said.and_then(|said| advice(said.class, answer.status)).unwrap_or_default();
+        Judged::Bad(why, Said { words: said.map(|said| said.reason.clone()).unwrap_or_default(), help })
+    };
     if all(|class| class == Class::Throttled) || (answer.retry_after_ms.is_some() && all(|c| c == Class::Unknown)) {
         Judged::Throttled
     } else if all(|class| class == Class::Auth) {

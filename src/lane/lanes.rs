@@ -8,12 +8,13 @@
 //! What an operator holds wants nothing either: a held system is a hold of each of its lanes.
 
 use std::collections::BTreeSet;
+use std::mem::discriminant;
 
 use serde::{Deserialize, Serialize};
 
 use crate::event::Millis;
 use crate::lane::gate::{Gate, Permit, Standing};
-use crate::lane::{Action, Input, Lane, Storm, Worth};
+use crate::lane::{Action, Input, Lane, Overdue, Storm, Worth};
 
 /// Of so many requests of a system, one is left to lanes of class `visibility` that want it: 2 %.
 const SHARE: u32 = 50;
@@ -32,6 +33,19 @@ pub struct System {
     pub per_minute: Option<u32>,
     /// Its lanes that too many rejections have stopped.
     pub stopped: Vec<Stopped>,
+    /// Its lanes with postings that it accepted and does not come to an end with.
+    #[serde(default)]
+    pub late: Vec<Late>,
+}
+
+/// A lane with postings that the system is at work on for too long.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Late {
+    /// Its id.
+    pub lane: String,
+    /// Which.
+    #[serde(flatten)]
+    pub overdue: Overdue,
 }
 
 /// A lane that sends nothing new but single rows, to find out.
@@ -52,6 +66,8 @@ pub struct Lanes {
     gates: Vec<Gate>,
     /// By the index of the target: requests since a lane of class `visibility` had one, or wanted none.
     passed: Vec<u32>,
+    /// By lane: what its system does not come to an end with.
+    late: Vec<Option<Overdue>>,
     changes: u64,
 }
 
@@ -61,7 +77,8 @@ impl Lanes {
         let targets = lanes.iter().map(|lane| lane.config().target + 1).max().unwrap_or(0);
         let limits = |target| lanes.iter().find(|lane| lane.config().target == target).map(|l| l.config().limits);
         let gates = (0..targets).map(|target| Gate::new(limits(target).unwrap_or_default())).collect();
-        Self { members: lanes, gates, passed: vec![0; targets], changes: 0 }
+        let late = vec![None; lanes.len()];
+        Self { members: lanes, gates, passed: vec![0; targets], late, changes: 0 }
     }
 
     /// One of them.
@@ -78,6 +95,7 @@ impl Lanes {
     pub fn step(&mut self, lane: usize, input: Input, now: Millis) -> Vec<(usize, Action)> {
         let mut actions = self.take(lane, input, now);
         self.leave(self.members[lane].config().target, now, &mut actions);
+        self.store_ahead(lane, now, &mut actions);
         actions.extend(self.members[lane].refill().map(|action| (lane, action)));
         actions
     }
@@ -103,7 +121,19 @@ impl Lanes {
             self.leave(target, now, &mut actions);
         }
         for lane in due {
+            self.store_ahead(lane, now, &mut actions);
             actions.extend(self.members[lane].refill().map(|action| (lane, action)));
+        }
+        actions
+    }
+
+    /// Nothing new leaves any more: what was stored and has not left goes back in line.
+    pub fn stop(&mut self, now: Millis) -> Vec<(usize, Action)> {
+        let mut actions = Vec::new();
+        for (index, lane) in self.members.iter_mut().enumerate() {
+            let mut told = Vec::new();
+            lane.give_back(now, &mut told);
+            actions.extend(told.into_iter().map(|action| (index, action)));
         }
         actions
     }
@@ -128,7 +158,11 @@ impl Lanes {
                 Some(Stopped { lane, storm })
             };
             let stopped = self.of(target).filter_map(stopped).collect();
-            Some(System { system, standing, per_minute: gate.per_minute(now), stopped })
+            let late = |(index, lane): (usize, &Lane)| {
+                Some(Late { lane: lane.config().id.clone(), overdue: self.late[index].clone()? })
+            };
+            let late = self.of(target).filter_map(late).collect();
+            Some(System { system, standing, per_minute: gate.per_minute(now), stopped, late })
         };
         self.gates.iter().enumerate().filter_map(system).collect()
     }
@@ -147,7 +181,7 @@ impl Lanes {
             let opens = self.gates[target].opens_at(self.flying(target), now)?;
             Some(at.max(opens))
         });
-        [sends, self.members[lane].reads_at()].into_iter().flatten().min()
+        [sends, self.members[lane].reads_at(), self.members[lane].gives_back_at()].into_iter().flatten().min()
     }
 
     fn take(&mut self, lane: usize, input: Input, now: Millis) -> Vec<(usize, Action)> {
@@ -158,17 +192,31 @@ impl Lanes {
             self.gates[target].answered(lane, *batch, answer, isolated, now);
         }
         let actions = self.members[lane].take(input, now).into_iter().map(|action| (lane, action)).collect();
+        let late = self.members[lane].overdue(now);
+        if late != self.late[lane] {
+            self.late[lane] = late;
+            self.changes += 1;
+        }
         if let Some((lane, batch)) =
             self.gates[target].probe().filter(|(lane, batch)| !self.members[*lane].is_flying(*batch))
         {
             self.gates[target].gone(lane, batch); // it was not to leave after all
         }
         self.changes += u64::from(self.members[lane].storm() != storm.as_ref());
-        if self.gates[target].standing() != before {
-            self.changes += 1;
+        let now_stands = self.gates[target].standing();
+        self.changes += u64::from(now_stands != before);
+        if discriminant(&now_stands) != discriminant(&before) {
             self.members.iter_mut().filter(|lane| lane.config().target == target).for_each(|lane| lane.calm(now));
         }
         actions
+    }
+
+    /// Stores what leaves next, where nothing but room is wanting. A system that bounds its requests is no faster by it.
+    fn store_ahead(&mut self, lane: usize, now: Millis, actions: &mut Vec<(usize, Action)>) {
+        let member = &mut self.members[lane];
+        if self.gates[member.config().target].is_open() {
+            actions.extend(member.store_ahead(now).map(|action| (lane, action)));
+        }
     }
 
     /// Lets leave what may.
@@ -184,7 +232,9 @@ impl Lanes {
             let sent = self.members[lane].leave(permit, now, &mut told);
             actions.extend(told.into_iter().map(|action| (lane, action)));
             match &sent {
-                Some(Action::Send { batch, .. }) => self.gates[target].left(lane, *batch, true, now),
+                Some(Action::Send { batch, .. } | Action::Release { batch }) => {
+                    self.gates[target].left(lane, *batch, true, now);
+                }
                 Some(Action::Look { batch, .. } | Action::Poll { batch, .. }) => {
                     self.gates[target].left(lane, *batch, false, now);
                 }

@@ -14,8 +14,10 @@
 //! subjects behind them on the disk go on.
 
 mod accepted;
+mod ahead;
 mod answered;
 mod frozen;
+mod halves;
 mod poison;
 mod rows;
 mod storm;
@@ -28,10 +30,13 @@ pub use storm::Storm;
 use crate::lane::gate::Permit;
 use crate::lane::{Answer, Class, Config, Idempotency, Outcome};
 
-pub use accepted::Accepted;
+pub use accepted::{Accepted, Overdue};
 
 /// Rows of one lane in memory.
 pub const WINDOW: usize = 8_192;
+/// A batch that can only be looked up is a person's when no lookup has told anything of it for so long.
+const VAIN_MS: u64 = 24 * 3_600_000;
+
 /// Names a row within its lane; rows are in commit order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct RowKey {
@@ -61,6 +66,8 @@ pub enum Exception {
     Waiting {
         /// When it may go.
         until: Millis,
+        /// What kept it.
+        class: Option<Class>,
         /// Tries that had no effect.
         tries: u32,
         /// The first of them.
@@ -81,10 +88,10 @@ pub struct SavedBatch {
     pub attempt: u32,
     /// When the first one left.
     pub first_sent: Millis,
-    /// When the last one left.
-    pub last_sent: Millis,
     /// The target has taken it over: it is asked for, and not sent again.
     pub accepted: Option<Accepted>,
+    /// The target no longer tells its key: it is not sent again.
+    pub outdated: bool,
 }
 
 /// What happens to a lane.
@@ -177,6 +184,20 @@ pub enum Action {
         /// When the first attempt left.
         first_sent: Millis,
     },
+    /// Store the batch as `sending`, before there is room for it: it is not sent before [`Action::Release`].
+    Store {
+        /// The batch.
+        batch: u64,
+        /// Its rows, in order.
+        rows: Vec<RowKey>,
+        /// Now: it leaves a moment later.
+        first_sent: Millis,
+    },
+    /// Send the batch that [`Action::Store`] has stored: at once if that is durable, else after its commit.
+    Release {
+        /// The batch.
+        batch: u64,
+    },
     /// Ask the target which rows of an unknown batch have their effect.
     Look {
         /// The batch.
@@ -212,6 +233,8 @@ pub enum Action {
         batch: u64,
         /// What remains of it, in order.
         rows: Vec<RowKey>,
+        /// The target no longer tells its key: it is never sent again, after a start neither.
+        outdated: bool,
     },
     /// Some rows of an unknown batch become a batch of their own, sent when it was sent.
     Cut {
@@ -277,8 +300,12 @@ struct Slot {
     state: State,
     /// When it became ready: linger counts from here.
     ready_at: Millis,
+    /// Tries of this class in a row, and the first of them.
+    failed: Option<Class>,
     tries: u32,
     since: Millis,
+    /// How often it was not tried without another one before it: no try, and longer and longer to wait.
+    put_off: u32,
     /// Failures with all of its request, with a success of another row between them; and of these, alone since it is suspect.
     strikes: u8,
     alone: u8,
@@ -294,8 +321,10 @@ impl Slot {
             row,
             state: State::Queued,
             ready_at,
+            failed: None,
             tries: 0,
             since: ready_at,
+            put_off: 0,
             strikes: 0,
             alone: 0,
             struck_at: 0,
@@ -321,6 +350,8 @@ struct Flight {
     first_sent: Millis,
     /// When the last one left, or the target said last that it is at work on it.
     last_sent: Millis,
+    /// When the last one left that nobody has heard the end of: it may be at work.
+    unheard: Option<Millis>,
     /// `None`: sent or asked for, and not answered. Otherwise unknown or accepted, and resent or asked for then.
     resend_at: Option<Millis>,
     /// Nobody knows how long ago it was sent: it waits for the clock …
@@ -340,12 +371,38 @@ struct Flight {
     probe: bool,
     /// Of one row, which fails alone: it is asked for and not sent again.
     poison: bool,
+    /// Frozen, and a lookup has found a part of it.
+    torn: bool,
+    /// Stored, and not sent yet.
+    ahead: bool,
+    /// Sent again, it was refused so often in a row as a whole.
+    refusals: u8,
+    /// No lookup has told what became of it.
+    vain: Option<Vain>,
+}
+
+/// Lookups in a row that told nothing.
+#[derive(Debug, Clone)]
+struct Vain {
+    /// The first of them.
+    since: Millis,
+    /// [`Lane::goods`] then.
+    goods: u64,
+    /// The target as a whole was not away at the last of them.
+    up: bool,
+    /// The words of that.
+    words: String,
 }
 
 impl Flight {
     /// When something is to be done for it, if nothing is under way.
     fn due_at(&self) -> Option<Millis> {
         self.resend_at.filter(|_| !self.doubtful || self.accepted.is_some())
+    }
+
+    /// Since when it waits for its turn. What the target is at work on waits for a question, and not since it left.
+    fn waits_since(&self) -> Millis {
+        self.accepted.as_ref().map_or(self.first_sent, |accepted| accepted.ask_at)
     }
 
     fn is_due(&self, now: Millis) -> bool {
@@ -375,6 +432,8 @@ enum Again {
     Unasked,
     /// Never: the target no longer tells its key.
     Never,
+    /// Never: the target gives the error again that it has kept with the key.
+    Replayed,
     /// Never: others of its request have come to their end.
     Apart,
 }
@@ -395,6 +454,10 @@ pub struct Lane {
     /// Heads of their subjects that may go later.
     due: BTreeSet<(Millis, RowKey)>,
     flights: BTreeMap<u64, Flight>,
+    /// The one of them that is stored and leaves when there is room.
+    ahead: Option<u64>,
+    /// The last answer was no trouble, and came soon.
+    prompt: bool,
     parked: HashMap<i64, RowKey>,
     /// Rows up to here are known: in memory, parked or set aside; the ones behind are on disk if `more`.
     cursor: RowKey,
@@ -418,8 +481,8 @@ pub struct Lane {
     pause_until: Millis,
     /// What was read was of no use: the next rows wait for a tick, so that other work comes between.
     idle_read: bool,
-    /// A batch refused as a whole is halved until the bad row is alone.
-    split: Option<usize>,
+    /// Halves of batches that were refused as a whole, the next one last.
+    halves: Vec<Vec<RowKey>>,
     /// Most rows of a batch, as the target has taught.
     most: usize,
     stopped: bool,
@@ -440,6 +503,8 @@ impl Lane {
             ready: BTreeSet::new(),
             due: BTreeSet::new(),
             flights: BTreeMap::new(),
+            ahead: None,
+            prompt: false,
             parked: HashMap::new(),
             cursor: RowKey::default(),
             more: true,
@@ -454,7 +519,7 @@ impl Lane {
             away_until: Millis::default(),
             pause_until: Millis::default(),
             idle_read: false,
-            split: None,
+            halves: Vec::new(),
             stopped: false,
             held: false,
             guard: storm::Guard::default(),
@@ -487,24 +552,27 @@ impl Lane {
                 self.insert(Slot { state: State::Flying, ..Slot::queued(row, now) });
             }
             let doubtful = booted.is_some_and(|booted| saved.first_sent <= booted);
-            let (attempt, first_sent, last_sent) = (saved.attempt, saved.first_sent, saved.last_sent);
+            let (attempt, first_sent) = (saved.attempt, saved.first_sent);
             let accepted = saved.accepted;
             let resend_at = Some(accepted.as_ref().map_or(now, |accepted| accepted.asked_after_start(now)));
-            // Nobody knows when the target last said that it is at work on it: now, for what it calls absent.
-            let last_sent = if accepted.is_some() { now } else { last_sent };
-            let flight =
-                Flight { rows, attempt, first_sent, last_sent, resend_at, doubtful, accepted, ..Flight::default() };
+            // It may be at work, and nobody knows what the clock has done since it left: now, for what the target calls absent.
+            let (last_sent, unheard) = (now, Some(now));
+            let again = if saved.outdated { Again::Never } else { Again::Allowed };
+            let known = Flight { rows, attempt, first_sent, last_sent, unheard, ..Flight::default() };
+            let flight = Flight { resend_at, doubtful, again, accepted, ..known };
             self.flights.insert(saved.batch, flight);
         }
         for (row, exception) in exceptions {
             match exception {
-                Exception::Waiting { until, tries, since } => match self.rows.get_mut(&row.key) {
-                    // It had waited, and was under way again when the gateway stopped: its batch goes first.
-                    Some(flying) => (flying.tries, flying.since) = (tries, since),
-                    None => {
-                        self.insert(Slot { state: State::Waiting(until), tries, since, ..Slot::queued(row, until) });
+                Exception::Waiting { until, class: failed, tries, since } => {
+                    if let Some(flying) = self.rows.get_mut(&row.key) {
+                        // It had waited, and was under way again when the gateway stopped: its batch goes first.
+                        (flying.failed, flying.tries, flying.since) = (failed, tries, since);
+                    } else {
+                        let state = State::Waiting(until);
+                        self.insert(Slot { state, failed, tries, since, ..Slot::queued(row, until) });
                     }
-                },
+                }
                 Exception::Parked => self.park(row),
             }
         }
@@ -548,7 +616,10 @@ impl Lane {
     /// Takes one input and says what is to be done, but for what leaves: that is [`Lane::leave`], and then [`Lane::refill`].
     pub(super) fn take(&mut self, input: Input, now: Millis) -> Vec<Action> {
         let mut actions = Vec::new();
-        let answered = if let Input::Answered { batch, .. } = input { Some(batch) } else { None };
+        let answered = match input {
+            Input::Answered { batch, .. } | Input::Looked { batch, .. } | Input::Polled { batch, .. } => Some(batch),
+            _ => None,
+        };
         let known = self.rows.len();
         let loaded = matches!(input, Input::Loaded { .. });
         match input {
@@ -557,18 +628,25 @@ impl Lane {
             Input::Answered { batch, answer } => self.answered(batch, &answer, now, &mut actions),
             Input::Looked { batch, answer } => self.looked(batch, &answer, now, &mut actions),
             Input::Polled { batch, answer } => self.polled(batch, &answer, now, &mut actions),
+            Input::Unsendable { batch, rows, outcome } if self.ahead == Some(batch) => {
+                self.unstorable(&rows, &outcome, now, &mut actions);
+            }
             Input::Unsendable { batch, rows, outcome } => self.unsendable(batch, &rows, &outcome, &mut actions),
             Input::Freed { row, next } => {
                 self.guard.freed(now);
                 self.freed(row, next);
             }
             Input::Held(held) => self.held = held,
-            Input::Kept(order) => self.keep(order),
+            Input::Kept(order) => {
+                self.give_back(now, &mut actions);
+                self.keep(order);
+            }
             Input::ClockSet => self.clock_set(now),
             Input::ClockUnknown => self.clock_unknown(now),
             Input::Tick => {}
         }
         self.watch(answered, &actions, now);
+        self.review_ahead(Permit::Batch, now, &mut actions);
         self.idle_read = loaded && self.rows.len() == known; // of parked subjects only
         self.promote(now);
         actions
@@ -616,7 +694,7 @@ impl Lane {
         let new = self.new_rows_at();
         let ready = self.ready.first().and_then(|key| Some(self.leaves_at(*key).max(new?)));
         let paused = self.pause_until.max(self.away_until);
-        [resend, waiting, ready].into_iter().flatten().min().map(|at| at.max(paused))
+        [resend, waiting, ready, self.ahead_since()].into_iter().flatten().min().map(|at| at.max(paused))
     }
 
     /// Something may leave now: since when the oldest of it waits.
@@ -624,10 +702,10 @@ impl Lane {
         if self.held || now < self.pause_until.max(self.away_until) || self.flying() >= self.allowed_in_flight() {
             return None;
         }
-        let due = self.flights.values().filter(|f| f.is_due(now)).map(|f| f.first_sent).min();
-        due.or_else(|| {
+        let due = self.flights.values().filter(|f| f.is_due(now)).map(Flight::waits_since).min();
+        due.or_else(|| self.ahead_since()).or_else(|| {
             let first = *self.ready.first().filter(|_| self.has_new_rows(now))?;
-            let full = self.ready.len() >= self.most();
+            let full = self.ready.len() >= self.most || !self.halves.is_empty();
             (full || self.leaves_at(first) <= now).then(|| self.rows[&first].ready_at)
         })
     }
@@ -644,8 +722,13 @@ impl Lane {
     /// What left before the clock was set ahead is as old as it was, and so is the target's word to stay away.
     pub(super) fn clock_jumped(&mut self, ms: u64) {
         self.away_until = self.away_until.plus(ms);
-        for flight in self.flights.values_mut() {
+        // What is stored and has not left goes back in line by it: its times are those of another clock.
+        for flight in self.flights.values_mut().filter(|flight| !flight.ahead) {
             flight.last_sent = flight.last_sent.plus(ms);
+            flight.unheard = flight.unheard.map(|left| left.plus(ms));
+            if let Some(vain) = &mut flight.vain {
+                vain.since = vain.since.plus(ms);
+            }
         }
     }
 
@@ -661,7 +744,7 @@ impl Lane {
 
     /// Requests under way.
     pub(super) fn flying(&self) -> usize {
-        self.flights.values().filter(|f| f.resend_at.is_none()).count()
+        self.flights.values().filter(|f| f.resend_at.is_none() && !f.ahead).count()
     }
 
     /// While the target is in trouble one request at a time finds out whether it is back.
@@ -672,7 +755,9 @@ impl Lane {
     /// The next request, if there is one; what else comes of looking for it goes into `actions`.
     pub(super) fn leave(&mut self, permit: Permit, now: Millis, actions: &mut Vec<Action>) -> Option<Action> {
         self.wants(now)?;
-        self.next_resend(permit, now, actions).or_else(|| self.next_batch(permit, now))
+        self.review_ahead(permit, now, actions);
+        let resend = self.next_resend(permit, now, actions);
+        resend.or_else(|| self.release(now)).or_else(|| self.next_batch(permit, now))
     }
 
     /// When rows that were never sent may leave; `None`: a person, or an answer, comes first.
@@ -682,11 +767,6 @@ impl Lane {
 
     fn has_new_rows(&self, now: Millis) -> bool {
         !self.ready.is_empty() && self.new_rows_at().is_some_and(|at| at <= now)
-    }
-
-    /// Rows of a batch.
-    fn most(&self) -> usize {
-        self.split.unwrap_or(usize::MAX).min(self.most)
     }
 
     /// The oldest unknown batch that is due: sent again while the target surely knows its keys, asked for where that can be
@@ -705,7 +785,7 @@ impl Lane {
                 _ if flight.poison || (settle_ms.is_some() && self.overtakes(flight)) => false,
                 Again::Allowed => true,
                 Again::Unasked => settle_ms.is_none(),
-                Again::Never | Again::Apart => false,
+                Again::Never | Again::Replayed | Again::Apart => false,
             };
             let known = may
                 && match self.config.idempotency {
@@ -730,6 +810,14 @@ impl Lane {
             match self.config.settle_ms {
                 Some(settle) if now < flight.last_sent.plus(settle) => {
                     flight.resend_at = Some(flight.last_sent.plus(settle));
+                }
+                Some(_) if flight.vain.as_ref().is_some_and(|vain| vain.up && now.since(vain.since) >= VAIN_MS) => {
+                    let words = flight.vain.take().map_or(String::new(), |vain| vain.words);
+                    let reason = format!(
+                        "it was sent and never answered, and for a day no lookup has told what became of it ({words}): look in \
+                         the target whether it was posted"
+                    );
+                    self.give_up(batch, &reason, actions);
                 }
                 Some(_) => {
                     flight.resend_at = None;
@@ -779,17 +867,20 @@ impl Lane {
 
     fn next_batch(&mut self, permit: Permit, now: Millis) -> Option<Action> {
         let single = permit == Permit::Probe || self.guard.storm().is_some();
-        let most = if single { 1 } else { self.most() };
+        let most = if single { 1 } else { self.most };
         let first = *self.ready.first().filter(|_| self.has_new_rows(now))?;
-        if self.ready.len() < most && self.leaves_at(first) > now {
+        if self.ready.len() < most && self.halves.is_empty() && self.leaves_at(first) > now {
             return None;
         }
+        let half = self.next_half();
         let mut rows = Vec::new();
         let mut bytes = 0;
         let heads: Box<dyn Iterator<Item = &RowKey>> = if permit == Permit::Probe {
             Box::new(self.ready.iter().min_by_key(|key| (self.rows[*key].probed, **key)).into_iter())
-        } else {
+        } else if half.is_empty() {
             Box::new(self.ready.iter())
+        } else {
+            Box::new(half.iter().filter(|row| self.ready.contains(row)))
         };
         for head in heads {
             let suspect = self.is_suspect(*head);
@@ -801,7 +892,8 @@ impl Lane {
             for key in subject.iter().take(together) {
                 let slot = &self.rows[key];
                 let fits = rows.is_empty() || bytes + slot.row.size as usize <= self.config.max_bytes;
-                if slot.state != State::Queued || rows.len() >= most || !fits {
+                let is_next = half.is_empty() || half.binary_search(key).is_ok() || permit == Permit::Probe;
+                if slot.state != State::Queued || rows.len() >= most || !fits || !is_next {
                     break;
                 }
                 bytes += slot.row.size as usize;
@@ -812,6 +904,7 @@ impl Lane {
             }
         }
         rows.sort_unstable();
+        self.leaves_of(half, &rows);
         for key in &rows {
             self.set_state(*key, State::Flying, now);
             if let Some(slot) = self.rows.get_mut(key) {
@@ -838,6 +931,10 @@ fn why_a_person(idempotency: Idempotency, ageless: bool, again: Again) -> &'stat
         }
         _ if again == Again::Never => {
             "it was sent, and the target no longer tells whether it has seen its key: look in the target whether it was posted"
+        }
+        _ if again == Again::Replayed => {
+            "it was sent, and the target answers its key with the error that it gave first: look in the target whether it \
+             was posted"
         }
         (Idempotency::None, _) => {
             "it was sent and never answered, and the target can't tell a posting that it has seen before: look in the \
@@ -871,10 +968,10 @@ mod tests {
             rows: vec![row],
             attempt: 1,
             first_sent: Millis(9_000),
-            last_sent: Millis(9_000),
             accepted: None,
+            outdated: false,
         };
-        let waited = Exception::Waiting { until: Millis(8_000), tries: 1, since: Millis(7_000) };
+        let waited = Exception::Waiting { until: Millis(8_000), class: None, tries: 1, since: Millis(7_000) };
         let mut lane = Lane::new(config(), 1);
         lane.restore(vec![batch], vec![(row, waited)], 8, None, now);
         let sent: Vec<u64> = [Input::Tick, Input::Loaded { rows: vec![row], more: false }, Input::Tick]
@@ -893,7 +990,7 @@ mod tests {
         let restored = || {
             let mut lane = Lane::new(config(), 1);
             let saved =
-                SavedBatch { batch: 1, rows: vec![row], attempt: 1, first_sent: sent, last_sent: sent, accepted: None };
+                SavedBatch { batch: 1, rows: vec![row], attempt: 1, first_sent: sent, accepted: None, outdated: false };
             lane.restore(vec![saved], vec![], 2, Some(booted), booted);
             lane.step(Input::Loaded { rows: vec![], more: false }, booted);
             assert_eq!(lane.step(Input::Tick, booted.plus(20 * 60_000)), [], "nothing before somebody says so");
@@ -906,11 +1003,27 @@ mod tests {
         assert!(matches!(unknown[..], [Action::Reject { maybe: true, .. }, Action::Close { batch: 1 }]), "{unknown:?}");
     }
 
+    /// A clock that was set ahead by a week since it left has let no time pass.
+    #[test]
+    fn what_was_sent_before_a_start_is_absent_a_settle_delay_after_the_start_only() {
+        let row = Row { key: RowKey { seq: 1, tx: 1 }, order: 1, size: 10, held: false };
+        let mut lane = Lane::new(Config { settle_ms: Some(120_000), idempotency: Idempotency::Lookup, ..config() }, 1);
+        let (rows, first_sent) = (vec![row], Millis(1_000));
+        let saved = SavedBatch { batch: 1, rows, attempt: 1, first_sent, accepted: None, outdated: false };
+        let start = Millis(6_000).plus(7 * 86_400_000);
+        lane.restore(vec![saved], vec![], 2, None, start);
+        lane.step(Input::Loaded { rows: vec![], more: false }, start);
+        assert_eq!(lane.step(Input::Tick, start.plus(119_999)), []);
+        assert!(matches!(lane.step(Input::Tick, start.plus(120_000))[..], [Action::Look { .. }]));
+    }
+
     #[test]
     fn who_has_to_look_is_told_why_in_one_line() {
         for idempotency in [Idempotency::Key, Idempotency::None] {
-            for (ageless, again) in
-                [(false, Again::Allowed), (true, Again::Allowed), (false, Again::Never), (false, Again::Apart)]
+            for (ageless, again) in [Again::Allowed, Again::Never, Again::Replayed, Again::Apart]
+                .map(|again| (false, again))
+                .into_iter()
+                .chain([(true, Again::Allowed)])
             {
                 let why = why_a_person(idempotency, ageless, again);
                 assert!(!why.contains("  ") && why.ends_with("look in the target whether it was posted"), "{why}");

@@ -163,8 +163,14 @@ impl Answer {
 impl Outcome {
     /// The code of a batch, or a row, that is larger than the target takes at once.
     pub const TOO_LARGE: &str = "too_large";
+    /// The code of a posting whose key the target answers with an error that it has kept; it was looked up, and is not there.
+    pub const REPLAYED: &str = "replayed_error";
     /// The code of a duplicate under a key that the target had not seen: somebody did it by hand.
     pub const ALREADY_DONE: &str = "already_done";
+    /// The code of a posting whose document has another ETag than it was to have.
+    pub const ETAG_CHANGED: &str = "etag_changed";
+    /// The code of a posting whose document is to be named with its ETag, and was not.
+    pub const ETAG_MISSING: &str = "etag_missing";
 }
 
 /// What the target is asked to do.

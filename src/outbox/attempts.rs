@@ -172,15 +172,17 @@ fn pack(told: &[(RowKey, String)]) -> Vec<u8> {
     out
 }
 
+/// The words of the first row that was told to be of this class.
+pub(super) fn first_of(mut told: &[u8], class: &str) -> Option<String> {
+    let texts = texts(&mut told)?;
+    let of_class =
+        |text: &&[u8]| Some(String::from_utf8_lossy(text).strip_prefix(class)?.strip_prefix(": ")?.to_owned());
+    texts.iter().find_map(of_class)
+}
+
 /// What was told of this row, if it is among them. Damaged bytes tell nothing.
 fn said_of(mut told: &[u8], row: RowKey) -> Option<String> {
-    let mut texts = Vec::new();
-    for _ in 0..take(&mut told)? {
-        let length = usize::try_from(take(&mut told)?).ok()?;
-        let (text, rest) = told.split_at_checked(length)?;
-        texts.push(text);
-        told = rest;
-    }
+    let texts = texts(&mut told)?;
     let mut seq = 0;
     while !told.is_empty() {
         seq += i64::try_from(take(&mut told)?).ok()?;
@@ -190,6 +192,18 @@ fn said_of(mut told: &[u8], row: RowKey) -> Option<String> {
         }
     }
     None
+}
+
+/// The texts before the rows.
+fn texts<'t>(told: &mut &'t [u8]) -> Option<Vec<&'t [u8]>> {
+    let mut texts = Vec::new();
+    for _ in 0..take(told)? {
+        let length = usize::try_from(take(told)?).ok()?;
+        let (text, rest) = told.split_at_checked(length)?;
+        texts.push(text);
+        *told = rest;
+    }
+    Some(texts)
 }
 
 fn push(out: &mut Vec<u8>, mut n: u64) {

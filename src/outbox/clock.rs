@@ -12,6 +12,8 @@ const SYNCED: [&str; 2] = ["/run/systemd/timesync/synchronized", "/run/chrony/sy
 const RTC: &str = "/sys/class/rtc/rtc0/since_epoch";
 /// A wall clock that goes ahead by more than this was set; by less, it runs.
 const JUMP_MS: u64 = 1_000;
+/// A clock that is behind what was persisted by more than this was ahead then: the time that has passed since is not known.
+const BEHIND_MS: u64 = 1_000;
 /// How often that is looked up.
 const LOOK_AGAIN: Duration = Duration::from_mins(1);
 
@@ -19,6 +21,8 @@ const LOOK_AGAIN: Duration = Duration::from_mins(1);
 /// the system clock is set back.
 #[derive(Debug)]
 pub(super) struct Clock {
+    /// The last moment that was persisted before the start, and when that was read.
+    started: (Millis, Instant),
     highest: Millis,
     highest_at: Instant,
     synced: Option<(Instant, bool)>,
@@ -31,8 +35,9 @@ pub(super) struct Clock {
 impl Clock {
     /// `booted`: the database is older than the machine's last start.
     pub(super) fn new(last_persisted: Millis, booted: bool) -> Self {
-        let mut clock =
-            Self { highest: last_persisted, highest_at: instant(), synced: None, jumped: 0, doubtful: false };
+        let (at, jumped) = (instant(), 0);
+        let (started, highest, highest_at) = ((last_persisted, at), last_persisted, at);
+        let mut clock = Self { started, highest, highest_at, synced: None, jumped, doubtful: false };
         clock.doubtful = booted && doubtful(clock.quality() == "synced", rtc(), last_persisted);
         clock
     }
@@ -41,6 +46,14 @@ impl Clock {
     pub(super) fn is_doubtful(&mut self) -> bool {
         self.doubtful = self.doubtful && self.quality() != "synced";
         self.doubtful
+    }
+
+    /// What was persisted before the start lies ahead: the clock was ahead and has been set since, and the time that has passed
+    /// between is not known.
+    pub(super) fn is_behind(&self) -> bool {
+        let (persisted, at) = self.started;
+        let least = persisted.plus(u64::try_from(at.elapsed().as_millis()).unwrap_or(0));
+        system().plus(BEHIND_MS) < least
     }
 
     pub(super) fn now(&mut self) -> Now {
@@ -129,5 +142,12 @@ mod tests {
         let first = clock.now().wall;
         assert!(first >= future);
         assert!(clock.now().wall >= first);
+    }
+
+    #[test]
+    fn a_clock_behind_what_was_persisted_does_not_know_how_long_it_was_off() {
+        for (persisted, behind) in [(system().plus(10_000), true), (system().plus(500), false), (Millis(0), false)] {
+            assert_eq!(Clock::new(persisted, false).is_behind(), behind, "{persisted:?}");
+        }
     }
 }

@@ -202,8 +202,19 @@ pub(super) fn apply(
 ) -> Sql<i64> {
     match action {
         // The writer's own.
-        Action::Load { .. } | Action::Send { .. } | Action::Look { .. } | Action::Poll { .. } => {}
-        Action::Unknown { batch, rows } => remains(db, site, route, *batch, (rows, None), now)?,
+        Action::Load { .. }
+        | Action::Send { .. }
+        | Action::Store { .. }
+        | Action::Release { .. }
+        | Action::Look { .. }
+        | Action::Poll { .. } => {}
+        Action::Unknown { batch, rows, outdated } => {
+            remains(db, site, route, *batch, (rows, None), now)?;
+            if *outdated {
+                db.prepare_cached("UPDATE batch SET outdated = 1 WHERE lane = ? AND id = ?")?
+                    .execute(params![route.id, i64::try_from(*batch).unwrap_or(i64::MAX)])?;
+            }
+        }
         Action::Accepted { batch, rows, accepted } => remains(db, site, route, *batch, (rows, Some(accepted)), now)?,
         Action::Cut { batch, keep, new, off } => cut(db, site, route, *batch, (keep, *new, off))?,
         Action::Close { batch } => {
@@ -281,22 +292,17 @@ fn remains(
     let (number, packed) = (i64::try_from(batch).unwrap_or(i64::MAX), pack(rows));
     let (since, ask_at) = (accepted.map(|a| a.since.0), accepted.map(|a| a.ask_at.0));
     let job = accepted.and_then(|accepted| accepted.job.as_deref());
-    let before: Option<(u16, Vec<u8>)> = db
+    let before: Option<(u16, i64, Vec<u8>)> = db
         .prepare_cached(
             "UPDATE batch SET unknown = ?, accepted = ?, job = ?, ask_at = ? WHERE lane = ? AND id = ?
-             RETURNING renderer, rows",
+             RETURNING renderer, sum, rows",
         )?
-        .query_row(params![now.0, since, job, ask_at, route.id, number], |r| Ok((r.get(0)?, r.get(1)?)))
+        .query_row(params![now.0, since, job, ask_at, route.id, number], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)))
         .optional()?;
-    if let Some((renderer, _)) = before.filter(|(_, before)| *before != packed) {
-        db.prepare_cached("UPDATE batch SET rows = ? WHERE lane = ? AND id = ?")?
-            .execute(params![packed, route.id, number])?;
-        if !route.config.only_whole() {
-            let (postings, _) = postings(db, site, route, rows)?;
-            let sum = i64::from(crc32fast::hash(&render(renderer, &route.config.format, &postings)));
-            db.prepare_cached("UPDATE batch SET sum = ? WHERE lane = ? AND id = ?")?
-                .execute(params![sum, route.id, number])?;
-        }
+    if let Some((renderer, known, _)) = before.filter(|(.., before)| *before != packed) {
+        let sum = if route.config.only_whole() { known } else { sum_of(db, site, route, (renderer, known), rows)? };
+        db.prepare_cached("UPDATE batch SET rows = ?, sum = ? WHERE lane = ? AND id = ?")?
+            .execute(params![packed, sum, route.id, number])?;
     }
     Ok(())
 }
@@ -310,15 +316,12 @@ fn cut(
     (keep, new, off): (&[RowKey], u64, &[RowKey]),
 ) -> Sql<()> {
     let number = |batch| i64::try_from(batch).unwrap_or(i64::MAX);
-    let sql = "SELECT renderer FROM batch WHERE lane = ? AND id = ?";
-    let renderer: u16 = db.prepare_cached(sql)?.query_row(params![route.id, number(batch)], |r| r.get(0))?;
-    let sum = |rows: &[RowKey]| {
-        let (postings, _) = postings(db, site, route, rows)?;
-        Sql::Ok(i64::from(crc32fast::hash(&render(renderer, &route.config.format, &postings))))
-    };
+    let sql = "SELECT renderer, sum FROM batch WHERE lane = ? AND id = ?";
+    let before = db.prepare_cached(sql)?.query_row(params![route.id, number(batch)], |r| Ok((r.get(0)?, r.get(1)?)))?;
+    let sum = |rows: &[RowKey]| sum_of(db, site, route, before, rows);
     db.prepare_cached(
-        "INSERT OR REPLACE INTO batch(lane, id, attempt, first_sent, last_sent, unknown, renderer, sum, rows)
-         SELECT lane, ?3, attempt, first_sent, last_sent, unknown, renderer, ?4, ?5 FROM batch WHERE lane = ?1 AND id = ?2",
+        "INSERT OR REPLACE INTO batch(lane, id, attempt, first_sent, last_sent, unknown, outdated, renderer, sum, rows)
+         SELECT lane, ?3, attempt, first_sent, last_sent, unknown, outdated, renderer, ?4, ?5 FROM batch WHERE lane = ?1 AND id = ?2",
     )?
     .execute(params![route.id, number(batch), number(new), sum(off)?, pack(off)])?;
     db.prepare_cached("UPDATE batch SET rows = ?, sum = ? WHERE lane = ? AND id = ?")?.execute(params![
@@ -327,6 +330,38 @@ fn cut(
         route.id,
         number(batch)
     ])?;
+    Ok(())
+}
+
+/// The sum of a part of a batch, as it would be resent: none that any bytes have where the batch itself would not be the same.
+fn sum_of(db: &Connection, site: &str, route: &Route, (renderer, known): (u16, i64), rows: &[RowKey]) -> Sql<i64> {
+    if known < 0 {
+        return Ok(OTHER);
+    }
+    let (postings, _) = postings(db, site, route, rows)?;
+    Ok(i64::from(crc32fast::hash(&render(renderer, &route.config.format, &postings))))
+}
+
+/// The sum of a part of a batch whose bytes are no longer known.
+const OTHER: i64 = i64::MIN;
+
+/// Marks the batches that would not be the same bytes as they are configured now, before anything becomes of a part of them: their
+/// sums turn negative, and back where they are the same again.
+pub(super) fn compare(db: &Connection, site: &str, route: &Route) -> Sql<()> {
+    let mut statement = db.prepare("SELECT id, renderer, sum, rows FROM batch WHERE lane = ? AND sum <> ?")?;
+    let batches = statement.query_map([route.id, OTHER], |r| {
+        Ok((r.get(0)?, r.get(1)?, r.get(2)?, unpack(r.get_ref(3)?.as_blob().unwrap_or_default())))
+    })?;
+    for (id, renderer, known, rows) in batches.collect::<Sql<Vec<(i64, u16, i64, Vec<RowKey>)>>>()? {
+        let (postings, corrupt) = postings(db, site, route, &rows)?;
+        if !corrupt.is_empty() {
+            continue; // that is told when it is to leave
+        }
+        let first = if known < 0 { !known } else { known };
+        let sum = i64::from(crc32fast::hash(&render(renderer, &route.config.format, &postings)));
+        let marked = if sum == first { first } else { !first };
+        db.execute("UPDATE batch SET sum = ? WHERE lane = ? AND id = ?", [marked, route.id, id])?;
+    }
     Ok(())
 }
 
@@ -387,7 +422,8 @@ pub(super) fn saved(db: &Connection, route: &Route) -> Sql<Saved> {
     let mut find =
         db.prepare("SELECT seq, tx, order8, size, state FROM pending WHERE lane = ? AND seq = ? AND tx = ?")?;
     let mut statement = db.prepare(
-        "SELECT id, attempt, first_sent, rows, last_sent, accepted, job, ask_at FROM batch WHERE lane = ? ORDER BY id",
+        "SELECT id, attempt, first_sent, rows, accepted, job, ask_at, outdated FROM batch
+         WHERE lane = ? ORDER BY id",
     )?;
     let mut batches = Vec::new();
     let mut found = statement.query([route.id])?;
@@ -396,37 +432,43 @@ pub(super) fn saved(db: &Connection, route: &Route) -> Sql<Saved> {
         let rows =
             keys.iter().map(|k| find.query_row(params![route.id, k.seq, k.tx], row)).collect::<Result<_, _>>()?;
         let batch = r.get::<_, i64>(0)?;
-        let since: Option<i64> = r.get(5)?;
-        let ask_at: Option<i64> = r.get(7)?;
-        let job: Option<String> = r.get(6)?;
+        let since: Option<i64> = r.get(4)?;
+        let ask_at: Option<i64> = r.get(6)?;
+        let job: Option<String> = r.get(5)?;
         batches.push(SavedBatch {
             batch: batch.unsigned_abs(),
             rows,
             attempt: r.get(1)?,
             first_sent: Millis(r.get(2)?),
-            last_sent: Millis(r.get(4)?),
             accepted: since.map(|since| Accepted {
                 job,
                 since: Millis(since),
                 ask_at: Millis(ask_at.unwrap_or(since)),
             }),
+            outdated: r.get(7)?,
         });
     }
     // A rejected row of a visibility lane parks nothing: nobody asks for it again.
     let most = if route.config.parks() { 3 } else { 1 };
     let mut statement = db.prepare(
-        "SELECT seq, tx, order8, size, state, not_before, tries, since FROM pending
+        "SELECT seq, tx, order8, size, state, not_before, tries, since, why FROM pending
          WHERE lane = ? AND state <> 0 AND state <= ? ORDER BY state, seq",
     )?;
     let exceptions = statement.query_map([route.id, most], |r| {
         let waiting = Exception::Waiting {
             until: Millis(r.get::<_, Option<i64>>(5)?.unwrap_or(0)),
+            class: class_of(r.get::<_, Option<String>>(8)?.as_deref()),
             tries: r.get::<_, Option<u32>>(6)?.unwrap_or(0),
             since: Millis(r.get::<_, Option<i64>>(7)?.unwrap_or(0)),
         };
         Ok((row(r)?, if r.get::<_, i64>(4)? == 1 { waiting } else { Exception::Parked }))
     })?;
     Ok((batches, exceptions.collect::<Result<_, _>>()?))
+}
+
+/// What kept a row that waits, of the words that are stored of it: `conflict: the ERP has it locked`.
+fn class_of(why: Option<&str>) -> Option<Class> {
+    Class::parse(why?.split_once(':')?.0)
 }
 
 /// Row names as varints: the distance of each sequence from the one before, and the transaction type.

@@ -116,10 +116,12 @@ pub(super) fn set(
             changes.push((lane, Change::Lane(is_held(db, &route.config.id, &route.config.system)?)));
             continue;
         }
-        let orders = ordered(site, route, &hold.name);
+        let mut orders = ordered(site, route, &hold.name);
         if hold.on {
             changes.extend(orders.into_iter().map(|order| (lane, Change::Kept(order))));
         } else {
+            let kept = kept(db, site, route)?; // by another name
+            orders.retain(|order| !kept.contains(order));
             changes.extend(let_go(db, route, &orders)?.into_iter().map(|freed| (lane, Change::Let(freed))));
         }
     }
@@ -185,17 +187,20 @@ fn is_held(db: &Connection, lane: &str, system: &str) -> Sql<bool> {
     db.query_row(sql, [lane, system], |r| r.get(0))
 }
 
-/// Whether a person has stopped the subject.
-pub(super) fn keeps(db: &Connection, subject: &str) -> Sql<bool> {
-    let sql = "SELECT EXISTS (SELECT 1 FROM hold WHERE scope = 'subject' AND name = ?)";
-    db.prepare_cached(sql)?.query_row([subject], |r| r.get(0))
+/// Whether a person has stopped what is ordered by this, under whatever name.
+pub(super) fn keeps(db: &Connection, site: &str, route: &Route, order: i64) -> Sql<bool> {
+    Ok(kept(db, site, route)?.contains(&order))
+}
+
+/// What the postings of all subjects that a person has stopped are ordered by in that lane.
+fn kept(db: &Connection, site: &str, route: &Route) -> Sql<Vec<i64>> {
+    let mut statement = db.prepare_cached("SELECT name FROM hold WHERE scope = 'subject'")?;
+    let subjects: Vec<String> = statement.query_map([], |r| r.get(0))?.collect::<Result<_, _>>()?;
+    Ok(subjects.iter().flat_map(|subject| ordered(site, route, subject)).collect())
 }
 
 /// What was held when the gateway stopped still is.
 pub(super) fn restore(db: &Connection, site: &str, route: &Route, lane: &mut Lane) -> Sql<()> {
-    let mut statement = db.prepare("SELECT name FROM hold WHERE scope = 'subject'")?;
-    let subjects: Vec<String> = statement.query_map([], |r| r.get(0))?.collect::<Result<_, _>>()?;
-    let kept: Vec<i64> = subjects.iter().flat_map(|subject| ordered(site, route, subject)).collect();
-    lane.restore_holds(is_held(db, &route.config.id, &route.config.system)?, &kept);
+    lane.restore_holds(is_held(db, &route.config.id, &route.config.system)?, &kept(db, site, route)?);
     Ok(())
 }

@@ -12,6 +12,7 @@ mod delivery;
 mod fill;
 mod finder;
 mod hold;
+mod holes;
 mod open;
 mod operate;
 pub mod read;

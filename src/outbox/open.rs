@@ -6,6 +6,7 @@ use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as 
 use std::path::Path;
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
 use crate::event::Millis;
@@ -20,7 +21,7 @@ const LOCK: &str = "lock";
 const BALLAST: &str = "ballast";
 const BALLAST_BYTES: u64 = 4 << 20;
 /// SQL that takes a database from version n to n + 1. Never edit one that has shipped: add the next.
-pub(super) const MIGRATIONS: [&str; 7] = [
+pub(super) const MIGRATIONS: [&str; 9] = [
     include_str!("schema/0001.sql"),
     include_str!("schema/0002.sql"),
     include_str!("schema/0003.sql"),
@@ -28,6 +29,8 @@ pub(super) const MIGRATIONS: [&str; 7] = [
     include_str!("schema/0005.sql"),
     include_str!("schema/0006.sql"),
     include_str!("schema/0007.sql"),
+    include_str!("schema/0008_requests.sql"),
+    include_str!("schema/0009_holes.sql"),
 ];
 
 /// Why the outbox can't be opened or has to stop.
@@ -77,6 +80,32 @@ pub enum StorageError {
         stored: String,
         /// As configured.
         configured: String,
+    },
+    /// The business unit is part of every order key.
+    #[error(
+        "lane {lane} has rows to post of business unit \"{stored}\", and the configuration says \"{configured}\": what comes would not \
+             wait for them. Put the business unit back until the lane is empty (`floorgate outbox status`)"
+    )]
+    OtherUnit {
+        /// Lane id.
+        lane: String,
+        /// As stored.
+        stored: String,
+        /// As configured.
+        configured: String,
+    },
+    /// Rows wait for the earlier ones of their subject within one lane.
+    #[error(
+        "lane {lane} has rows of type {tx_type} to post, and lane {heir} takes that type now: what comes would not wait for them. \
+             Put `take` of lane {lane} back until it is empty (`floorgate outbox status`)"
+    )]
+    Regrouped {
+        /// The lane with the rows, configured or not.
+        lane: String,
+        /// Their type.
+        tx_type: String,
+        /// The lane that takes it now.
+        heir: String,
     },
     /// No room on the disk for what was to be captured; nothing of it is stored, and nothing is broken.
     #[error("the disk is full: make room on the file system of the data directory")]
@@ -143,6 +172,8 @@ pub(super) fn open(dir: &Path, site: &str, synchronous_normal: bool) -> Result<O
     }
     let mut db = Connection::open(&path)?;
     db.set_prepared_statement_cache_capacity(64);
+    // Else SQLite plans a statement anew for other values that are bound to it: the one that reads a batch's rows, each time.
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     db.pragma_update(None, "page_size", PAGE_SIZE)?;
     db.pragma_update(None, "journal_mode", "WAL")?;
     db.pragma_update(None, "synchronous", if synchronous_normal { "NORMAL" } else { "FULL" })?;
@@ -161,16 +192,18 @@ pub(super) fn open(dir: &Path, site: &str, synchronous_normal: bool) -> Result<O
     attempts::unheard(&db)?;
     db.execute("UPDATE batch SET unknown = unixepoch() * 1000 WHERE unknown IS NULL", [])?;
     let incarnation = db.query_row("SELECT v FROM meta WHERE k = 'incarnation'", [], |r| r.get(0))?;
-    let last_wall = db.query_row(
-        "SELECT max(coalesce((SELECT recorded_at FROM event ORDER BY seq DESC LIMIT 1), 0),
-                    coalesce((SELECT at FROM attempt ORDER BY id DESC LIMIT 1), 0),
-                    coalesce((SELECT max(good_at) FROM lane), 0))",
-        [],
-        |r| r.get(0).map(Millis),
-    )?;
+    let last_wall = db.query_row(LAST_WALL, [], |r| r.get(0).map(Millis))?;
     let (run, booted) = begin_run(&mut db, last_wall)?;
     Ok(Opened { db, lock, incarnation, run, booted, last_wall })
 }
+
+/// The last moment that is stored. What was left unheard is written down at a start, in no order of time, so that the newest attempt
+/// is not the last one; and a batch is written when it leaves.
+const LAST_WALL: &str = "SELECT max(
+    coalesce((SELECT recorded_at FROM event ORDER BY seq DESC LIMIT 1), 0),
+    coalesce((SELECT max(at) FROM (SELECT at FROM attempt ORDER BY id DESC LIMIT 1000)), 0),
+    coalesce((SELECT max(max(first_sent, last_sent)) FROM batch), 0),
+    coalesce((SELECT max(good_at) FROM lane), 0))";
 
 /// A gateway that was killed has its lock until the system has cleared it away: a start behind it waits that long.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -361,6 +394,32 @@ mod tests {
         let db = open_still(&copy.path().join(DATABASE))?;
         assert_eq!(db.query_row("SELECT a FROM t", [], |r| r.get::<_, i64>(0))?, 7, "it stands in the WAL alone");
         assert!(!copy.path().join("outbox.db-shm").exists(), "nothing is laid beside it");
+        Ok(())
+    }
+
+    /// The batches of a lane that was asked last left first.
+    #[test]
+    fn every_batch_of_before_the_machine_s_start_is_older_than_it() -> Result<(), StorageError> {
+        let dir = tempfile::tempdir().expect("a directory");
+        drop(open(dir.path(), "dc1", false)?);
+        let db = Connection::open(dir.path().join(DATABASE))?;
+        // Like the clock of a machine without battery, this one starts before what was stored.
+        let last = 4_000_000_000_000_i64;
+        db.execute_batch(&format!(
+            "UPDATE run SET boot = 'another', at = {last};
+             INSERT INTO lane(id, name, system) VALUES (1, 'a', 'erp'), (2, 'b', 'erp');
+             INSERT INTO batch(lane, id, attempt, first_sent, last_sent, renderer, sum, rows) VALUES
+                 (1, 7, 1, {last} + 20000, {last} + 20000, 2, 0, x'0101'), (2, 3, 1, {last} + 1000, {last} + 1000, 2, 0, x'0101');"
+        ))?;
+        drop(db);
+        let opened = open(dir.path(), "dc1", false)?;
+        assert_eq!((opened.booted, opened.last_wall), (Some(Millis(last + 20_000)), Millis(last + 20_000)));
+        // An accepted one leaves no attempt behind, and one that was heard leaves no batch.
+        opened
+            .db
+            .execute_batch(&format!("UPDATE attempt SET at = {last} + 30000 WHERE lane = 1; DELETE FROM batch"))?;
+        drop(opened);
+        assert_eq!(open(dir.path(), "dc1", false)?.last_wall, Millis(last + 30_000));
         Ok(())
     }
 

@@ -95,6 +95,7 @@ pub(super) fn act(
         return Ok((told(false, "nothing of it is changed: name what is".to_owned()), None));
     }
     let becomes = match decide(order.act, found.parked, seconded(db, key, actor, now)?) {
+        Ok(Becomes::Ready) if routes[lane].config.replays_errors && found.parked != Parked::Held => Becomes::Revised,
         Ok(becomes) => becomes,
         Err(why) => return Ok((told(false, why), None)),
     };
@@ -108,7 +109,7 @@ pub(super) fn act(
     } else {
         None
     };
-    let (outcome, freed) = apply(db, route, &found, becomes, corrected, order.reference.as_deref(), now)?;
+    let (outcome, freed) = apply(db, (site, route), &found, becomes, corrected, order.reference.as_deref(), now)?;
     let deed = Deed {
         request: &order.id,
         actor,
@@ -250,7 +251,7 @@ pub(super) fn correction_sum(id: Id, body: &str) -> i64 {
 /// Stores what becomes of the row; says it in a sentence.
 fn apply(
     db: &Connection,
-    route: &Route,
+    (site, route): (&str, &Route),
     found: &Found,
     becomes: Becomes,
     corrected: Option<Id>,
@@ -296,7 +297,7 @@ fn apply(
     };
     answer_letter(db, route.id, row.key)?;
     line_up(db, route.id, row.order)?;
-    if hold::keeps(db, &found.subject)? {
+    if hold::keeps(db, site, route, row.order)? {
         return Ok((
             format!("{said}, once its subject is released"),
             Some(Freed { row: *row, next: Some(RowKey::default()), ended }),

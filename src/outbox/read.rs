@@ -4,6 +4,7 @@ pub mod bad_input;
 pub mod find;
 pub mod holds;
 pub mod instances;
+mod last_answer;
 pub mod names;
 pub mod parked;
 pub(in crate::outbox) mod search;
@@ -17,14 +18,14 @@ use std::path::Path;
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::{Deserialize, Serialize};
 
-use crate::lane::{self, Class, Desks};
+use crate::lane::{self, Desks};
 use crate::outbox::StorageError;
-use crate::outbox::attempts::UNHEARD;
 use crate::outbox::capture::{LAST_SEQ, PENDING_BYTES};
 use crate::outbox::open::{DATABASE, disk_bytes, open_read_only};
 use crate::outbox::trim::used_bytes;
 
 pub use holds::Held;
+pub use last_answer::LastAnswer;
 pub use stuck::{HeldRow, Letter, SuspectRow, WaitingRow};
 
 /// The database's files in the data directory.
@@ -167,23 +168,9 @@ impl LaneStatus {
     /// It has something to send, and the last answer spoke against it. Rejected rows are told as dead letters: they keep
     /// nobody but their own subjects.
     pub fn meets_trouble(&self) -> bool {
-        let told_elsewhere = ["delivered", "duplicate", "accepted", "validation", "key_clash"];
         self.ready + self.unknown + self.waiting + self.sending + self.accepted > 0
-            && self.last_answer.as_ref().is_some_and(|last| !told_elsewhere.contains(&last.class.as_str()))
+            && self.last_answer.as_ref().is_some_and(LastAnswer::keeps)
     }
-}
-
-/// The last attempt of a lane.
-#[derive(Debug, Clone, Serialize)]
-pub struct LastAnswer {
-    /// When it ended.
-    pub at: i64,
-    /// HTTP status, if there was an answer.
-    pub status: Option<u16>,
-    /// The worst class of its rows: `delivered` and `duplicate` are good.
-    pub class: String,
-    /// The beginning of the answer, when it was not all good.
-    pub excerpt: Option<String>,
 }
 
 /// Samples that could not be read.
@@ -262,18 +249,25 @@ pub fn status_with(dir: &Path, now: i64, listed: u32) -> Result<Status, StorageE
     })
 }
 
+/// The lanes of the outbox in `dir`, each with its rows by state.
+///
+/// # Errors
+/// When there is no outbox, or it can't be read.
+pub fn lanes_of(dir: &Path) -> Result<Vec<LaneStatus>, StorageError> {
+    Ok(lanes(&open_read_only(dir)?)?)
+}
+
 fn lanes(db: &Connection) -> Result<Vec<LaneStatus>, rusqlite::Error> {
-    let named: Vec<(i64, i64, LaneStatus)> =
+    let named: Vec<(i64, i64, Option<i64>, LaneStatus)> =
         all(db, "SELECT id, name, system, rows_out, good_at, rows_in, skipped FROM lane ORDER BY id", |r| {
-            let good = |at| LastAnswer { at, status: None, class: Class::Delivered.name().to_owned(), excerpt: None };
-            let last_answer = r.get::<_, Option<i64>>(4)?.map(good);
+            let good_at = r.get(4)?;
             let (lane, system, out, skipped): (_, _, i64, i64) = (r.get(1)?, r.get(2)?, r.get(3)?, r.get(6)?);
             let (pending, delivered) = (r.get::<_, i64>(5)? - out, out - skipped);
-            let told = LaneStatus { lane, system, delivered, skipped, last_answer, ..LaneStatus::default() };
-            Ok((r.get(0)?, pending, told))
+            let told = LaneStatus { lane, system, delivered, skipped, ..LaneStatus::default() };
+            Ok((r.get(0)?, pending, good_at, told))
         })?;
     let mut lanes = Vec::new();
-    for (id, pending, mut lane) in named {
+    for (id, pending, good_at, mut lane) in named {
         let of_state = |state: i64| {
             let sql = "SELECT count(*) FROM pending WHERE lane = ? AND state = ? AND state <> 0";
             db.query_row(sql, params![id, state], |r| r.get::<_, i64>(0))
@@ -317,15 +311,7 @@ fn lanes(db: &Connection) -> Result<Vec<LaneStatus>, rusqlite::Error> {
             );
             lane.oldest_going_at = db.query_row(&sql, [id], |r| r.get(0)).optional()?;
         }
-        let sql =
-            "SELECT at, status, class, excerpt FROM attempt WHERE lane = ? AND class <> ? ORDER BY id DESC LIMIT 1";
-        let bad = db
-            .query_row(sql, params![id, UNHEARD], |r| {
-                Ok(LastAnswer { at: r.get(0)?, status: r.get(1)?, class: r.get(2)?, excerpt: r.get(3)? })
-            })
-            .optional()?;
-        lane.last_answer =
-            bad.filter(|bad| lane.last_answer.as_ref().is_none_or(|good| good.at < bad.at)).or(lane.last_answer);
+        lane.last_answer = last_answer::of(db, id, good_at)?;
         lanes.push(lane);
     }
     Ok(lanes)

@@ -1,13 +1,19 @@
 //! The outbox through its door, on real SQLite in a temporary directory.
 
 mod accepted;
+mod ahead;
+mod clock;
+mod compared;
 mod fill;
 mod find;
 mod finder;
 mod holds;
+mod holes;
 mod invariants;
+mod last_answer;
 mod left_out;
 mod operate;
+mod regrouped;
 mod unread;
 
 use std::sync::Arc;
@@ -21,7 +27,7 @@ use crate::lane::{Class, Format, KeyScope, Outcome, Worth};
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
-fn config(dir: &std::path::Path) -> Config {
+pub(super) fn config(dir: &std::path::Path) -> Config {
     Config {
         dir: dir.to_owned(),
         site: "dc1".to_owned(),
@@ -33,7 +39,7 @@ fn config(dir: &std::path::Path) -> Config {
     }
 }
 
-fn lane() -> lane::Config {
+pub(super) fn lane() -> lane::Config {
     lane::Config {
         id: "outbound".to_owned(),
         target: 0,
@@ -50,11 +56,13 @@ fn lane() -> lane::Config {
         linger_ms: 5,
         max_in_flight: 1,
         idempotency: lane::Idempotency::Key,
+        replays_errors: false,
         dedup_horizon_ms: 86_400_000,
         settle_ms: None,
         timeout_ms: 1_000,
         retry_first_ms: 1,
         retry_max_ms: 20,
+        reference_grace_ms: 900_000,
         max_parked: 500,
         limits: lane::Limits { breaker_first_ms: 20, breaker_max_ms: 20, ..Default::default() },
     }
@@ -89,7 +97,7 @@ fn sample(position: Position, events: Vec<DeviceEvent>, raw: &str) -> Sample {
     }
 }
 
-fn counted(boot: &str, seq: u64, raw: &str) -> Sample {
+pub(super) fn counted(boot: &str, seq: u64, raw: &str) -> Sample {
     let position = Position::Counted { boot: Some(boot.to_owned()), seq, bits: 16, ring: 32 };
     sample(position, vec![event("scan.item", raw)], raw)
 }
@@ -104,7 +112,7 @@ async fn next(work: &mut mpsc::Receiver<Outgoing>) -> Outgoing {
     tokio::time::timeout(DEADLINE, work.recv()).await.expect("a batch leaves in time").expect("the writer runs")
 }
 
-fn all(batch: &Outgoing, class: Class) -> Answer {
+pub(super) fn all(batch: &Outgoing, class: Class) -> Answer {
     let outcomes = batch.keys.iter().map(|_| Outcome::new(class, "test")).collect();
     Answer {
         status: Some(200),

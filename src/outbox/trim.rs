@@ -3,7 +3,7 @@
 use rusqlite::{Connection, params};
 
 use crate::event::Millis;
-use crate::outbox::Config;
+use crate::outbox::{Config, holes};
 
 /// Events that one transaction takes off.
 const BITE: i64 = 2_000;
@@ -33,6 +33,11 @@ const CORRECTED: &str =
 /// Blocks of which no event is left, but for the last one: the next begins behind it.
 const BLOCKS: &str = "DELETE FROM finder WHERE last <= ?1 AND last < (SELECT max(last) FROM finder) AND NOT EXISTS
     (SELECT 1 FROM event WHERE event.seq >= finder.first AND event.seq <= finder.last)";
+
+/// What was said of rows of which no event is left between the first and the last one: what is still open can be explained.
+const ATTEMPTS: &str =
+    "DELETE FROM attempt WHERE last_seq <= ?1 AND id IN (SELECT id FROM attempt ORDER BY id LIMIT ?2) AND NOT EXISTS
+    (SELECT 1 FROM event WHERE event.seq >= attempt.first_seq AND event.seq <= attempt.last_seq)";
 
 /// Where nothing is left, sequences go on from here.
 const LAST_GONE: &str = "INSERT OR REPLACE INTO meta(k, v)
@@ -90,10 +95,14 @@ pub(super) fn bite(
 /// where all is open.
 fn take_off(db: &Connection, after: i64, last: i64, now: Millis) -> Result<i64, rusqlite::Error> {
     let floors = format!(
-        "UPDATE epoch SET floor = max(floor, gone.pos) FROM
-         (SELECT epoch, max(pos) AS pos FROM event WHERE {CLOSED} GROUP BY epoch) AS gone WHERE gone.epoch = epoch.id"
+        "SELECT epoch, max(pos) FROM event JOIN epoch ON epoch.id = event.epoch WHERE {CLOSED} AND pos > floor GROUP BY epoch"
     );
-    db.execute(&floors, [after, last])?;
+    let floors: Vec<(i64, i64)> =
+        db.prepare(&floors)?.query_map([after, last], |r| Ok((r.get(0)?, r.get(1)?)))?.collect::<Result<_, _>>()?;
+    for (epoch, floor) in floors {
+        holes::keep(db, epoch, floor)?;
+        db.execute("UPDATE epoch SET floor = ? WHERE id = ?", [floor, epoch])?;
+    }
     let closed = db.execute(&format!("DELETE FROM event WHERE {CLOSED}"), [after, last])?;
     let closed = i64::try_from(closed).unwrap_or(i64::MAX);
     if closed == 0 {
@@ -104,12 +113,11 @@ fn take_off(db: &Connection, after: i64, last: i64, now: Millis) -> Result<i64, 
     db.execute(DONE, [after, last])?;
     db.execute(CORRECTED, [])?;
     db.execute(BLOCKS, [last])?;
-    db.execute(
-        "DELETE FROM attempt WHERE last_seq <= ?1 AND id IN (SELECT id FROM attempt ORDER BY id LIMIT ?2)",
-        params![last, BITE],
-    )?;
+    db.execute(ATTEMPTS, params![last, BITE])?;
     db.execute("DELETE FROM seen WHERE at < ?", [now.0.saturating_sub(SEEN_MS)])?;
-    db.execute(OLD_EPOCHS, [EPOCHS, BITE])?;
+    if db.execute(OLD_EPOCHS, [EPOCHS, BITE])? > 0 {
+        holes::forget(db)?;
+    }
     Ok(closed)
 }
 
@@ -162,6 +170,29 @@ mod tests {
         assert_eq!((bite(2)?, bite(2)?, left()?), (0, 2, (0, 0)));
         assert_eq!(blocks()?, 1, "the next block begins behind the last one");
         assert_eq!(db.query_row("SELECT v FROM meta WHERE k = 'trimmed'", [], |r| r.get::<_, i64>(0))?, 3);
+        Ok(())
+    }
+
+    #[test]
+    fn what_was_said_of_a_row_that_is_still_open_stays() -> Result<(), rusqlite::Error> {
+        let db = Connection::open_in_memory()?;
+        for sql in crate::outbox::open::MIGRATIONS {
+            db.execute_batch(sql)?;
+        }
+        db.execute_batch(
+            "INSERT INTO lane(id, name, system) VALUES (1, 'erp', 'erp');
+             INSERT INTO event SELECT n, 1, n, 0, x'00', 1, NULL, 's', 0, 'synced', NULL, 1, 0, 0, 1, NULL, '{}', 0
+                 FROM (SELECT 1 AS n UNION SELECT 2);
+             INSERT INTO pending(lane, seq, tx, order8, posting, size, state) VALUES (1, 1, 1, 0, x'00', 10, 2);
+             INSERT INTO attempt(lane, batch, attempt, at, rows, first_seq, last_seq, class) VALUES
+                 (1, 1, 1, 0, 1, 1, 1, 'unknown'), (1, 2, 1, 0, 1, 2, 2, 'unknown');",
+        )?;
+        assert_eq!(take_off(&db, 0, 2, Millis(1))?, 1);
+        let left: i64 = db.query_row("SELECT first_seq FROM attempt", [], |r| r.get(0))?;
+        assert_eq!(left, 1, "row 1 is a dead letter still");
+        let mut plan = db.prepare(&format!("EXPLAIN QUERY PLAN {ATTEMPTS}"))?;
+        let plan: Vec<String> = plan.query_map([1, 2], |r| r.get(3))?.collect::<Result<_, _>>()?;
+        assert!(plan.iter().any(|step| step.contains("SEARCH event USING INTEGER PRIMARY KEY")), "{plan:?}");
         Ok(())
     }
 

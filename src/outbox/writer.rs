@@ -6,7 +6,7 @@
 
 mod persons;
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,11 +19,12 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::event::{Id, Millis, Now, Sample};
 use crate::lane::{
-    self, Action, Answer, Class, Input, Lane, Lanes, Outgoing, Row, RowKey, Standing, Stopped, System, Way,
+    self, Action, Answer, Class, Input, Lane, Lanes, Late, Outgoing, Row, RowKey, Standing, Stopped, System, Trouble,
+    Way,
 };
 use crate::outbox::capture::Capture;
 use crate::outbox::clock::{Clock, instant};
-use crate::outbox::delivery::{Cause, Flight, Frozen, apply, freeze, load, named, question, saved};
+use crate::outbox::delivery::{Cause, Flight, Frozen, apply, compare, freeze, load, named, question, saved};
 use crate::outbox::fill::Fill;
 use crate::outbox::hold;
 use crate::outbox::open::{self, StorageError};
@@ -101,6 +102,10 @@ pub(super) struct Writer {
     todo: Vec<Todo>,
     /// Batches sent and not answered.
     flying: HashMap<(usize, u64), Flight>,
+    /// Batches that are stored as `sending` and have not left …
+    ahead: HashMap<(usize, u64), (Flight, Outgoing)>,
+    /// … and those that are with the commit which is under way: they can't leave before it.
+    uncommitted: HashMap<(usize, u64), (Flight, Outgoing)>,
     /// The oldest settled thing not yet committed.
     lazy_since: Option<Instant>,
     last_commit: Instant,
@@ -109,6 +114,8 @@ pub(super) struct Writer {
     stopping: bool,
     /// What keeps a lane's target from taking postings, as told last.
     troubles: HashMap<usize, (Option<u16>, Class)>,
+    /// Lanes whose target answers lookups and tells nothing in them.
+    puzzled: HashSet<usize>,
     /// Lanes that were told to have stopped.
     told_stopped: BTreeSet<usize>,
     /// History that has been looked at for trimming.
@@ -126,13 +133,15 @@ impl Writer {
         let opened = open::open(&config.dir, &config.site, config.synchronous_normal)?;
         let db = opened.db;
         let mut clock = Clock::new(opened.last_wall, opened.booted.is_some());
-        let doubtful = opened.booted.filter(|_| clock.is_doubtful());
+        let waits = opened.booted.filter(|_| clock.is_doubtful());
         let now = clock.now();
+        let doubtful = waits.or_else(|| clock.is_behind().then_some(now.wall));
         clock.take_jump(); // from what was persisted to now: no lane has decided anything yet
         let capture =
             Capture::new(&db, config.site.clone(), opened.incarnation, (opened.run, opened.last_wall), &lanes)?;
         let mut states = Vec::new();
         for (route, config) in capture.routes.iter().zip(lanes) {
+            compare(&db, &capture.site, route)?;
             let (batches, exceptions) = saved(&db, route)?;
             let next = 1 + route.counters.batches.unsigned_abs();
             let accepted = batches.iter().filter(|batch| batch.accepted.is_some()).count();
@@ -145,12 +154,19 @@ impl Writer {
             }
             if batches.len() > accepted {
                 let batches = batches.len() - accepted;
-                if doubtful.is_some() {
+                if waits.is_some() {
                     tracing::warn!(
                         lane = config.id,
                         batches,
                         "batches were under way at the last stop, and the clock is not set since the machine started: they \
                          wait for it, 15 minutes at most"
+                    );
+                } else if doubtful.is_some() {
+                    tracing::warn!(
+                        lane = config.id,
+                        batches,
+                        "batches were under way at the last stop, and the clock is behind what was stored before it: nobody knows \
+                         how long ago they left, so that they are not sent again by their age"
                     );
                 } else {
                     tracing::info!(
@@ -190,12 +206,15 @@ impl Writer {
             ended: Vec::new(),
             todo: Vec::new(),
             flying: HashMap::new(),
+            ahead: HashMap::new(),
+            uncommitted: HashMap::new(),
             lazy_since: None,
             last_commit: at,
             last_housekeeping: at,
             disk_full: false,
             stopping: false,
             troubles: HashMap::new(),
+            puzzled: HashSet::new(),
             told_stopped: BTreeSet::new(),
             trimmed: trim::Trimmed::default(),
         })
@@ -275,7 +294,12 @@ impl Writer {
                 drop(reply.send(acted)); // whoever asked may have lost patience
             }
             Command::Answered { lane, batch, answer } => self.answered(lane, batch, answer)?,
-            Command::Stop => self.stopping = true,
+            Command::Stop => {
+                let now = self.lanes_now();
+                let actions = self.lanes.stop(now);
+                self.carry_out(actions, None, &Cause::default())?;
+                self.stopping = true;
+            }
         }
         Ok(())
     }
@@ -301,6 +325,9 @@ impl Writer {
         let Some(flight) = self.flying.remove(&(lane, batch)) else { return Ok(()) };
         let good = answer.outcomes.iter().all(|o| o.class.has_effect());
         self.tell_trouble(lane, &answer, flight.way != Way::Post);
+        if flight.way == Way::Look && !answer.whole {
+            self.tell_puzzle(lane, &answer);
+        }
         let answered = self.clock.now().wall;
         if answer.excerpt.starts_with(Answer::STRANGE) {
             let id = &self.capture.routes[lane].config.id;
@@ -362,6 +389,22 @@ impl Writer {
         }
     }
 
+    /// Logs when a target begins to answer lookups with nothing that tells.
+    fn tell_puzzle(&mut self, lane: usize, answer: &Answer) {
+        let Some(unclear) = answer.outcomes.iter().find(|o| o.class == Class::Unknown) else {
+            self.puzzled.remove(&lane);
+            return;
+        };
+        if self.puzzled.insert(lane) {
+            let id = &self.capture.routes[lane].config.id;
+            tracing::warn!(
+                lane = id,
+                reason = unclear.reason,
+                "a lookup does not tell what became of postings: asking on"
+            );
+        }
+    }
+
     /// Hands an input to a lane; what it wants to read is read at once, the rest waits for the commit.
     fn step(&mut self, lane: usize, input: Input, cause: &Cause) -> Result<(), StorageError> {
         let now = self.lanes_now();
@@ -395,7 +438,11 @@ impl Writer {
                     actions.extend(self.lanes.step(lane, Input::Loaded { rows, more }, now));
                 }
                 // Nothing new leaves any more: on disk the rows stay as they are.
-                Action::Send { .. } | Action::Look { .. } | Action::Poll { .. } if self.stopping => {}
+                action if self.stopping && leaves(&action) => {}
+                Action::Release { batch } if self.ahead.contains_key(&(lane, batch)) => {
+                    let released = self.released(lane, batch);
+                    self.send(released.into_iter().collect());
+                }
                 action => {
                     let cause = if of == Some(lane) { cause.clone() } else { Cause::default() };
                     self.todo.push(Todo { lane, action, cause });
@@ -410,10 +457,11 @@ impl Writer {
             self.housekeeping()?;
         }
         if let Some(since) = self.doubtful {
-            let set = !self.clock.is_doubtful();
-            if set || since.elapsed() >= HOLD_UNSYNCED {
+            let decided = !self.clock.is_doubtful();
+            if decided || since.elapsed() >= HOLD_UNSYNCED {
+                let set = decided && !self.clock.is_behind();
                 self.doubtful = None;
-                tracing::info!(set, "batches of before the machine's start no longer wait for the clock");
+                tracing::info!(set, "batches of before the start no longer wait for the clock");
                 for lane in 0..self.lanes.all().len() {
                     let input = if set { Input::ClockSet } else { Input::ClockUnknown };
                     self.step(lane, input, &Cause::default())?;
@@ -432,8 +480,6 @@ impl Writer {
     }
 
     fn wants_to_send(&self) -> bool {
-        let leaves =
-            |action: &Action| matches!(action, Action::Send { .. } | Action::Look { .. } | Action::Poll { .. });
         self.todo.iter().any(|todo| leaves(&todo.action))
     }
 
@@ -516,7 +562,7 @@ impl Writer {
     fn transaction(&mut self, waiting: &[Waiting]) -> Result<(Vec<Vec<Placed>>, Vec<Outgoing>), StorageError> {
         let now = self.clock.now();
         let quality = self.clock.quality();
-        self.db.execute_batch("BEGIN IMMEDIATE")?;
+        self.db.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         let before = self.capture.mark();
         let captured = self.capture_all(waiting, now, quality);
         let (placed, rows) = match captured {
@@ -534,7 +580,8 @@ impl Writer {
         }
         let outgoing = self.apply_all(now)?;
         self.capture.flush(&self.db)?;
-        self.db.execute_batch("COMMIT")?;
+        self.db.prepare_cached("COMMIT")?.execute([])?;
+        self.ahead.extend(self.uncommitted.drain());
         self.commits += 1;
         self.last_commit = instant();
         self.lazy_since = None;
@@ -578,8 +625,13 @@ impl Writer {
                     Frozen::Ready(ready) => {
                         let counters = &mut self.capture.routes[lane].counters;
                         counters.batches = counters.batches.max(i64::try_from(batch).unwrap_or(i64::MAX));
-                        self.flying.insert((lane, batch), Flight { id: ready.id, ..flight });
-                        outgoing.push(ready);
+                        let flight = Flight { id: ready.id, ..flight };
+                        if matches!(self.todo[index - 1].action, Action::Store { .. }) {
+                            self.uncommitted.insert((lane, batch), (flight, ready));
+                        } else {
+                            self.flying.insert((lane, batch), flight);
+                            outgoing.push(ready);
+                        }
                     }
                     Frozen::Unsendable { rows, outcome } => {
                         tracing::error!(
@@ -592,6 +644,14 @@ impl Writer {
                     }
                 }
                 continue;
+            }
+            match self.todo[index - 1].action {
+                Action::Release { batch } => outgoing.extend(self.released(lane, batch)),
+                Action::Close { batch } => {
+                    self.ahead.remove(&(lane, batch));
+                    self.uncommitted.remove(&(lane, batch));
+                }
+                _ => {}
             }
             let action = &self.todo[index - 1].action;
             let route = &self.capture.routes[lane];
@@ -655,6 +715,10 @@ impl Writer {
                 let frozen = freeze(db, site, lane, route, (*batch, *attempt, *first_sent), rows, now.wall)?;
                 Some((*batch, flight(Way::Post, *attempt, rows), frozen))
             }
+            Action::Store { batch, rows, first_sent } => {
+                let frozen = freeze(db, site, lane, route, (*batch, 1, *first_sent), rows, now.wall)?;
+                Some((*batch, flight(Way::Post, 1, rows), frozen))
+            }
             Action::Look { batch, rows, first_sent } => {
                 let frozen = question(db, site, lane, route, (*batch, *first_sent, None), rows)?;
                 Some((*batch, flight(Way::Look, 0, rows), frozen))
@@ -665,6 +729,14 @@ impl Writer {
             }
             _ => None,
         })
+    }
+
+    /// A stored batch, as it leaves now, or with the commit that stores it.
+    fn released(&mut self, lane: usize, batch: u64) -> Option<Outgoing> {
+        let name = (lane, batch);
+        let (flight, ready) = self.ahead.remove(&name).or_else(|| self.uncommitted.remove(&name))?;
+        self.flying.insert((lane, batch), Flight { sent: self.clock.now().wall, ..flight });
+        Some(ready)
     }
 
     fn tell_stopped(&mut self) {
@@ -688,7 +760,7 @@ impl Writer {
         for (i, system) in now.into_iter().enumerate() {
             let closed = before.get(i).is_none_or(|before| before.standing == Standing::Closed);
             match &system.standing {
-                Standing::Open { why, words, next_try, .. } if closed => tracing::error!(
+                Standing::Open { trouble: Trouble { why, words, .. }, next_try } if closed => tracing::error!(
                     system = system.system,
                     why = why.name(),
                     reason = words,
@@ -710,6 +782,18 @@ impl Writer {
                         code = storm.code,
                         reason = storm.words,
                         "too many rows are rejected: the lane sends nothing new but single rows, to find out"
+                    );
+                }
+            }
+            for Late { lane, overdue } in &system.late {
+                let known = before.get(i).is_some_and(|before| before.late.iter().any(|l| l.lane == *lane));
+                if !known {
+                    tracing::warn!(
+                        lane,
+                        postings = overdue.rows,
+                        since = %overdue.since,
+                        "the target has accepted postings and does not come to an end with them: asking on, nothing of their \
+                         subjects is sent"
                     );
                 }
             }
@@ -797,6 +881,14 @@ impl Writer {
     }
 }
 
+/// Something leaves by it, or as soon as it is stored.
+fn leaves(action: &Action) -> bool {
+    matches!(
+        action,
+        Action::Send { .. } | Action::Store { .. } | Action::Release { .. } | Action::Look { .. } | Action::Poll { .. }
+    )
+}
+
 /// Rows of a lane that the configuration no longer has go nowhere: that must not happen silently.
 fn tell_orphans(db: &Connection, lanes: &[Lane]) -> Result<(), StorageError> {
     let mut statement =
@@ -816,3 +908,6 @@ fn tell_orphans(db: &Connection, lanes: &[Lane]) -> Result<(), StorageError> {
 fn answer(reply: CaptureReply, result: Result<Vec<Placed>, CaptureError>) {
     drop(reply.send(result)); // the source may have stopped meanwhile; what was committed stays committed
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,11 +3,11 @@
 //! How it fails: what goes wrong before a connection stands is [`Reply::NotSent`], since not a byte of the request can
 //! have left, and so is a secret that can't be read or a token that nobody gives; who does not let us in is
 //! [`Reply::Refused`]; whatever goes wrong afterwards is [`Reply::Lost`], since some may have had effect. Answers are
-//! bounded to [`MAX_ANSWER`] bytes. Secrets are in no log and no reason.
+//! bounded by the items that they speak of, to [`MAX_ANSWER`] bytes. Secrets are in no log and no reason.
 
 use std::io::Write as _;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use flate2::{Compression, GzBuilder};
 use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -17,15 +17,25 @@ use tokio::time::Instant;
 use super::client::{Clients, address, causes, shut_out};
 use super::login::{Login, Pass};
 use super::token::Tokens;
-use crate::event::{Id, content_hash, traceparent};
+use crate::event::{Id, traceparent};
 use crate::lane::{Answer, Errand, Head, Location, Outgoing, Reply, classify, classify_lookup, classify_poll};
 use crate::target::{Config, Lookup, Wire, odata};
 
-/// Bytes of an answer's body.
-const MAX_ANSWER: usize = 8 << 20;
+/// Bytes of an answer's body that are read, for each item and in all; read, it takes many times its size.
+const ANSWER_ITEM: usize = 4 << 10;
+const MIN_ANSWER: usize = 256 << 10;
+pub(super) const MAX_ANSWER: usize = 8 << 20;
+
+/// Bytes that are read of an answer that speaks of so many items.
+fn longest(items: usize) -> usize {
+    items.saturating_mul(ANSWER_ITEM).saturating_add(64 << 10).clamp(MIN_ANSWER, MAX_ANSWER)
+}
 
 /// What we take for an answer.
 const ACCEPT: HeaderValue = HeaderValue::from_static("application/json, application/problem+json");
+
+/// What is said with a question.
+pub(super) const NO_CACHE: HeaderValue = HeaderValue::from_static("no-cache");
 
 /// The version of docs/erp-contract.md that is spoken.
 const CONTRACT: (HeaderName, HeaderValue) =
@@ -52,6 +62,8 @@ pub struct Heard {
     pub rate_limit: Option<String>,
     /// `Location`, verbatim.
     pub location: Option<String>,
+    /// `Repeatability-Result` or `RepeatabilityResult`, verbatim.
+    pub repeatability: Option<String>,
     /// The body, bounded.
     pub body: Vec<u8>,
 }
@@ -63,6 +75,8 @@ pub struct Http {
     tokens: Option<Arc<Tokens>>,
     url: Url,
     lookup: Option<(Lookup, Url)>,
+    /// Keys of one question, as the target has taught.
+    keys: Arc<AtomicUsize>,
     pub(super) config: Arc<Config>,
 }
 
@@ -80,7 +94,8 @@ impl Http {
             _ => None,
         };
         let clients = Arc::new(Clients::new(&config)?);
-        Ok(Self { clients, tokens, url, lookup, config: Arc::new(config) })
+        let keys = Arc::new(AtomicUsize::new(lookup.as_ref().map_or(1, |(lookup, _)| lookup.max_keys)));
+        Ok(Self { clients, tokens, url, lookup, keys, config: Arc::new(config) })
     }
 
     /// Runs an errand once and says what came of each row. Never retries by itself.
@@ -94,26 +109,28 @@ impl Http {
                 self.follow(job, &batch.keys).await
             }
             Errand::Poll(job) => {
-                let reply = self.poll(job).await.unwrap_or_else(|failure| failure);
+                let reply = self.poll(job, batch.keys.len()).await.unwrap_or_else(|failure| failure);
                 classify_poll(&reply, &self.config.answers, &batch.keys)
             }
-            Errand::Look(prints) if matches!(self.config.wire, Wire::OData { .. }) => {
-                self.look_whole(batch, prints).await
-            }
+            // Each posting by its own key, whatever the request was known by: documents stay when requests are forgotten.
             Errand::Look(prints) => self.look(&batch.keys, prints).await,
         }
     }
 
-    /// Asks for the keys, some at a time, until one request fails.
+    /// Asks for the keys, some at a time, until one request fails. One that is too large is halved, and so are all later ones.
     async fn look(&self, keys: &[Id], prints: &[String]) -> Answer {
-        let Some((lookup, url)) = &self.lookup else {
+        let Some((_, url)) = &self.lookup else {
             return classify_lookup(&Reply::NotSent("the target has no `lookup`".to_owned()), keys, prints);
         };
         let mut outcomes = Vec::with_capacity(keys.len());
         loop {
-            let some = outcomes.len()..keys.len().min(outcomes.len() + lookup.max_keys);
+            let some = outcomes.len()..keys.len().min(outcomes.len() + self.keys.load(Ordering::Relaxed));
             let reply = self.ask(url, &keys[some.clone()]).await.unwrap_or_else(|failure| failure);
-            let mut answer = classify_lookup(&reply, &keys[some.clone()], &prints[some]);
+            let mut answer = classify_lookup(&reply, &keys[some.clone()], &prints[some.clone()]);
+            if some.len() > 1 && matches!(answer.status, Some(413 | 414 | 431)) {
+                self.keys.fetch_min(some.len() / 2, Ordering::Relaxed);
+                continue;
+            }
             outcomes.append(&mut answer.outcomes);
             if answer.whole || outcomes.len() >= keys.len() {
                 return Answer { outcomes, ..answer };
@@ -121,42 +138,40 @@ impl Http {
         }
     }
 
-    /// Asks for the request: what is said of it is said of each of its rows. Its content is known by all of theirs.
-    async fn look_whole(&self, batch: &Outgoing, prints: &[String]) -> Answer {
-        let texts: Vec<&str> = prints.iter().map(String::as_str).collect();
-        let mut answer = self.look(&[batch.id], &[content_hash(&texts)]).await;
-        answer.outcomes = answer.outcomes.into_iter().cycle().take(batch.keys.len()).collect();
-        answer
-    }
-
     async fn ask(&self, url: &Url, keys: &[Id]) -> Result<Reply, Reply> {
         let mut url = url.clone();
         url.query_pairs_mut().extend_pairs(keys.iter().map(|key| ("key", key.to_string())));
-        self.get(url).await
+        self.get(url, keys.len()).await
     }
 
     /// Asks what became of a batch. The address was stored: a target that has moved since gets no credentials of ours there.
-    pub(super) async fn poll(&self, job: &str) -> Result<Reply, Reply> {
+    pub(super) async fn poll(&self, job: &str, items: usize) -> Result<Reply, Reply> {
         match self.location(job) {
-            Some(Location::Here(url)) => self.get(Url::parse(&url).expect("it was a URL that wrote this text")).await,
+            Some(Location::Here(url)) => {
+                self.get(Url::parse(&url).expect("it was a URL that wrote this text"), items).await
+            }
             _ => Err(Reply::NotSent(format!("{job} is not of the target's own origin"))),
         }
     }
 
-    async fn get(&self, url: Url) -> Result<Reply, Reply> {
+    /// A question. What some cache between knew of it a minute ago may be no longer true.
+    async fn get(&self, url: Url, items: usize) -> Result<Reply, Reply> {
         let client = self.clients.get().map_err(Reply::NotSent)?;
         let request = client.get(url).header(header::ACCEPT, ACCEPT).header(CONTRACT.0, CONTRACT.1);
-        Ok(self.reply(self.exchange(&client, &request).await?))
+        let request = request.header(header::CACHE_CONTROL, NO_CACHE);
+        Ok(self.reply(self.exchange(&client, &request, longest(items)).await?))
     }
 
     fn reply(&self, heard: Heard) -> Reply {
-        let Heard { status, content_type, retry_after, date, rate_limit, location, body } = heard;
+        let Heard { status, content_type, retry_after, date, rate_limit, location, repeatability, body } = heard;
         let location = location.and_then(|text| self.location(&text));
-        Reply::Http { status, head: Box::new(Head { content_type, retry_after, date, rate_limit, location }), body }
+        let head = Head { content_type, retry_after, date, rate_limit, location, repeatability };
+        Reply::Http { status, head: Box::new(head), body }
     }
 
     /// Where a `Location` points, seen from where batches are posted.
     fn location(&self, text: &str) -> Option<Location> {
+        let text = Some(text.trim()).filter(|text| !text.is_empty())?;
         let url = self.url.join(text).ok().filter(|url| url.as_str().len() <= MAX_LOCATION)?;
         let plain = url.username().is_empty() && url.password().is_none();
         let here = url.origin() == self.url.origin() && plain;
@@ -164,22 +179,28 @@ impl Http {
     }
 
     /// One request with our credentials, within `timeout`. Where they are a token that the target refuses, the same once
-    /// more with a new one.
-    pub(super) async fn exchange(&self, client: &Client, request: &RequestBuilder) -> Result<Heard, Reply> {
+    /// more with a new one. Of the answer at most `most` bytes are read.
+    pub(super) async fn exchange(
+        &self,
+        client: &Client,
+        request: &RequestBuilder,
+        most: usize,
+    ) -> Result<Heard, Reply> {
         let by = Instant::now() + self.config.timeout;
         let pass = self.pass(client, None, by).await?;
-        let heard = self.once(request, pass.as_ref(), by).await?;
+        let heard = self.once(request, pass.as_ref(), by, most).await?;
         let refused = pass.and_then(|pass| pass.token);
         if refused.is_none() || heard.status != 401 {
             return Ok(heard);
         }
         let pass = self.pass(client, refused, by).await?;
-        self.once(request, pass.as_ref(), by).await
+        self.once(request, pass.as_ref(), by, most).await
     }
 
     /// What is shown to the target, as the files say now; `refused`: a token that it does not take.
     async fn pass(&self, client: &Client, refused: Option<u64>, by: Instant) -> Result<Option<Pass>, Reply> {
         if let Some(tokens) = &self.tokens {
+            let by = by.min(Instant::now() + self.config.timeout / 2);
             let pass = tokio::time::timeout_at(by, tokens.pass(client, refused)).await;
             return pass.unwrap_or_else(|_| Err(Reply::NotSent("no token in time".to_owned()))).map(Some);
         }
@@ -191,17 +212,25 @@ impl Http {
         request: &RequestBuilder,
         pass: Option<&Pass>,
         by: Instant,
+        most: usize,
     ) -> Result<Heard, Reply> {
-        let mut request = request.try_clone().expect("bodies are bytes, and no streams");
+        let request = request.try_clone().expect("bodies are bytes, and no streams");
+        // An answer that comes packed all the same can't be read.
+        let mut request = request.header(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         if let Some(pass) = pass {
             request = request.header(pass.name.clone(), pass.value.clone());
         }
-        // Fetching a token has taken some of the time in which the lane takes the request to be over.
-        let left = by.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+        // Fetching a token has taken some of the time in which the lane takes the request to be over. One that has no time for
+        // its answer would be unknown for nothing.
+        let left = by.saturating_duration_since(Instant::now());
+        if left < self.config.connect_timeout.min(self.config.timeout / 2) {
+            return Err(Reply::NotSent("no time is left for it: fetching a token took too long".to_owned()));
+        }
         let response = request.timeout(left).send().await.map_err(|error| self.failed(&error))?;
-        let mut heard = self.receive(response).await?;
+        let mut heard = self.receive(response, most).await?;
         if let Some(pass) = pass {
             heard.body = pass.clear(heard.body);
+            heard.location = heard.location.map(|location| pass.clear_text(&location));
         }
         Ok(heard)
     }
@@ -236,28 +265,30 @@ impl Http {
             let packed = tokio::task::spawn_blocking(move || gzip(&body)).await;
             body = packed.map_err(|error| Reply::NotSent(format!("compressing the body: {error}")))?;
         }
-        Ok(self.reply(self.exchange(&client, &request.body(body)).await?))
+        Ok(self.reply(self.exchange(&client, &request.body(body), longest(batch.keys.len())).await?))
     }
 
-    async fn receive(&self, mut response: Response) -> Result<Heard, Reply> {
+    async fn receive(&self, mut response: Response, most: usize) -> Result<Heard, Reply> {
         let text = |headers: &HeaderMap, name| Some(headers.get(name)?.to_str().ok()?.to_owned());
         let headers = response.headers();
         let content_type = text(headers, header::CONTENT_TYPE).unwrap_or_default().to_ascii_lowercase();
         let content_type = content_type.split(';').next().unwrap_or_default().trim().to_owned();
         let (retry_after, date) = (text(headers, header::RETRY_AFTER), text(headers, header::DATE));
         let location = text(headers, header::LOCATION);
+        let of = |name| text(headers, HeaderName::from_static(name));
+        let repeatability = of("repeatability-result").or_else(|| of("repeatabilityresult"));
         // Members of a list may come in several fields (RFC 9110, 5.3).
         let limits: Vec<&str> = headers.get_all("ratelimit").iter().filter_map(|value| value.to_str().ok()).collect();
         let rate_limit = (!limits.is_empty()).then(|| limits.join(", "));
         let status = response.status().as_u16();
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| self.failed(&error))? {
-            if body.len() + chunk.len() > MAX_ANSWER {
-                return Err(Reply::Lost(format!("the answer (HTTP {status}) is longer than {MAX_ANSWER} bytes")));
+            if body.len() + chunk.len() > most {
+                return Err(Reply::Lost(format!("the answer (HTTP {status}) is longer than {most} bytes")));
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(Heard { status, content_type, retry_after, date, rate_limit, location, body })
+        Ok(Heard { status, content_type, retry_after, date, rate_limit, location, repeatability, body })
     }
 
     fn failed(&self, error: &reqwest::Error) -> Reply {

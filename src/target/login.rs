@@ -103,10 +103,52 @@ impl Secret {
         &self.0
     }
 
-    /// The text without this secret.
+    /// The text without this secret, as it is or as JSON, an address or a form spell it.
     pub(super) fn clear(&self, text: &str) -> String {
-        if self.0.len() < SHORTEST { text.to_owned() } else { text.replace(&self.0, BLOT) }
+        if self.0.len() < SHORTEST {
+            return text.to_owned();
+        }
+        let text = text.replace(&self.0, BLOT);
+        let mut out = String::with_capacity(text.len());
+        let mut rest = text.as_str();
+        while let Some(next) = rest.chars().next() {
+            if let Some(length) = spelled(rest, &self.0) {
+                out.push_str(BLOT);
+                rest = &rest[length..];
+            } else {
+                out.push(next);
+                rest = &rest[next.len_utf8()..];
+            }
+        }
+        out
     }
+}
+
+/// The length of what `text` begins with, if that is `secret`, each character in whatever spelling.
+fn spelled(text: &str, secret: &str) -> Option<usize> {
+    let end = secret.chars().try_fold(text, |text, c| spelled_one(text, c))?;
+    Some(text.len() - end.len())
+}
+
+/// What is behind `c`: as `\/`, as `\u002f` (RFC 8259, 7), as `%2F` (RFC 3986, 2.1), as `+` for a blank, or as it is.
+fn spelled_one(text: &str, c: char) -> Option<&str> {
+    if let Some(escaped) = text.strip_prefix('\\') {
+        let code = || escaped.strip_prefix('u')?.split_at_checked(4);
+        if let Some((_, rest)) = code().filter(|(hex, _)| u32::from_str_radix(hex, 16) == Ok(u32::from(c))) {
+            return Some(rest);
+        }
+        if let Some(rest) = escaped.strip_prefix(c).filter(|_| matches!(c, '/' | '"' | '\\')) {
+            return Some(rest);
+        }
+    }
+    let percent = |text: &'_ str, byte: &u8| -> Option<usize> {
+        let (hex, rest) = text.strip_prefix('%')?.split_at_checked(2)?;
+        (u8::from_str_radix(hex, 16) == Ok(*byte)).then_some(rest.len())
+    };
+    let mut utf8 = [0; 4];
+    let bytes = c.encode_utf8(&mut utf8).as_bytes();
+    let encoded = bytes.iter().try_fold(text, |text, byte| percent(text, byte).map(|left| &text[text.len() - left..]));
+    encoded.or_else(|| text.strip_prefix(c)).or_else(|| text.strip_prefix('+').filter(|_| c == ' '))
 }
 
 impl fmt::Debug for Secret {
@@ -127,8 +169,9 @@ pub(super) struct Pass {
 
 impl Pass {
     /// `Authorization: Bearer …`.
-    pub(super) fn bearer(token: Secret) -> Result<Self, String> {
-        Self::new(header::AUTHORIZATION, &format!("Bearer {}", token.text().trim()), vec![token])
+    pub(super) fn bearer(token: &Secret) -> Result<Self, String> {
+        let token = Secret::new(token.text().trim());
+        Self::new(header::AUTHORIZATION, &format!("Bearer {}", token.text()), vec![token])
     }
 
     /// `Authorization: Basic …`; UTF-8, as RFC 7617 wishes.
@@ -147,12 +190,15 @@ impl Pass {
     /// What the files of a login say now; `None` for a token, which is asked for.
     pub(super) fn of(login: &Login) -> Result<Option<Self>, String> {
         Ok(Some(match login {
-            Login::Bearer { token_file } => Self::bearer(Secret::read("bearer token", token_file)?)?,
+            Login::Bearer { token_file } => Self::bearer(&Secret::read("bearer token", token_file)?)?,
             Login::Basic { user, password_file } => Self::basic(user, Secret::read("password", password_file)?)?,
             Login::ApiKey { header, key_file } => {
                 let key = Secret::read("API key", key_file)?;
                 let name = HeaderName::try_from(header).map_err(|_| format!("\"{header}\" is no name of a header"))?;
-                Self::new(name, key.text(), vec![key.clone()])?
+                let key = Secret::new(key.text().trim());
+                // `Token abc…`: the word before it is none.
+                let last = Secret::new(key.text().rsplit(' ').next().unwrap_or_default());
+                Self::new(name, key.text(), vec![key.clone(), last])?
             }
             Login::OAuth(_) => return Ok(None),
         }))
@@ -162,7 +208,7 @@ impl Pass {
     pub(super) fn wrong(login: &Login, wrong: &str) -> Result<Self, String> {
         let secret = Secret::new(wrong);
         match login {
-            Login::Bearer { .. } | Login::OAuth(_) => Self::bearer(secret),
+            Login::Bearer { .. } | Login::OAuth(_) => Self::bearer(&secret),
             Login::Basic { user, .. } => Self::basic(user, secret),
             Login::ApiKey { header, .. } => {
                 let name = HeaderName::try_from(header).map_err(|_| format!("\"{header}\" is no name of a header"))?;
@@ -173,15 +219,14 @@ impl Pass {
 
     /// Bytes of an answer without the secrets that its request has shown: some targets repeat them in their errors.
     pub(super) fn clear(&self, body: Vec<u8>) -> Vec<u8> {
-        let holds = |secret: &Secret| {
-            let secret = secret.text().as_bytes();
-            secret.len() >= SHORTEST && body.windows(secret.len()).any(|part| part == secret)
-        };
-        if !self.secrets.iter().any(holds) {
-            return body;
-        }
-        let text = String::from_utf8_lossy(&body).into_owned();
-        self.secrets.iter().fold(text, |text, secret| secret.clear(&text)).into_bytes()
+        let text = String::from_utf8_lossy(&body);
+        let clear = self.clear_text(&text);
+        if clear == text { body } else { clear.into_bytes() }
+    }
+
+    /// A text without these secrets.
+    pub(super) fn clear_text(&self, text: &str) -> String {
+        self.secrets.iter().fold(text.to_owned(), |text, secret| secret.clear(&text))
     }
 }
 
@@ -218,6 +263,30 @@ mod tests {
             assert!(clear.ends_with("[secret] is unknown\"}") && !clear.contains("sesame"), "{clear}");
             let wrong = Pass::wrong(&login, "wrong one").unwrap();
             assert!(wrong.name == pass.name && wrong.value != pass.value);
+        }
+    }
+
+    #[test]
+    fn a_secret_is_cleared_however_it_is_spelled() {
+        let file = file("ab/cdef+gh== \t\n".trim_end_matches(['\t', '\n']));
+        let pass = Pass::of(&Login::Bearer { token_file: file.path().to_owned() }).unwrap().unwrap();
+        for said in [
+            "ab/cdef+gh==",
+            r"ab\/cdef+gh==",
+            r"ab\u002Fcdef\u002bgh\u003d=",
+            "ab%2Fcdef%2bgh%3D%3d",
+            r"ab\/cdef%2Bgh=\u003d",
+            r"\u0061b/cdef+gh==",
+        ] {
+            let said = format!("{{\"detail\":\"the token {said} is no good\"}}");
+            assert_eq!(pass.clear_text(&said), "{\"detail\":\"the token [secret] is no good\"}", "{said}");
+        }
+        for other in ["ab/cdef gh==", r"ab\/cdef+gh=", "ab%2Fcdef%2bgh%3D", "abcdef %2", "\\u00", "ä%", "%ä1"] {
+            assert_eq!(pass.clear_text(other), other);
+        }
+        let password = Pass::basic("gw", Secret::new("pass wörd\"\\")).unwrap();
+        for said in ["pass wörd\"\\", r#"pass wörd\"\\"#, "pass+w%C3%B6rd%22%5C", r"pass w\u00f6rd\u0022\u005C"] {
+            assert_eq!(password.clear_text(said), "[secret]", "{said}");
         }
     }
 

@@ -8,7 +8,7 @@ use reqwest::{Url, header};
 use tokio::time::Instant;
 
 use super::client::address;
-use super::http::{Heard, Http, gzip};
+use super::http::{Heard, Http, MAX_ANSWER, NO_CACHE, gzip};
 use super::login::Pass;
 use crate::lane::Reply;
 
@@ -34,6 +34,8 @@ pub enum Shown {
     Ours,
     /// Of the same kind, with this for a secret.
     Wrong(String),
+    /// None.
+    Nothing,
 }
 
 impl Http {
@@ -44,7 +46,7 @@ impl Http {
     pub async fn probe(&self, probe: &Probe) -> Result<Heard, Reply> {
         let (client, url) = (self.clients.get().map_err(Reply::NotSent)?, address(&probe.url).map_err(Reply::NotSent)?);
         let mut request = match &probe.body {
-            None => client.get(url),
+            None => client.get(url).header(header::CACHE_CONTROL, NO_CACHE),
             Some(body) if probe.gzip => client.post(url).header(header::CONTENT_ENCODING, "gzip").body(gzip(body)),
             Some(body) => client.post(url).body(body.clone()),
         };
@@ -54,9 +56,10 @@ impl Http {
         match (&probe.shown, &self.config.login) {
             (Shown::Wrong(wrong), Some(login)) => {
                 let pass = Pass::wrong(login, wrong).map_err(Reply::NotSent)?;
-                self.once(&request, Some(&pass), Instant::now() + self.config.timeout).await
+                self.once(&request, Some(&pass), Instant::now() + self.config.timeout, MAX_ANSWER).await
             }
-            _ => self.exchange(&client, &request).await,
+            (Shown::Nothing, _) => self.once(&request, None, Instant::now() + self.config.timeout, MAX_ANSWER).await,
+            _ => self.exchange(&client, &request, MAX_ANSWER).await,
         }
     }
 

@@ -162,7 +162,7 @@ fn read(body: &[u8], now: Instant) -> Result<Token, String> {
     let seconds = given.expires_in.as_ref().and_then(|s| s.as_u64().or_else(|| s.as_str()?.parse().ok()));
     let life = seconds.map(|seconds| Duration::from_secs(seconds).min(LONGEST));
     Ok(Token {
-        pass: Pass::bearer(Secret::new(given.access_token))?,
+        pass: Pass::bearer(&Secret::new(given.access_token))?,
         fresh_until: life.map(|life| now + life - BEFORE.min(life / 5)),
         valid_until: life.map(|life| now + life),
     })

@@ -4,7 +4,8 @@
 
     hold ORDER / release ORDER            an order on hold (WEB-00001 or Tryton's number), and not any more
     edit SHIPMENT NAME / leave SHIPMENT   an outgoing shipment that NAME has open, and not any more
-    unassign SHIPMENT / cancel SHIPMENT   takes an outgoing shipment back to waiting; cancels it
+    unassign SHIPMENT / assign SHIPMENT   takes an outgoing shipment back to waiting; gives it its goods again
+    cancel SHIPMENT                       cancels an outgoing shipment
     close DATE / open                     closes the stock period that ends with DATE, or `today`; opens all again
     shut / let-in                         the gateway's key is cancelled; a new one with the same text is made
     rename ITEM CODE                      an item gets another code
@@ -67,6 +68,9 @@ class User:
 
     def unassign(self, shipment):
         self.model("stock.shipment.out", "wait", self.one("stock.shipment.out", shipment))
+
+    def assign(self, shipment):
+        self.model("stock.shipment.out", "assign_try", self.one("stock.shipment.out", shipment))
 
     def cancel(self, shipment):
         self.model("stock.shipment.out", "cancel", self.one("stock.shipment.out", shipment))

@@ -51,7 +51,8 @@ class Endpoint:
     def headers(self, **more):
         fixed = {"Authorization": f"Bearer {self.token}", "Accept": "application/json, application/problem+json",
                  "Floorgate-Contract": "1"}
-        return fixed | {name.replace("_", "-"): value for name, value in more.items()}
+        given = fixed | {name.replace("_", "-"): value for name, value in more.items()}
+        return {name: value for name, value in given.items() if value is not None}
 
     def request(self, method, path, body=None, **headers):
         """(status, headers, body): JSON of the right type, whatever the status."""
@@ -182,9 +183,10 @@ def discovery(erp):
 
 
 def wrong_credentials(erp):
-    for path in ["/contract", f"/lookup?key={new_key()}"]:
-        refused(erp.get(path, Authorization="Bearer wrong"), 401, "unauthorized")
-    refused(erp.send([], Authorization="Bearer wrong"), 401, "unauthorized")
+    for shown in ["Bearer wrong", None]:
+        for path in ["/contract", f"/lookup?key={new_key()}"]:
+            refused(erp.get(path, Authorization=shown), 401, "unauthorized")
+        refused(erp.send([], Authorization=shown), 401, "unauthorized")
 
 
 def lookup_absent(erp):
@@ -218,11 +220,14 @@ def bad_body(erp):
 
 def wrong_media(erp):
     refused(erp.request("POST", "/events", b'{"events":[]}', Content_Type="text/plain"), 415, "unsupported_media")
+    if not erp.contract["capabilities"]["gzip"]:
+        refused(erp.send([], Content_Encoding="gzip"), 415, "unsupported_media")
 
 
 def other_version(erp):
-    answer = refused(erp.get("/contract", Floorgate_Contract="999"), 400, "unsupported_version")
-    want("1" in answer[2].get("versions", []), "versions is missing")
+    for answer in [erp.get("/contract", Floorgate_Contract="999"), erp.send([], Floorgate_Contract="999")]:
+        refused(answer, 400, "unsupported_version")
+        want("1" in answer[2].get("versions", []), "versions is missing")
 
 
 # -- the second half: posts -----------------------------------------------------------------------------------------------

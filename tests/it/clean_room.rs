@@ -19,23 +19,23 @@ use crate::world::{
 const MAP: &str = include_str!("tryton/map.toml");
 const BOOT: &str = "b1";
 const TOKEN: &str = "open-sesame";
-const HORIZON: Duration = Duration::from_secs(5);
+pub(crate) const HORIZON: Duration = Duration::from_secs(5);
 /// Nothing may stand still for so long.
-const PATIENCE: Duration = Duration::from_mins(2);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(2);
 
 /// The endpoint; it keeps its port and what it booked over a kill.
-struct Endpoint {
+pub(crate) struct Endpoint {
     python: String,
     folder: tempfile::TempDir,
     arguments: Vec<String>,
     process: Process,
     port: u16,
-    kills: usize,
+    pub(crate) kills: usize,
 }
 
 impl Endpoint {
     /// `None`, told as SKIPPED, where a peer is missing.
-    fn start(arguments: &[&str]) -> Option<Self> {
+    pub(crate) fn start(arguments: &[&str]) -> Option<Self> {
         let (python, folder) = (python()?, tempfile::tempdir().expect("a temp folder"));
         std::fs::write(folder.path().join("token"), format!("{TOKEN}\n")).expect("a file");
         let arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
@@ -44,14 +44,19 @@ impl Endpoint {
     }
 
     /// kill -9, and its start on the same port.
-    fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.process.kill();
         self.kills += 1;
         (self.process, self.port) = serve(&self.python, self.folder.path(), &self.arguments, self.port);
     }
 
+    /// A file in its folder.
+    pub(crate) fn file(&self, name: &str) -> std::path::PathBuf {
+        self.folder.path().join(name)
+    }
+
     /// Keys of what has taken effect, in that order.
-    fn booked(&self) -> Vec<String> {
+    pub(crate) fn booked(&self) -> Vec<String> {
         let database = rusqlite::Connection::open(self.folder.path().join("erp.db")).expect("its database");
         database.busy_timeout(PATIENCE).expect("a setting of the connection");
         let mut select = database.prepare("SELECT key FROM booking ORDER BY number").expect("its table");
@@ -72,7 +77,7 @@ fn serve(python: &str, folder: &Path, arguments: &[String], port: u16) -> (Proce
 }
 
 /// The endpoint as the configuration names it, behind `port`.
-fn delivery(endpoint: &Endpoint, port: u16) -> String {
+pub(crate) fn delivery(endpoint: &Endpoint, port: u16) -> String {
     let base = format!("http://127.0.0.1:{port}/floorgate/v1");
     let lane = |id: &str, take: &str| {
         format!("[[lane]]\nid = \"{id}\"\ntarget = \"erp\"\nclass = \"ledger\"\ntake = [{take}]\n")
@@ -111,18 +116,27 @@ fn happening(number: usize) -> (Value, &'static str, String) {
 }
 
 /// Floor, gateway and network before that endpoint.
-struct Hall {
-    endpoint: Endpoint,
-    wire: Wire,
-    site: Site,
-    gateway: Gateway,
+pub(crate) struct Hall {
+    /// Tells its last words while the others are still there.
+    pub(crate) gateway: Gateway,
+    pub(crate) endpoint: Endpoint,
+    pub(crate) wire: Wire,
+    pub(crate) site: Site,
     floor: Scanner,
-    produced: Vec<Produced>,
+    /// What the endpoint can book, in order.
+    pub(crate) produced: Vec<Produced>,
+    /// How many happenings there were.
+    count: usize,
     _broker: Broker,
 }
 
 impl Hall {
     fn open(endpoint: Endpoint, mosquitto: &str) -> Self {
+        Self::open_as(endpoint, mosquitto, &delivery)
+    }
+
+    /// The same with another configuration of the endpoint.
+    pub(crate) fn open_as(endpoint: Endpoint, mosquitto: &str, delivery: &dyn Fn(&Endpoint, u16) -> String) -> Self {
         let broker = Broker::start(mosquitto, Settings::Shipped);
         let wire = Wire::start(endpoint.port);
         let device = "[[device]]\nid = \"floor\"\nlink = \"broker\"\nmap = \"floor@1\"\n";
@@ -131,26 +145,32 @@ impl Hall {
         let gateway = Gateway::start(&site);
         wait_at_most(PATIENCE, "the gateway to be up", &mut || gateway.say(&["status", "--json"]).1.contains("\"up\""));
         let floor = Scanner::connect(broker.port, "the-floor");
-        Self { endpoint, wire, site, gateway, floor, produced: Vec::new(), _broker: broker }
+        Self { endpoint, wire, site, gateway, floor, produced: Vec::new(), count: 0, _broker: broker }
     }
 
     /// So much more happens; the broker has it then.
-    fn work(&mut self, count: usize) {
+    pub(crate) fn work(&mut self, count: usize) {
         for _ in 0..count {
-            let number = self.produced.len() + 1;
-            let (mut message, tx_type, subject) = happening(number);
-            message["boot"] = BOOT.into();
-            message["seq"] = number.into();
-            self.floor.publish("floor/happened", message.to_string().as_bytes());
-            let event = device_event_id("dc1", "floor", &format!("d:{BOOT}"), &number.to_string(), 0);
-            self.produced.push(Produced { id: posting_id(event, "erp", tx_type, 0).to_string(), line: subject });
+            let (message, tx_type, line) = happening(self.count + 1);
+            let id = self.tell(message, tx_type);
+            self.produced.push(Produced { id, line });
         }
         self.floor.flush();
     }
 
+    /// One thing happens; the key of its posting.
+    pub(crate) fn tell(&mut self, mut message: Value, tx_type: &str) -> String {
+        self.count += 1;
+        message["boot"] = BOOT.into();
+        message["seq"] = self.count.into();
+        self.floor.publish("floor/happened", message.to_string().as_bytes());
+        let event = device_event_id("dc1", "floor", &format!("d:{BOOT}"), &self.count.to_string(), 0);
+        posting_id(event, "erp", tx_type, 0).to_string()
+    }
+
     /// Until more of them have taken effect.
     #[track_caller]
-    fn wait_more(&self, more: usize) {
+    pub(crate) fn wait_more(&self, more: usize) {
         let wanted = (self.endpoint.booked().len() + more).min(self.produced.len());
         wait_at_most(PATIENCE, "more to be booked", &mut || self.endpoint.booked().len() >= wanted);
     }
@@ -162,10 +182,10 @@ impl Hall {
     }
 
     #[track_caller]
-    fn wait_settled(&self) {
+    pub(crate) fn wait_settled(&self) {
         wait_at_most(PATIENCE, "the outbox to settle everything", &mut || {
             let database = Database::read(self.site.data());
-            database.events.len() == self.produced.len() && database.pending.is_empty()
+            database.events.len() == self.count && database.pending.is_empty()
         });
     }
 }
@@ -242,6 +262,10 @@ fn what_was_written_from_the_page_alone_passes_each_check() {
         let told = String::from_utf8_lossy(&output.stdout);
         let report: Value = serde_json::from_str(&told).unwrap_or_else(|e| panic!("{e}: {told}"));
         assert_eq!(output.status.code(), Some(0), "{arguments:?}: {report:#}");
+        // It may answer sooner than its connection can be closed.
+        let checks = report["checks"].as_array().expect("a list");
+        let quick = checks.iter().any(|check| check["check"] == "broken-off" && check["end"] == "left_out");
+        let ok = if quick && arguments.contains(&"--test-system") { ok - 1 } else { ok };
         assert_eq!((&report["failed"], &report["ok"]), (&json!(0), &json!(ok)), "{arguments:?}: {report:#}");
     }
 }

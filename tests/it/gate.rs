@@ -25,6 +25,8 @@ fn an_open_breaker_is_told_once_shown_and_closed_by_three_rows() {
     assert_eq!((&shown["system"], &shown["why"]), (&"erp".into(), &"failing".into()), "{shown}");
     let (_, text) = floor.gateway.say(&["status"]);
     assert!(text.contains("\nsystem erp: breaker open for ") && text.contains("HTTP 500"), "{text}");
+    let helps = "  what helps: ask the ERP team for the error in its log; it goes on by itself\n";
+    assert!(text.contains(helps), "{text}");
     let (_, listed) = floor.gateway.say(&["dead", "list"]);
     assert!(listed.starts_with("system erp: breaker open for "), "one exception for all that waits: {listed}");
     let requests = floor.erp.request_count();
@@ -39,6 +41,25 @@ fn an_open_breaker_is_told_once_shown_and_closed_by_three_rows() {
     assert_eq!(listed["systems"], Value::Array(Vec::new()), "{listed}");
     assert_eq!(said(&floor, "the breaker is closed"), 1, "{}", floor.gateway.log());
     assert_eq!(floor.gateway.status()["dead_letters"], 0);
+}
+
+#[test]
+fn a_credential_that_works_again_is_told_before_three_rows_have_closed_the_breaker() {
+    let Some(mut floor) = Floor::start(5, Settings::Shipped, |site| site) else { return };
+    floor.erp.behave(|_| Behaviour::Status(401, None));
+    floor.scan(1);
+    wait_for("the breaker to be open", || system(&floor)["breaker"] == "open");
+    let (_, text) = floor.gateway.say(&["status"]);
+    assert!(text.contains(", auth: the ERP does not accept our credentials (HTTP 401)\n"), "{text}");
+    floor.erp.behave_well();
+    wait_for("the one row to be posted", || system(&floor)["good"] == 1);
+    for verb in [&["status"][..], &["dead", "list"], &["outbox", "status"]] {
+        let (_, text) = floor.gateway.say(verb);
+        let told = "system erp: accepts our credentials again, for ";
+        assert!(text.contains(told) && !text.contains("breaker open"), "{verb:?}: {text}");
+    }
+    floor.scan(2);
+    wait_for("the breaker to be closed", || system(&floor)["breaker"] == "closed");
 }
 
 #[test]

@@ -9,6 +9,7 @@
 mod accepted;
 mod bad_input;
 mod brokers;
+mod bursts;
 mod buses;
 mod clean_room;
 mod commissioning;
@@ -48,4 +49,5 @@ mod tutorial;
 mod upgrades;
 mod values;
 mod verify;
+mod witness;
 mod world;

@@ -26,7 +26,7 @@ impl World {
         let delivery = format!(
             "[[target]]\nid = \"erp\"\nkind = \"http\"\nprofile = \"odata-batch\"\nurl = \"http://127.0.0.1:{}/$batch\"\n\
              odata = {{ resource = \"Cartons('{{subject}}')/post\", repeatability = \"oasis\" }}\n\
-             idempotency = \"key\"\ndedup_horizon = \"24h\"\ntimeout = \"10s\"\n\
+             idempotency = \"key\"\ndedup_horizon = \"24h\"\ntimeout = \"1s\"\n\
              batch = {{ max_events = 8, linger = \"20ms\" }}\nretry = {{ first = \"50ms\", max = \"200ms\" }}\n\
              breaker = {{ first = \"100ms\", max = \"200ms\" }}\n\
              [[lane]]\nid = \"outbound\"\ntarget = \"erp\"\nclass = \"document\"\ntake = [\"scan.*\"]\n",

@@ -28,6 +28,7 @@ class World:
     def __init__(self, fault=None, test_system=True):
         self.fault, self.test_system = fault, test_system
         self.booked, self.at_work, self.refused, self.batches, self.jobs = {}, set(), {}, {}, {}
+        self.times = {}
         self.count = 0
 
     def jobs_on(self):
@@ -127,6 +128,8 @@ def spoil(world, results):
         results.pop()
     if fault == "long-batches-are-cut":
         del results[10:]
+    if fault == "full-batches-book-nothing" and len(results) > 10:
+        results = [refuse(result, "bad_state") for result in results]
     if fault == "two-results" and results:
         results.append(dict(results[0]))
     if fault == "result-of-another":
@@ -158,15 +161,20 @@ class Endpoint(BaseHTTPRequestHandler):
         try:
             fault = self.world.fault
             anyone = fault == "lets-anyone-in" or (fault == "lets-anyone-ask" and "contract" not in self.path)
+            anyone |= fault == "lets-the-unnamed-in" and "Authorization" not in self.headers
+            anyone |= fault == "jobs-for-anyone" and "/v1/work/" in self.path
             if self.headers.get("Authorization") != "Bearer open-sesame" and not anyone:
                 raise Problem(401, "unauthorized")
-            if self.headers.get("Floorgate-Contract", "1") != "1" and fault != "any-version":
+            any_version = fault == "any-version" or (fault == "any-version-posts" and self.command == "POST")
+            if self.headers.get("Floorgate-Contract", "1") != "1" and not any_version:
                 raise Problem(400, "unsupported_version", **({} if fault == "versions-untold" else {"versions": ["1"]}))
             work(urlsplit(self.path))
         except Problem as problem:
             kind = "application/json" if self.world.fault == "problems-are-json" else "application/problem+json"
             word = "error" if self.world.fault == "problems-have-no-type" else problem.word
             body = {"type": f"urn:floorgate:problem:{word}", "title": word, "status": problem.status, **problem.more}
+            if self.world.fault == "problems-have-no-title":
+                del body["title"]
             self.answer(problem.status, body, kind)
 
     def do_GET(self):
@@ -209,10 +217,10 @@ class Endpoint(BaseHTTPRequestHandler):
                 "ordered_batch": True,
                 "jobs": world.jobs_on() and world.fault != "job-without-saying",
                 "callback": False,
-                "gzip": True,
+                "gzip": world.fault != "packed-anyway",
                 "definite_503": False,
             },
-            "dedup_horizon_s": 86_400,
+            "dedup_horizon_s": 0 if world.fault == "horizon-is-none" else 86_400,
             "settle_delay_s": 0 if world.fault == "absent-while-at-work" else 1,
             "job_keep_s": 86_400 if world.jobs_on() else None,
             "tx_types": [SAMPLE["tx_type"]],
@@ -283,6 +291,12 @@ class Endpoint(BaseHTTPRequestHandler):
             with BOOKING:
                 time.sleep(1.5 if fault == "absent-while-at-work" else 0.02)
                 results = book_all(world, items, batch)
+        if fault == "race-posts-neither":
+            world.times.setdefault(batch, []).append(time.monotonic())
+            time.sleep(0.3)
+            *_, before, last = [0, *world.times[batch]]
+            if last - before < 0.2:  # two of them at once
+                results = [{**result, "status": "duplicate"} for result in results]
         world.at_work -= keys
         if world.jobs_on() and items:
             at_work = (name for name, job in world.jobs.items() if job["batch"] == [batch, body] and job["asked"] < 2)

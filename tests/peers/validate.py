@@ -14,7 +14,7 @@ import tomllib
 
 from jsonschema import Draft7Validator
 
-OPEN = {"for", "param", "params", "poll", "field", "fields", "enum", "bits", "payload", "coil", "discrete", "input", "holding"}
+OPEN = {"for", "param", "params", "poll", "field", "fields", "member", "enum", "bits", "payload", "coil", "discrete", "input", "holding"}
 
 
 def tables(value, path=()):

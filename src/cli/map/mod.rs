@@ -1,6 +1,8 @@
 //! `floorgate map`: maps without their devices.
 
 mod explain;
+mod list;
+mod show;
 mod test;
 
 use std::path::{Path, PathBuf};
@@ -10,9 +12,11 @@ use clap::Subcommand;
 
 pub(super) use explain::{document, parameter};
 
-/// Prove maps, and see what they will do
+/// Find maps, prove them, and see what they will do
 #[derive(Debug, Subcommand)]
 pub(super) enum Verb {
+    List(list::Args),
+    Show(show::Args),
     Test(test::Args),
     Explain(explain::Args),
 }
@@ -25,6 +29,8 @@ fn beside(config: &Path) -> PathBuf {
 
 pub(super) fn run(verb: &Verb) -> ExitCode {
     match verb {
+        Verb::List(args) => list::run(args),
+        Verb::Show(args) => show::run(args),
         Verb::Test(args) => test::run(args),
         Verb::Explain(args) => explain::run(args),
     }

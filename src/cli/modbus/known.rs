@@ -172,6 +172,7 @@ impl Proof {
             Value::Int(number) => Some(Decimal::from(*number)),
             Value::Text(text) => text.parse().ok(),
             Value::Bool(is) => Some(Decimal::from(u8::from(*is))),
+            Value::List(_) => None,
         });
         Some(Self {
             tag: tag.tag.clone(),

@@ -221,6 +221,7 @@ pub(super) fn shown(value: &Value) -> String {
         Value::Bool(on) => on.to_string(),
         Value::Int(number) => number.to_string(),
         Value::Text(text) => print::clean(text),
+        Value::List(list) => print::clean(&serde_json::Value::from(list.clone()).to_string()),
     }
 }
 

@@ -5,8 +5,10 @@ use std::process::ExitCode;
 use serde::Serialize;
 
 use crate::app::Exit;
+use crate::cli::hold;
 use crate::cli::place::Place;
 use crate::cli::print::{self, ago, asked, clean, line, next, on_one_line};
+use crate::cli::trouble;
 use crate::control::{self, Request};
 use crate::event::{Legible, Millis};
 use crate::outbox::read::find::{self, Behind, Delivery, Event, Found};
@@ -119,6 +121,7 @@ fn delivery_lines(text: &mut String, told: &Delivery, now: Millis) {
     });
     let attempts = told.attempts.map_or_else(String::new, |n| match *state {
         "waiting" | "ready" => format!(", {n} tries without effect"),
+        "skipped" => String::new(),
         _ => format!(", attempt {n}"),
     });
     let due = told.next_at.map_or_else(String::new, |at| match *state {
@@ -143,13 +146,14 @@ fn delivery_lines(text: &mut String, told: &Delivery, now: Millis) {
         let reason = reason.as_ref().map_or_else(String::new, |reason| format!(": {}", clean(reason)));
         line(text, &format!("    behind #{seq} of its subject, which is {state}{reason}"));
     }
+    if let Some(hold) = &told.hold {
+        line(text, &format!("    {}", hold::sentence(hold, now)));
+    }
     if told.lane_stopped {
         line(text, "    the lane has STOPPED: too many subjects are parked");
     }
     if let Some(last) = &told.trouble {
-        let status = last.status.map_or_else(|| "no answer".to_owned(), |status| format!("HTTP {status}"));
-        let excerpt = last.excerpt.as_ref().map_or_else(String::new, |words| format!(": {}", clean(words)));
-        line(text, &format!("    the target's last answer, {}: {status}, {}{excerpt}", ago(last.at, now), last.class));
+        line(text, &format!("    the target: {}", trouble::sentence(last, now)));
     }
 }
 
@@ -188,7 +192,8 @@ mod tests {
     #[test]
     fn a_person_sees_how_far_it_is_and_what_keeps_it() {
         let behind = Behind { seq: 61, state: "rejected", reason: Some("validation: the ERP says: no".to_owned()) };
-        let trouble = LastAnswer { at: NOW.0 - 9_000, status: Some(503), class: "unknown".to_owned(), excerpt: None };
+        let trouble =
+            LastAnswer { at: NOW.0 - 9_000, status: Some(503), class: "unknown".to_owned(), ..LastAnswer::default() };
         let deliveries = vec![
             Delivery { behind: Some(behind), lane_stopped: true, trouble: Some(trouble), ..delivery("ready") },
             Delivery {
@@ -225,7 +230,7 @@ mod tests {
             key 5d5f5c7d
             behind #61 of its subject, which is rejected: validation: the ERP says: no
             the lane has STOPPED: too many subjects are parked
-            the target's last answer, 9 s ago: HTTP 503, unknown
+            the target: unknown, the last time 9 s ago: HTTP 503
           outbound -> erp: waiting since 2025-11-23T14:04:09.412Z, 4 tries without effect, again in 20 s
             key 5d5f5c7d
             transient: the ERP says: not_released

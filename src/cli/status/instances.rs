@@ -41,7 +41,7 @@ impl Shown {
     }
 
     pub(super) fn text(&self, now: Millis) -> String {
-        let mut text = super::device_text(&self.device, now);
+        let mut text = super::parts::device_text(&self.device, now);
         if self.instances.is_empty() {
             return text;
         }

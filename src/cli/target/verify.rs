@@ -3,6 +3,7 @@
 //! `page` is the checklist, `judge` and `discovery` say what an answer is worth, `talk` speaks, `reading` and `posting` are
 //! the checks of its two parts, `run` leads through them.
 
+mod broken_off;
 mod compare;
 mod discovery;
 mod judge;
@@ -113,7 +114,10 @@ pub(super) fn run(args: &Args) -> ExitCode {
     let (run, checks) = match block_on(work) {
         Ok(Ok(done)) => done,
         Ok(Err(reply)) => {
-            let why = format!("{base} can't be reached: {}", talk::why(&reply));
+            let why = format!(
+                "{base} can't be reached: {}: does it run, and is the target's `url` right?",
+                talk::why(&reply)
+            );
             return print::refuse(args.json, &why, Exit::Unavailable);
         }
         Err(why) => return print::refuse(args.json, &why, Exit::Internal),

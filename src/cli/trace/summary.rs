@@ -1,6 +1,7 @@
 //! Where a subject stands, in one sentence.
 
 use crate::cli::print::{ago, clean};
+use crate::cli::{hold, trouble};
 use crate::event::Millis;
 use crate::outbox::read::trace::{Followed, Trace, Traced};
 
@@ -101,9 +102,15 @@ fn open(posting: &Followed, now: Millis) -> String {
         "waiting" => {
             format!("{what} goes to {system} again{}, in vain so far: {}", next(told.next_at, now), because(&reason))
         }
-        "unknown" => format!("nobody knows yet whether the {what} is in {system}, last sent{since}"),
+        "unknown" => {
+            let again = if told.hold.is_some() { "" } else { ", and goes again by itself under its key" };
+            format!(
+                "nobody knows yet whether the {what} is in {system}: it was last sent{since}{again}{}",
+                kept(posting, now)
+            )
+        }
         "sending" => format!("{what} was sent to {system}{since}, and is not answered yet"),
-        _ => in_line(posting, &what),
+        _ => in_line(posting, &what, now),
     };
     let behind = match posting.successors {
         0 => String::new(),
@@ -113,7 +120,7 @@ fn open(posting: &Followed, now: Millis) -> String {
     format!("{state}{behind}")
 }
 
-fn in_line(posting: &Followed, what: &str) -> String {
+fn in_line(posting: &Followed, what: &str, now: Millis) -> String {
     let told = &posting.delivery;
     if let Some(behind) = &told.behind {
         let reason = behind.reason.as_ref().map_or_else(String::new, |reason| format!(": {}", clean(reason)));
@@ -122,11 +129,17 @@ fn in_line(posting: &Followed, what: &str) -> String {
     if told.lane_stopped {
         return format!("{what} waits: lane {} has STOPPED, too many subjects are parked", told.lane);
     }
-    let trouble = told.trouble.as_ref().map_or_else(String::new, |last| {
-        let said = last.status.map_or_else(|| "no answer".to_owned(), |status| format!("HTTP {status}"));
-        format!("; {} is in trouble: {said}, {}", told.system, last.class)
-    });
-    format!("{what} is in line for {}{trouble}", told.system)
+    format!("{what} is in line for {}{}", told.system, kept(posting, now))
+}
+
+/// What keeps it: a person, or what the target says of all postings.
+fn kept(posting: &Followed, now: Millis) -> String {
+    let told = &posting.delivery;
+    if let Some(hold) = &told.hold {
+        return format!("; {}", hold::sentence(hold, now));
+    }
+    let last = told.trouble.as_ref().map(|last| format!("; {}: {}", told.system, trouble::sentence(last, now)));
+    last.unwrap_or_default()
 }
 
 /// A reason without the class before it, and without who says it.

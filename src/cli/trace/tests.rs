@@ -1,5 +1,6 @@
 use super::*;
 use crate::lane::Category;
+use crate::outbox::read::Held;
 use crate::outbox::read::find::{Behind, Delivery, Event};
 use crate::outbox::read::parked::Deed;
 use crate::outbox::read::trace::{Attempt, Followed};
@@ -209,18 +210,23 @@ fn a_sentence_says_where_each_lane_is() {
         with("rejected", |told| (told.maybe_posted, told.reason) = (true, Some("unresolvable: too old".to_owned()))),
         with("ready", |told| told.lane_stopped = true),
         with("ready", |_| {}),
+        with("ready", |told| {
+            let (scope, name, actor) = ("lane".to_owned(), "outbound".to_owned(), "root".to_owned());
+            told.hold = Some(Held { scope, name, at: NOW.0 - 3_000, actor, reason: "stock count".to_owned() });
+        }),
         summary::sentences(&found(vec![event(1, "counted", 5, Vec::new())]), NOW).remove(0),
     ];
     insta::assert_snapshot!(told.join("\n"), @r"
     Shipment SH-88121: counted; nothing is open, the last was 3 min ago.
     Shipment SH-88121: taken out; nothing is open, the last was 3 min ago.
     Shipment SH-88121: stock count was sent to erp 3 min ago, and is not answered yet.
-    Shipment SH-88121: nobody knows yet whether the stock count is in erp, last sent 3 min ago.
+    Shipment SH-88121: nobody knows yet whether the stock count is in erp: it was last sent 3 min ago, and goes again by itself under its key.
     Shipment SH-88121: stock count goes to erp again in 20 s, in vain so far: locked.
     Shipment SH-88121: stock count is held: a repeat.
     Shipment SH-88121: nobody knows whether the stock count is in erp, a person decides: unresolvable: too old.
     Shipment SH-88121: stock count waits: lane outbound has STOPPED, too many subjects are parked.
     Shipment SH-88121: stock count is in line for erp.
+    Shipment SH-88121: stock count is in line for erp; lane outbound: HELD by root 3 s ago: stock count.
     Shipment SH-88121: kept, and not posted: no lane took it when it was stored.
     ");
 }

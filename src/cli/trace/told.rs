@@ -4,7 +4,9 @@ use std::fmt::Write as _;
 
 use jiff::tz::TimeZone;
 
+use crate::cli::hold;
 use crate::cli::print::{self, age, ago, clean, line, on_one_line, table};
+use crate::cli::trouble;
 use crate::event::Millis;
 use crate::outbox::read::trace::{Attempt, Followed, Traced};
 
@@ -77,10 +79,11 @@ fn posting(text: &mut String, followed: &Followed, zone: &TimeZone, now: Millis)
     };
     rows.push(("key", format!("{} {}{revision}", told.key, followed.short_ref)));
     rows.push(("trace", followed.traceparent.clone()));
+    if let Some(hold) = &told.hold {
+        rows.push(("held", hold::sentence(hold, now)));
+    }
     if let Some(last) = &told.trouble {
-        let status = last.status.map_or_else(|| "no answer".to_owned(), |status| format!("HTTP {status}"));
-        let words = last.excerpt.as_ref().map_or_else(String::new, |words| format!(": {}", clean(words)));
-        rows.push(("target", format!("its last answer, {}: {status}, {}{words}", ago(last.at, now), last.class)));
+        rows.push(("target", trouble::sentence(last, now)));
     }
     if followed.successors > 0 {
         let named: Vec<String> = followed.first_successors.iter().map(|seq| format!("#{seq}")).collect();
@@ -167,6 +170,10 @@ fn attempt(tried: &Attempt, zone: &TimeZone) -> [String; 5] {
     if let Some(reason) = &tried.reason {
         write!(said, ": {}", clean(reason)).expect("writing to a String cannot fail");
     }
+    if let (Some(200..300), "unknown", Some(answer)) = (tried.status, tried.class.as_str(), &tried.answer) {
+        let begins: String = answer.chars().take(BEGINS).collect();
+        write!(said, "; it begins: {}", clean(&begins)).expect("writing to a String cannot fail");
+    }
     // Of a good attempt before these were kept, the answer is all that is known.
     let at = tried.sent_at.or(tried.answered_at);
     if let Some(next) = tried.next_at {
@@ -174,6 +181,9 @@ fn attempt(tried: &Attempt, zone: &TimeZone) -> [String; 5] {
     }
     [format!("{}{asked}", tried.n), at.map_or_else(|| "-".to_owned(), |at| time(at, zone)), took, http, said]
 }
+
+/// Characters of an answer that nobody can read, in the line of its attempt.
+const BEGINS: usize = 60;
 
 /// The time of day, where it is the same day as `near`.
 fn clock(at: i64, near: Option<i64>, zone: &TimeZone) -> String {

@@ -46,12 +46,4 @@ pub(super) fn suits(repeatable: Repeatable, target: &Table<'_>, idempotency: Ide
         let help = "write odata.repeatability = \"oasis\" or \"sap\", or idempotency = \"natural\" or \"none\"";
         target.refuse_key("idempotency", "is \"key\", and odata.repeatability = \"none\" sends no key", help);
     }
-    if nameless && target.entry("lookup").is_some() {
-        let help = "remove it, or write odata.repeatability = \"oasis\" or \"sap\"";
-        target.refuse_key(
-            "lookup",
-            "asks by the key of a request, and odata.repeatability = \"none\" sends none",
-            help,
-        );
-    }
 }

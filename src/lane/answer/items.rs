@@ -8,20 +8,47 @@ use super::{AnswerShape, REASON, Rule, bounded, rule};
 use crate::event::Id;
 use crate::lane::{Answer, Class, Outcome};
 
-/// The outcome of each key. One that is missing or named twice is `Unknown`; results of other keys are only noted.
+/// The outcome of each key. One that is missing or named twice is `Unknown`; results of other keys are only noted. An answer that
+/// tells of no key at all is one of the target as a whole: it is in trouble, or not what it was taken for.
 pub(super) fn judge(status: u16, items: &[Value], pointer: &str, shape: &AnswerShape, keys: &[Id]) -> Answer {
     let places = Places::of(shape);
     let (named, strange) = by_key(items, &places.key, keys);
-    let outcomes = keys.iter().map(|key| match named.get(key) {
-        Some(Named::Once(item)) => one(item, &places, rule::of_item(&shape.rules, status, item)),
-        Some(Named::Twice) => Outcome::new(Class::Unknown, "the ERP's answer names this item twice"),
-        Some(Named::Never) | None => Outcome::new(Class::Unknown, "the ERP's answer does not name this item"),
-    });
+    let outcomes: Vec<Outcome> = keys
+        .iter()
+        .map(|key| match named.get(key) {
+            Some(Named::Once(item)) => one(status, item, &places, rule::of_item(&shape.rules, status, item)),
+            Some(Named::Twice) => Outcome::new(Class::Unknown, "the ERP's answer names this item twice"),
+            Some(Named::Never) | None => Outcome::new(Class::Unknown, "the ERP's answer does not name this item"),
+        })
+        .collect();
+    let whole = outcomes.iter().all(|outcome| outcome.class == Class::Unknown);
     let excerpt = match strange {
         0 => String::new(),
         n => format!("{}{n} at {pointer}] ", Answer::STRANGE),
     };
-    Answer { status: None, excerpt, outcomes: outcomes.collect(), whole: false, retry_after_ms: None, later: None }
+    Answer { status: None, excerpt, outcomes, whole, retry_after_ms: None, later: None }
+}
+
+/// The outcome of each key where `before` are the rules in front of one that is of the whole answer, and `otherwise` is what that
+/// one says. `None`: none of them applies to an item of a key.
+pub(super) fn judge_before(
+    before: &[Rule],
+    otherwise: &Outcome,
+    (status, items): (u16, &[Value]),
+    shape: &AnswerShape,
+    keys: &[Id],
+) -> Option<Answer> {
+    let places = Places::of(shape);
+    let (named, _) = by_key(items, &places.key, keys);
+    let ruled = |key| {
+        let Some(Named::Once(item)) = named.get(key) else { return None };
+        rule::of_item(before, status, item).map(|rule| one(status, item, &places, Some(rule)))
+    };
+    let ruled: Vec<Option<Outcome>> = keys.iter().map(ruled).collect();
+    ruled.iter().any(Option::is_some).then(|| {
+        let outcomes = ruled.into_iter().map(|outcome| outcome.unwrap_or_else(|| otherwise.clone())).collect();
+        Answer { status: None, excerpt: String::new(), outcomes, whole: false, retry_after_ms: None, later: None }
+    })
 }
 
 /// What a lookup found: `{"results": [{"key", "status", "reference", "fingerprint"}]}` (docs/erp-contract.md, "Lookup").
@@ -131,8 +158,9 @@ const MAY_COME: [&str; 10] = [
     "unknown_posting",
 ];
 
-/// What one result says; `rule`: what this target means by it.
-fn one(item: &Value, places: &Places, rule: Option<&Rule>) -> Outcome {
+/// What one result says; `rule`: what this target means by it. A request that was refused has no effects: whoever lists one
+/// there may have undone it.
+fn one(status: u16, item: &Value, places: &Places, rule: Option<&Rule>) -> Outcome {
     let (word, reason, message) = (places.status.text(item), places.reason.text(item), places.message.text(item));
     let class = match (word, reason) {
         (Some("posted" | "ok" | "created" | "delivered"), _) => Class::Delivered,
@@ -146,8 +174,12 @@ fn one(item: &Value, places: &Places, rule: Option<&Rule>) -> Outcome {
         (Some("retry"), _) => Class::Transient,
         _ => Class::Unknown,
     };
-    let class = rule.map_or(class, |rule| rule.class);
+    let undone = status >= 400 && class.has_effect() && rule.is_none();
+    let class = if undone { Class::Unknown } else { rule.map_or(class, |rule| rule.class) };
     let mut text = match (class, word) {
+        (Class::Unknown, Some(word)) if undone => {
+            format!("the ERP refuses the request (HTTP {status}) and says \"{}\" of this item", bounded(word, 64))
+        }
         (Class::Unknown, Some(word)) => {
             format!("the ERP says \"{}\", which is no status this gateway knows", bounded(word, 64))
         }

@@ -3,6 +3,7 @@
 
 use serde_json::Value;
 
+use super::body::Body;
 use super::{AnswerShape, Dialect, REASON, Reply, bounded, items, said, trouble_of_question, whole, with_excerpt};
 use crate::event::Id;
 use crate::lane::{Answer, By, Class, Later, Outcome};
@@ -13,8 +14,7 @@ pub fn classify_poll(reply: &Reply, shape: &AnswerShape, keys: &[Id]) -> Answer 
     let all = |class, why: &str| whole(Outcome::new(class, format!("asked for it: {}", bounded(why, REASON))), keys);
     let Reply::Http { status, head, body } = reply else { return unanswered(reply, keys) };
     let status = *status;
-    let web = head.is_web_page();
-    let json: Option<Value> = if web { None } else { serde_json::from_slice(body).ok() };
+    let Body { page: web, json, .. } = Body::of(head, body);
     let told = |name| json.as_ref().and_then(|body: &Value| body.get(name));
     let at_work = shape.dialect == Dialect::SuiteTalk && told("completed").and_then(Value::as_bool) == Some(false);
     let word = if at_work { "processing" } else { told("status").and_then(Value::as_str).unwrap_or_default() };

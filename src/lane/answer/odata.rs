@@ -4,18 +4,45 @@
 use serde_json::Value;
 
 use super::items::{Named, Place, by_key, reference_of};
-use super::{AnswerShape, REASON, bounded, rule, said, whole};
+use super::{AnswerShape, Head, REASON, bounded, rule, said, whole};
 use crate::event::Id;
 use crate::lane::render::GROUP;
 use crate::lane::{Answer, Class, Outcome};
 
-/// The outcome of each key, by the response of its id, or by the one of the group.
-pub(super) fn judge(parts: &[Value], shape: &AnswerShape, keys: &[Id]) -> Answer {
+/// What a request is called that the ERP has seen, and of which it no longer tells what came of it.
+pub(super) const OUTDATED: &str = "request_outdated";
+/// Messages of SAP's idempotency framework; of these `005`: "RequestID is outdated".
+const SAP_FRAMEWORK: &str = "/IWBEP/CM_COS/";
+
+/// The ERP speaks of the request's key, and so of none of the rows: taken for a refusal of them it would have them grouped anew.
+pub(super) fn refused_key(status: u16, head: &Head, json: Option<&Value>) -> Option<Outcome> {
+    let part = |body: &Value| body.pointer("/error/code")?.as_str().map(str::to_owned);
+    let parts = json.and_then(|body| body.get("responses")?.as_array()).into_iter().flatten();
+    let mut codes = json.into_iter().chain(parts.filter_map(|part| part.get("body"))).filter_map(part);
+    if let Some(code) = codes.find(|code| code.starts_with(SAP_FRAMEWORK)) {
+        if code.ends_with("/005") {
+            let reason =
+                format!("the ERP has seen this request, and no longer tells what came of it (HTTP {status}: {code})");
+            return Some(Outcome { code: Some(OUTDATED.to_owned()), ..Outcome::new(Class::Unknown, reason) });
+        }
+        let reason = format!(
+            "the ERP's memory of requests failed (HTTP {status}: {code}): is \"Define Settings for Idempotent Services\" done?"
+        );
+        return Some(Outcome { code: Some(code), ..Outcome::new(Class::Unknown, reason) });
+    }
+    let result = head.repeatability.as_deref().unwrap_or_default().to_ascii_lowercase();
+    (matches!(result.as_str(), "rejected" | "unsupported") && (400..500).contains(&status) && status != 412).then(|| {
+        let reason = format!("the ERP does not take the key of the request (HTTP {status}, repeatability {result}): is `odata.repeatability` right?");
+        Outcome::new(Class::Contract, reason)
+    })
+}
+
+/// The outcome of each key, by the response of its id, or by the one of the group; `outer`: the status of the whole answer.
+pub(super) fn judge(outer: u16, parts: &[Value], shape: &AnswerShape, keys: &[Id]) -> Answer {
     if let Some(group) = parts.iter().find(|part| part.get("id").and_then(Value::as_str) == Some(GROUP)) {
-        let outcome = response(group, shape);
+        let outcome = response(outer, group, shape);
         return match outcome.class {
             class if class.has_effect() => all_unknown("speaks of the group and not of each request", keys),
-            Class::Reference | Class::Conflict if keys.len() > 1 => whole(refused(outcome), keys),
             _ => whole(outcome, keys),
         };
     }
@@ -23,7 +50,7 @@ pub(super) fn judge(parts: &[Value], shape: &AnswerShape, keys: &[Id]) -> Answer
     let told: Vec<Option<Outcome>> = keys
         .iter()
         .map(|key| match named.get(key) {
-            Some(Named::Once(part)) => Some(response(part, shape)),
+            Some(Named::Once(part)) => Some(response(outer, part, shape)),
             Some(Named::Twice) => Some(Outcome::new(Class::Unknown, "the ERP's answer names this request twice")),
             Some(Named::Never) | None => None,
         })
@@ -74,13 +101,8 @@ fn all_unknown(what: &str, keys: &[Id]) -> Answer {
     whole(Outcome::new(Class::Unknown, format!("the ERP's answer {what}")), keys)
 }
 
-/// A refusal of the group, in which nobody knows who waits for what: the guilty one is found as one that is refused.
-fn refused(outcome: Outcome) -> Outcome {
-    Outcome { class: Class::Validation, ..outcome }
-}
-
-/// What one response says of its request.
-fn response(part: &Value, shape: &AnswerShape) -> Outcome {
+/// What one response says of its request. In a batch that was refused none has its effect, whatever it says.
+fn response(outer: u16, part: &Value, shape: &AnswerShape) -> Outcome {
     let status = part.get("status").and_then(Value::as_u64).and_then(|status| u16::try_from(status).ok()).unwrap_or(0);
     let (class, words) = match status {
         200..=201 | 204 => (Class::Delivered, "has posted it"),
@@ -105,15 +127,19 @@ fn response(part: &Value, shape: &AnswerShape) -> Outcome {
         _ => (Class::Unknown, "failed while working on it"),
     };
     let rule = rule::of_item(&shape.rules, status, part);
-    let class = rule.map_or(class, |rule| rule.class);
+    let class = match rule {
+        Some(rule) => rule.class,
+        None if outer >= 400 && class.has_effect() => Class::Unknown,
+        None => class,
+    };
     let body = part.get("body");
     let mut reason = format!("the ERP {words} (HTTP {status})");
     if let Some(told) = body.and_then(said) {
         reason = format!("{reason}: {}", bounded(&told, REASON));
     }
     let code = match status {
-        412 => Some("etag_changed".to_owned()),
-        428 => Some("etag_missing".to_owned()),
+        412 => Some(Outcome::ETAG_CHANGED.to_owned()),
+        428 => Some(Outcome::ETAG_MISSING.to_owned()),
         _ => body.and_then(|body| body.pointer("/error/code")?.as_str()).map(|code| bounded(code, 64)),
     };
     let code = rule.and_then(|rule| rule.code.clone()).or(code.filter(|_| !class.has_effect()));

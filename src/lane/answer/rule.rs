@@ -64,8 +64,17 @@ impl PartialEq for Expected {
 impl Eq for Expected {}
 
 impl Rule {
+    fn is_of(&self, status: u16) -> bool {
+        self.status.is_empty() || self.status.contains(&status)
+    }
+
+    /// It wants to see a body before it says what such an answer means.
+    pub(super) fn looks_into(&self, status: u16) -> bool {
+        self.is_of(status) && self.test.is_some()
+    }
+
     fn applies(&self, of: Subject, status: u16, json: Option<&Value>) -> bool {
-        if !self.status.is_empty() && !self.status.contains(&status) {
+        if !self.is_of(status) {
             return false;
         }
         match &self.test {
@@ -80,7 +89,10 @@ impl Rule {
 impl Test {
     fn holds(&self, value: &Value) -> bool {
         match (&self.expected, value) {
-            (Expected::Equals(expected), value) => expected == value,
+            (Expected::Equals(expected), value) => {
+                // 1.0 is 1.
+                expected == value || (value.is_f64() && expected.is_number() && expected.as_f64() == value.as_f64())
+            }
             (Expected::Matches(pattern), Value::String(text)) => pattern.is_match(text),
             (Expected::Matches(pattern), Value::Number(number)) => pattern.is_match(&number.to_string()),
             (Expected::Matches(_), _) => false,
@@ -89,12 +101,13 @@ impl Test {
     }
 }
 
-/// What the first rule that applies to the whole answer says of it.
-pub(super) fn of_whole(rules: &[Rule], status: u16, json: Option<&Value>) -> Option<Outcome> {
-    let rule = rules.iter().find(|rule| rule.applies(Subject::Body, status, json))?;
+/// What the first rule that applies to the whole answer says of it, and the rules before that one.
+pub(super) fn of_whole<'r>(rules: &'r [Rule], status: u16, json: Option<&Value>) -> Option<(Outcome, &'r [Rule])> {
+    let at = rules.iter().position(|rule| rule.applies(Subject::Body, status, json))?;
+    let rule = &rules[at];
     let words = json.and_then(said).map_or_else(String::new, |words| format!(": {}", bounded(&words, REASON)));
     let reason = format!("the ERP answers HTTP {status}, which its `classify` takes for {}{words}", rule.class.name());
-    Some(Outcome { code: rule.code.clone(), ..Outcome::new(rule.class, reason) })
+    Some((Outcome { code: rule.code.clone(), ..Outcome::new(rule.class, reason) }, &rules[..at]))
 }
 
 /// The first rule that applies to one result of an answer.

@@ -9,6 +9,7 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
+use super::body::Body;
 use super::{AnswerShape, Location, REASON, Reply, bounded, rule, said};
 use crate::event::Id;
 use crate::lane::{Answer, Class, Outcome};
@@ -30,7 +31,8 @@ impl Task {
     /// `None`: the question was not answered, which says nothing of the record.
     pub fn of(reply: &Reply) -> Option<Self> {
         let Reply::Http { status, head, body } = reply else { return None };
-        let body: Value = serde_json::from_slice(body).unwrap_or_default();
+        let Body { page, json, .. } = Body::of(head, body);
+        let body = json.unwrap_or_default();
         let own = match *status {
             200..300 | 400 | 404..=407 | 409..=428 => true,
             403 | 500 => details(&body).next().is_some(),
@@ -40,7 +42,7 @@ impl Task {
             Some(Location::Here(at)) => Some(at.clone()),
             Some(Location::Elsewhere(_)) | None => None,
         };
-        (own && !head.is_web_page()).then(|| Self { key: external_id(&body), status: *status, record, body })
+        (own && !page).then(|| Self { key: external_id(&body), status: *status, record, body })
     }
 
     /// Takes the key from its record, which was asked for; `false`: the question was not answered.
@@ -186,7 +188,7 @@ fn external_id(record: &Value) -> Option<Id> {
 
 fn json_of(reply: &Reply) -> Option<Value> {
     match reply {
-        Reply::Http { status: 200, body, .. } => serde_json::from_slice(body).ok(),
+        Reply::Http { status: 200, body, .. } => super::body::json(body),
         _ => None,
     }
 }

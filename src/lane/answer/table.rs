@@ -52,8 +52,16 @@ fn headed(status: u16, body: &Value, headers: &[(&str, &str)]) -> Reply {
     let location = of("location")
         .map(|at| if at.starts_with("https://erp.example/") { Location::Here(at) } else { Location::Elsewhere(at) });
     let (retry_after, date, rate_limit) = (of("retry-after"), of("date"), of("ratelimit"));
-    let head = Head { content_type, retry_after, date, rate_limit, location };
+    let head = Head { content_type, retry_after, date, rate_limit, location, repeatability: None };
     Reply::Http { status, head: Box::new(head), body: body.to_string().into_bytes() }
+}
+
+/// The same with these bytes for a body, of this type.
+fn bytes(status: u16, content_type: &str, body: &[u8]) -> Reply {
+    match headed(status, &json!({}), &[("content-type", content_type)]) {
+        Reply::Http { status, head, .. } => Reply::Http { status, head, body: body.to_vec() },
+        other => other,
+    }
 }
 
 fn problem(word: &str) -> Value {
@@ -81,9 +89,27 @@ fn items(of: &'static str, reply: Reply, class: &'static [Class]) -> Line {
     Line { whole: false, ..line(of, reply, class) }
 }
 
-fn rule(status: u16, test: Option<Test>, class: Class) -> AnswerShape {
-    AnswerShape { rules: vec![Rule { status: vec![status], test, class, code: None }], ..per_item() }
+fn of_status(status: u16, test: Option<Test>, class: Class) -> Rule {
+    Rule { status: vec![status], test, class, code: None }
 }
+
+fn rule(status: u16, test: Option<Test>, class: Class) -> AnswerShape {
+    AnswerShape { rules: vec![of_status(status, test, class)], ..per_item() }
+}
+
+fn status_speaks(of: &'static str, reply: Reply, class: &'static [Class]) -> Line {
+    Line { shape: by_status(), ..line(of, reply, class) }
+}
+
+/// A target that says in its 200 whether it has done it.
+fn approved(of: &'static str, reply: Reply, class: &'static [Class]) -> Line {
+    let expected = Expected::Equals(false.into());
+    let test = Test { of: Subject::Body, pointer: "/approved".to_owned(), expected };
+    let rules = vec![of_status(200, Some(test), Class::Validation)];
+    Line { shape: AnswerShape { rules, ..by_status() }, ..line(of, reply, class) }
+}
+
+const JSON: &str = "application/json";
 
 #[expect(clippy::too_many_lines, reason = "a table")]
 fn table() -> Vec<Line> {
@@ -105,6 +131,26 @@ fn table() -> Vec<Line> {
         Line { shape: by_status(), ..line("200 as expected", answer(200, &none), &[Delivered, Delivered]) },
         Line { shape: by_status(), ..line("201 as expected", answer(201, &none), &[Delivered, Delivered]) },
         Line { shape: by_status(), ..line("204 as expected", answer(204, &none), &[Delivered, Delivered]) },
+        status_speaks("200, empty", bytes(200, "text/plain", b" \r\n"), &[Delivered]),
+        status_speaks("204, empty", bytes(204, "", b""), &[Delivered]),
+        status_speaks("200, JSON behind a byte order mark", bytes(200, JSON, b"\xef\xbb\xbf{}"), &[Delivered]),
+        status_speaks("200, JSON without a type", bytes(200, "", b"{}"), &[Delivered]),
+        status_speaks("200, cut", bytes(200, JSON, b"{\"a\":"), &[Unknown]),
+        status_speaks("200, packed", bytes(200, JSON, b"\x1f\x8b\x08\0\0"), &[Unknown]),
+        status_speaks("200, a text", bytes(200, "text/plain", b"ERROR"), &[Unknown]),
+        status_speaks("200, XML", bytes(200, "text/xml", b"<soap:Fault/>"), &[Unknown]),
+        status_speaks("200, a page without a type", bytes(200, "", b"\n<!DOCTYPE html><p>log in"), &[Unknown]),
+        Line {
+            shape: AnswerShape { rules: vec![of_status(200, None, Delivered)], ..by_status() },
+            ..line("200, a text that a rule takes", bytes(200, "text/plain", b"OK"), &[Delivered])
+        },
+        approved("200 that a rule finds good", answer(200, &json!({ "approved": true })), &[Delivered]),
+        approved("200 that a rule finds bad", answer(200, &json!({ "approved": false })), &[Validation]),
+        approved("200 in which a rule finds nothing", bytes(200, JSON, b""), &[Unknown]),
+        approved("200 that a rule can't read", bytes(200, JSON, b"{\"approved\":fal"), &[Unknown]),
+        approved("201 that a rule doesn't look into", bytes(201, JSON, b""), &[Delivered]),
+        status_speaks("203", answer(203, &none), &[Unknown]),
+        status_speaks("206", answer(206, &none), &[Unknown]),
         items(
             "200 with results",
             answer(200, &results(&[(2, "duplicate", ""), (1, "posted", "")])),
@@ -133,7 +179,14 @@ fn table() -> Vec<Line> {
             )
         },
         line("200 text/html", headed(200, &results(&[(1, "posted", "")]), html), &[Unknown]),
-        line("200 not parseable", answer(200, &"{".into()), &[Unknown, Unknown]),
+        line("200 not parseable", bytes(200, JSON, b"{"), &[Unknown, Unknown]),
+        items(
+            "200 behind a byte order mark",
+            bytes(200, JSON, format!("\u{feff}{}", results(&[(1, "posted", "")])).as_bytes()),
+            &[Delivered],
+        ),
+        line("203", answer(203, &none), &[Unknown]),
+        line("206", answer(206, &none), &[Unknown]),
         line("200 without results", answer(200, &json!({ "results": {} })), &[Unknown, Unknown]),
         line("204 where results are expected", answer(204, &none), &[Unknown, Unknown]),
         Line {
@@ -148,7 +201,10 @@ fn table() -> Vec<Line> {
         line("202 text/html", headed(202, &none, html), &[Unknown, Unknown]),
         items("207: missing", answer(207, &results(&[(1, "posted", "")])), &[Delivered, Unknown]),
         items("207: extra", answer(207, &results(&[(1, "posted", ""), (9, "posted", "")])), &[Delivered]),
-        items("207: twice", answer(207, &results(&[(1, "posted", ""), (1, "rejected", "")])), &[Unknown]),
+        line("207: twice", answer(207, &results(&[(1, "posted", ""), (1, "rejected", "")])), &[Unknown]),
+        line("200 with results of no item of the batch", answer(200, &results(&[])), &[Unknown, Unknown]),
+        line("200 with results of others", answer(200, &results(&[(9, "posted", "")])), &[Unknown, Unknown]),
+        line("200 with words that nobody knows", answer(200, &results(&[(1, "fine", ""), (2, "", "")])), &[Unknown; 2]),
         Line {
             shape: AnswerShape { items: Some(String::new()), ..per_item() },
             ..items("a JSON array", answer(200, &results(&[(1, "posted", "")])["results"]), &[Delivered])
@@ -161,6 +217,15 @@ fn table() -> Vec<Line> {
         line("400, whole batch", answer(400, &problem("malformed")), &[Validation, Validation]),
         line("400, single", answer(400, &problem("malformed")), &[Validation]),
         items("400 with results", answer(400, &results(&[(1, "rejected", "")])), &[Validation, Unknown]),
+        items(
+            "400 claims an effect",
+            answer(400, &results(&[(1, "posted", ""), (2, "rejected", "")])),
+            &[Unknown, Validation],
+        ),
+        Line {
+            shape: rule(422, code(Subject::Item, "/status", "posted"), Delivered),
+            ..items("an effect under 422 by rule", answer(422, &results(&[(1, "posted", "")])), &[Delivered])
+        },
         line("400 unsupported_version", answer(400, &problem("unsupported_version")), &[Contract, Contract]),
         line("400 throttled", answer(400, &problem("throttled")), &[Throttled, Throttled]),
         Line {
@@ -175,8 +240,23 @@ fn table() -> Vec<Line> {
                 &[Validation],
             )
         },
+        line("400, a web page", headed(400, &none, html), &[Contract]),
+        line("400, a page without a type", bytes(400, "", b"<html><h1>Bad Request</h1>"), &[Contract]),
+        line("404, a web page", headed(404, &none, html), &[Contract]),
+        line("410, a web page", headed(410, &none, html), &[Contract]),
+        line("422, a web page", headed(422, &none, html), &[Contract]),
+        line("423, a web page", headed(423, &none, html), &[Contract]),
+        line("401, a web page", headed(401, &none, html), &[Auth]),
+        line("403, a web page", headed(403, &none, html), &[Auth]),
+        line("429, a web page", headed(429, &none, html), &[Throttled]),
+        line("413, a web page", headed(413, &none, html), &[NotAttempted, NotAttempted]),
+        line("408, a web page", headed(408, &none, html), &[Unknown]),
+        Line { later: Some(By::Lookup), ..line("409, a web page", headed(409, &none, html), &[Unknown]) },
+        Line { later: Some(By::LookupOnly), ..line("412, a web page", headed(412, &none, html), &[Unknown]) },
         line("401", headed(401, &problem("unauthorized"), &[("retry-after", "9")]), &[Auth, Auth]),
+        line("401, single", answer(401, &problem("unauthorized")), &[Auth]),
         line("403", answer(403, &problem("forbidden")), &[Auth, Auth]),
+        line("403, single", answer(403, &problem("forbidden")), &[Auth]),
         items(
             "200 with an item that is not permitted",
             answer(200, &results(&[(1, "rejected", "not_permitted")])),
@@ -207,6 +287,8 @@ fn table() -> Vec<Line> {
         line("413, single", headed(413, &none, html), &[Validation]),
         line("422", answer(422, &none), &[Validation, Validation]),
         line("422, key reused", answer(422, &problem("key_reused")), &[KeyClash]),
+        line("422, key clash", answer(422, &problem("key_clash")), &[KeyClash]),
+        line("422, key reused by one of two", answer(422, &problem("key_reused")), &[Validation, Validation]),
         line("423", answer(423, &none), &[Conflict, Conflict]),
         line("425", answer(425, &none), &[Conflict, Conflict]),
         throttled(429, &[("retry-after", "7")], Some(7_000)),
@@ -272,6 +354,30 @@ fn the_whole_answer_table() {
     }
 }
 
+/// The rules are tried in their order, whether they are of items or of all.
+#[test]
+fn the_first_rule_decides() {
+    use Class::{Conflict, Contract, Validation};
+    let of = |of, pointer: &str, value: Value| {
+        Some(Test { of, pointer: pointer.to_owned(), expected: Expected::Equals(value) })
+    };
+    let held = Rule { status: Vec::new(), ..of_status(0, of(Subject::Item, "/status", "held".into()), Validation) };
+    let all = of_status(422, None, Contract);
+    let classes = |rules: [&Rule; 2], body: &Value| {
+        let shape = AnswerShape { rules: rules.into_iter().cloned().collect(), ..per_item() };
+        let answer = classify(&answer(422, body), &shape, &keys(2));
+        (answer.outcomes.iter().map(|o| o.class).collect::<Vec<_>>(), answer.whole)
+    };
+    let body = results(&[(1, "held", ""), (2, "posted", "")]);
+    assert_eq!(classes([&held, &all], &body), (vec![Validation, Contract], false));
+    assert_eq!(classes([&all, &held], &body), (vec![Contract; 2], true));
+    let body = results(&[(2, "posted", "")]);
+    assert_eq!(classes([&held, &all], &body), (vec![Contract; 2], true), "it is of no item");
+    let one = of_status(422, of(Subject::Body, "/code", 1.into()), Conflict);
+    assert_eq!(classes([&one, &all], &json!({ "code": 1.0 })), (vec![Conflict; 2], true));
+    assert_eq!(classes([&one, &all], &json!({ "code": 1.5 })), (vec![Contract; 2], true));
+}
+
 #[test]
 fn a_batch_that_is_too_large_says_so_in_its_code() {
     for rows in [1, 2] {
@@ -302,7 +408,7 @@ fn a_job_tells_what_became_of_its_batch() {
         (answer(200, &processing), [Class::Accepted; 2], true, None),
         (answer(202, &json!({})), [Class::Accepted; 2], true, None),
         (answer(200, &done), [Class::Unknown, Class::Delivered], false, None),
-        (answer(200, &json!({ "status": "done" })), [Class::Unknown; 2], false, None),
+        (answer(200, &json!({ "status": "done" })), [Class::Unknown; 2], true, None),
         (answer(404, &problem("unknown_job")), [Class::Unknown; 2], true, None),
         (answer(410, &json!({})), [Class::Unknown; 2], true, None),
         (answer(429, &json!({})), [Class::Throttled; 2], true, None),

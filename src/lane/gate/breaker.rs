@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
-use super::Standing;
+use super::{Standing, Trouble};
 use crate::event::Millis;
 
 /// Failures in a row that open it.
@@ -23,10 +23,11 @@ pub(super) const REMEMBERED: usize = 1_024;
 const GOOD: u32 = 3;
 
 /// Why a breaker opened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Why {
     /// Too many requests brought nothing: no connection, no answer, 5xx.
+    #[default]
     Failing,
     /// It refuses who we are.
     Auth,
@@ -51,15 +52,21 @@ pub(super) enum Judged {
     Good,
     /// Slow down: neither good nor a failure.
     Throttled,
-    /// With its words.
-    Bad(Why, String),
+    Bad(Why, Said),
+}
+
+/// What is told of an answer that was no good.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Said {
+    pub(super) words: String,
+    pub(super) help: &'static str,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     Closed,
     Open { until: Millis },
-    HalfOpen { good: u32, probe: Option<(usize, u64)> },
+    HalfOpen { good: u32, good_since: Option<Millis>, probe: Option<(usize, u64)> },
 }
 
 #[derive(Debug)]
@@ -67,10 +74,8 @@ pub(super) struct Breaker {
     first_ms: u64,
     max_ms: u64,
     state: State,
-    why: Why,
     /// Of the answer that opened it, or of the last one that kept it open.
-    words: String,
-    since: Millis,
+    trouble: Trouble,
     wait_ms: u64,
     in_a_row: u32,
     /// When, and whether it was good.
@@ -84,9 +89,7 @@ impl Breaker {
             first_ms,
             max_ms,
             state: State::Closed,
-            why: Why::Failing,
-            words: String::new(),
-            since: Millis::default(),
+            trouble: Trouble::default(),
             wait_ms: first_ms,
             in_a_row: 0,
             recent: VecDeque::new(),
@@ -111,7 +114,7 @@ impl Breaker {
     pub(super) fn wake(&mut self, now: Millis) -> bool {
         let due = matches!(self.state, State::Open { until } if until <= now);
         if due {
-            self.state = State::HalfOpen { good: 0, probe: None };
+            self.state = State::HalfOpen { good: 0, good_since: None, probe: None };
         }
         due
     }
@@ -142,33 +145,33 @@ impl Breaker {
         match self.state {
             State::Closed => self.counted(judged, isolated, now),
             // What had left before says nothing of the system as it is now.
-            State::HalfOpen { good, probe } if probe == Some((lane, batch)) => {
-                let good = match judged {
+            State::HalfOpen { good, good_since, probe } if probe == Some((lane, batch)) => {
+                let (good, good_since) = match judged {
                     Judged::Good if good + 1 >= GOOD => return self.close(),
-                    Judged::Good => good + 1,
-                    Judged::Throttled => good,
-                    Judged::Bad(why, words) => {
+                    Judged::Good => (good + 1, good_since.or(Some(now))),
+                    Judged::Throttled => (good, good_since),
+                    Judged::Bad(why, said) => {
                         self.tried = Some(lane);
                         self.wait_ms = self.wait_ms.saturating_mul(2).min(self.max_ms);
-                        return self.open(why, words, now);
+                        return self.open(why, said, now);
                     }
                 };
-                self.state = State::HalfOpen { good, probe: None };
+                self.state = State::HalfOpen { good, good_since, probe: None };
             }
             State::HalfOpen { .. } | State::Open { .. } => {}
         }
     }
 
     fn counted(&mut self, judged: Judged, isolated: bool, now: Millis) {
-        let (good, words) = match judged {
+        let (good, said) = match judged {
             Judged::Throttled => return,
             Judged::Bad(Why::Failing, _) if isolated => return,
-            Judged::Bad(why @ (Why::Auth | Why::Contract), words) => {
-                self.since = now;
-                return self.open(why, words, now);
+            Judged::Bad(why @ (Why::Auth | Why::Contract), said) => {
+                self.trouble.since = now;
+                return self.open(why, said, now);
             }
-            Judged::Bad(Why::Failing, words) => (false, words),
-            Judged::Good => (true, String::new()),
+            Judged::Bad(Why::Failing, said) => (false, said),
+            Judged::Good => (true, Said::default()),
         };
         self.in_a_row = if good { 0 } else { self.in_a_row + 1 };
         if self.recent.len() >= REMEMBERED {
@@ -180,13 +183,14 @@ impl Breaker {
         }
         let failed = self.recent.iter().filter(|(_, good)| !good).count();
         if self.in_a_row >= IN_A_ROW || (self.recent.len() >= AT_LEAST && failed * 2 > self.recent.len()) {
-            self.since = now;
-            self.open(Why::Failing, words, now);
+            self.trouble.since = now;
+            self.open(Why::Failing, said, now);
         }
     }
 
-    fn open(&mut self, why: Why, words: String, now: Millis) {
-        (self.why, self.words) = (why, words);
+    fn open(&mut self, why: Why, said: Said, now: Millis) {
+        let Said { words, help } = said;
+        self.trouble = Trouble { why, words, help: help.to_owned(), since: self.trouble.since };
         self.in_a_row = 0;
         self.recent.clear();
         self.state = State::Open { until: now.plus(self.wait_ms) };
@@ -199,11 +203,13 @@ impl Breaker {
     }
 
     pub(super) fn standing(&self) -> Standing {
-        let (since, why, words) = (self.since, self.why, self.words.clone());
+        let trouble = self.trouble.clone();
         match self.state {
             State::Closed => Standing::Closed,
-            State::Open { until } => Standing::Open { since, why, words, next_try: until },
-            State::HalfOpen { .. } => Standing::HalfOpen { since, why, words },
+            State::Open { until } => Standing::Open { trouble, next_try: until },
+            State::HalfOpen { good, good_since, .. } => {
+                Standing::HalfOpen { trouble, good_since, good, closes_at: GOOD }
+            }
         }
     }
 }

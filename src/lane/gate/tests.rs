@@ -3,7 +3,8 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::lane::Outcome;
+use crate::event::Id;
+use crate::lane::{AnswerShape, Outcome, Reply, classify};
 
 const LANE: usize = 0;
 
@@ -39,8 +40,9 @@ fn five_failures_in_a_row_open_it_and_three_good_ones_close_it() {
     }
     ask(&mut gate, 4, Class::Unknown, at(0));
     let standing = gate.standing();
-    let words = "test".to_owned();
-    assert_eq!(standing, Standing::Open { since: at(0), why: Why::Failing, words, next_try: at(10) });
+    let help = advice(Class::Unknown, None).unwrap_or_default().to_owned();
+    let trouble = Trouble { since: at(0), why: Why::Failing, words: "test".to_owned(), help };
+    assert_eq!(standing, Standing::Open { trouble, next_try: at(10) });
     assert_eq!((gate.permit(0, at(9)), gate.opens_at(0, at(9))), (None, Some(at(10))));
     for (batch, second) in [(5, 10), (6, 11), (7, 12)] {
         gate.wake(at(second));
@@ -50,6 +52,38 @@ fn five_failures_in_a_row_open_it_and_three_good_ones_close_it() {
         gate.answered(LANE, batch, &whole(Class::Delivered), false, at(second));
     }
     assert_eq!((gate.standing(), gate.permit(0, at(13))), (Standing::Closed, Some(Permit::Batch)));
+}
+
+/// Whatever answers so, no posting goes through it.
+#[test]
+fn an_endpoint_that_tells_of_no_item_opens_it() {
+    let shape = AnswerShape { items: Some("/results".to_owned()), ..AnswerShape::default() };
+    let reply = Reply::Http { status: 200, head: Box::default(), body: br#"{"results":[]}"#.to_vec() };
+    let mut gate = gate();
+    for batch in 0..5 {
+        assert!(!is_open(&gate));
+        gate.left(LANE, batch, true, at(0));
+        gate.answered(LANE, batch, &classify(&reply, &shape, &[Id([1; 16])]), false, at(0));
+    }
+    assert!(is_open(&gate));
+}
+
+#[test]
+fn what_is_answered_well_since_is_told_until_it_closes() {
+    let mut gate = gate();
+    ask(&mut gate, 0, Class::Auth, at(0));
+    gate.wake(at(10));
+    let told = |gate: &Gate| match gate.standing() {
+        Standing::HalfOpen { good_since, good, closes_at, .. } => Some((good_since, good, closes_at)),
+        _ => None,
+    };
+    assert_eq!(told(&gate), Some((None, 0, 3)));
+    ask(&mut gate, 1, Class::Delivered, at(11));
+    ask(&mut gate, 2, Class::Validation, at(12));
+    assert_eq!(told(&gate), Some((Some(at(11)), 2, 3)), "who refuses an item has let us in");
+    ask(&mut gate, 3, Class::Auth, at(13));
+    gate.wake(at(40));
+    assert_eq!(told(&gate), Some((None, 0, 3)), "it begins again");
 }
 
 #[test]
@@ -107,7 +141,11 @@ fn a_system_that_refuses_who_we_are_or_what_we_send_is_left_alone_at_once() {
     for (class, expected) in [(Class::Auth, Why::Auth), (Class::Contract, Why::Contract)] {
         let mut gate = gate();
         ask(&mut gate, 1, class, at(0));
-        assert!(matches!(gate.standing(), Standing::Open { why, .. } if why == expected), "{:?}", gate.standing());
+        assert!(
+            matches!(gate.standing(), Standing::Open { trouble, .. } if trouble.why == expected),
+            "{:?}",
+            gate.standing()
+        );
     }
 }
 

@@ -1,11 +1,12 @@
 //! Several lanes before one system or two, with a target that the test plays.
 
+mod ahead;
 mod invariants;
 
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::lane::{Answer, Class, Config, Idempotency, Limits, Outcome, Row, RowKey};
+use crate::lane::{Answer, By, Class, Config, Idempotency, Later, Limits, Outcome, Row, RowKey};
 
 fn config(id: &str, worth: Worth) -> Config {
     Config { id: id.into(), worth, dedup_horizon_ms: 30 * 86_400_000, max_parked: 10_000, ..Config::example() }
@@ -34,6 +35,8 @@ struct Play {
     lanes: Lanes,
     now: Millis,
     flying: Vec<Request>,
+    /// Stored, and not sent.
+    stored: BTreeMap<(usize, u64), Vec<RowKey>>,
     requests: Vec<Request>,
     ends: BTreeMap<(usize, i64), End>,
 }
@@ -43,7 +46,8 @@ const START: Millis = Millis(1_763_906_709_412);
 impl Play {
     fn new(configs: Vec<Config>) -> Self {
         let lanes = Lanes::new(configs.into_iter().map(|config| Lane::new(config, 7)).collect());
-        let mut play = Self { lanes, now: START, flying: Vec::new(), requests: Vec::new(), ends: BTreeMap::new() };
+        let (flying, requests) = (Vec::new(), Vec::new());
+        let mut play = Self { lanes, now: START, flying, stored: BTreeMap::new(), requests, ends: BTreeMap::new() };
         for lane in 0..play.lanes.all().len() {
             play.step(lane, Input::Loaded { rows: Vec::new(), more: false });
         }
@@ -70,6 +74,12 @@ impl Play {
             };
             match action {
                 Action::Send { batch, rows, .. } => self.flying.push(request(batch, rows, false)),
+                Action::Store { batch, rows, .. } => drop(self.stored.insert((lane, batch), rows)),
+                Action::Release { batch } => {
+                    let rows = self.stored.remove(&(lane, batch)).expect("it was stored");
+                    self.flying.push(request(batch, rows, false));
+                }
+                Action::Close { batch } => drop(self.stored.remove(&(lane, batch))),
                 Action::Look { batch, rows, .. } => self.flying.push(request(batch, rows, true)),
                 Action::Settle { row, class, .. } => drop(self.ends.insert((lane, row.seq), End::Delivered(class))),
                 Action::Reject { row, outcome, maybe } => {
@@ -172,6 +182,19 @@ fn an_open_breaker_stops_all_lanes_of_its_system_and_costs_no_row_an_attempt() {
 }
 
 #[test]
+fn each_row_that_is_answered_well_by_a_breaker_that_closes_is_told() {
+    let mut play = Play::new(vec![config("a", Worth::Document)]);
+    play.put(0, [1]);
+    play.run(9_000, &mut |request| whole(request, Class::Auth));
+    let (opened, before) = (play.lanes.systems(play.now), play.lanes.changes());
+    assert!(matches!(&opened[0].standing, Standing::Open { .. }), "{opened:?}");
+    play.run(60_000, &mut good);
+    let stands = play.lanes.systems(play.now).remove(0).standing;
+    assert!(matches!(stands, Standing::HalfOpen { good: 1, good_since: Some(_), .. }), "{stands:?}");
+    assert_eq!(play.lanes.changes(), before + 2, "half open, and one row: shown anew both times");
+}
+
+#[test]
 fn the_oldest_row_of_the_highest_class_finds_out_and_one_in_vain_lets_others_try() {
     let worths = [("shown", Worth::Visibility), ("doc", Worth::Document), ("books", Worth::Ledger)];
     let mut play = Play::new(worths.map(|(id, worth)| config(id, worth)).into());
@@ -195,6 +218,27 @@ fn a_transient_or_throttled_answer_never_makes_a_dead_letter() {
         play.run(HOUR, &mut good);
         assert_eq!(play.delivered(0), 30, "{class:?}");
     }
+}
+
+#[test]
+fn what_a_posting_refers_to_may_be_missing_for_the_grace_and_no_longer() {
+    let grace = 20 * 60_000;
+    let play_until = |there_after: u64| {
+        let lane = Config { reference_grace_ms: grace, retry_max_ms: 60_000, ..config("a", Worth::Document) };
+        let mut play = Play::new(vec![lane]);
+        play.put(0, 1..=3);
+        play.run(HOUR, &mut |request| {
+            let there = request.at >= START.plus(there_after);
+            Some(each(request, |row| if row == 2 && !there { Class::Reference } else { Class::Delivered }))
+        });
+        play
+    };
+    let in_time = play_until(grace - 2 * 60_000);
+    assert_eq!((in_time.delivered(0), in_time.dead()), (3, vec![]));
+    let never = play_until(2 * HOUR);
+    assert_eq!(never.dead(), [(2, End::Rejected(Class::Reference, false))]);
+    let last = never.requests.last().expect("it was sent").at.since(START);
+    assert!((grace..grace + 2 * 60_000).contains(&last), "parked after {last} ms");
 }
 
 #[test]
@@ -374,4 +418,52 @@ fn half_of_the_last_hundred_rows_are_a_storm_whatever_their_reasons() {
         play.lanes.lane(0).storm().is_some()
     };
     assert_eq!((rejected(5), rejected(6)), (false, true));
+}
+
+/// Twelve requests a minute, and two hundred jobs of one lane that the target does not come to an end with.
+#[test]
+fn questions_of_what_is_accepted_take_turns_with_what_other_lanes_have_to_post() {
+    let limits = Limits { per_minute: Some(12), burst: 1, ..Limits::default() };
+    let of = |id: &str| Config { max_events: 1, limits, ..config(id, Worth::Document) };
+    let mut lanes = Lanes::new(vec![Lane::new(of("a"), 7), Lane::new(of("b"), 8)]);
+    let (mut now, mut queue, mut posted) = (START, Vec::new(), 0);
+    for lane in 0..2 {
+        queue.extend(lanes.step(lane, Input::Loaded { rows: Vec::new(), more: false }, now));
+    }
+    let row = |seq| Row { key: RowKey { seq, tx: 1 }, order: seq, size: 10, held: false };
+    let rows = |from: i64| (from..from + 200).map(row).collect();
+    queue.extend(lanes.step(0, Input::Captured { rows: rows(1), since: now }, now));
+    let (late, end) = (START.plus(3 * 3_600_000), START.plus(6 * 3_600_000));
+    let said = |class, rows: usize, later| {
+        let (status, excerpt, outcomes) = (Some(200), String::new(), vec![Outcome::new(class, ""); rows]);
+        Answer { status, excerpt, outcomes, whole: class == Class::Accepted, retry_after_ms: None, later }
+    };
+    let job = || Some(Later { by: By::Job("http://erp/jobs/7".to_owned()), after_ms: None });
+    let mut captured = false;
+    while now < end {
+        if now >= late && !std::mem::replace(&mut captured, true) {
+            queue.extend(lanes.step(1, Input::Captured { rows: rows(1_001), since: now }, now));
+        }
+        if let Some((lane, action)) = queue.pop() {
+            let (batch, answer) = match action {
+                Action::Send { batch, rows, .. } if lane == 0 => (batch, said(Class::Accepted, rows.len(), job())),
+                Action::Send { batch, rows, .. } => {
+                    posted += 1;
+                    (batch, said(Class::Delivered, rows.len(), None))
+                }
+                Action::Poll { batch, rows, .. } => {
+                    let answer = said(Class::Accepted, rows.len(), None);
+                    queue.extend(lanes.step(lane, Input::Polled { batch, answer }, now));
+                    continue;
+                }
+                _ => continue,
+            };
+            queue.extend(lanes.step(lane, Input::Answered { batch, answer }, now));
+            continue;
+        }
+        let Some(at) = lanes.wake_at(now) else { break };
+        now = at.max(now.plus(1));
+        queue.extend(lanes.tick(now));
+    }
+    assert_eq!(posted, 200);
 }

@@ -4,6 +4,8 @@
 //! Asking is not sending: the count of attempts stays as it is, and so does what waits behind these rows. Other subjects of
 //! the lane go on; what the target has accepted is no request under way, so that `max_in_flight` does not count it.
 
+use serde::{Deserialize, Serialize};
+
 use super::{Action, Again, Flight, Lane, Way};
 use crate::event::Millis;
 use crate::lane::{Answer, By, Class, KeyScope, Later};
@@ -26,6 +28,15 @@ pub struct Accepted {
     pub since: Millis,
     /// When it is asked for next.
     pub ask_at: Millis,
+}
+
+/// Rows that the target has been at work on for more than half an hour, as people are shown it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Overdue {
+    /// How many.
+    pub rows: usize,
+    /// When the first of them were accepted.
+    pub since: Millis,
 }
 
 impl Accepted {
@@ -64,6 +75,18 @@ impl Flight {
 }
 
 impl Lane {
+    /// What the target has accepted and does not come to an end with.
+    pub(in crate::lane) fn overdue(&self, now: Millis) -> Option<Overdue> {
+        let accepted = self.flights.values().filter_map(|flight| Some((flight.accepted.as_ref()?, flight.rows.len())));
+        accepted.filter(|(accepted, _)| accepted.is_overdue(now)).fold(
+            None,
+            |all: Option<Overdue>, (accepted, rows)| {
+                let (known, since) = all.map_or((0, accepted.since), |all| (all.rows, all.since.min(accepted.since)));
+                Some(Overdue { rows: known + rows, since })
+            },
+        )
+    }
+
     /// Takes the target's word that it has taken rows of the batch over, or how else it wants to be asked.
     pub(super) fn taken_over(&self, flight: &mut Flight, accepted: bool, later: Option<&Later>, now: Millis) {
         let by = later.map(|later| &later.by);
@@ -112,7 +135,8 @@ impl Lane {
             }
         }
         flight.looks = flight.looks.saturating_add(1);
-        self.go_on(batch, flight, (1, 0), answer.later.as_ref(), now, actions);
+        let attempt = flight.attempt;
+        self.go_on(batch, flight, (attempt, 0), answer.later.as_ref(), now, actions);
     }
 }
 
@@ -138,7 +162,7 @@ impl Flight {
 
     /// It may be sent again as far as the target goes, and is looked up first where it can be.
     fn unasked(&mut self) {
-        if self.again != Again::Apart {
+        if !matches!(self.again, Again::Never | Again::Apart) {
             self.again = Again::Unasked;
         }
     }
@@ -148,7 +172,7 @@ impl Flight {
         let rows = self.rows.clone();
         match self.accepted.clone() {
             Some(accepted) => Action::Accepted { batch, rows, accepted },
-            None => Action::Unknown { batch, rows },
+            None => Action::Unknown { batch, rows, outdated: self.again == Again::Never },
         }
     }
 }
@@ -243,8 +267,8 @@ mod tests {
                 rows: vec![row(1, 1)],
                 attempt: 1,
                 first_sent: Millis(0),
-                last_sent: Millis(0),
                 accepted: Some(taken.clone()),
+                outdated: false,
             };
             let booted = Some(now); // even where nobody knows how long it was off
             lane.restore(vec![saved], vec![(row(9, 9), Exception::Parked)], 2, booted, now);
@@ -281,6 +305,9 @@ mod tests {
         assert!(matches!(absent[..], [Action::Accepted { .. }]), "{absent:?}");
         let (_, turn) = next(&mut lane);
         assert!(matches!(turn[..], [Action::Poll { .. }]), "{turn:?}");
+        let overdue = |minutes| lane.overdue(Millis(0).plus(minutes * MINUTE));
+        assert_eq!(overdue(29), None);
+        assert_eq!(overdue(30), Some(Overdue { rows: 1, since: Millis(0) }), "people hear of it");
     }
 
     #[test]

@@ -3,7 +3,8 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::accepted::FIRST_MS;
-use super::{Action, Again, Flight, Lane, RowKey, State, Way};
+use super::ahead::PROMPT_MS;
+use super::{Action, Again, Flight, Lane, RowKey, State, Vain, Way};
 use crate::event::Millis;
 use crate::lane::{Answer, Class, KeyScope, Later, Outcome};
 
@@ -15,14 +16,20 @@ const CONFLICT_TRIES: u32 = 10;
 const THROTTLED_MS: u64 = 30_000;
 /// … up to this.
 const THROTTLED_MOST_MS: u64 = 10 * 60_000;
-/// How long a missing reference may take to appear.
-const REFERENCE_GRACE_MS: u64 = 15 * 60_000;
+/// Refusals in a row of a request that was sent again and may have had effect before: then it comes in halves, and what stands
+/// alone is a person's.
+const REFUSALS: u8 = 8;
+/// The word for a row that was not tried because of one before it.
+const LANE_BLOCKED: &str = "lane_blocked";
 
 impl Lane {
     pub(super) fn answered(&mut self, batch: u64, answer: &Answer, now: Millis, actions: &mut Vec<Action>) {
         let isolated = self.is_isolated(batch);
         let Some(flight) = self.flights.remove(&batch) else { return };
+        let never_taken = self.is_never_taken(&flight, answer).then(|| Self::never_taken(answer));
+        let answer = never_taken.as_ref().unwrap_or(answer);
         let trouble = self.note_trouble(answer, isolated, now);
+        self.prompt = !trouble && now.since(flight.last_sent) <= PROMPT_MS;
         self.judge(batch, flight, answer, (trouble, isolated), now, actions);
     }
 
@@ -38,13 +45,25 @@ impl Lane {
         actions: &mut Vec<Action>,
     ) {
         let first = flight.attempt == 1;
-        let (answer, clean) = self.of_one_piece(&flight, answer);
+        if answer.outcomes.iter().any(|o| o.class == Class::Unknown) && flight.way == Way::Post {
+            flight.unheard = Some(flight.last_sent);
+        }
+        let said = answer;
+        let (answer, clean) = self.of_one_piece(&flight, said, now);
+        let early = self.too_early(&flight, said, clean, now);
         let maybe = !first && (answer.whole || self.config.key_scope != KeyScope::Parts);
         let freed = self.config.is_atomic() && answer.outcomes.iter().any(|o| o.class != Class::NotAttempted);
         let alone = flight.rows.len() == 1;
         let refused_whole = answer.whole && !alone && !trouble && answer.outcomes.iter().any(|o| refuses(o.class));
         let too_large = answer.outcomes.first().is_some_and(|o| o.code.as_deref() == Some(Outcome::TOO_LARGE));
         let too_large = answer.whole && !alone && too_large;
+        // The refusal of a request that was sent again says nothing of what came of it before, and may be another's than the
+        // endpoint's. Where errors are kept with the key it is what was said first.
+        let hearsay = answer.whole && !clean && !self.config.replays_errors && answer.status >= Some(400);
+        let hearsay = hearsay && answer.outcomes.iter().any(|o| o.class == Class::Validation);
+        flight.refusals = if hearsay { flight.refusals.saturating_add(1) } else { 0 };
+        let patient = hearsay && flight.refusals < REFUSALS;
+        let nothing_tried = answer.outcomes.iter().all(|o| o.class == Class::NotAttempted);
         let mut accepted = false;
         let mut open = Vec::new();
         let mut failed = BTreeSet::new();
@@ -59,6 +78,7 @@ impl Lane {
             // whether it says so or not; resent alone it would overtake.
             let behind = self.config.ordered_batch && clean && failed.contains(&order);
             let class = if behind && outcome.class == Class::Unknown { Class::NotAttempted } else { outcome.class };
+            let leads = !failed.contains(&order);
             let may = class.has_effect() || class == Class::Accepted;
             if !may && class != Class::Unknown {
                 failed.insert(order);
@@ -68,7 +88,7 @@ impl Lane {
                 self.again(row, now, now);
                 continue;
             }
-            if matches!(class, Class::Validation | Class::KeyClash) && !refused_whole {
+            if matches!(class, Class::Validation | Class::KeyClash) && !refused_whole && !patient {
                 rejected.insert(order);
             }
             match class {
@@ -77,7 +97,7 @@ impl Lane {
                     self.end(row);
                     actions.push(settled(row, class, outcome, first));
                 }
-                Class::Validation | Class::KeyClash if !refused_whole => {
+                Class::Validation | Class::KeyClash if !refused_whole && !patient => {
                     self.reject(row, outcome.clone(), maybe, actions);
                 }
                 Class::Unresolvable | Class::Corrupt => self.reject(row, outcome.clone(), !first, actions),
@@ -111,11 +131,17 @@ impl Lane {
                 }
                 // What went back with another of its request is free of it.
                 Class::NotAttempted if freed => drop(self.again(row, now, now)),
-                class => self.again_later(row, class, outcome, now, actions),
+                class => {
+                    let idly = leads && (nothing_tried || outcome.code.as_deref() == Some(LANE_BLOCKED));
+                    if let Some(slot) = self.rows.get_mut(&row).filter(|_| idly && class == Class::NotAttempted) {
+                        slot.put_off = slot.put_off.saturating_add(1);
+                    }
+                    self.again_later(row, class, outcome, now, actions);
+                }
             }
         }
         if refused_whole && clean {
-            self.split = Some(flight.rows.len().div_ceil(2));
+            self.halve(&flight.rows);
         }
         if too_large {
             self.most = self.most.min(flight.rows.len().div_ceil(2));
@@ -123,6 +149,12 @@ impl Lane {
         let attempt = flight.attempt;
         flight.left_with(open, &self.config);
         self.taken_over(&mut flight, accepted, answer.later.as_ref(), now);
+        if hearsay && flight.again == Again::Allowed {
+            flight.again = Again::Unasked;
+        }
+        if self.config.replays_errors && !first && answer.status == Some(500) && flight.accepted.is_none() {
+            flight.again = Again::Replayed;
+        }
         if let ([row], None) = (&flight.rows[..], &flight.accepted)
             && self.is_poison(*row)
         {
@@ -133,10 +165,12 @@ impl Lane {
                 flight.rows.clear();
             }
         }
-        let halves = more_alone && flight.accepted.is_none() && flight.rows.iter().all(|row| self.is_suspect(*row));
+        more_alone |= hearsay && !patient;
+        let suspects = flight.rows.iter().all(|row| self.is_suspect(*row)) || hearsay;
+        let halves = more_alone && flight.accepted.is_none() && suspects;
         let half = flight.rows.len() / 2;
         // What was accepted without a way to ask comes again, and not at once.
-        let least = if accepted { FIRST_MS } else { 0 };
+        let least = if accepted { FIRST_MS } else { early };
         self.go_on(batch, flight, (attempt, least), answer.later.as_ref(), now, actions);
         if halves && half > 0 {
             self.cut(batch, half, actions);
@@ -151,14 +185,16 @@ impl Lane {
     pub(super) fn looked(&mut self, batch: u64, answer: &Answer, now: Millis, actions: &mut Vec<Action>) {
         let Some(mut flight) = self.flights.remove(&batch) else { return };
         self.note_trouble(answer, false, now);
-        let answer = &self.of_one_voice(answer);
+        let answer = &self.of_one_voice(&mut flight, answer, now);
         let (mut open, mut accepted) = (Vec::new(), false);
         let unsaid = Outcome::new(Class::Unknown, "the answer does not speak of it");
         let outcomes = answer.outcomes.iter().chain(std::iter::repeat(&unsaid));
         let said: Vec<(RowKey, &Outcome)> = flight.rows.iter().copied().zip(outcomes).collect();
+        flight.vain = self.in_vain(&flight, &answer.outcomes, now);
         let order = |row: RowKey| self.rows.get(&row).map(|slot| slot.row.order);
         // What is absent goes back in line only if nothing behind it in its subject is left open: that would overtake it.
-        let decided = |class| matches!(class, Class::Found | Class::KeyClash | Class::NotAttempted);
+        let decided =
+            |class| matches!(class, Class::Found | Class::KeyClash | Class::Unresolvable | Class::NotAttempted);
         let left: HashMap<_, RowKey> =
             said.iter().filter(|(_, o)| !decided(o.class)).map(|(row, _)| (order(*row), *row)).collect();
         let goes: BTreeSet<RowKey> = said
@@ -173,9 +209,12 @@ impl Lane {
                     self.end(row);
                     actions.push(settled(row, Class::Found, outcome, false));
                 }
-                Class::KeyClash => self.reject(row, outcome.clone(), true, actions),
+                Class::KeyClash | Class::Unresolvable => self.reject(row, outcome.clone(), true, actions),
                 Class::NotAttempted if flight.absence_counts && flight.poison => {
                     self.reject(row, Self::poisoned(outcome), false, actions);
+                }
+                Class::NotAttempted if flight.absence_counts && flight.again == Again::Replayed => {
+                    self.reject(row, replayed(), false, actions);
                 }
                 Class::NotAttempted if flight.absence_counts && goes.contains(&row) => drop(self.again(row, now, now)),
                 class => {
@@ -197,6 +236,20 @@ impl Lane {
         }
         let tries = flight.looks;
         self.go_on(batch, flight, (tries, self.config.retry_first_ms), None, now, actions);
+    }
+
+    /// What is known of lookups that tell nothing, after one more with these outcomes. An outage is no such thing: then others of the
+    /// lane aren't posted either.
+    fn in_vain(&self, flight: &Flight, said: &[Outcome], now: Millis) -> Option<Vain> {
+        let tells =
+            |o: &Outcome| matches!(o.class, Class::Found | Class::KeyClash | Class::NotAttempted | Class::Accepted);
+        let last = said.iter().find(|o| !tells(o))?;
+        if said.iter().any(tells) {
+            return None;
+        }
+        let (since, goods) = flight.vain.as_ref().map_or((now, self.goods), |vain| (vain.since, vain.goods));
+        let away = matches!(last.class, Class::Transient | Class::Throttled | Class::Auth);
+        Some(Vain { since, goods, up: !away || self.goods > goods, words: last.reason.clone() })
     }
 
     /// The batch goes on with the rows that are left in it: asked for if it is accepted, else after as many tries, and not
@@ -251,8 +304,6 @@ impl Lane {
             }
         } else if !trouble {
             self.failures = 0;
-            let doubled = self.split.map(|split| split.saturating_mul(2));
-            self.split = doubled.filter(|split| *split < self.most);
         }
         trouble
     }
@@ -290,21 +341,27 @@ impl Lane {
         actions: &mut Vec<Action>,
     ) {
         let Some(slot) = self.rows.get_mut(&row) else { return };
+        let counted = class != Class::NotAttempted;
+        if counted && slot.failed != Some(class) {
+            (slot.failed, slot.tries) = (Some(class), 0); // another trouble has tries and a time of its own
+        }
         if slot.tries == 0 {
             slot.since = now;
         }
-        let counted = class != Class::NotAttempted;
         slot.tries = slot.tries.saturating_add(u32::from(counted));
         let (tries, since, waited) = (slot.tries, slot.since, now.since(slot.since));
-        let spent = (class == Class::Conflict && tries >= CONFLICT_TRIES)
-            || (class == Class::Reference && waited >= REFERENCE_GRACE_MS);
+        let waits = tries.max(slot.put_off).max(1);
+        let spent = match class {
+            Class::Conflict => self.config.replays_errors || tries >= CONFLICT_TRIES,
+            Class::Reference => self.config.replays_errors || waited >= self.config.reference_grace_ms,
+            _ => false,
+        };
         if spent {
             self.reject(row, outcome.clone(), false, actions);
             return;
         }
-        let pause = self
-            .backoff(tries.max(1))
-            .clamp(self.config.retry_first_ms, ROW_RETRY_MAX_MS.max(self.config.retry_first_ms));
+        let pause =
+            self.backoff(waits).clamp(self.config.retry_first_ms, ROW_RETRY_MAX_MS.max(self.config.retry_first_ms));
         let until = now.plus(pause);
         if self.again(row, until, now) {
             let outcome = Outcome { class, ..outcome.clone() };
@@ -359,6 +416,12 @@ impl Lane {
     }
 }
 
+fn replayed() -> Outcome {
+    let reason = "the target answers its key with the error that it gave first; it was looked up and is not there: `retry` \
+                  sends it under a new key";
+    Outcome { code: Some(Outcome::REPLAYED.to_owned()), ..Outcome::new(Class::Validation, reason) }
+}
+
 /// A definite word against the whole batch, which one row of it may have caused.
 fn refuses(class: Class) -> bool {
     !class.has_effect() && !matches!(class, Class::Accepted | Class::NotAttempted | Class::Unknown)
@@ -370,3 +433,6 @@ fn settled(row: RowKey, class: Class, outcome: &Outcome, first: bool) -> Action 
     let suspect = done.then(|| outcome.reason.clone());
     Action::Settle { row, class, reference: outcome.reference.clone(), suspect }
 }
+
+#[cfg(test)]
+mod tests;

@@ -115,14 +115,29 @@ impl Lane {
         }
     }
 
-    /// The memory is full, hardly anything in it may go, and others wait on the disk: long queues make room.
+    /// The memory is full, hardly anything in it may go, and others wait on the disk: long queues make room, those behind a row that
+    /// waits down to that row.
     pub(super) fn make_room(&mut self) {
-        let full = self.more && self.rows.len() >= self.window / 2 && !self.could_fill_a_batch();
-        if !full || self.stopped || self.rows.len() <= self.subjects.len() * 2 {
+        if !self.more || self.stopped {
             return;
         }
-        let keep = KEEP.min(self.window / 8);
-        let long: Vec<i64> = self.subjects.iter().filter(|(_, queue)| queue.len() > keep).map(|(o, _)| *o).collect();
+        let mut keep = KEEP.min(self.window / 8).max(1);
+        let mut all = true;
+        while self.rows.len() >= self.window / 2 && self.rows.len() > self.subjects.len() && !self.could_fill_a_batch()
+        {
+            self.shorten(keep, all);
+            if keep == 1 {
+                return;
+            }
+            (keep, all) = (keep / 2, false);
+        }
+    }
+
+    /// Sets aside what is behind the first so many rows of each queue, or of those whose first row may not go now.
+    fn shorten(&mut self, keep: usize, all: bool) {
+        let waits = |queue: &BTreeSet<RowKey>| queue.first().is_some_and(|head| !self.ready.contains(head));
+        let long = |queue: &BTreeSet<RowKey>| queue.len() > keep && (all || waits(queue));
+        let long: Vec<i64> = self.subjects.iter().filter(|(_, queue)| long(queue)).map(|(o, _)| *o).collect();
         for order in long {
             let known = self.aside.contains_key(&order);
             if !known && self.aside.len() >= MAX_ASIDE {
@@ -265,3 +280,6 @@ impl Lane {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -99,12 +99,9 @@ impl Guard {
         }
     }
 
-    /// What came to its end. `answered`: the batch whose answer it was.
+    /// What came to its end. `answered`: the batch that something was said of.
     fn ended(&mut self, answered: Option<u64>, actions: &[Action], now: Millis) {
         let probed = self.probe().is_some() && self.probe() == answered;
-        if probed {
-            self.gone();
-        }
         for action in actions {
             match action {
                 Action::Settle { .. } => self.good(probed),
@@ -181,7 +178,10 @@ impl Lane {
         self.guard.ended(answered, actions, now);
         let gone = self.guard.probe().is_some_and(|batch| !self.flights.contains_key(&batch));
         if gone {
-            self.guard.gone(); // it was not to leave after all
+            self.guard.gone(); // it is resolved, or was not to leave after all
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::{Capture, Epoch, Judged, Spot, Sql};
 use crate::event::{Decoded, Now, Sample, sha256_hex, short_hash};
 use crate::inbox::{Counter, Evidence, Placement, Repeat, Seen, Stored, UnderPacket, extend, judge, place};
+use crate::outbox::holes;
 
 /// Among so many of a source's last events a repeated content is looked for, where no better evidence is left.
 const RECENT: i64 = 32;
@@ -34,7 +35,9 @@ impl Capture {
             Some(last) if position <= last => stored_at(db, epoch.id, position, raw)?,
             _ => Stored::No,
         };
-        let counter = Counter { last: epoch.last, floor: epoch.floor };
+        let purged = stored == Stored::No && position <= epoch.floor;
+        let missing = purged && holes::is_missing(db, epoch.id, position)?;
+        let counter = Counter { last: epoch.last, floor: if missing { -1 } else { epoch.floor } };
         let first = epoch.last.is_none();
         let spot =
             |epoch, position, gap, late| Judged::At(Spot { epoch, position, mark: None, held: false, gap, late });
@@ -54,7 +57,12 @@ impl Capture {
                 let gap = if first { first_gap(present.as_ref(), &epoch, position) } else { gap };
                 spot(epoch, position, gap, false)
             }
-            Placement::Late { far } => spot(epoch, position, None, far),
+            Placement::Late { far } => {
+                if missing {
+                    holes::fill(db, epoch.id, position)?;
+                }
+                spot(epoch, position, None, far)
+            }
             Placement::Restarted => {
                 self.alarm(db, &decoded.device, "restart", "the device counts afresh: a new epoch begins", now)?;
                 let fresh = self.gateway_epoch(db, source, 'g')?;

@@ -1,6 +1,7 @@
 //! Samples into rows: placed by the inbox's rules, interpreted, routed to lanes, all within one savepoint a sample.
 
 mod judging;
+mod regrouped;
 mod sources;
 
 use std::collections::HashMap;
@@ -159,6 +160,7 @@ impl Capture {
             }
             routes.push(Route { id, config: config.clone(), counters, stored: counters, offered: 0 });
         }
+        regrouped::check(db, lanes)?;
         let count = |sql: &str| db.query_row(sql, [], |r| r.get::<_, i64>(0));
         let ours: i64 = routes.iter().map(|r| r.counters.bytes_in - r.counters.bytes_out).sum();
         let next_seq = 1 + count(LAST_SEQ)?;
@@ -604,7 +606,7 @@ impl Checked<'_> {
 fn body_of(event: &DeviceEvent) -> String {
     let mut body = serde_json::Map::with_capacity(event.fields.len());
     for (name, value) in &event.fields {
-        let value = serde_json::to_value(value).expect("booleans, integers and text are always JSON");
+        let value = serde_json::to_value(value).expect("booleans, integers, texts and lists of JSON are always JSON");
         body.insert(name.clone(), value);
     }
     serde_json::Value::Object(body).to_string()

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::search::{BITE, Walk, search};
 use super::wanted::Wanted;
-use super::{Bounds, HELD, LaneStatus, LastAnswer, lanes};
+use super::{Bounds, HELD, Held, LaneStatus, LastAnswer, holds, lanes};
 use crate::event::{Id, posting_id};
 use crate::lane::RowKey;
 use crate::outbox::StorageError;
@@ -131,6 +131,8 @@ pub struct Delivery {
     pub suspect: Option<String>,
     /// The lane has stopped: too many subjects are parked.
     pub lane_stopped: bool,
+    /// What a person has stopped, and it with that.
+    pub hold: Option<Held>,
     /// What the lane's target said last, if that keeps it.
     pub trouble: Option<LastAnswer>,
     /// Where the row stands.
@@ -174,7 +176,8 @@ pub fn find(dir: &Path, wanted: &Wanted, limit: usize, bounds: Option<&Bounds>) 
     hits.seqs.truncate(limit);
     let db = db.transaction()?; // one moment for all that is told
     let lanes = lanes(&db)?;
-    let look = Look { db: &db, lanes: &lanes, bounds, raw: RAW };
+    let holds = holds::of(&db)?;
+    let look = Look { db: &db, lanes: &lanes, holds: &holds, bounds, raw: RAW };
     let mut events = Vec::new();
     for seq in hits.seqs {
         events.extend(look.event(seq)?);
@@ -185,6 +188,7 @@ pub fn find(dir: &Path, wanted: &Wanted, limit: usize, bounds: Option<&Bounds>) 
 pub(super) struct Look<'a> {
     pub(super) db: &'a Connection,
     pub(super) lanes: &'a [LaneStatus],
+    pub(super) holds: &'a [Held],
     pub(super) bounds: Option<&'a Bounds>,
     /// Bytes of a sample that are read.
     pub(super) raw: i64,
@@ -231,7 +235,12 @@ impl Look<'_> {
         });
         let Some((id, mut event)) = event.optional()? else { return Ok(None) };
         event.deliveries = self.delivered(seq, id)?;
-        event.deliveries.extend(self.open(seq)?);
+        let mut open = self.open(seq)?;
+        for told in open.iter_mut().filter(|told| matches!(told.state, "ready" | "waiting" | "unknown")) {
+            let hold = self.holds.iter().find(|hold| hold.keeps(&told.lane, &told.system, &event.subject));
+            told.hold = hold.cloned();
+        }
+        event.deliveries.extend(open);
         Ok(Some(event))
     }
 
@@ -311,7 +320,7 @@ impl Look<'_> {
         }
         if matches!(told.state, "ready" | "waiting" | "unknown" | "sending" | "accepted") {
             // An answer that speaks of each item is told with the row it speaks of.
-            let spoke = |last: &LastAnswer| last.status.is_none_or(|status| status >= 300);
+            let spoke = |last: &LastAnswer| last.help.is_some();
             let last = lane.filter(|lane| lane.meets_trouble()).and_then(|lane| lane.last_answer.clone());
             told.trouble = last.filter(spoke);
         }

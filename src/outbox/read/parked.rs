@@ -13,6 +13,9 @@ use crate::outbox::audit::chained;
 use crate::outbox::open::open_read_only;
 use crate::outbox::read::Bounds;
 
+/// What helps where an attempt may have had effect: the same content under its key could be there twice.
+const MAYBE_THERE: &str = "look in the ERP whether it is there: then `resolve` it; else mend what it was refused for, and `repost` it (two persons)";
+
 /// A posting that does not go on until a person decides. Times are UTC milliseconds.
 #[derive(Debug, Clone, Serialize)]
 pub struct Need {
@@ -141,7 +144,7 @@ fn need(r: &Row<'_>, bounds: Option<&Bounds>, now: Millis) -> Result<Need, rusql
         } else {
             sentence(class, &tx_type, &subject, &system, &reason)
         },
-        action: category.action(),
+        action: if maybe_posted && !visibility { MAYBE_THERE } else { category.action() },
         may: acts.into_iter().filter(|act| decide(*act, parked, false).is_ok()).map(Act::name).collect(),
         maybe_posted,
         code,
@@ -167,17 +170,17 @@ pub fn behind(dir: &Path, need: &Need) -> Result<(i64, Option<i64>), StorageErro
     Ok(db.query_row(sql, params![need.lane_id, need.order, need.seq], |r| Ok((r.get(0)?, r.get(1)?)))?)
 }
 
-/// The audit: what persons did, the newest first; of one posting, if one is named.
+/// The audit: what persons did, the newest first; of one posting or subject, if one is named.
 ///
 /// # Errors
 /// When there is no outbox, or it can't be read.
-pub fn audit(dir: &Path, key: Option<&str>, most: u32) -> Result<Vec<Deed>, StorageError> {
+pub fn audit(dir: &Path, of: Option<&str>, most: u32) -> Result<Vec<Deed>, StorageError> {
     let db = open_read_only(dir)?;
     let mut statement = db.prepare(
         "SELECT at, actor, act, lane, subject, posting, reason, outcome, request FROM audit
-         WHERE ?1 IS NULL OR posting = ?1 ORDER BY id DESC LIMIT ?2",
+         WHERE ?1 IS NULL OR posting = ?1 OR subject = ?1 ORDER BY id DESC LIMIT ?2",
     )?;
-    Ok(statement.query_map(params![key, most], deed)?.collect::<Result<_, _>>()?)
+    Ok(statement.query_map(params![of, most], deed)?.collect::<Result<_, _>>()?)
 }
 
 /// What persons did with one posting, in order, whatever its key was then.

@@ -10,7 +10,7 @@ use super::find::{Delivery, Event, Look, Place};
 use super::parked::{Deed, deeds};
 use super::search::{BITE, Walk, search, within};
 use super::wanted::Wanted;
-use super::{Bounds, lanes};
+use super::{Bounds, holds, lanes};
 use crate::event::{Id, posting_id, short_ref, traceparent};
 use crate::lane::{Category, Class, sentence};
 use crate::outbox::StorageError;
@@ -138,7 +138,8 @@ pub fn trace(
     hits.seqs.reverse();
     let db = db.transaction()?; // one moment for all that is told
     let lanes = lanes(&db)?;
-    let look = Look { db: &db, lanes: &lanes, bounds, raw: RAW };
+    let holds = holds::of(&db)?;
+    let look = Look { db: &db, lanes: &lanes, holds: &holds, bounds, raw: RAW };
     let mut gather = Gather { look, queues: HashMap::new() };
     let mut events = Vec::new();
     for seq in hits.seqs {

@@ -2,8 +2,10 @@
 
 use super::*;
 use crate::lane::Act;
+use crate::outbox::read::find::find;
 use crate::outbox::read::holds::holds;
 use crate::outbox::read::parked;
+use crate::outbox::read::wanted::Wanted;
 
 fn hold(request: &str, scope: Scope, name: &str, on: bool) -> Hold {
     Hold { id: request.to_owned(), scope, name: name.to_owned(), on, reason: "stock count".to_owned() }
@@ -43,6 +45,9 @@ async fn a_held_lane_takes_everything_and_sends_nothing_over_a_restart_until_it_
         let (outbox, ended, mut work) = open(config(dir.path()));
         assert_eq!(outbox.capture(vec![counted("1", 2, "b")]).await, Ok(vec![Placed::New]));
         nothing_leaves(&outbox, &mut work).await;
+        let found = find(dir.path(), &Wanted::parse("b"), 1, None).expect("it reads");
+        let said = found.events[0].deliveries[0].hold.as_ref().map(|hold| (hold.scope.as_str(), hold.name.as_str()));
+        assert_eq!(said, Some((scope.name(), name)), "who looks for the shipment is told");
         let held = holds(dir.path()).expect("it reads");
         assert_eq!((held.len(), held[0].actor.as_str(), held[0].reason.as_str()), (1, "anna", "stock count"));
         assert_eq!(told(&outbox, hold("h2", scope, name, false)).await, (true, "released".to_owned()));
@@ -141,4 +146,33 @@ async fn a_hold_stands_in_the_audit_once_and_a_wrong_name_is_told() {
     let acts: Vec<_> = deeds.iter().map(|deed| (deed.act.as_str(), deed.key.as_str())).collect();
     assert_eq!(acts, [("release", "lane outbound"), ("hold", "lane outbound")]);
     assert_eq!(parked::verified(dir.path()).expect("it reads"), Ok(2));
+}
+
+/// A delivery and its order are one subject under two names.
+#[tokio::test]
+async fn what_is_held_stays_so_under_every_name_of_its_order() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let receipt = |seq: u64| {
+        let position = Position::Counted { boot: Some("1".to_owned()), seq, bits: 16, ring: 32 };
+        sample(position, vec![event("receipt_counted", "asn/77")], &format!("receipt {seq}"))
+    };
+    let takes_all = lane::Config { take: vec!["*".to_owned()], ..lane() };
+    let (out, mut work) = mpsc::channel(8);
+    let (outbox, ended) = Outbox::open(config(dir.path()), vec![takes_all], vec![out]).expect("it opens");
+    outbox.capture(vec![receipt(1), receipt(2)]).await.expect("captured");
+    let first = next(&mut work).await;
+    outbox.answered(0, first.batch, Answer { whole: false, ..all(&first, Class::Validation) }).expect("it runs");
+    outbox.pulse().await.expect("it runs");
+    assert!(told(&outbox, hold("h1", Scope::Subject, "po/77", true)).await.0);
+    assert!(told(&outbox, hold("h2", Scope::Subject, "asn/77", true)).await.0);
+    let (id, keys) = ("r1".to_owned(), vec![first.keys[0].to_string()]);
+    let order = Order { id, act: Act::Retry, keys, reason: "mended".to_owned(), reference: None, changes: Vec::new() };
+    let acted = outbox.operate(order, "ben".to_owned()).await.expect("it runs");
+    assert_eq!(acted[0].text, "in line again under its key, once its subject is released");
+    assert!(told(&outbox, hold("h3", Scope::Subject, "asn/77", false)).await.0, "it is held as po/77 still");
+    outbox.pulse().await.expect("it runs");
+    assert!(work.try_recv().is_err(), "nothing of it is sent");
+    assert!(told(&outbox, hold("h4", Scope::Subject, "po/77", false)).await.0);
+    assert_eq!(next(&mut work).await.keys, first.keys);
+    stop(outbox, ended).await;
 }

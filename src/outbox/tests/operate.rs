@@ -16,7 +16,17 @@ async fn parked_at(
     class: Class,
     unheard: bool,
 ) -> (Outbox, Ended, mpsc::Receiver<Outgoing>, Id) {
-    let (outbox, ended, mut work) = open(config(dir));
+    parked_in(lane(), dir, class, unheard).await
+}
+
+async fn parked_in(
+    lane: lane::Config,
+    dir: &std::path::Path,
+    class: Class,
+    unheard: bool,
+) -> (Outbox, Ended, mpsc::Receiver<Outgoing>, Id) {
+    let (out, mut work) = mpsc::channel(8);
+    let (outbox, ended) = Outbox::open(config(dir), vec![lane], vec![out]).expect("a fresh directory opens");
     let scans = vec![counted("1", 1, "a"), counted("1", 2, "a")];
     assert_eq!(outbox.capture(scans).await, Ok(vec![Placed::New; 2]));
     let first = next(&mut work).await;
@@ -49,6 +59,18 @@ async fn a_retry_goes_again_under_its_key_and_its_successors_follow() {
     let successor = next(&mut work).await;
     assert_ne!(successor.keys, [key]);
     assert!(parked::needs(dir.path(), None, Millis(0)).expect("it reads").is_empty());
+    stop(outbox, ended).await;
+}
+
+#[tokio::test]
+async fn a_target_that_keeps_its_refusals_gets_a_retry_under_a_new_key() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let lane = lane::Config { replays_errors: true, ..lane() };
+    let (outbox, ended, mut work, key) = parked_in(lane, dir.path(), Class::Validation, false).await;
+    let acted = outbox.operate(order("r1", Act::Retry, &[key]), "anna".to_owned()).await.expect("the writer runs");
+    let again = next(&mut work).await;
+    assert_eq!(acted[0].text, format!("in line under the new key {}", again.keys[0]));
+    assert_ne!(again.keys, [key]);
     stop(outbox, ended).await;
 }
 
@@ -113,6 +135,18 @@ async fn a_document_that_is_there_is_believed_with_its_number() {
 }
 
 #[tokio::test]
+async fn what_helps_is_what_may_be_done() {
+    for maybe in [false, true] {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let (outbox, ended, _work, _) = parked_at(dir.path(), Class::Validation, maybe).await;
+        let need = parked::needs(dir.path(), None, Millis(0)).expect("it reads").remove(0);
+        assert_eq!((need.maybe_posted, need.action.contains("`retry`")), (maybe, !maybe), "{need:?}");
+        assert_eq!(need.may.contains(&"retry"), !maybe, "{need:?}");
+        stop(outbox, ended).await;
+    }
+}
+
+#[tokio::test]
 async fn every_operator_action_has_one_audit_row_and_repeating_its_request_id_changes_nothing() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let (outbox, ended, mut work, key) = parked_at(dir.path(), Class::Validation, false).await;
@@ -120,6 +154,8 @@ async fn every_operator_action_has_one_audit_row_and_repeating_its_request_id_ch
     let ask = |request: &str, keys: &[Id]| outbox.operate(order(request, Act::Retry, keys), "anna".to_owned());
     let first = ask("r1", &[key, unknown]).await.expect("the writer runs");
     assert_eq!(first.iter().map(|acted| acted.done).collect::<Vec<_>>(), [true, false]);
+    let deeds = |of: &str| parked::audit(dir.path(), Some(of), 9).expect("it reads").len();
+    assert_eq!((deeds(&key.to_string()), deeds("a"), deeds("b")), (1, 1, 0), "by its key and by its subject");
     let again = next(&mut work).await;
     assert_eq!(ask("r1", &[key]).await.expect("the writer runs"), first[..1], "the same answer, and nothing is done");
     outbox

@@ -65,11 +65,13 @@ impl World {
             linger_ms: 5,
             max_in_flight: 1,
             idempotency: crate::lane::Idempotency::Key,
+            replays_errors: false,
             dedup_horizon_ms: 86_400_000,
             settle_ms: None,
             timeout_ms: 1_000,
             retry_first_ms: 1,
             retry_max_ms: 20,
+            reference_grace_ms: 900_000,
             max_parked: 500,
             limits: crate::lane::Limits { breaker_first_ms: 20, breaker_max_ms: 20, ..Default::default() },
         };

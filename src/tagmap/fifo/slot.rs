@@ -203,6 +203,7 @@ fn text_of(value: &Value) -> String {
         Value::Bool(b) => b.to_string(),
         Value::Int(n) => n.to_string(),
         Value::Text(text) => text.clone(),
+        Value::List(list) => list.len().to_string(),
     }
 }
 

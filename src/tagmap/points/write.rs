@@ -204,7 +204,7 @@ impl Write {
                 let number = match value {
                     Value::Int(number) => Some((*number).into()),
                     Value::Text(text) => text.parse::<Decimal>().ok(),
-                    Value::Bool(_) => None,
+                    Value::Bool(_) | Value::List(_) => None,
                 };
                 let number = number.ok_or_else(|| format!("{} takes a number", self.name))?;
                 if (*least..=*most).contains(&number) {

@@ -102,7 +102,7 @@ impl Barcode {
                 Field::NoRead => *slot = is_no_read.then_some(Value::Bool(true)),
                 Field::Refused => *slot = refused.clone().map(Value::Text),
                 Field::Suspect => *slot = reading.as_ref().and_then(suspicion).map(Value::Text),
-                Field::At { .. } | Field::Taken { .. } => {}
+                Field::At { .. } | Field::List { .. } | Field::Taken { .. } => {}
             }
         }
         Ok(())

@@ -7,7 +7,7 @@ use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive as _;
 use serde_json::Value as Json;
 
-use super::payload::{Body, Raw};
+use super::payload::{Body, Place, Raw};
 use super::{Emit, Field, Is, Kind, Take, Topic, When};
 use crate::event::{Decoded, DeviceEvent, Position, Repeat, Undecodable, Unread, Value, is_valid_id};
 use crate::tagmap::gs1;
@@ -15,6 +15,8 @@ use crate::tagmap::number::parse;
 
 /// A boot id or message id is part of the key: longer ones are no ids.
 const MAX_ID: usize = 128;
+/// Members of a list.
+const MOST: usize = 1_000;
 /// Slots of a counted topic that may come late: further behind is a restart (docs/adr/0008).
 const RING: u32 = 1_024;
 
@@ -83,7 +85,7 @@ impl Topic {
         slots.extend(self.filter.captures(topic).map(|level| Some(Value::Text(level.to_owned()))));
         for field in &self.fields {
             let value = match field {
-                Field::At { .. } => field.read(body, element)?,
+                Field::At { .. } | Field::List { .. } => field.read(body, element)?,
                 Field::Taken { from, what } => text(&slots, *from).and_then(|code| what.take(&code)),
                 Field::Ai { .. } | Field::NoRead | Field::Refused | Field::Suspect => None, // filled below
             };
@@ -173,7 +175,11 @@ impl When {
 
 impl Field {
     fn read(&self, body: &Body<'_>, element: Option<&Json>) -> Result<Option<Value>, String> {
-        let Self::At { path, kind, required, number, is_sscc } = self else { return Ok(None) };
+        let (path, kind, required, number, is_sscc) = match self {
+            Self::At { path, kind, required, number, is_sscc } => (path, kind, required, number, is_sscc),
+            Self::List { path, required, members } => return list(path, *required, members, body, element),
+            _ => return Ok(None),
+        };
         let name = path.name();
         let Some(found) = path.find(body, element)? else {
             return if *required { Err(format!("`{name}` is missing")) } else { Ok(None) };
@@ -194,6 +200,50 @@ impl Field {
             _ => Ok(Some(value)),
         }
     }
+}
+
+/// A list in the payload: of texts, or of records with these members.
+fn list(
+    path: &Place,
+    required: bool,
+    members: &[(String, Field)],
+    body: &Body<'_>,
+    element: Option<&Json>,
+) -> Result<Option<Value>, String> {
+    let name = path.name();
+    let found = match path.find(body, element)? {
+        None | Some(Raw::Json(Json::Null)) if required => return Err(format!("`{name}` is missing")),
+        None | Some(Raw::Json(Json::Null)) => return Ok(None),
+        Some(Raw::Json(Json::Array(found))) => found,
+        Some(other) => return Err(format!("`{name}` is {}, expected a list", describe(&other))),
+    };
+    if found.len() > MOST {
+        return Err(format!("`{name}` is a list of {}, at most {MOST}", found.len()));
+    }
+    let one = |(number, item): (usize, &Json)| {
+        match item {
+            Json::String(_) if members.is_empty() => Ok(item.clone()),
+            Json::Object(_) if !members.is_empty() => record(members, body, item),
+            other => Err(format!(
+                "is {}, expected {}",
+                describe(&Raw::Json(other)),
+                if members.is_empty() { "a text" } else { "an object" }
+            )),
+        }
+        .map_err(|why| format!("`{name}` {}: {why}", number + 1))
+    };
+    Ok(Some(Value::List(found.iter().enumerate().map(one).collect::<Result<_, _>>()?)))
+}
+
+fn record(members: &[(String, Field)], body: &Body<'_>, item: &Json) -> Result<Json, String> {
+    let mut record = serde_json::Map::new();
+    for (name, field) in members {
+        let value = field.read(body, Some(item))?;
+        let json =
+            value.map(|value| serde_json::to_value(value).expect("booleans, integers and texts are always JSON"));
+        record.extend(json.map(|json| (name.clone(), json)));
+    }
+    Ok(Json::Object(record))
 }
 
 impl Take {
@@ -221,6 +271,7 @@ impl Kind {
             }
             Self::Integer => raw.digits()?.parse().ok().map(Value::Int),
             Self::Bool => raw.truth().map(Value::Bool),
+            Self::List => None, // it is read by its members
             #[cfg(feature = "sim")]
             Self::Panic => panic!("a planted panic"),
         }
@@ -233,6 +284,7 @@ impl Kind {
             Self::Integer => "a whole number",
             Self::Decimal => "a number",
             Self::Bool => "true or false",
+            Self::List => "a list",
             Self::Time => "a time as text or number",
             Self::UnixTime => "the seconds since 1970",
             Self::UnixTimeMs => "the milliseconds since 1970",
@@ -254,6 +306,7 @@ fn text(slots: &[Option<Value>], slot: usize) -> Option<Cow<'_, str>> {
         Value::Text(text) => Cow::Borrowed(text.as_str()),
         Value::Int(number) => Cow::Owned(number.to_string()),
         Value::Bool(b) => Cow::Owned(b.to_string()),
+        Value::List(_) => return None,
     })
 }
 

@@ -52,6 +52,12 @@ enum Field {
         number: Option<Number>,
         is_sscc: bool,
     },
+    /// A list of texts, or of records with these members, each [`Field::At`] its place in the record.
+    List {
+        path: Place,
+        required: bool,
+        members: Vec<(String, Field)>,
+    },
     Taken {
         from: usize,
         what: Take,
@@ -86,6 +92,8 @@ enum Kind {
     /// As text, exact; [`Number`] says what becomes of it.
     Decimal,
     Bool,
+    /// Of texts or of records: it is carried whole.
+    List,
     Time,
     /// Seconds since 1970.
     UnixTime,

@@ -100,6 +100,13 @@ impl Payload {
         }
     }
 
+    /// An element of a list in it; `None`: it has no lists.
+    pub(super) fn element(&self) -> Option<Self> {
+        let Self::Json { .. } = self else { return None };
+        let path = Path::parse("$[*]").expect("that is a path");
+        Some(Self::Json { each: Some(Each { path, most: EVENTS }) })
+    }
+
     /// Opens what came.
     ///
     /// # Errors

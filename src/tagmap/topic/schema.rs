@@ -160,6 +160,7 @@ impl Slots {
         match self.0[slot].field {
             Some(Field::At { kind, .. } | Field::Ai { kind, .. }) => kind,
             Some(Field::NoRead) => Kind::Bool,
+            Some(Field::List { .. }) => Kind::List,
             _ => Kind::Text,
         }
     }
@@ -170,6 +171,7 @@ impl Slots {
         match self.0[slot].field {
             None => true,
             Some(Field::At { required: true, ref number, .. }) if !leaves_out(number.as_ref()) => true,
+            Some(Field::List { .. }) => false, // no text is made of it
             Some(Field::At { .. } | Field::Ai { .. } | Field::NoRead | Field::Refused | Field::Suspect) => named(slot),
             Some(Field::Taken { from, what: Take::Bare }) => self.always(from, when),
             Some(Field::Taken { from, what: Take::Sscc }) => {
@@ -204,7 +206,7 @@ impl Slots {
     fn is_of_element(&self, slot: usize) -> bool {
         match self.0[slot].field {
             None => false,
-            Some(Field::At { ref path, .. }) => !path.is_message(),
+            Some(Field::At { ref path, .. } | Field::List { ref path, .. }) => !path.is_message(),
             // What is read of a barcode belongs to the element that carries it.
             Some(Field::Ai { .. } | Field::NoRead | Field::Refused | Field::Suspect) => true,
             Some(Field::Taken { from, .. }) => self.is_of_element(from),
@@ -246,7 +248,7 @@ fn field(entry: &Entry<'_>, slots: &mut Slots, payload: Option<&Payload>, whole:
             if payload.is_none() {
                 quiet(&table);
             }
-            payload.and_then(|payload| at(&table, payload))
+            payload.and_then(|payload| at(&table, payload, false))
         }
     };
     slots.0.push(Slot { name: name.to_owned(), field: Some(field?) });
@@ -265,8 +267,8 @@ fn taken(table: &Table<'_>, slots: &Slots) -> Option<Field> {
     take.map(|what| Field::Taken { from, what })
 }
 
-/// `{ path = "$.barcode", type = "string", required = true }`
-fn at(table: &Table<'_>, payload: &Payload) -> Option<Field> {
+/// `{ path = "$.barcode", type = "string", required = true }`; `within` a list.
+fn at(table: &Table<'_>, payload: &Payload, within: bool) -> Option<Field> {
     let path = Place::read(table, payload);
     let kinds = [
         ("string", Kind::Text),
@@ -276,14 +278,19 @@ fn at(table: &Table<'_>, payload: &Payload) -> Option<Field> {
         ("f64", Kind::Decimal),
         ("bool", Kind::Bool),
         ("time", Kind::Time),
+        ("list", Kind::List),
     ];
+    let kinds = if within { &kinds[..7] } else { &kinds[..] }; // no list in a list
     let kind = table.required_entry("type").and_then(|entry| {
         #[cfg(feature = "sim")]
         if entry.value().as_str() == Some("planted-panic") {
             return Some(Kind::Panic); // for tests alone: nobody is offered it
         }
-        entry.choice(&kinds)
+        entry.choice(kinds)
     });
+    if kind == Some(Kind::List) {
+        return list(table, path, payload);
+    }
     let kind = match (kind, table.entry("format").filter(|_| kind == Some(Kind::Time))) {
         (_, Some(entry)) => {
             let formats = [("rfc3339", Kind::Time), ("unix", Kind::UnixTime), ("unix-ms", Kind::UnixTimeMs)];
@@ -296,6 +303,23 @@ fn at(table: &Table<'_>, payload: &Payload) -> Option<Field> {
     let is_sscc = check.is_some_and(|entry| entry.choice(&[("sscc", ())]).is_some());
     let required = table.or("required", false);
     Some(Field::At { path: path?, kind: kind?, required, number, is_sscc })
+}
+
+/// `{ path = "$.cartons", type = "list" }`: of texts; with `member`, of records.
+fn list(table: &Table<'_>, path: Option<Place>, payload: &Payload) -> Option<Field> {
+    let required = table.or("required", false);
+    let members = table.table("member");
+    let Some(element) = payload.element() else {
+        table.refuse_key("type", "\"list\" is for payload = \"json\"", "name a field for each value of the text");
+        members.iter().for_each(quiet);
+        return None;
+    };
+    let mut read = Vec::new();
+    for entry in members.iter().flat_map(Table::all) {
+        let member = entry.table()?;
+        read.push((entry.key().to_owned(), at(&member, &element, true)?));
+    }
+    Some(Field::List { path: path?, required, members: read })
 }
 
 fn emit(table: &Table<'_>, slots: &Slots, context: &Context<'_>) -> Option<Emit> {
@@ -347,10 +371,11 @@ fn when(table: &Table<'_>, slots: &Slots) -> Option<When> {
     let fits = match &is {
         Is::Present => true,
         Is::Sscc | Is::Prefixed(_) | Is::Equal(Value::Text(_)) => {
-            !matches!(kind, Kind::Unsigned | Kind::Integer | Kind::Bool)
+            !matches!(kind, Kind::Unsigned | Kind::Integer | Kind::Bool | Kind::List)
         }
         Is::Equal(Value::Int(_)) => matches!(kind, Kind::Unsigned | Kind::Integer),
         Is::Equal(Value::Bool(_)) => kind == Kind::Bool,
+        Is::Equal(Value::List(_)) => false,
     };
     if !fits {
         table.refuse(&format!("can never hold for `{}`: it has another type", slots.0[slot].name), "correct either");
@@ -402,6 +427,7 @@ fn template(entry: &Entry<'_>, slots: &Slots, when: Option<&When>, context: &Con
     let mut help = format!("known here: {}", slots.known());
     let read = Template::parse(&text, |name| match slots.find(name) {
         None => Err(format!("names `{name}`, which is no field")),
+        Some(slot) if slots.kind(slot) == Kind::List => Err(format!("names `{name}`, which is a list")),
         Some(slot) if !slots.always(slot, when) => {
             help = slots.demand(slot);
             Err(format!("names `{name}`, which a message may lack"))

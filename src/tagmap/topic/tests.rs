@@ -7,6 +7,8 @@ use crate::event::{Decoded, DeviceEvent, Position, Undecodable};
 use crate::form::Document;
 use crate::tagmap::{Binding, Map, guarded};
 
+mod lists;
+
 const HAND: &str = include_str!("../../../devices/acme-hand-scanner/map.toml");
 const TOPIC: &str = "dc1/scan/A1/read";
 

@@ -1,4 +1,5 @@
 use std::io::Read as _;
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -6,7 +7,7 @@ use tokio::net::{TcpListener, TcpStream};
 use super::*;
 use crate::event::{Id, Millis, batch_id};
 use crate::lane::{AnswerShape, By, Class, Later};
-use crate::target::{Tls, Wire};
+use crate::target::{ClientAuth, OAuth, Tls, Wire};
 
 fn config(address: &str) -> Config {
     Config {
@@ -127,6 +128,7 @@ async fn a_post_says_which_contract_it_means_and_which_trace_it_belongs_to() {
     for line in [
         "floorgate-contract: 1",
         "accept: application/json, application/problem+json",
+        "accept-encoding: identity",
         "traceparent: 00-75221e637f0282b5ba3a2b7f9be93fce-7ac5a48e74722916-01",
     ] {
         assert!(request.head.contains(&format!("\r\n{line}\r\n")), "{line} is missing: {}", request.head);
@@ -148,6 +150,7 @@ async fn a_job_is_asked_for_below_the_same_origin_and_nowhere_else() {
         ("http://erp.example.com/v1/jobs/7".to_owned(), By::Lookup),
         (format!("http://user:secret@{address}/v1/jobs/7"), By::Lookup),
         ("http://[".to_owned(), By::Lookup),
+        (String::new(), By::Lookup),
         (format!("/{}", "x".repeat(3_000)), By::Lookup),
     ] {
         let (answer, _) = exchange(config(&address), &listener, &accepted(&location)).await;
@@ -159,6 +162,7 @@ async fn a_job_is_asked_for_below_the_same_origin_and_nowhere_else() {
     let (answer, request) = tokio::join!(target.deliver(&question), serve(&listener, &processing));
     assert!(request.head.starts_with("get /v1/jobs/7 http/1.1\r\n"), "{}", request.head);
     assert!(request.head.contains("\r\nfloorgate-contract: 1\r\n") && !request.head.contains("traceparent"));
+    assert!(request.head.contains("\r\ncache-control: no-cache\r\n"), "{}", request.head);
     check(&answer, Class::Accepted, "asked for it: the ERP is at work on it");
     let elsewhere = Errand::Poll("http://erp.example.com/v1/jobs/7".to_owned());
     let answer = target.deliver(&Outgoing { errand: elsewhere, ..batch() }).await;
@@ -193,6 +197,30 @@ async fn keys_are_asked_for_some_at_a_time_until_a_request_fails() {
             request.head
         );
     }
+}
+
+#[tokio::test]
+async fn a_question_that_is_too_large_is_halved_for_good() {
+    let (listener, address) = listen().await;
+    let lookup = Some(Lookup { url: format!("http://{address}/v1/lookup"), max_keys: 50 });
+    let target = Http::new(Config { lookup, ..config(&address) }).unwrap();
+    let keys: Vec<Id> = (1..=4).map(|n| Id([n; 16])).collect();
+    let errand = Errand::Look(vec![String::new(); 4]);
+    let question = Outgoing { errand, keys, ..batch() };
+    let too_large = |status| format!("HTTP/1.1 {status} Too Large\r\ncontent-length: 0\r\n\r\n");
+    let mut asked = Vec::new();
+    let serves = async {
+        for answer in [too_large(414), too_large(413), ok("{}"), ok("{}"), ok("{}"), ok("{}")] {
+            asked.push(serve(&listener, &answer).await.head.matches("key=").count());
+        }
+    };
+    tokio::select! {
+        _ = target.deliver(&question) => {}
+        () = serves => {}
+    }
+    assert_eq!(asked, [4, 2, 1, 1, 1, 1]);
+    let (answer, request) = tokio::join!(target.deliver(&question), async { serve(&listener, &too_large(413)).await });
+    assert_eq!((request.head.matches("key=").count(), answer.outcomes[0].class), (1, Class::Contract));
 }
 
 #[tokio::test]
@@ -327,8 +355,48 @@ async fn an_endless_answer_is_cut_off() {
         while stream.write_all(&[b' '; 8_192]).await.is_ok() {}
     };
     let (answer, ()) = tokio::join!(target.deliver(&batch), endless);
-    let reason = "sent, but no whole answer came: the answer (HTTP 200) is longer than 8388608 bytes";
+    let reason = "sent, but no whole answer came: the answer (HTTP 200) is longer than 262144 bytes";
     check(&answer, Class::Unknown, reason);
+}
+
+#[test]
+fn what_is_read_of_an_answer_grows_with_its_items() {
+    let bytes = [0, 1, 48, 500, 2_032, usize::MAX].map(longest);
+    assert_eq!(bytes, [262_144, 262_144, 262_144, 2_113_536, 8_388_608, 8_388_608]);
+}
+
+/// A token that took nearly all of the time.
+#[tokio::test]
+async fn a_request_that_has_no_time_left_does_not_leave() {
+    let (_listener, address) = listen().await;
+    let target = Http::new(Config { connect_timeout: Duration::from_millis(100), ..config(&address) }).unwrap();
+    let client = target.clients.get().unwrap();
+    let request = client.post(target.url.clone());
+    let heard = target.once(&request, None, Instant::now() + Duration::from_millis(50), MAX_ANSWER).await;
+    let why = "no time is left for it: fetching a token took too long".to_owned();
+    assert_eq!(heard.map(drop), Err(Reply::NotSent(why)));
+}
+
+#[tokio::test]
+async fn a_token_server_that_says_nothing_has_half_of_the_time() {
+    let (silent, tokens) = listen().await;
+    let dir = tempfile::tempdir().unwrap();
+    let client_secret_file = dir.path().join("secret");
+    std::fs::write(&client_secret_file, "open sesame").unwrap();
+    let login = Some(Login::OAuth(OAuth {
+        token_url: format!("http://{tokens}/token"),
+        client_id: "gw".into(),
+        client_secret_file,
+        scope: None,
+        audience: None,
+        client_auth: ClientAuth::Basic,
+    }));
+    let timeout = Duration::from_secs(2);
+    let target = Http::new(Config { timeout, login, ..config("127.0.0.1:9") }).unwrap();
+    let (began, batch) = (Instant::now(), batch());
+    let (answer, _held) = tokio::join!(target.deliver(&batch), silent.accept());
+    check(&answer, Class::Transient, "not sent: no token in time");
+    assert!(began.elapsed() < timeout, "{:?}", began.elapsed());
 }
 
 #[tokio::test]

@@ -4,16 +4,19 @@
 //!
 //! `FLOORGATE_TRYTON_POSTINGS=2000` makes the long one of the short one.
 
+mod kinds;
 mod plan;
 mod shop;
+mod trouble;
 
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 
 use crate::world::{Way, note};
-use plan::{Chain, Happening, mix};
+use plan::{Chain, mix};
 use shop::{HORIZON, Shop, TIMEOUT};
+use trouble::{a_closed_period, people};
 
 /// Postings of the run with faults, unless the environment says otherwise.
 const POSTINGS: usize = 200;
@@ -53,7 +56,7 @@ fn a_real_erp_with_every_fault_has_each_posting_once_and_in_order() {
     let count = std::env::var("FLOORGATE_TRYTON_POSTINGS").ok().and_then(|text| text.parse().ok()).unwrap_or(POSTINGS);
     let (begun, mut dice) = (Instant::now(), fastrand::Rng::with_seed(20));
     a_closed_period(&mut shop);
-    let troubled = people(&mut shop, &mut dice);
+    people(&mut shop, &mut dice);
     let rounds = (count / POSTINGS_A_ROUND).max(ROUNDS.len());
     let mut rest = shop.work.mixed(count.saturating_sub(shop.published()), &mut dice);
     let chunk = rest.len() / (rounds + 2);
@@ -67,88 +70,53 @@ fn a_real_erp_with_every_fault_has_each_posting_once_and_in_order() {
     let took = begun.elapsed();
     let postings = shop.judge().len();
     assert_eq!(shop.parked(), [] as [serde_json::Value; 0]);
+    let seen = shop.account();
+    assert!(!seen.found.is_empty(), "what the ERP had booked before the outage was asked for, and found");
+    assert!(!seen.after_absent.is_empty(), "what never came to it was asked for, and sent again");
+    let parked: Vec<String> =
+        shop.parkings.iter().map(|((class, category), n)| format!("{n} {class} ({category})")).collect();
     note(
         "FIGURE",
         &format!(
             "a real ERP with every fault: {postings} postings in {:.0} s ({:.1}/s), {} x kill -9 of the ERP ({} of them between \
-             its commit and its answer), {} x of the gateway, an outage of {:.0} s with {} questions for keys; parked and mended: \
-             {}; lost 0, duplicate 0, out of order 0",
+             its commit and its answer), {} x of the gateway, an outage of {:.0} s",
             took.as_secs_f64(),
             f64::from(u32::try_from(postings).expect("a few thousand")) / took.as_secs_f64(),
             shop.kills_of_erp,
             shop.kills_after_commit,
             shop.kills_of_gateway,
             HORIZON.as_secs_f64(),
-            shop.wire.lookups(),
-            troubled.join(", "),
+        ),
+    );
+    note(
+        "FIGURE",
+        &format!(
+            "the same as the network saw it: {} requests with {} items, {} of them sent before; {} requests unanswered, {} x 429, \
+             {} x 401, {} x 202; {} items known there already, {} questions for keys, {} keys found by them, {} not and sent again",
+            seen.posts,
+            seen.items,
+            seen.again,
+            seen.unanswered,
+            seen.throttled,
+            seen.shut_out,
+            seen.accepted,
+            seen.duplicates,
+            seen.lookups,
+            seen.found.len(),
+            seen.after_absent.len(),
+        ),
+    );
+    note(
+        "FIGURE",
+        &format!(
+            "the same: parked and mended or taken out: {}; lost 0, duplicate 0, out of order 0",
+            parked.join(", ")
         ),
     );
 }
 
-/// A day that the ERP has closed keeps its postings, for finance to decide; nothing moves their date.
-fn a_closed_period(shop: &mut Shop) {
-    shop.tryton.act(&["close", "today"]);
-    let moved = shop.work.moved(1, 2);
-    let subject = moved.subject.clone();
-    shop.publish(Chain::from([moved]));
-    shop.wait_parked(&subject, "validation", "invoice_delayed", "period_closed", "erp refused the stock transfer of");
-    shop.tryton.act(&["open"]);
-    shop.retry(&subject);
-    shop.wait_settled();
-}
-
-/// What persons do in the ERP meanwhile keeps the subjects that it touches, and no others. Tells what was parked.
-fn people(shop: &mut Shop, dice: &mut fastrand::Rng) -> Vec<String> {
-    let held = shop.work.shipment(false).expect("an open shipment");
-    let [edited, glanced_at] = [(); 2].map(|()| shop.work.shipment(false).expect("an open shipment").0);
-    let cancelled = shop.work.shipment(false).expect("an open shipment").0;
-    let renamed = shop.work.item(70).to_owned();
-    let moved = shop.work.moved(70, 1);
-    let [held_subject, edited_subject, glanced_subject, cancelled_subject] =
-        [&held.0, &edited, &glanced_at, &cancelled].map(|chain| chain[0].subject.clone());
-    let moved_subject = moved.subject.clone();
-    let number = |subject: &str| subject.trim_start_matches("shipment/").to_owned();
-    let gone = cancelled.len();
-
-    shop.tryton.act(&["hold", &held.1]);
-    shop.tryton.act(&["edit", &number(&edited_subject), "M. Weber"]);
-    shop.tryton.act(&["edit", &number(&glanced_subject), "M. Weber"]);
-    shop.tryton.act(&["cancel", &number(&cancelled_subject)]);
-    shop.tryton.act(&["rename", &renamed, "GONE"]);
-    let others = shop.work.mixed(20, dice);
-    let undisturbed: Vec<Happening> = others.iter().cloned().collect();
-    shop.publish_in_vain(cancelled);
-    shop.publish(mix(vec![held.0, edited, glanced_at, Chain::from([moved]), others], dice));
-
-    let sentence = |subject: &str, what: &str| format!("erp {what} the pick confirm of {subject}");
-    let refused = |subject: &str| sentence(subject, "refused");
-    shop.wait_parked(&held_subject, "validation", "shipment_blocked", "order_on_hold", &refused(&held_subject));
-    shop.wait_parked(&cancelled_subject, "validation", "shipment_blocked", "bad_state", &refused(&cancelled_subject));
-    shop.wait_waiting(&glanced_subject, "conflict");
-    shop.tryton.act(&["leave", &number(&glanced_subject)]);
-    shop.wait_waiting(&moved_subject, "reference");
-    let locked = sentence(&edited_subject, "kept");
-    shop.wait_parked(&edited_subject, "conflict", "shipment_blocked", "concurrent", &locked);
-    shop.wait_posted(&undisturbed);
-
-    shop.tryton.act(&["release", &held.1]);
-    shop.tryton.act(&["leave", &number(&edited_subject)]);
-    shop.tryton.act(&["rename", "GONE", &renamed]);
-    shop.retry(&held_subject);
-    shop.retry(&edited_subject);
-    for _ in 0..gone {
-        shop.wait_parked(&cancelled_subject, "validation", "shipment_blocked", "bad_state", "erp refused the");
-        shop.skip(&cancelled_subject);
-    }
-    shop.wait_settled();
-    vec![
-        "a closed period (invoice_delayed)".to_owned(),
-        "an order on hold, a cancelled shipment, a locked one (shipment_blocked)".to_owned(),
-    ]
-}
-
 /// One fault each, while these are under way.
-const ROUNDS: [fn(&mut Shop, Chain, &mut fastrand::Rng); 10] = [
+const ROUNDS: [fn(&mut Shop, Chain, &mut fastrand::Rng); 12] = [
     |shop, day, dice| {
         shop.publish(day);
         std::thread::sleep(Duration::from_millis(dice.u64(0..900))); // a moment of its own, not a wait
@@ -177,20 +145,40 @@ const ROUNDS: [fn(&mut Shop, Chain, &mut fastrand::Rng); 10] = [
         shop.tryton.act(&["shut"]);
         shop.publish(day);
         shop.wait_answer("auth");
+        shop.wait_trouble("auth", "the ERP does not accept our credentials (HTTP 401)");
         shop.tryton.act(&["let-in"]);
     },
     // The gateway gives up what the ERP has not begun yet, and begins after all.
     |shop, day, _| shop.strike("before_work", &json!({ "do": "stall", "seconds": TIMEOUT.as_secs() + 1 }), day),
     |shop, day, _| shop.strike_dead("after_commit", day),
+    // Something on the way to it asks for fewer requests.
+    |shop, day, _| {
+        shop.wire.set(Way::Busy(2));
+        shop.publish(day);
+        shop.wait_answer("throttled");
+        shop.wire.set(Way::Open);
+    },
+    // It has taken batches over, to book them later, and dies.
+    |shop, day, _| {
+        shop.tryton.switch(&json!({ "jobs": { "delay": 1 } }));
+        shop.publish(day);
+        shop.wait("a batch to be accepted", |shop| shop.account().accepted > 0);
+        shop.kill_erp();
+        shop.tryton.switch(&json!({}));
+    },
 ];
 
-/// The ERP books and nobody hears of it, for longer than it would remember keys: then each key is asked for before it is
-/// sent again.
+/// Some batches never arrive and others are booked and nobody hears of it, and then there is no network for longer than the ERP
+/// would remember keys: each key is asked for before it is sent again, and what was booked is not.
 fn an_outage_longer_than_keys_are_remembered(shop: &mut Shop, day: Chain) {
+    shop.wait_settled(); // so that what is lost next are batches
     let (swallowed, asked) = (shop.wire.swallowed(), shop.wire.lookups());
-    shop.wire.set(Way::Deaf);
+    shop.wire.set(Way::Patchy);
     shop.publish(day);
-    shop.wait("an answer to be lost", |shop| shop.wire.swallowed() > swallowed);
+    shop.wait("a batch that does not arrive, and one whose answer is lost", |shop| {
+        let (gone, carried) = shop.wire.patchy();
+        gone > 0 && carried > 0 && shop.wire.swallowed() > swallowed
+    });
     shop.wire.set(Way::Cut);
     std::thread::sleep(HORIZON); // the length of the outage, not a wait
     shop.wire.set(Way::Open);

@@ -48,12 +48,12 @@ pub(super) struct Work {
     bins: Vec<(String, String)>,
 }
 
-fn text<'a>(value: &'a Value, name: &str) -> &'a str {
+pub(super) fn text<'a>(value: &'a Value, name: &str) -> &'a str {
     value[name].as_str().unwrap_or_default()
 }
 
 /// Every fifth item is tracked by lot.
-fn lot(item: &str) -> Option<String> {
+pub(super) fn lot(item: &str) -> Option<String> {
     let number: u32 = item.trim_start_matches("SKU-").parse().expect("seeded items are numbered");
     number.is_multiple_of(5).then(|| format!("L{number:04}-A"))
 }
@@ -142,6 +142,14 @@ impl Work {
     pub(super) fn moved(&self, which: usize, qty: i64) -> Happening {
         let (item, bin) = &self.bins[which % self.bins.len()];
         moved(item, bin, &format!("B-{:02}", 1 + which % 10), qty)
+    }
+
+    /// A receipt for a purchase that the ERP does not have.
+    pub(super) fn received_of(&self, po: &str) -> Happening {
+        let item = self.item(0);
+        let message = json!({ "kind": "received", "po": po, "item": item, "qty": 1, "uom": "EA", "dock": "IN" });
+        let effect = Effect::Receives { po: po.to_owned(), place: place("IN", item, None), qty: 1 };
+        Happening { message, tx_type: "goods_receipt", subject: format!("po/{po}"), effect }
     }
 
     /// The item that [`Work::moved`] moves.

@@ -1,6 +1,6 @@
 //! Floor, broker, gateway, network and ERP of one test, and what is waited for.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use floorgate::event::{device_event_id, posting_id};
@@ -8,12 +8,17 @@ use serde_json::{Value, json};
 
 use super::plan::{Books, Chain, Happening, Work};
 use crate::oracle::{Produced, judge};
+use crate::witness::{Account, Agreed, Posting, account};
 use crate::world::{Broker, Database, Gateway, Scanner, Settings, Site, Tryton, Wire, mosquitto, wait_at_most};
 
 /// How long the gateway waits for an answer. Tryton books a batch in a second or two.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(12);
 /// How long the gateway believes that keys are remembered. Tryton never forgets one.
-pub(super) const HORIZON: Duration = Duration::from_secs(25);
+pub(super) const HORIZON: Duration = Duration::from_secs(40);
+/// How long an item may be missing before a person is asked.
+pub(super) const GRACE: Duration = Duration::from_secs(15);
+/// How long a request that the gateway gave up may still be at work.
+const SETTLE: Duration = Duration::from_secs(2);
 /// Nothing may stand still for so long.
 const PATIENCE: Duration = Duration::from_mins(2);
 const MAP: &str = include_str!("map.toml");
@@ -28,6 +33,8 @@ pub(super) struct Shop {
     pub(super) kills_of_erp: usize,
     pub(super) kills_after_commit: usize,
     pub(super) kills_of_gateway: usize,
+    /// How many were parked, by class and category.
+    pub(super) parkings: BTreeMap<(&'static str, &'static str), usize>,
     site: Site,
     floor: Scanner,
     before: Books,
@@ -58,6 +65,7 @@ impl Shop {
             kills_of_erp: 0,
             kills_after_commit: 0,
             kills_of_gateway: 0,
+            parkings: BTreeMap::new(),
             site,
             floor,
             before: Books::read(&books),
@@ -68,9 +76,9 @@ impl Shop {
         Some(shop)
     }
 
-    /// How many happenings were told of.
+    /// How many happenings were told of that the ERP can book.
     pub(super) fn published(&self) -> usize {
-        self.told.len()
+        self.told.iter().filter(|(_, bookable)| *bookable).count()
     }
 
     /// The floor tells of these; the broker has them then.
@@ -194,14 +202,15 @@ impl Shop {
 
     /// Until that subject needs a person, for that reason and no other.
     #[track_caller]
-    pub(super) fn wait_parked(&self, subject: &str, class: &str, category: &str, code: &str, sentence: &str) {
+    pub(super) fn wait_parked(&mut self, subject: &str, parked: &Parked) {
+        let Parked { class, category, code, sentence } = parked;
         let find = |shop: &Self| shop.parked().into_iter().find(|need| need["subject"] == subject);
         self.wait(&format!("{subject} to be parked: {code}"), |shop| find(shop).is_some());
         let need = find(self).expect("it is still there: nobody has decided");
-        let said = need["sentence"].as_str().unwrap_or_default();
         let word = |name: &str| need[name].as_str().unwrap_or_default();
-        assert_eq!((word("class"), word("category"), word("code")), (class, category, code), "{need}");
-        assert!(said.starts_with(sentence) && said.ends_with('.'), "{said}");
+        assert_eq!((word("class"), word("category"), word("code")), (*class, *category, *code), "{need}");
+        assert_eq!(undated(word("sentence")), *sentence);
+        *self.parkings.entry((class, category)).or_default() += 1;
     }
 
     // ---- what persons decide
@@ -222,6 +231,19 @@ impl Shop {
     fn decide(&self, act: &str, subject: &str) {
         let (code, told) = self.gateway.say(&["dead", act, subject, "--yes", "--reason", "seen to in the ERP"]);
         assert_eq!(code, Some(0), "dead {act} {subject}: {told}");
+    }
+
+    /// The one exception that stands for all that waits for the system.
+    #[track_caller]
+    pub(super) fn wait_trouble(&self, why: &str, sentence: &str) {
+        self.wait(&format!("the system to be in trouble: {why}"), |shop| {
+            let (_, told) = shop.gateway.say(&["dead", "list", "--json"]);
+            let told: Value = serde_json::from_str(&told).expect("dead list --json writes JSON");
+            assert_eq!(told["needs"], json!([]), "nothing is parked for what is the whole system's");
+            told["systems"][0]["why"] == why
+        });
+        let (_, told) = self.gateway.say(&["dead", "list"]);
+        assert!(told.starts_with("system erp: breaker open for ") && told.contains(sentence), "{told}");
     }
 
     // ---- what fails
@@ -260,6 +282,22 @@ impl Shop {
 
     // ---- the verdict
 
+    /// What the network saw of all this.
+    pub(super) fn account(&self) -> Account {
+        let posting = |((happening, bookable), key): (&(Happening, bool), String)| Posting {
+            key,
+            line: happening.subject.clone(),
+            lane: match happening.tx_type {
+                "goods_receipt" => "inbound",
+                stock if stock.starts_with("stock_") => "stock",
+                _ => "outbound",
+            },
+            bookable: *bookable,
+        };
+        let postings: Vec<Posting> = self.told.iter().zip(self.keys()).map(posting).collect();
+        account(&self.wire.seen(), &postings, Agreed { horizon: HORIZON, settle: SETTLE })
+    }
+
     /// Holds documents, balances and keys against the model; the ERP's keys with their references.
     #[track_caller]
     pub(super) fn judge(&self) -> HashMap<String, String> {
@@ -277,9 +315,30 @@ impl Shop {
         self.told.iter().filter(|(_, bookable)| *bookable).for_each(|(happening, _)| model.book(happening));
         let differences = model.differences(&Books::read(&books));
         assert!(differences.is_empty(), "the books differ: {differences:#?}");
+        let faults = self.account().faults;
+        assert!(faults.is_empty(), "the network saw {} faults: {:#?}", faults.len(), &faults[..faults.len().min(10)]);
         let text = |value: &Value| value.as_str().expect("a reference").to_owned();
         postings.iter().map(|(key, reference)| (key.clone(), text(reference))).collect()
     }
+}
+
+/// What a parked posting says of itself.
+pub(super) struct Parked {
+    pub(super) class: &'static str,
+    pub(super) category: &'static str,
+    pub(super) code: &'static str,
+    /// Whole, each date as DATE.
+    pub(super) sentence: String,
+}
+
+fn undated(sentence: &str) -> String {
+    let is_date = |word: &str| word.len() == 10 && word.bytes().all(|c| c == b'-' || c.is_ascii_digit());
+    let words = sentence.split(' ').map(|word| match word.strip_suffix('.') {
+        Some(word) if is_date(word) => "DATE.",
+        _ if is_date(word) => "DATE",
+        _ => word,
+    });
+    words.collect::<Vec<_>>().join(" ")
 }
 
 fn delivery(tryton: &Tryton, wire: &Wire) -> String {
@@ -289,11 +348,13 @@ fn delivery(tryton: &Tryton, wire: &Wire) -> String {
     };
     format!(
         "[[target]]\nid = \"erp\"\nkind = \"http\"\nurl = \"{base}/events\"\nauth = {{ bearer_file = \"{}\" }}\n\
-         lookup = {{ url = \"{base}/lookup\", max_keys = 50 }}\nsettle_delay = \"2s\"\n\
+         lookup = {{ url = \"{base}/lookup\", max_keys = 50 }}\nsettle_delay = \"{}s\"\nreference_grace = \"{}s\"\n\
          batch = {{ max_events = 4, linger = \"20ms\", format = \"json-array\", wrap = \"events\" }}\nordered_batch = true\n\
          idempotency = \"key\"\ndedup_horizon = \"{}s\"\ntimeout = \"{}s\"\nanswers = {{ items = \"/results\" }}\n\
          retry = {{ first = \"100ms\", max = \"1s\" }}\n{}{}{}",
         tryton.key_file().display(),
+        SETTLE.as_secs(),
+        GRACE.as_secs(),
         HORIZON.as_secs(),
         TIMEOUT.as_secs(),
         lane("outbound", "ledger", "\"pick_confirm\", \"pack_confirm\", \"goods_issue\""),

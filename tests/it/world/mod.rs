@@ -33,7 +33,7 @@ pub(crate) use scanner::Scanner;
 pub(crate) use site::{Site, sscc};
 pub(crate) use socat::{Line, Serial};
 pub(crate) use tryton::Tryton;
-pub(crate) use wire::{Way, Wire};
+pub(crate) use wire::{Errand, Seen, Way, What, Wire};
 
 /// How long a condition may take on a busy machine before the test calls it broken.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);

@@ -188,11 +188,13 @@ mod tests {
             linger_ms: 20,
             max_in_flight: 1,
             idempotency: Idempotency::Key,
+            replays_errors: false,
             dedup_horizon_ms: 86_400_000,
             settle_ms: Some(120_000),
             timeout_ms: 60_000,
             retry_first_ms: 500,
             retry_max_ms: 300_000,
+            reference_grace_ms: 900_000,
             max_parked: 500,
             limits: lane::Limits::default(),
         }

@@ -57,8 +57,9 @@ impl<'v> Members<'v> {
     }
 
     fn number_or_null(&mut self, path: &str) -> Option<u64> {
-        let read = |value: &Value| if value.is_null() { Some(None) } else { value.as_u64().map(Some) };
-        self.member(path, "a number, or null", read).flatten()
+        let some = |value: &Value| value.as_u64().filter(|n| *n > 0).map(Some);
+        let read = |value: &Value| if value.is_null() { Some(None) } else { some(value) };
+        self.member(path, "a whole number of at least 1, or null", read).flatten()
     }
 
     fn flag(&mut self, path: &str) -> bool {

@@ -84,11 +84,13 @@ pub(super) fn problem(heard: &Heard, status: u16, word: &str) -> Result<Value, S
     }
     let body = object(heard, "application/problem+json")?;
     let said = body.get("type").and_then(Value::as_str).unwrap_or_default();
-    if said.rsplit([':', '/']).next() == Some(word) {
-        Ok(body)
-    } else {
-        Err(format!("the problem's `type` is \"{said}\", not urn:floorgate:problem:{word}"))
+    if said.rsplit([':', '/']).next() != Some(word) {
+        return Err(format!("the problem's `type` is \"{said}\", not urn:floorgate:problem:{word}"));
     }
+    if text(&body, "title").is_empty() {
+        return Err(format!("the problem {word} has no `title`, which is shown to people"));
+    }
+    Ok(body)
 }
 
 fn object(heard: &Heard, content_type: &str) -> Result<Value, String> {
@@ -192,7 +194,16 @@ mod tests {
 
     fn heard(status: u16, content_type: &str, body: &str) -> Heard {
         let (content_type, body) = (content_type.to_owned(), body.as_bytes().to_vec());
-        Heard { status, content_type, retry_after: None, date: None, rate_limit: None, location: None, body }
+        Heard {
+            status,
+            content_type,
+            retry_after: None,
+            date: None,
+            rate_limit: None,
+            location: None,
+            repeatability: None,
+            body,
+        }
     }
 
     fn keys() -> Vec<String> {
@@ -250,9 +261,12 @@ mod tests {
         assert!(told.contains("without a `fingerprint`"), "{told}");
         assert_eq!(job(&heard(202, "application/json", r#"{"job":"7","status":"processing"}"#), 202), Ok(None));
         assert!(job(&heard(200, "application/json", r#"{"job":"7","status":"done"}"#), 200).is_err());
-        let document = r#"{"type":"urn:floorgate:problem:too_large"}"#;
+        let document = r#"{"type":"urn:floorgate:problem:too_large","title":"Too many items"}"#;
         assert!(problem(&heard(413, "application/problem+json", document), 413, "too_large").is_ok());
         assert!(problem(&heard(413, "application/json", document), 413, "too_large").is_err());
         assert!(problem(&heard(413, "application/problem+json", document), 413, "large").is_err());
+        let untitled = r#"{"type":"urn:floorgate:problem:too_large"}"#;
+        let told = problem(&heard(413, "application/problem+json", untitled), 413, "too_large").unwrap_err();
+        assert!(told.contains("no `title`"), "{told}");
     }
 }

@@ -57,7 +57,7 @@ pub(super) const ROWS: [Row; 26] = [
     ),
     row("unknown-members", true, "an-item", "posted: members that nobody knows are ignored"),
     row("too-many", true, "errors-of-a-whole-request", "413 too_large; a lookup of some of them: absent"),
-    row("full-batch", true, "posting", "one result for each"),
+    row("full-batch", true, "posting", "one result for each, some of them posted"),
     row("gzip", true, "request-headers", "posted"),
     row("job", true, "answering-later", "results as of a direct answer; asked again, the same"),
 ];

@@ -15,7 +15,7 @@ use crate::target::Heard;
 const STRANGE: &str = "floorgate_probe";
 
 /// The request that the gateway would send.
-fn batch(items: &[Posting]) -> Ask {
+pub(super) fn batch(items: &[Posting]) -> Ask {
     let format = Format::JsonArray { wrap: Some("events".to_owned()) };
     let keys: Vec<Id> = items.iter().map(|item| item.key).collect();
     Ask::events(render(RENDERER, &format, items), &keys)
@@ -30,7 +30,7 @@ fn edited(items: &[Posting], edit: impl Fn(&mut Value)) -> Ask {
     Ask::events(body.to_string().into_bytes(), &keys)
 }
 
-fn is(posted: &Posted, wanted: &[(Status, &str)]) -> Result<(), String> {
+pub(super) fn is(posted: &Posted, wanted: &[(Status, &str)]) -> Result<(), String> {
     for (nth, (item, (status, reason))) in posted.items.iter().zip(wanted).enumerate() {
         let of = if wanted.len() == 1 { String::new() } else { format!("item {}: ", nth + 1) };
         item.is(*status, reason).map_err(|why| format!("{of}{why}"))?;
@@ -39,7 +39,7 @@ fn is(posted: &Posted, wanted: &[(Status, &str)]) -> Result<(), String> {
 }
 
 /// A known key again: `duplicate`; or, where the batch may have been a job, the results that this job had.
-fn known(item: &Item, reference: &str, job: bool) -> Result<(), String> {
+pub(super) fn known(item: &Item, reference: &str, job: bool) -> Result<(), String> {
     if !(job && item.status == Status::Posted) {
         item.is(Status::Duplicate, "")?;
     }
@@ -231,6 +231,11 @@ impl Run {
         if count(Status::Posted) > 1 {
             return Err("both requests are answered posted: two effects of one key".to_owned());
         }
+        if items.len() > 1 && count(Status::Duplicate) > 1 {
+            return Err(
+                "both requests are answered duplicate, and the key is a new one: nobody has posted it".to_owned()
+            );
+        }
         if let Some(other) = items.iter().find(|item| !matches!(item.status, Status::Posted | Status::Duplicate)) {
             return Err(format!("one of two requests at once is answered {}", other.words()));
         }
@@ -243,30 +248,6 @@ impl Run {
             }
             None => Ok(None),
         }
-    }
-
-    async fn broken_off(&mut self) -> Outcome {
-        let item = self.fresh();
-        let ask = batch(from_ref(&item));
-        let in_time = self.talk.broken_off(&ask).await?;
-        let mut found = self.talk.settled(item.key).await?;
-        if found == Found::Absent {
-            self.talk.wait(self.discovery.settle_delay_s, "the key is absent, which counts after settle_delay_s").await;
-            found = self.talk.settled(item.key).await?;
-        }
-        let posted = self.talk.post(&ask).await?;
-        match &found {
-            Found::Present { reference, .. } => known(&posted.items[0], reference, self.discovery.jobs)
-                .map_err(|why| format!("lookup said present, and then {why}"))?,
-            _ => is(&posted, &[(Status::Posted, "")])
-                .map_err(|why| format!("lookup said absent after settle_delay_s, and then {why}"))?,
-        }
-        let note = if in_time {
-            format!("it was {} afterwards", found.word())
-        } else {
-            "the answer was quicker than the cut".to_owned()
-        };
-        Ok(Some(Left::Noted(note)))
     }
 
     async fn unknown_members(&mut self) -> Outcome {
@@ -302,6 +283,10 @@ impl Run {
         let ask = batch(&items);
         let posted = self.talk.post(&ask).await?;
         let booked = posted.items.iter().filter(|item| item.status == Status::Posted).count();
+        if booked == 0 {
+            let word = posted.items.first().map(Item::words).unwrap_or_default();
+            return Err(format!("none of {} items was posted, the first is {word}", items.len()));
+        }
         Ok((booked < items.len()).then(|| Left::Noted(format!("{booked} of {} were posted", items.len()))))
     }
 

@@ -40,14 +40,24 @@ impl Run {
         if !self.logs_in {
             return Left::because("the target logs in with certificates, or not at all");
         }
-        let wrong = Some(format!("wrong-{}", self.name));
         let key = self.fresh().key.to_string();
         let empty = Ask::events(EMPTY.to_vec(), &[]);
         for (ask, what) in [(Ask::contract(), "discovery"), (Ask::lookup(vec![key]), "a lookup"), (empty, "a batch")] {
-            let heard = self.talk.hear(&Ask { wrong: wrong.clone(), ..ask }).await?;
-            judge::problem(&heard, 401, "unauthorized").map_err(|why| format!("{what}: {why}"))?;
+            for (ask, with) in self.shut_out(&ask) {
+                let heard = self.talk.hear(&ask).await?;
+                judge::problem(&heard, 401, "unauthorized").map_err(|why| format!("{what} {with}: {why}"))?;
+            }
         }
         Ok(None)
+    }
+
+    /// The same with credentials that are wrong, and with none.
+    fn shut_out(&self, ask: &Ask) -> [(Ask, &'static str); 2] {
+        let wrong = Some(format!("wrong-{}", self.name));
+        [
+            (Ask { wrong, ..ask.clone() }, "with wrong credentials"),
+            (Ask { bare: true, ..ask.clone() }, "without credentials"),
+        ]
     }
 
     async fn absent(&mut self, count: u64) -> Outcome {
@@ -98,19 +108,36 @@ impl Run {
         let ask = Ask { media: Some("text/plain"), ..Ask::events(EMPTY.to_vec(), &[]) };
         let heard = self.talk.hear(&ask).await?;
         judge::problem(&heard, 415, "unsupported_media")?;
+        if self.discovery.max_batch > 0 && !self.discovery.gzip {
+            let heard = self.talk.hear(&Ask { gzip: true, ..Ask::events(EMPTY.to_vec(), &[]) }).await?;
+            judge::problem(&heard, 415, "unsupported_media")
+                .map_err(|why| format!("a packed body, and gzip is false: {why}"))?;
+        }
         Ok(None)
     }
 
     async fn other_version(&mut self) -> Outcome {
-        let heard = self.talk.hear(&Ask { version: Some("999"), ..Ask::contract() }).await?;
-        let body = judge::problem(&heard, 400, "unsupported_version")?;
-        let listed = body.get("versions").and_then(serde_json::Value::as_array).is_some_and(|list| !list.is_empty());
-        if listed { Ok(None) } else { Err("the problem has no list `versions`".to_owned()) }
+        for (ask, what) in [(Ask::contract(), "discovery"), (Ask::events(EMPTY.to_vec(), &[]), "a batch")] {
+            let heard = self.talk.hear(&Ask { version: Some("999"), ..ask }).await?;
+            let body = judge::problem(&heard, 400, "unsupported_version").map_err(|why| format!("{what}: {why}"))?;
+            let listed =
+                body.get("versions").and_then(serde_json::Value::as_array).is_some_and(|list| !list.is_empty());
+            if !listed {
+                return Err(format!("{what}: the problem has no list `versions`"));
+            }
+        }
+        Ok(None)
     }
 
     /// With jobs their path is known from a `Location` only, of which the last part is the job's name.
     async fn unknown_job(&mut self) -> Outcome {
         let name = self.fresh().key.to_string();
+        if let Some((url, _)) = self.talk.job.clone().filter(|_| self.logs_in) {
+            for (ask, with) in self.shut_out(&Ask::default()) {
+                let heard = self.talk.job_asked(&url, &ask).await?;
+                judge::problem(&heard, 401, "unauthorized").map_err(|why| format!("a job {with}: {why}"))?;
+            }
+        }
         let url = match &self.talk.job {
             Some((url, _)) => {
                 let end = url.rfind(['/', '=']).map_or(url.len(), |end| end + 1);

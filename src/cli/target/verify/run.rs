@@ -1,7 +1,10 @@
 //! One run through the checklist: what it knows of the endpoint, and what each check came to.
 
+use std::time::Duration;
+
 use serde::Serialize;
 
+use super::broken_off::CUTS;
 use super::discovery::Discovery;
 use super::judge;
 use super::page::{PAGE, ROWS, Row};
@@ -80,6 +83,8 @@ pub(super) struct Run {
     pub(super) posted: Option<Booked>,
     /// Its key was refused.
     pub(super) refused: Option<Posting>,
+    /// When `broken-off` closes its connections.
+    pub(super) cuts: &'static [Duration],
 }
 
 impl Run {
@@ -109,6 +114,7 @@ impl Run {
             made: 0,
             posted: None,
             refused: None,
+            cuts: CUTS,
         })
     }
 

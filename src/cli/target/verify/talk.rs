@@ -23,8 +23,6 @@ pub(super) struct Exchange {
 const PATIENCE: Duration = Duration::from_mins(5);
 /// Between two questions, at first and at most.
 const ASK: [Duration; 2] = [Duration::from_millis(200), Duration::from_secs(5)];
-/// A connection is closed so long after the request left: an ERP is not that quick, a local network is quicker.
-const CUT: Duration = Duration::from_millis(5);
 /// How often a request that is put off (429) is sent again, and how long is waited for it at most.
 const PUT_OFF: usize = 10;
 const LONGEST: Duration = Duration::from_secs(30);
@@ -64,6 +62,8 @@ pub(super) struct Ask {
     pub(super) media: Option<&'static str>,
     /// A secret of our making instead of ours.
     pub(super) wrong: Option<String>,
+    /// No credentials at all.
+    pub(super) bare: bool,
     pub(super) gzip: bool,
     /// Of a POST.
     pub(super) body: Option<Vec<u8>>,
@@ -108,7 +108,11 @@ impl Talk {
             headers,
             body: ask.body.clone(),
             gzip: ask.gzip,
-            shown: ask.wrong.clone().map_or(Shown::Ours, Shown::Wrong),
+            shown: match &ask.wrong {
+                _ if ask.bare => Shown::Nothing,
+                Some(wrong) => Shown::Wrong(wrong.clone()),
+                None => Shown::Ours,
+            },
         }
     }
 
@@ -140,6 +144,7 @@ impl Talk {
         let headers = [("Floorgate-Contract", ask.version), ("Content-Type", ask.media)];
         sent.extend(headers.into_iter().filter_map(|(name, value)| Some(format!("{name}: {}", value?))));
         sent.extend(ask.wrong.iter().map(|_| "with credentials that are wrong".to_owned()));
+        sent.extend(ask.bare.then(|| "without credentials".to_owned()));
         sent.extend(ask.body.as_deref().map(shown));
         let sent = sent.join("\n");
         let came = match heard {
@@ -232,9 +237,13 @@ impl Talk {
 
     /// What is at the address of a job.
     pub(super) async fn job(&mut self, url: &str) -> Result<Heard, String> {
-        let ask = Ask::default();
-        let probe = Probe { url: url.to_owned(), ..self.probe(&ask) };
-        self.send(&ask, &probe).await.map_err(|reply| format!("there is no answer: {}", why(&reply)))
+        self.job_asked(url, &Ask::default()).await
+    }
+
+    /// The same, with other credentials.
+    pub(super) async fn job_asked(&mut self, url: &str, ask: &Ask) -> Result<Heard, String> {
+        let probe = Probe { url: url.to_owned(), ..self.probe(ask) };
+        self.send(ask, &probe).await.map_err(|reply| format!("there is no answer: {}", why(&reply)))
     }
 
     /// The same request twice at once.
@@ -248,10 +257,10 @@ impl Talk {
         Ok([one.map_err(heard)?, other.map_err(heard)?])
     }
 
-    /// Sends it and closes the connection before the answer; whether that was in time.
-    pub(super) async fn broken_off(&mut self, ask: &Ask) -> Result<bool, String> {
+    /// Sends it and closes the connection `after` that; whether that was before the answer.
+    pub(super) async fn broken_off(&mut self, ask: &Ask, after: Duration) -> Result<bool, String> {
         let probe = self.probe(ask);
-        let cut = self.http.cut(&probe, CUT).await;
+        let cut = self.http.cut(&probe, after).await;
         let cut = cut.map_err(|reply| format!("the request to break off: {}", why(&reply)))?;
         let heard = cut.ok_or_else(|| Reply::Lost("the connection was closed by us".to_owned()));
         self.keep(ask, &probe, &heard);

@@ -4,7 +4,7 @@ use super::*;
 use crate::lane::answer::{Dialect, Expected, Head, Rule, Subject, Test};
 use crate::lane::{By, classify, classify_poll, unanswered};
 
-const JOB: &str = "https://erp.example/services/rest/async/v1/job/7";
+const JOB: &str = "https://erp.example/services/rest/jobs/v1/job/7";
 
 fn shape() -> AnswerShape {
     AnswerShape { dialect: Dialect::SuiteTalk, ..AnswerShape::default() }

@@ -139,12 +139,22 @@ fn a_validation_answer_is_never_retried_without_a_person() {
     assert_eq!(again, [[2]]);
 }
 
+/// Most requests for `b` bad rows of `n`: each bad one costs two halves a level.
+fn most_sends(n: i64, b: i64) -> usize {
+    let levels = (0..63).find(|levels| 1_i64 << levels >= n).expect("a small number");
+    usize::try_from(2 * b * levels + 1).expect("few")
+}
+
 #[test]
 fn bisecting_n_rows_with_b_bad_ones_rejects_exactly_those_b() {
     let mut dice = fastrand::Rng::with_seed(19);
-    for n in [1, 2, 3, 7, 16, 33, 64] {
-        for b in 0..=8.min(n / 2 + 1) {
-            let bad: Vec<i64> = dice.choose_multiple(1..=n, usize::try_from(b).expect("few"));
+    for n in [1, 2, 3, 5, 7, 8, 16, 33, 64] {
+        for (b, again) in (0..=8.min(n)).flat_map(|b| (0..20).map(move |again| (b, again))) {
+            let mut bad: Vec<i64> = dice.choose_multiple(1..=n, usize::try_from(b).expect("few"));
+            if again == 0 {
+                bad = (1..=b).collect(); // side by side
+            }
+            bad.sort_unstable();
             let mut play = Play::new(vec![Config { max_events: 64, ..config("a", Worth::Document) }]);
             play.put(0, 1..=n);
             play.run(HOUR, &mut |request| {
@@ -154,10 +164,41 @@ fn bisecting_n_rows_with_b_bad_ones_rejects_exactly_those_b() {
                     good(request)
                 }
             });
-            let mut expected: Vec<_> = bad.iter().map(|row| (*row, End::Rejected(Class::Validation, false))).collect();
-            expected.sort_unstable_by_key(|(row, _)| *row);
+            let expected: Vec<_> = bad.iter().map(|row| (*row, End::Rejected(Class::Validation, false))).collect();
             assert_eq!(play.dead(), expected, "{b} of {n}");
-            assert_eq!(play.delivered(0), usize::try_from(n - b.min(n)).expect("few"), "{b} of {n}");
+            assert_eq!(play.delivered(0), usize::try_from(n - b).expect("few"), "{b} of {n}");
+            let sends = play.posts().len();
+            assert!(sends <= most_sends(n, b), "{bad:?} of {n}: {sends} sends, not {} at most", most_sends(n, b));
+            // What comes first is settled before what comes behind it, and no row leaves after its end.
+            let ends: Vec<i64> = play.posts().iter().filter_map(|request| request.rows.first().copied()).collect();
+            assert!(ends.is_sorted(), "{bad:?} of {n}: {ends:?}");
         }
+    }
+}
+
+/// Where a target takes several rows of one order key in a batch, a half may end between two of them: the later ones wait for the
+/// bad one, and nobody else is sent more often.
+#[test]
+fn bisecting_keeps_to_its_bound_where_rows_of_an_order_key_share_a_batch() {
+    let mut dice = fastrand::Rng::with_seed(19);
+    for again in 0..200 {
+        let (n, b) = (48, dice.i64(1..=4));
+        let bad: Vec<i64> = dice.choose_multiple(1..=n, usize::try_from(b).expect("few"));
+        let mut play = Play::new(vec![Config { max_events: 64, ordered_batch: true, ..config("a", Worth::Document) }]);
+        play.captured((1..=n).map(|seq| row(seq, seq % 12)).collect());
+        play.run(HOUR, &mut |request| {
+            let wrong = request.rows.iter().any(|row| bad.contains(row));
+            if wrong { whole(request, Class::Validation) } else { good(request) }
+        });
+        let is_behind = |row: i64| bad.iter().any(|bad| bad % 12 == row % 12 && *bad < row);
+        let mut dead: Vec<i64> = bad.iter().copied().filter(|bad| !is_behind(*bad)).collect();
+        dead.sort_unstable();
+        assert_eq!(play.dead().into_iter().map(|(row, _)| row).collect::<Vec<_>>(), dead, "{again}");
+        for row in 1..=n {
+            let posted = play.ends.get(&(0, row)) == Some(&End::Delivered(Class::Delivered));
+            assert_eq!(posted, !bad.contains(&row) && !is_behind(row), "row {row}, bad are {bad:?}");
+        }
+        let sends = play.posts().len();
+        assert!(sends <= most_sends(n, b), "{bad:?}: {sends} sends");
     }
 }

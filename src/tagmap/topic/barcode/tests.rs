@@ -34,6 +34,7 @@ fn decode(changes: &[(&str, &str)], barcode: &str) -> String {
                 Value::Text(text) => format!(" {name}={text}"),
                 Value::Int(number) => format!(" {name}={number}i"),
                 Value::Bool(is) => format!(" {name}={is}"),
+                Value::List(list) => format!(" {name}={list:?}"),
             });
             format!("{}{}", event.kind, shown.collect::<String>())
         }

@@ -1,0 +1,144 @@
+//! `floorgate dead`: postings that need a person, and the way out.
+//!
+//! What several of its verbs do is here, each verb that reads in a file of its own, and those that change something together in
+//! `decide`.
+
+mod audit;
+mod decide;
+mod filter;
+mod list;
+mod show;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Subcommand;
+
+use crate::app::Exit;
+use crate::cli::place::Place;
+use crate::cli::print::{ago, clean, line, quoted};
+use crate::control::{self, Request};
+use crate::event::Millis;
+use crate::lane::{Act, Change};
+use crate::outbox::read::Bounds;
+use crate::outbox::read::parked::{self, Deed, Need};
+
+use decide::{Do, Edit, Resolve};
+
+/// Show what needs a person, and do it.
+///
+/// A posting that the target rejected, or of which nobody knows whether it is there, waits for a person, and the later ones of
+/// its subject wait behind it. `list` and `show` read the outbox, beside a running gateway or without one; the others ask the
+/// gateway, say why, and stand in the audit under the name of the user who runs them.
+#[derive(Debug, Subcommand)]
+pub(super) enum Verb {
+    List(list::Args),
+    Show(show::Args),
+    /// Send it again under its key: what was wrong is mended at the target
+    ///
+    /// Only what surely had no effect; the same content goes under the same key. A held one is released.
+    #[command(after_help = RETRY)]
+    Retry(Do),
+    /// Send it corrected, in its place: what was refused was wrong on the floor
+    ///
+    /// Only what surely had no effect. The members of its data that are named are changed; it goes under a key of its own, before
+    /// its successors, and says which event it corrects.
+    #[command(after_help = EDIT)]
+    Edit(Edit),
+    /// Send it under a new key: it is not at the target, two persons say so
+    ///
+    /// For what may have had effect and was looked for in vain. The first command is noted, the same of another user within a
+    /// day carries it out.
+    #[command(after_help = REPOST)]
+    Repost(Do),
+    /// It is there: booked by hand, or by an attempt that nobody heard of again
+    #[command(after_help = RESOLVE)]
+    Resolve(Resolve),
+    /// Never send it, and let its successors go on
+    #[command(after_help = SKIP)]
+    Skip(Do),
+    Audit(audit::Args),
+}
+
+const EDIT: &str = "\
+Examples:
+  floorgate dead edit SH-88121 --set /qty=3 --reason 'one piece is broken'
+  floorgate dead edit '#4711' --add /lot=L77 --unset /serials --reason 'wrong lot label'";
+
+const REPOST: &str = "\
+Examples:
+  floorgate dead repost 5d5f5c7d-bf6e-879a-b6e2-a74afa96e7d1 --reason 'no document of it in the ERP'";
+
+const RESOLVE: &str = "\
+Examples:
+  floorgate dead resolve 5d5f5c7d-bf6e-879a-b6e2-a74afa96e7d1 --reference GI-4711 --reason 'found in the ERP'";
+
+const SKIP: &str = "\
+Examples:
+  floorgate dead skip 5d5f5c7d-bf6e-879a-b6e2-a74afa96e7d1 --reason 'test carton'";
+
+const RETRY: &str = "\
+Examples:
+  floorgate dead retry 5d5f5c7d-bf6e-879a-b6e2-a74afa96e7d1 --reason 'hold on SO-10077 cleared'
+  floorgate dead retry SH-88121 --reason 'hold cleared'
+  floorgate dead retry --all --code unknown_item --reason 'item A-100 created' --yes";
+
+pub(super) fn run(verb: &Verb) -> ExitCode {
+    match verb {
+        Verb::List(args) => list::run(args),
+        Verb::Show(args) => show::run(args),
+        Verb::Retry(args) => decide::act(Act::Retry, args, None, Vec::new()),
+        Verb::Edit(args) => {
+            let out = args.unset.iter().map(|pointer| Change { pointer: pointer.clone(), value: None, new: false });
+            let added = args.add.iter().map(|change| Change { new: true, ..change.clone() });
+            decide::act(Act::Edit, &args.what, None, args.set.iter().cloned().chain(added).chain(out).collect())
+        }
+        Verb::Repost(args) => decide::act(Act::Repost, args, None, Vec::new()),
+        Verb::Resolve(args) => decide::act(Act::Resolve, &args.what, args.reference.clone(), Vec::new()),
+        Verb::Skip(args) => decide::act(Act::Skip, args, None, Vec::new()),
+        Verb::Audit(args) => audit::run(args),
+    }
+}
+
+/// Where it is looked, what needs a person there, and now.
+fn needs(place: &Place) -> Result<(PathBuf, Vec<Need>, Millis), (String, Exit)> {
+    let (dir, bounds) = place.find().map_err(|why| (why, Exit::Config))?;
+    let running = || control::ask(&dir, Request::Status).ok().map(|gateway: control::Status| gateway.bounds);
+    let bounds: Option<Bounds> = bounds.or_else(running);
+    let now = crate::source::now().wall;
+    let needs = parked::needs(&dir, bounds.as_ref(), now).map_err(|e| (e.to_string(), Exit::Storage))?;
+    Ok((dir, needs, now))
+}
+
+fn entry(text: &mut String, need: &Need, now: Millis) {
+    let Need { key, seq, lane, at, owner, may, .. } = need;
+    let late = if need.lateness == "ok" { String::new() } else { format!(" ({})", need.lateness) };
+    line(text, &clean(&need.sentence));
+    line(text, &format!("  {}, {}{late}, for {owner}; {lane} #{seq}", need.category.name(), ago(*at, now)));
+    let told = [("reach them", &need.contact), ("later than agreed: tell", &need.escalate)];
+    for (what, whom) in told.iter().filter_map(|(what, whom)| Some((what, whom.as_deref()?))) {
+        line(text, &format!("  {what}: {}", clean(whom)));
+    }
+    line(text, &format!("  key {key}; you may {}", may.join(", ")));
+}
+
+/// Why a word names none of them.
+fn nothing_of(word: &str) -> String {
+    let (word, quoted) = (clean(word), quoted(word));
+    format!("nothing of {word} needs a person: `floorgate outbox find {quoted}` tells where it is")
+}
+
+/// The ones that a word names.
+fn named<'a>(needs: &'a [Need], word: &str) -> Vec<&'a Need> {
+    let number = word.strip_prefix('#').and_then(|number| number.parse::<i64>().ok());
+    let is = |need: &&Need| match number {
+        Some(number) => need.seq == number,
+        None => need.key == word || need.subject == word || need.subject.rsplit('/').next() == Some(word),
+    };
+    needs.iter().filter(is).collect()
+}
+
+fn deed_line(text: &mut String, deed: &Deed, now: Millis) {
+    let Deed { at, actor, act, reason, outcome, .. } = deed;
+    line(text, &format!("  {}: {actor}: {act}: {}: {outcome}", ago(*at, now), clean(reason)));
+}

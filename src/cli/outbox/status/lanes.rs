@@ -1,0 +1,73 @@
+//! The lanes: their rows by state, and what keeps them.
+
+use crate::cli::print::{self, age, ago, asked, line};
+use crate::cli::trouble::{Kept, told};
+use crate::event::Millis;
+use crate::lane::System;
+use crate::outbox::read::LaneStatus;
+
+pub(super) fn stops(text: &mut String, stopped: &[&str], lanes: &[LaneStatus]) {
+    for lane in lanes.iter().filter(|lane| stopped.contains(&lane.lane.as_str())) {
+        let (id, parked) = (&lane.lane, lane.parked);
+        line(
+            text,
+            &format!("  {id}: STOPPED: {parked} subjects are parked, more than max_parked: nothing new is sent"),
+        );
+        line(
+            text,
+            "    look at its dead letters: one reason for all is a mapping to correct, here or at the target;\n    \
+             with max_parked raised and a restart the other subjects go on",
+        );
+    }
+}
+
+/// What the targets have taken over, and when they are asked what became of it.
+pub(super) fn accepted(text: &mut String, lanes: &[LaneStatus], now: Millis) {
+    for LaneStatus { lane, system, accepted, accepted_since, ask_at, .. } in lanes.iter().filter(|l| l.accepted > 0) {
+        let since = accepted_since.map_or_else(String::new, |at| format!(", the first {}", ago(at, now)));
+        let asked = ask_at.map_or_else(String::new, |at| asked(at, now));
+        line(text, &format!("  {lane}: {accepted} accepted by {system}, which books them later{since}{asked}"));
+    }
+}
+
+/// What keeps the lanes that have something to send, and what helps.
+pub(super) fn troubles(text: &mut String, lanes: &[LaneStatus], systems: &[System], now: Millis) {
+    let kept: Vec<Kept> = lanes.iter().filter_map(|lane| Kept::of(lane, now)).collect();
+    told(text, &kept, systems, "  ");
+}
+
+pub(super) fn table(text: &mut String, lanes: &[LaneStatus], now: Millis) {
+    let mut rows = vec![
+        [
+            "lane",
+            "system",
+            "ready",
+            "sending",
+            "accepted",
+            "unknown",
+            "waiting",
+            "rejected",
+            "held",
+            "delivered",
+            "oldest",
+        ]
+        .map(str::to_owned),
+    ];
+    for lane in lanes {
+        let n = |n: i64| n.to_string();
+        rows.push([
+            lane.lane.clone(),
+            lane.system.clone(),
+            n(lane.ready),
+            n(lane.sending),
+            n(lane.accepted),
+            n(lane.unknown),
+            n(lane.waiting),
+            n(lane.rejected),
+            n(lane.held),
+            n(lane.delivered),
+            lane.oldest_at.map_or_else(|| "-".to_owned(), |at| age(at, now)),
+        ]);
+    }
+    print::table(text, &rows, 2);
+}

@@ -1,0 +1,99 @@
+//! The outbox in short.
+
+use serde::Serialize;
+
+use crate::cli::hold;
+use crate::cli::outbox::{Room, stopped};
+use crate::cli::print::{age, line};
+use crate::cli::trouble::{Kept, told};
+use crate::control;
+use crate::event::Millis;
+use crate::lane::System;
+use crate::outbox::read::{self, Bounds};
+
+/// The outbox in short; `floorgate outbox status` has all of it.
+#[derive(Serialize)]
+pub(super) struct Outbox {
+    /// Rows that are not at their end and go by themselves, of all lanes.
+    pub(super) pending: i64,
+    /// Recorded time of the oldest of them.
+    pub(super) oldest_at: Option<i64>,
+    /// Rows that only a person can free: dead letters, held rows, and what waits behind them.
+    pub(super) need_a_person: i64,
+    /// Devices are not acknowledged.
+    pub(super) full: bool,
+    /// Share of `outbox.max_size` that is pending, where that is known: from 0.7 on something is done about it.
+    pub(super) fill: Option<f64>,
+    pub(super) dead_letters: i64,
+    /// Taken over by their targets, which book them later; they count as pending.
+    pub(super) accepted: i64,
+    pub(super) held: i64,
+    /// Lanes in trouble.
+    pub(super) lanes: Vec<Kept>,
+}
+
+impl Outbox {
+    pub(super) fn of(
+        status: &read::Status,
+        bounds: Option<&Bounds>,
+        gateway: Option<&control::Status>,
+        now: Millis,
+    ) -> Self {
+        // A lane that parks nothing goes on behind a rejected row.
+        let behind = |lane: &read::LaneStatus| {
+            if bounds.is_none_or(|bounds| bounds.parks(&lane.lane)) { lane.behind.min(lane.ready) } else { 0 }
+        };
+        let going = |lane: &read::LaneStatus| {
+            lane.ready + lane.sending + lane.accepted + lane.unknown + lane.waiting - behind(lane)
+        };
+        let parked = |lane: &read::LaneStatus| lane.rejected + lane.held + behind(lane);
+        let stopped = bounds.map(|bounds| stopped(status, bounds)).unwrap_or_default();
+        let room = bounds.map(|bounds| Room::of(status, bounds.max_size));
+        let by_size = room.as_ref().is_some_and(|room| room.full);
+        let lanes = status.lanes.iter().filter_map(|lane| {
+            let hold = status.holds.iter().find(|hold| hold.keeps(&lane.lane, &lane.system, ""));
+            let known = |trouble, since| {
+                let (lane, system) = (lane.lane.clone(), lane.system.clone());
+                Some(Kept { lane, system, trouble, since, help: None })
+            };
+            if let Some(hold) = hold {
+                known(hold::by(hold, &lane.lane, now), Some(hold.at))
+            } else if stopped.contains(&lane.lane.as_str()) {
+                known(format!("STOPPED, {} subjects are parked: `floorgate dead list` shows why", lane.parked), None)
+            } else {
+                Kept::of(lane, now)
+            }
+        });
+        Self {
+            pending: status.lanes.iter().map(going).sum(),
+            oldest_at: status.lanes.iter().filter_map(|lane| lane.oldest_going_at).min(),
+            need_a_person: status.lanes.iter().map(parked).sum(),
+            full: gateway.map_or(by_size, |gateway| !gateway.room),
+            fill: room.map(|room| room.fill),
+            dead_letters: status.dead_letters,
+            accepted: status.lanes.iter().map(|lane| lane.accepted).sum(),
+            held: status.held,
+            lanes: lanes.collect(),
+        }
+    }
+
+    pub(super) fn text(&self, text: &mut String, systems: &[System], now: Millis) {
+        let oldest = self.oldest_at.map_or_else(String::new, |at| format!(", the oldest {} old", age(at, now)));
+        let fills = self.fill.filter(|fill| *fill >= 0.7).map(|fill| format!("; {:.0} % full", fill * 100.0));
+        let full = match fills {
+            _ if self.full => "; FULL: devices are not acknowledged".to_owned(),
+            fills => fills.unwrap_or_default(),
+        };
+        let count = |n: i64, what: &str| if n > 0 { format!("; {what}: {n}") } else { String::new() };
+        let accepted = count(self.accepted, "accepted and not booked yet");
+        let (letters, held) = (count(self.dead_letters, "dead letters"), count(self.held, "held"));
+        let person = if self.need_a_person > 0 {
+            let be = if self.need_a_person == 1 { "needs" } else { "need" };
+            format!("; {} {be} a person", self.need_a_person)
+        } else {
+            String::new()
+        };
+        line(text, &format!("outbox: {} pending{oldest}{accepted}{person}{full}{letters}{held}", self.pending));
+        told(text, &self.lanes, systems, "  ");
+    }
+}

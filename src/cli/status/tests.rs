@@ -1,0 +1,217 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::parts::note;
+use super::*;
+use crate::cli::trouble::Kept;
+use crate::lane::{Late, Overdue, Standing, Stopped, Storm, System, Trouble, Why};
+use crate::source::health::{Cause, Health, State};
+use crate::tagmap::points::{Standing as Alarm, Stands};
+
+const NOW: Millis = Millis(1_763_906_709_412);
+
+fn ago(seconds: i64) -> Millis {
+    Millis(NOW.0 - seconds * 1_000)
+}
+
+/// Since when a link is in its state is not ours to say: it is set back to a fixed time.
+fn gateway() -> control::Status {
+    let health = Health::default();
+    let (broker, line): (Arc<str>, Arc<str>) = ("broker".into(), "sorter-net".into());
+    let (hand, sorter): (Arc<str>, Arc<str>) = ("hand".into(), "sorter-1".into());
+    health.link(&broker).is(State::Up, Some("127.0.0.1:1883"));
+    health.link(&broker).session(true);
+    health.device(&broker, &hand).is(State::Up, None);
+    for gauge in [health.link(&broker), health.device(&broker, &hand)] {
+        gauge.message(false, ago(40));
+        gauge.message(true, ago(2));
+    }
+    health.link(&line).is(State::Down, Some("10.20.0.21:502"));
+    let gauge = health.device(&line, &sorter);
+    gauge.is(State::Stuck, Some("events wait and nothing is committed"));
+    (0..400).for_each(|_| gauge.asked());
+    gauge.answered(ago(600));
+    gauge.polled(Duration::from_micros(3_240));
+    gauge.failed(Cause::Timeout, "reading 4 registers from 100: no answer within 500ms", ago(590));
+    gauge.missed(3);
+    let mut snapshot = health.snapshot();
+    for part in snapshot.links.iter_mut().chain(&mut snapshot.devices) {
+        part.since = part.since.map(|_| ago(7_000));
+    }
+    control::Status {
+        version: "0.1.0".to_owned(),
+        pid: 4_711,
+        site: "dc1".to_owned(),
+        gateway: "gw-7".to_owned(),
+        since: ago(90_000),
+        room: false,
+        bounds: Bounds { max_size: 1 << 30, max_parked: [("outbound".to_owned(), 1)].into(), ..Bounds::default() },
+        systems: systems(),
+        health: snapshot,
+    }
+}
+
+fn systems() -> Vec<System> {
+    let words = "not sent: tcp connect error: Connection refused (os error 111)".to_owned();
+    let help = "look whether the ERP runs".to_owned();
+    let trouble = Trouble { since: ago(61), why: Why::Failing, words, help };
+    let open = Standing::Open { trouble, next_try: ago(-19) };
+    let storm = Storm {
+        since: ago(30),
+        class: "validation".to_owned(),
+        code: Some("unknown_item".to_owned()),
+        words: "the ERP says: unknown_item: no such item".to_owned(),
+        rejected: 21,
+        next_try: ago(-30),
+    };
+    let stopped = vec![Stopped { lane: "display".to_owned(), storm }];
+    let system = |system: &str, standing, stopped, late| System {
+        system: system.to_owned(),
+        standing,
+        per_minute: None,
+        stopped,
+        late,
+    };
+    let late = vec![Late { lane: "slow".to_owned(), overdue: Overdue { rows: 3, since: ago(7_200) } }];
+    vec![system("erp", open, Vec::new(), late), system("tms", Standing::Closed, stopped, Vec::new())]
+}
+
+#[test]
+fn a_person_sees_who_is_away_and_why() {
+    let dir = tempfile::tempdir().expect("a temp directory");
+    let mut report = Report::of(dir.path(), None, Ok(gateway()), NOW);
+    report.outbox_error = None;
+    report.outbox = Some(Outbox {
+        pending: 17,
+        oldest_at: Some(ago(300).0),
+        need_a_person: 54,
+        full: true,
+        fill: Some(0.96),
+        dead_letters: 2,
+        accepted: 0,
+        held: 0,
+        lanes: vec![Kept {
+            lane: "outbound".to_owned(),
+            system: "erp".to_owned(),
+            trouble: "STOPPED, 2 subjects are parked: `floorgate dead list` shows why".to_owned(),
+            since: None,
+            help: None,
+        }],
+    });
+    insta::assert_snapshot!(report.text(NOW), @r#"
+    gateway gw-7 of site dc1 runs for 25 h: process 4711, version 0.1.0
+      link        device    state               since    seen    poll  requests  messages  bad     errors  missed
+      broker      -         up, session kept  116 min     2 s       -         0         2    1          0       0
+      broker      hand      up                116 min     2 s       -         0         2    1          0       0
+      sorter-net  -         down              116 min       -       -         0         0    0          0       0
+      sorter-net  sorter-1  stuck             116 min  10 min  3.2 ms       400         0    0  1 (0.2 %)       3
+      sorter-net: 10.20.0.21:502
+      sorter-1: events wait and nothing is committed
+      sorter-1: the last error 9 min ago, timeout: reading 4 registers from 100: no answer within 500ms
+    lane slow: 3 postings are accepted for 2 h and not booked: what does erp do?
+    system erp: breaker open for 61 s, failing: not sent: tcp connect error: Connection refused (os error 111)
+      one row is sent in 19 s, to find out; when three in a row are answered well, everything goes
+      what helps: look whether the ERP runs
+    lane display: STOPPED, 21 rows were rejected (validation unknown_item): the ERP says: unknown_item: no such item
+      one row is sent in 30 s, to find out; when three are posted, the lane goes on
+      what helps: correct what they have in common, then free one of them: `floorgate dead retry KEY --reason …`
+    outbox: 17 pending, the oldest 5 min old; 54 need a person; FULL: devices are not acknowledged; dead letters: 2
+      lane outbound: STOPPED, 2 subjects are parked: `floorgate dead list` shows why
+    "#);
+    let read: serde_json::Value = serde_json::from_str(&print::json(&report)).expect("it is JSON");
+    assert_eq!(read["gateway"]["devices"][1]["errors"]["timeout"], 1);
+    assert_eq!((&read["outbox"]["full"], &read["outbox"]["lanes"][0]["lane"]), (&true.into(), &"outbound".into()));
+}
+
+#[test]
+fn a_breaker_that_closes_says_what_is_true_by_now() {
+    let trouble = |why| Trouble {
+        since: ago(540),
+        why,
+        words: "the ERP does not accept our credentials (HTTP 401)".to_owned(),
+        help: "correct the file".to_owned(),
+    };
+    let told = |why, good: u32| {
+        let good_since = (good > 0).then(|| ago(12));
+        let standing = Standing::HalfOpen { trouble: trouble(why), good_since, good, closes_at: 3 };
+        let mut text = String::new();
+        target(
+            &mut text,
+            &System { system: "erp".to_owned(), standing, per_minute: None, stopped: Vec::new(), late: Vec::new() },
+            NOW,
+        );
+        text
+    };
+    insta::assert_snapshot!(told(Why::Auth, 0) + &told(Why::Auth, 1), @r"
+    system erp: is being tried again, its breaker was open for 9 min, auth: the ERP does not accept our credentials (HTTP 401)
+      one row at a time is sent, to find out; when 3 in a row are answered well, everything goes
+      what helps: correct the file
+    system erp: accepts our credentials again, for 12 s: 1 row is answered well of the 3 that close its breaker
+      nothing has to be done: the next rows go one by one, then everything goes
+      it was open for 9 min, auth: the ERP does not accept our credentials (HTTP 401)
+    ");
+    assert!(
+        told(Why::Failing, 2).starts_with("system erp: answers again, for 12 s: 2 rows are answered well of the 3")
+    );
+}
+
+#[test]
+fn trouble_that_is_over_is_told_as_such_and_then_no_more() {
+    let (link, id): (Arc<str>, Arc<str>) = ("net".into(), "scale-1".into());
+    let told = |failed: i64, good: Option<i64>| {
+        let health = Health::default();
+        let gauge = health.device(&link, &id);
+        gauge.answered(ago(9_000));
+        gauge.failed(Cause::Timeout, "no answer within 500ms", ago(failed));
+        for seconds in good.into_iter().flat_map(|good| [good, good - 1]) {
+            gauge.answered(ago(seconds));
+        }
+        let mut notes = String::new();
+        note(&mut notes, &health.snapshot().devices[0], NOW);
+        notes
+    };
+    let still = "  scale-1: the last error 10 min ago, timeout: no answer within 500ms\n";
+    assert_eq!(told(600, None), still);
+    assert_eq!(told(600, Some(59)), still, "one in each tenth poll is not over");
+    let over = "  scale-1: was timeout 10 min ago, over since 2025-11-23T13:57:49.412Z: no answer within 500ms\n";
+    assert_eq!(told(600, Some(440)), over);
+    assert_eq!(told(8_000, Some(3_600)), "");
+}
+
+#[test]
+fn alarms_are_told_with_since_when_and_who_has_seen_them() {
+    let standing = |alarm: &str, state, since| Alarm {
+        alarm: alarm.to_owned(),
+        severity: "high".to_owned(),
+        text: Some("the rope is pulled".to_owned()),
+        since,
+        state,
+    };
+    let health = Health::default();
+    health.device(&"net".into(), &"lane-1".into()).is(State::Up, None);
+    let mut part = health.snapshot().devices.remove(0);
+    part.alarms = vec![
+        standing("stop", Stands::Active, Some(ago(300))),
+        standing("door", Stands::Acknowledged, None),
+        standing("jam", Stands::Latched, Some(ago(60))),
+    ];
+    let mut notes = String::new();
+    note(&mut notes, &part, NOW);
+    insta::assert_snapshot!(notes, @r"
+    lane-1: alarm stop (high), active, raised 5 min ago, at 2025-11-23T14:00:09.412Z: the rope is pulled
+    lane-1: alarm door (high), active, acknowledged: the rope is pulled
+    lane-1: alarm jam (high), over, but not acknowledged at the device, raised 60 s ago, at 2025-11-23T14:04:09.412Z: the rope is pulled
+    ");
+}
+
+#[test]
+fn no_gateway_is_told_plainly_with_its_own_code() {
+    let dir = tempfile::tempdir().expect("a temp directory");
+    assert_eq!(run(&Args { device: None, place: Place::of(dir.path()), json: true }), Exit::Unavailable.into());
+    std::fs::write(dir.path().join("outbox.db"), "").expect("a file");
+    let gateway = Err(Unanswered::NotRunning("/d".to_owned()));
+    let report = Report::of(dir.path(), None, gateway, crate::source::now().wall);
+    let text = report.text(crate::source::now().wall);
+    assert!(text.starts_with("no gateway runs on /d\nits database was last written 0 s ago, at 2"), "{text}");
+    assert!(text.contains("\n  what helps: start it "), "{text}");
+}

@@ -1,0 +1,139 @@
+//! What keeps a lane: its target's last answer, in one sentence, and what helps.
+
+use serde::Serialize;
+
+use crate::cli::print::{age, clean, line};
+use crate::event::Millis;
+use crate::lane::{Standing, System};
+use crate::outbox::read::{LaneStatus, LastAnswer};
+
+/// A lane that something keeps.
+#[derive(Debug, Serialize)]
+pub(super) struct Kept {
+    pub(super) lane: String,
+    pub(super) system: String,
+    /// What keeps it, in one sentence.
+    pub(super) trouble: String,
+    /// Since when, UTC milliseconds, where that is known.
+    pub(super) since: Option<i64>,
+    /// What a person does about it, where the target keeps it.
+    pub(super) help: Option<&'static str>,
+}
+
+impl Kept {
+    /// One that has something to send, and whose target speaks against it.
+    pub(super) fn of(lane: &LaneStatus, now: Millis) -> Option<Self> {
+        let last = lane.last_answer.as_ref().filter(|_| lane.meets_trouble())?;
+        let (lane, system) = (lane.lane.clone(), lane.system.clone());
+        Some(Self { lane, system, trouble: sentence(last, now), since: last.since, help: last.help })
+    }
+
+    /// Its target keeps it, and one of these systems says so of all its lanes.
+    fn is_told_by(&self, systems: &[System]) -> bool {
+        let away = |standing: &Standing| matches!(standing, Standing::Open { .. } | Standing::HalfOpen { good: 0, .. });
+        let is = |known: &System| known.system == self.system && away(&known.standing);
+        self.help.is_some() && systems.iter().any(is)
+    }
+}
+
+/// A line for each lane that its system does not speak for, and one for what helps where neighbours have that in common.
+pub(super) fn told(text: &mut String, lanes: &[Kept], systems: &[System], indent: &str) {
+    let own: Vec<&Kept> = lanes.iter().filter(|lane| !lane.is_told_by(systems)).collect();
+    for alike in own.chunk_by(|a, b| a.help == b.help) {
+        for Kept { lane, trouble, .. } in alike {
+            line(text, &format!("{indent}lane {lane}: {trouble}"));
+        }
+        if let Some(help) = alike[0].help {
+            line(text, &format!("{indent}  what helps: {help}"));
+        }
+    }
+}
+
+/// What a lane's target said last, since when none of its answers is good, and when it is tried again.
+pub(super) fn sentence(last: &LastAnswer, now: Millis) -> String {
+    let LastAnswer { at, status, class, excerpt, said, since, again, .. } = last;
+    let since = since.filter(|since| since < at).map_or_else(String::new, |since| format!(" for {}", age(since, now)));
+    let words = said.clone().unwrap_or_else(|| {
+        let http = status.map_or_else(|| "no answer".to_owned(), |status| format!("HTTP {status}"));
+        excerpt.as_ref().map_or_else(|| http.clone(), |excerpt| format!("{http}: {excerpt}"))
+    });
+    let again = again.filter(|again| *again > now.0);
+    let again = again.map_or_else(String::new, |again| format!("; again in {}", age(now.0, Millis(again))));
+    format!("{class}{since}, the last time {} ago: {}{again}", age(*at, now), clean(&words))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::slice::from_ref;
+
+    use super::*;
+    use crate::lane::Trouble;
+
+    const NOW: Millis = Millis(1_763_906_709_412);
+
+    fn lane(last: LastAnswer) -> LaneStatus {
+        let (lane, system) = ("outbound".to_owned(), "erp".to_owned());
+        LaneStatus { lane, system, ready: 3, last_answer: Some(last), ..LaneStatus::default() }
+    }
+
+    fn web_page() -> LastAnswer {
+        LastAnswer {
+            at: NOW.0 - 2_000,
+            status: Some(200),
+            class: "unknown".to_owned(),
+            excerpt: Some("<html><title>Log in</title>".to_owned()),
+            said: Some(
+                "the ERP answered with a web page, which proves nothing: is this the right URL? (HTTP 200)".to_owned(),
+            ),
+            since: Some(NOW.0 - 61_000),
+            again: Some(NOW.0 + 7_000),
+            help: Some("look what came"),
+        }
+    }
+
+    #[test]
+    fn an_odd_answer_is_one_sentence_with_since_when_and_what_helps() {
+        let told = |systems: &[System], last| {
+            let mut text = String::new();
+            let kept = Kept::of(&lane(last), NOW).expect("it is in trouble");
+            told(&mut text, &[kept], systems, "  ");
+            text
+        };
+        insta::assert_snapshot!(told(&[], web_page()), @r"
+          lane outbound: unknown for 61 s, the last time 2 s ago: the ERP answered with a web page, which proves nothing: is this the right URL? (HTTP 200); again in 7 s
+            what helps: look what came
+        ");
+        let standing = Standing::Open { trouble: Trouble::default(), next_try: NOW };
+        let open =
+            System { system: "erp".to_owned(), standing, per_minute: None, stopped: Vec::new(), late: Vec::new() };
+        assert_eq!(told(from_ref(&open), web_page()), "", "the system says so of all its lanes");
+        let standing = Standing::HalfOpen { trouble: Trouble::default(), good_since: Some(NOW), good: 1, closes_at: 3 };
+        assert_ne!(
+            told(&[System { standing, ..open }], web_page()),
+            "",
+            "it answers again, and this lane has trouble of its own"
+        );
+        let old = LastAnswer { said: None, since: None, again: None, help: None, ..web_page() };
+        assert_eq!(
+            told(&[], old),
+            "  lane outbound: unknown, the last time 2 s ago: HTTP 200: <html><title>Log in</title>\n"
+        );
+    }
+
+    #[test]
+    fn what_helps_several_lanes_is_told_once() {
+        let other = LaneStatus { lane: "inbound".to_owned(), ..lane(web_page()) };
+        let kept = [lane(web_page()), other].map(|lane| Kept::of(&lane, NOW).expect("it is in trouble"));
+        let mut text = String::new();
+        told(&mut text, &kept, &[], "");
+        let begins: Vec<&str> = text.lines().filter_map(|line| line.split(": ").next()).collect();
+        assert_eq!(begins, ["lane outbound", "lane inbound", "  what helps"], "{text}");
+    }
+
+    #[test]
+    fn a_lane_with_nothing_to_send_or_whose_answers_are_told_elsewhere_is_in_no_trouble() {
+        let refused = LastAnswer { class: "validation".to_owned(), ..web_page() };
+        assert!(Kept::of(&lane(refused), NOW).is_none());
+        assert!(Kept::of(&LaneStatus { ready: 0, ..lane(web_page()) }, NOW).is_none());
+    }
+}

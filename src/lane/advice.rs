@@ -1,0 +1,65 @@
+//! What a person does about a system, or a lane, whose last answer keeps it from going on.
+
+use super::Class;
+
+/// What helps where an answer, or that none came, says `class` of all rows of a request. `status`: of HTTP, where an answer came.
+/// `None`: what keeps single rows is told with them.
+pub fn advice(class: Class, status: Option<u16>) -> Option<&'static str> {
+    Some(match (class, status) {
+        (Class::Transient, None) => {
+            "look whether the ERP runs, and at the network, the name and the proxy on the way to it; it goes on by itself"
+        }
+        (Class::Throttled, _) => "nothing: less is sent, and all of it goes by itself",
+        (Class::Auth, _) => {
+            "correct the file with the secret (it is read anew for each request), or the gateway's rights at the ERP; nothing \
+             is restarted"
+        }
+        (Class::Contract, Some(300..400)) => {
+            "look who redirects: the ERP, then write its new address into the target's `url` and restart the gateway; or a proxy \
+             with a login page"
+        }
+        (Class::Contract, Some(404 | 405)) => {
+            "correct the target's `url` and restart the gateway, or have the endpoint put where that points"
+        }
+        (Class::Contract, Some(415)) => {
+            "have the endpoint take the Content-Type that `batch.format` makes, or change `batch.format`"
+        }
+        (Class::Contract, _) => {
+            "have the endpoint take what is sent, or correct the target's `url` and restart the gateway"
+        }
+        (Class::Unknown, None) => {
+            "look why the ERP is slow, or what on the way cuts connections; the same bytes go again by themselves"
+        }
+        (Class::Unknown, Some(200..300)) => {
+            "look what came, with `floorgate trace` of any shipment that waits: a web page is of a proxy, a login page or a \
+             wrong `url`; anything else without results, of an endpoint that the target's `answers` do not fit"
+        }
+        (Class::Transient, Some(200..300)) => return None, // each item's own `retry`
+        (Class::Unknown, Some(409 | 412)) => {
+            "ask the ERP team what conflicts there: `floorgate trace` shows the answer with any shipment that waits"
+        }
+        (Class::Transient | Class::Unknown, Some(503)) => {
+            "ask the ERP team whether it is maintenance, and until when; it goes on by itself"
+        }
+        (Class::Transient | Class::Unknown, _) => "ask the ERP team for the error in its log; it goes on by itself",
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_is_woken_by_an_odd_answer_is_told_where_to_look() {
+        let told = |class, status| advice(class, status).unwrap_or_default();
+        assert!(told(Class::Unknown, Some(200)).contains("a login page or a wrong `url`"));
+        assert!(told(Class::Contract, Some(302)).contains("who redirects"));
+        assert!(told(Class::Contract, Some(415)).contains("`batch.format`"));
+        assert!(told(Class::Unknown, Some(503)).contains("maintenance"));
+        assert!(told(Class::Unknown, None).contains("slow"));
+        assert!(told(Class::Auth, Some(401)).contains("read anew for each request"));
+        assert_eq!(advice(Class::Validation, Some(200)), None, "that is told with its row");
+        assert_eq!(advice(Class::Transient, Some(200)), None, "and so is an item that is to come again");
+    }
+}

@@ -1,0 +1,74 @@
+//! Lanes whose types moved between them while rows were pending: what comes would go past what waits or was rejected.
+//!
+//! Rows stay with the lane that they were stored for, and keep the order key that they had. So a start compares the lanes with those
+//! of the last one, and walks the backlog of each only where they differ.
+
+use std::collections::BTreeMap;
+
+use rusqlite::{Connection, OptionalExtension as _};
+use serde::{Deserialize, Serialize};
+
+use super::Sql;
+use crate::lane::Config;
+use crate::outbox::StorageError;
+
+/// What a lane was configured with, as far as order goes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Known {
+    business_unit: String,
+    take: Vec<String>,
+}
+
+/// Refuses lanes by which a row would overtake an earlier one of its subject; else remembers them. A lane that is no longer
+/// configured is remembered, too: it may have rows.
+pub(super) fn check(db: &Connection, lanes: &[Config]) -> Result<(), StorageError> {
+    let stored: Option<String> = db.query_row("SELECT v FROM meta WHERE k = 'lanes'", [], |r| r.get(0)).optional()?;
+    let before: BTreeMap<String, Known> = stored.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+    let mut now = before.clone();
+    now.extend(lanes.iter().map(|lane| {
+        let known = Known { business_unit: lane.business_unit.clone(), take: lane.take.clone() };
+        (lane.id.clone(), known)
+    }));
+    if now == before {
+        return Ok(());
+    }
+    let mut statement = db.prepare("SELECT id, name, system FROM lane")?;
+    let stored = statement.query_map([], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)))?;
+    for (id, name, system) in stored.collect::<Sql<Vec<(i64, String, String)>>>()? {
+        let unit = before.get(&name).map(|known| known.business_unit.as_str());
+        let config = lanes.iter().find(|lane| lane.id == name);
+        if config.is_some_and(|config| !config.parks()) {
+            continue; // nothing waits behind its rows
+        }
+        let moved = config.zip(unit).filter(|(config, unit)| config.business_unit != **unit);
+        let heirs = |lane: &&Config| {
+            lane.id != name
+                && lane.system == system
+                && lane.parks()
+                && unit.is_none_or(|unit| unit == lane.business_unit)
+        };
+        let heirs: Vec<&Config> = lanes.iter().filter(heirs).collect();
+        if moved.is_none() && heirs.is_empty() {
+            continue;
+        }
+        let types = pending_types(db, id)?;
+        if let Some((config, unit)) = moved.filter(|_| !types.is_empty()) {
+            let (stored, configured) = (unit.to_owned(), config.business_unit.clone());
+            return Err(StorageError::OtherUnit { lane: name, stored, configured });
+        }
+        for tx_type in types.into_iter().filter(|tx_type| config.is_none_or(|config| !config.takes(tx_type))) {
+            if let Some(heir) = heirs.iter().find(|heir| heir.takes(&tx_type)) {
+                return Err(StorageError::Regrouped { lane: name, tx_type, heir: heir.id.clone() });
+            }
+        }
+    }
+    let text = serde_json::to_string(&now).map_err(|e| rusqlite::Error::ToSqlConversionFailure(e.into()))?;
+    db.execute("INSERT OR REPLACE INTO meta(k, v) VALUES ('lanes', ?)", [text])?;
+    Ok(())
+}
+
+/// Types of the lane's rows that are not at their end.
+fn pending_types(db: &Connection, lane: i64) -> Sql<Vec<String>> {
+    let sql = "SELECT text FROM name WHERE id IN (SELECT DISTINCT tx FROM pending WHERE lane = ?)";
+    db.prepare(sql)?.query_map([lane], |r| r.get(0))?.collect()
+}

@@ -1,0 +1,68 @@
+//! What the target of a lane said last, and since when it keeps the lane from going on.
+
+use rusqlite::{Connection, OptionalExtension as _, params};
+use serde::Serialize;
+
+use crate::lane::{Class, advice};
+use crate::outbox::attempts::{UNHEARD, first_of};
+
+/// Classes of answers that are told elsewhere: their rows are at their end, dead letters, or asked for.
+pub(super) const TOLD_ELSEWHERE: [&str; 5] = ["delivered", "duplicate", "accepted", "validation", "key_clash"];
+
+/// The last attempt of a lane.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct LastAnswer {
+    /// When it ended.
+    pub at: i64,
+    /// HTTP status, if there was an answer.
+    pub status: Option<u16>,
+    /// The worst class of its rows: `delivered` and `duplicate` are good.
+    pub class: String,
+    /// The beginning of the answer, when it was not all good.
+    pub excerpt: Option<String>,
+    /// What it means, in one sentence; `None` where it was good, or an older version wrote it.
+    pub said: Option<String>,
+    /// When the first of the attempts came to nothing after which none was good.
+    pub since: Option<i64>,
+    /// When the lane goes on, as far as it knew then.
+    pub again: Option<i64>,
+    /// What a person does about it, where it speaks of the target and not of rows.
+    pub help: Option<&'static str>,
+}
+
+impl LastAnswer {
+    /// It keeps a lane from going on.
+    pub(super) fn keeps(&self) -> bool {
+        !TOLD_ELSEWHERE.contains(&self.class.as_str())
+    }
+}
+
+/// The last attempt of a lane, whose last good answer came at `good_at`.
+pub(super) fn of(db: &Connection, lane: i64, good_at: Option<i64>) -> Result<Option<LastAnswer>, rusqlite::Error> {
+    let sql = "SELECT at, status, class, excerpt, again, told FROM attempt WHERE lane = ? AND class <> ? ORDER BY id DESC LIMIT 1";
+    let bad = db.query_row(sql, params![lane, UNHEARD], |r| {
+        let (status, class): (Option<u16>, String) = (r.get(1)?, r.get(2)?);
+        let told = r.get_ref(5)?.as_blob_or_null()?;
+        Ok(LastAnswer {
+            at: r.get(0)?,
+            status,
+            said: told.and_then(|told| first_of(told, &class)),
+            help: Class::parse(&class).and_then(|class| advice(class, status)),
+            class,
+            excerpt: r.get(3)?,
+            since: None,
+            again: r.get(4)?,
+        })
+    });
+    let good = good_at.map(|at| LastAnswer { at, class: Class::Delivered.name().to_owned(), ..LastAnswer::default() });
+    let Some(mut bad) = bad.optional()?.filter(|bad| good_at.is_none_or(|good| good < bad.at)) else { return Ok(good) };
+    if bad.keeps() {
+        let elsewhere = TOLD_ELSEWHERE.join("', '");
+        let sql = format!(
+            "SELECT min(at) FROM attempt WHERE lane = ?1 AND at > ?2 AND class <> ?3 AND id > coalesce(
+                 (SELECT max(id) FROM attempt WHERE lane = ?1 AND class IN ('{elsewhere}')), 0)"
+        );
+        bad.since = db.query_row(&sql, params![lane, good_at.unwrap_or(-1), UNHEARD], |r| r.get(0))?;
+    }
+    Ok(Some(bad))
+}

@@ -1,0 +1,34 @@
+//! What the target of a lane said last, and since when it keeps the lane.
+
+use super::*;
+
+#[tokio::test]
+async fn trouble_is_as_old_as_the_first_answer_after_which_none_was_good() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (outbox, ended, mut work) = open(config(dir.path()));
+    outbox.capture(vec![counted("1", 1, "a")]).await.expect("there is room");
+    let sent = next(&mut work).await;
+    outbox.answered(0, sent.batch, all(&sent, Class::Unknown)).expect("the writer runs");
+    outbox.pulse().await.expect("the writer answers");
+    let last = || read::lanes_of(dir.path()).expect("it reads").remove(0).last_answer.expect("there is one");
+    let told = last();
+    assert_eq!((told.said.as_deref(), told.since), (Some("test"), Some(told.at)));
+    assert!(told.help.is_some_and(|help| help.contains("`floorgate trace`")), "{told:?}");
+    stop(outbox, ended).await;
+
+    let db = rusqlite::Connection::open(dir.path().join("outbox.db")).expect("it opens");
+    db.execute_batch("DELETE FROM attempt; UPDATE lane SET good_at = 2000").expect("it is there");
+    let tried = |at: i64, class: &str| {
+        let sql = "INSERT INTO attempt(lane, batch, attempt, at, rows, first_seq, last_seq, class) VALUES (1, 1, 1, ?, 1, 1, 1, ?)";
+        db.execute(sql, rusqlite::params![at, class]).expect("it fits");
+        let told = last();
+        (told.class.clone(), told.since)
+    };
+    let is = |class: &str, since| (class.to_owned(), since);
+    assert_eq!(tried(1_000, "unknown"), is("delivered", None), "before the last good one");
+    assert_eq!(tried(3_000, "unknown"), is("unknown", Some(3_000)));
+    assert_eq!(tried(4_000, "unheard"), is("unknown", Some(3_000)), "a restart says nothing of the target");
+    assert_eq!(tried(5_000, "transient"), is("transient", Some(3_000)));
+    assert_eq!(tried(6_000, "validation"), is("validation", None), "who refuses an item is there");
+    assert_eq!(tried(7_000, "auth"), is("auth", Some(7_000)));
+}

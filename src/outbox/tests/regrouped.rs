@@ -1,0 +1,59 @@
+//! Lanes that take other types than at the last start, while rows of theirs are pending.
+
+use super::*;
+
+fn config_of(id: &str, take: &str) -> lane::Config {
+    lane::Config { id: id.to_owned(), take: vec![take.to_owned()], ..lane() }
+}
+
+/// Opens with these lanes and ends again; what was wrong with them.
+async fn start(dir: &std::path::Path, lanes: Vec<lane::Config>) -> Result<(), String> {
+    let (out, _work) = mpsc::channel(8);
+    let (outbox, ended) = Outbox::open(config(dir), lanes, vec![out]).map_err(|e| e.to_string())?;
+    stop(outbox, ended).await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_lane_with_rows_keeps_its_types_and_its_business_unit() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let before = || vec![config_of("a", "scan.*"), config_of("b", "planted.*")];
+    let (out, mut work) = mpsc::channel(8);
+    let (outbox, ended) = Outbox::open(config(dir.path()), before(), vec![out]).expect("it opens");
+    outbox.capture(vec![counted("1", 1, "a")]).await.expect("captured");
+    let first = next(&mut work).await;
+    stop(outbox, ended).await;
+
+    let lane_b = |take| config_of("b", take);
+    let moved = start(dir.path(), vec![config_of("a", "planted.*"), lane_b("scan.*")]).await;
+    let told = "lane a has rows of type scan.item to post, and lane b takes that type now: what comes would not wait for \
+                them. Put `take` of lane a back until it is empty (`floorgate outbox status`)";
+    assert_eq!(moved, Err(told.to_owned()));
+    assert_eq!(
+        start(dir.path(), vec![lane_b("*")]).await,
+        Err(told.to_owned()),
+        "a lane that is gone has its rows, too"
+    );
+    let unit = |lane| lane::Config { business_unit: "north".to_owned(), ..lane };
+    let other = start(dir.path(), vec![unit(config_of("a", "scan.*")), lane_b("planted.*")]).await;
+    assert!(other.is_err_and(|told| told.starts_with("lane a has rows to post of business unit \"main\"")));
+
+    let elsewhere = lane::Config { system: "wms".to_owned(), ..lane_b("scan.*") };
+    assert_eq!(
+        start(dir.path(), vec![config_of("a", "planted.*"), elsewhere]).await,
+        Ok(()),
+        "another system's are others"
+    );
+    let shown = lane::Config { worth: Worth::Visibility, ..config_of("c", "*") };
+    assert_eq!(start(dir.path(), vec![config_of("a", "scan.*"), shown]).await, Ok(()), "what is for show has no order");
+
+    let (out, mut work) = mpsc::channel(8);
+    let (outbox, ended) =
+        Outbox::open(config(dir.path()), vec![config_of("a", "scan.*")], vec![out]).expect("as before");
+    let again = next(&mut work).await;
+    assert_eq!(again.keys, first.keys);
+    outbox.answered(0, again.batch, all(&again, Class::Delivered)).expect("the writer runs");
+    outbox.pulse().await.expect("the writer runs");
+    stop(outbox, ended).await;
+    assert_eq!(start(dir.path(), vec![config_of("a", "planted.*"), lane_b("scan.*")]).await, Ok(()), "it is empty");
+}
