@@ -82,7 +82,12 @@ pub fn decide(act: Act, parked: Parked, seconded: bool) -> Result<Becomes, Strin
             Err("it was never sent, so that it can't be there: `retry` sends it, `skip` drops it".to_owned())
         }
         (Act::Resolve, Some(_)) => Ok(Becomes::Delivered),
-        (Act::Retry | Act::Edit | Act::Repost, Some((Class::Corrupt, _))) => {
+        (Act::Retry | Act::Edit | Act::Repost, Some((Class::Corrupt, true))) => Err(
+            "its stored content is damaged and can't be sent, and an attempt may have had effect: look in the target; \
+                 `resolve` it if it is there; if it is not, book it by hand and `resolve` it, or `skip` it"
+                .to_owned(),
+        ),
+        (Act::Retry | Act::Edit | Act::Repost, Some((Class::Corrupt, false))) => {
             Err("its stored content is damaged and can't be sent: book it by hand and `resolve` it, or `skip` it"
                 .to_owned())
         }

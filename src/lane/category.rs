@@ -213,7 +213,7 @@ pub fn sentence(class: Class, tx_type: &str, subject: &str, system: &str, reason
             format!("Nobody knows whether {what} is in {system}: {why}{end}")
         }
         Class::KeyClash => format!("{system} knows the key of {what} with other content: {why}{end}"),
-        Class::Corrupt => format!("What is stored of {what} is damaged, and was not sent: {why}{end}"),
+        Class::Corrupt => format!("What is stored of {what} is damaged and can not be sent: {why}{end}"),
         Class::Poison => format!("{system} fails whenever it gets {what}, and takes others: {why}{end}"),
         Class::Reference => format!("{system} does not know what {what} refers to: {why}{end}"),
         Class::Conflict => format!("{system} kept {what} locked, ten times: {why}{end}"),

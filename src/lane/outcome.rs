@@ -38,7 +38,7 @@ pub enum Class {
     Unresolvable,
     /// Ours: it fails alone, again and again, while others of its lane are posted. A person decides.
     Poison,
-    /// Ours: the stored row does not match its checksum; it was not sent. A person decides.
+    /// Ours: the stored row does not match its checksum and can not be sent. A person decides.
     Corrupt,
 }
 

@@ -115,7 +115,7 @@ fn key_of(route: &Route, keys: &[Id], first_sent: Millis) -> Id {
 }
 
 const CORRUPT: &str =
-    "the stored event does not match its checksum: the disk or the file was damaged, and it was not sent";
+    "the stored event does not match its checksum: the disk or the file was damaged, and it can not be sent";
 
 /// The postings of these rows, and the rows whose event is not what was stored.
 fn postings(db: &Connection, site: &str, route: &Route, rows: &[RowKey]) -> Sql<(Vec<Posting>, Vec<RowKey>)> {

@@ -9,6 +9,7 @@ use crate::lane::{Act, Becomes, Change, Class, Parked, Row, RowKey, decide, edit
 use crate::outbox::audit::{self, Deed};
 use crate::outbox::capture::Route;
 use crate::outbox::hold;
+use crate::outbox::read::legible;
 
 type Sql<T> = Result<T, rusqlite::Error>;
 
@@ -139,14 +140,20 @@ fn find(db: &Connection, route: &Route, posting: Id) -> Sql<Option<Found>> {
         let held = r.get::<_, i64>(4)? == 3;
         let class = r.get::<_, Option<String>>(6)?.and_then(|name| Class::parse(&name)).unwrap_or(Class::Unresolvable);
         let maybe = r.get::<_, Option<bool>>(7)?.unwrap_or(true);
+        let ((subject, whole), (body, body_whole)) = (legible(r, 10)?, legible(r, 11)?);
+        let parked = match (held, whole && body_whole) {
+            (true, true) => Parked::Held,
+            (false, true) => Parked::Rejected { class, maybe },
+            (held, false) => Parked::Rejected { class: Class::Corrupt, maybe: maybe && !held },
+        };
         Ok(Found {
             row: Row { key: RowKey { seq: r.get(0)?, tx: r.get(1)? }, order: r.get(2)?, size: r.get(3)?, held: false },
-            parked: if held { Parked::Held } else { Parked::Rejected { class, maybe } },
+            parked,
             rev: r.get(5)?,
             event: Id(r.get(8)?),
             tx_type: r.get(9)?,
-            subject: r.get(10)?,
-            body: r.get(11)?,
+            subject,
+            body,
         })
     });
     found.optional()

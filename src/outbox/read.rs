@@ -329,6 +329,13 @@ fn rate(db: &Connection, newest: Option<i64>, now: i64) -> Result<(f64, f64), ru
     Ok((n as f64 / seconds, bytes))
 }
 
+/// A text as far as it can be read, and whether it is what was written: a damaged one is the trouble of its row alone.
+pub(in crate::outbox) fn legible(row: &rusqlite::Row<'_>, column: usize) -> Result<(String, bool), rusqlite::Error> {
+    let bytes = row.get_ref(column)?.as_bytes().map_err(rusqlite::Error::from)?;
+    let text = String::from_utf8_lossy(bytes);
+    Ok((text.to_string(), matches!(text, std::borrow::Cow::Borrowed(_))))
+}
+
 fn all<T>(
     db: &Connection,
     sql: &str,

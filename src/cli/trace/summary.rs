@@ -109,6 +109,12 @@ fn open(posting: &Followed, now: Millis) -> String {
                 kept(posting, now)
             )
         }
+        "accepted" => {
+            format!(
+                "{system} has taken {what} over{since} and not booked it yet: it is asked{}",
+                next(told.next_at, now)
+            )
+        }
         "sending" => format!("{what} was sent to {system}{since}, and is not answered yet"),
         _ => in_line(posting, &what, now),
     };

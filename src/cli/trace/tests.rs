@@ -206,6 +206,7 @@ fn a_sentence_says_where_each_lane_is() {
         with("waiting", |told| {
             (told.next_at, told.reason) = (Some(NOW.0 + 20_000), Some("transient: the ERP says: locked".to_owned()));
         }),
+        with("accepted", |told| told.next_at = Some(NOW.0 + 20_000)),
         with("held", |told| told.reason = Some("a repeat".to_owned())),
         with("rejected", |told| (told.maybe_posted, told.reason) = (true, Some("unresolvable: too old".to_owned()))),
         with("ready", |told| told.lane_stopped = true),
@@ -222,6 +223,7 @@ fn a_sentence_says_where_each_lane_is() {
     Shipment SH-88121: stock count was sent to erp 3 min ago, and is not answered yet.
     Shipment SH-88121: nobody knows yet whether the stock count is in erp: it was last sent 3 min ago, and goes again by itself under its key.
     Shipment SH-88121: stock count goes to erp again in 20 s, in vain so far: locked.
+    Shipment SH-88121: erp has taken stock count over 3 min ago and not booked it yet: it is asked in 20 s.
     Shipment SH-88121: stock count is held: a repeat.
     Shipment SH-88121: nobody knows whether the stock count is in erp, a person decides: unresolvable: too old.
     Shipment SH-88121: stock count waits: lane outbound has STOPPED, too many subjects are parked.
@@ -229,6 +231,15 @@ fn a_sentence_says_where_each_lane_is() {
     Shipment SH-88121: stock count is in line for erp; lane outbound: HELD by root 3 s ago: stock count.
     Shipment SH-88121: kept, and not posted: no lane took it when it was stored.
     ");
+}
+
+#[test]
+fn what_the_target_has_taken_over_is_not_in_line() {
+    let delivery = Delivery { next_at: Some(NOW.0 + 20_000), ..posting("stock_count", "accepted", 3).delivery };
+    let accepted = Followed { delivery, ..posting("stock_count", "accepted", 3) };
+    let told = text(&found(vec![event(1, "counted", 5, vec![accepted])]), "1", Path::new("/data"), &TimeZone::UTC, NOW);
+    assert!(told.contains("taken over by the target") && told.contains("again 2026-11-26"), "{told}");
+    assert!(!told.contains("ready"), "{told}");
 }
 
 #[test]

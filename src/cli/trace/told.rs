@@ -120,6 +120,7 @@ fn state(followed: &Followed, zone: &TimeZone, now: Millis) -> String {
             let again = followed.attempts.last().and_then(|last| last.next_at);
             format!("unknown whether it is there, last sent{since}{}", next(again))
         }
+        ("accepted", _) => format!("taken over by the target{since}, not booked yet{}", next(told.next_at)),
         ("waiting", _) => format!("waiting since{since}{}", next(told.next_at)),
         ("rejected", _) if told.maybe_posted => format!("rejected{since}; an attempt may have had effect"),
         ("rejected", _) => format!("rejected{since}"),

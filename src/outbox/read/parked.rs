@@ -5,7 +5,7 @@ use std::path::Path;
 use rusqlite::{Connection, Row, params};
 use serde::Serialize;
 
-use super::HELD;
+use super::{HELD, legible};
 use crate::event::{Id, Millis};
 use crate::lane::{Act, Category, Class, Parked, decide, sentence};
 use crate::outbox::StorageError;
@@ -112,8 +112,8 @@ pub fn needs(dir: &Path, bounds: Option<&Bounds>, now: Millis) -> Result<Vec<Nee
 }
 
 fn need(r: &Row<'_>, bounds: Option<&Bounds>, now: Millis) -> Result<Need, rusqlite::Error> {
-    let (lane, system, tx_type, subject): (String, String, String, String) =
-        (r.get(2)?, r.get(3)?, r.get(5)?, r.get(6)?);
+    let (lane, system, tx_type): (String, String, String) = (r.get(2)?, r.get(3)?, r.get(5)?);
+    let (subject, _) = legible(r, 6)?;
     let visibility = bounds.is_some_and(|bounds| !bounds.parks(&lane));
     let (held, at) = (r.get::<_, i64>(7)? == 3, r.get(8)?);
     let class = r.get::<_, Option<String>>(9)?.and_then(|name| Class::parse(&name)).unwrap_or(Class::Unresolvable);

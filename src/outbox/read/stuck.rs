@@ -3,7 +3,7 @@
 use rusqlite::{Connection, Row};
 use serde::Serialize;
 
-use super::{HELD, all};
+use super::{HELD, all, legible};
 use crate::event::Id;
 
 /// A row that needs a person.
@@ -105,7 +105,7 @@ pub(super) fn suspect_rows(db: &Connection, most: u32) -> Result<Vec<SuspectRow>
             lane: r.get(0)?,
             seq: r.get(1)?,
             kind: r.get(2)?,
-            subject: r.get(3)?,
+            subject: legible(r, 3)?.0,
             at: r.get(4)?,
             reference: r.get(5)?,
             reason: r.get(6)?,
@@ -125,7 +125,7 @@ pub(super) fn letters(db: &Connection, most: u32) -> Result<Vec<Letter>, rusqlit
             lane: r.get(0)?,
             seq: r.get(1)?,
             kind: r.get(2)?,
-            subject: r.get(3)?,
+            subject: legible(r, 3)?.0,
             key: key(r, 4)?,
             at: r.get(5)?,
             class: r.get(6)?,
@@ -148,7 +148,7 @@ pub(super) fn held_rows(db: &Connection, most: u32) -> Result<Vec<HeldRow>, rusq
             lane: r.get(0)?,
             seq: r.get(1)?,
             kind: r.get(2)?,
-            subject: r.get(3)?,
+            subject: legible(r, 3)?.0,
             key: key(r, 4)?,
             at: r.get(5)?,
             reason: why.unwrap_or_else(|| HELD.to_owned()),
@@ -166,7 +166,7 @@ pub(super) fn waiting_rows(db: &Connection, most: u32) -> Result<Vec<WaitingRow>
             lane: r.get(0)?,
             seq: r.get(1)?,
             kind: r.get(2)?,
-            subject: r.get(3)?,
+            subject: legible(r, 3)?.0,
             key: key(r, 4)?,
             reason: r.get::<_, Option<String>>(5)?.unwrap_or_default(),
             tries: r.get::<_, Option<i64>>(6)?.unwrap_or(0),

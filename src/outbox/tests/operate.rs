@@ -303,3 +303,24 @@ async fn a_later_posting_of_a_visibility_lane_closes_the_rejected_ones_before_it
     assert_eq!((status.lanes[0].skipped, status.lanes[0].delivered, status.lanes[0].rejected), (1, 1, 1));
     stop(outbox, ended).await;
 }
+
+/// One flipped bit in a stored text is the trouble of its row: it can be listed, skipped and resolved, and all else goes on.
+#[tokio::test]
+async fn a_row_whose_text_is_damaged_can_be_taken_out() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (outbox, ended, mut work, key) = parked_at(dir.path(), Class::Validation, true).await;
+    let db = rusqlite::Connection::open(dir.path().join("outbox.db")).expect("it opens");
+    let flipped = "CAST(x'ff' || substr(CAST(body AS BLOB), 2) AS TEXT)";
+    let subject = "CAST(x'ff' || CAST(subject AS BLOB) AS TEXT)";
+    db.execute(&format!("UPDATE event SET body = {flipped}, subject = {subject} WHERE seq = 1"), [])
+        .expect("the schema is ours");
+    drop(db);
+    assert_eq!(parked::needs(dir.path(), None, Millis(0)).expect("it reads").len(), 1);
+    assert_eq!(read::status(dir.path(), 0).expect("it reads").letters.len(), 1);
+    let refused = outbox.operate(order("r1", Act::Retry, &[key]), "anna".to_owned()).await.expect("the writer runs");
+    assert!(!refused[0].done && refused[0].text.contains("look in the target"), "{refused:?}");
+    let acted = outbox.operate(order("r2", Act::Skip, &[key]), "anna".to_owned()).await.expect("the writer runs");
+    assert_eq!(acted[0].text, "taken out: it will not be posted");
+    assert_ne!(next(&mut work).await.keys, [key], "the later one of its subject goes on");
+    stop(outbox, ended).await;
+}
