@@ -282,6 +282,11 @@ impl Canonical {
     }
 }
 
+/// The contract has this field as a text.
+pub fn travels_as_text(field: &str) -> bool {
+    matches!(Form::of(field), Some(Form::Text | Form::Decimal))
+}
+
 /// `` `po` or `asn` ``.
 pub fn one_of(group: &[&str]) -> String {
     group.iter().map(|field| format!("`{field}`")).collect::<Vec<_>>().join(" or ")

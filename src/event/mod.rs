@@ -8,7 +8,7 @@ mod legible;
 mod sample;
 mod time;
 
-pub use canonical::{Canonical, one_of};
+pub use canonical::{Canonical, one_of, travels_as_text};
 pub use key::{
     Id, batch_id, content_hash, derived_event_id, device_event_id, key_of_short_ref, manual_event_id, order_key,
     posting_id, request_id, sha256_hex, short_hash, short_ref, traceparent,

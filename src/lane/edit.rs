@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::event::travels_as_text;
+
 /// One member to change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {
@@ -10,6 +12,9 @@ pub struct Change {
     pub pointer: String,
     /// What it is then; `None`: it is taken out.
     pub value: Option<Value>,
+    /// The value as it was typed: what a text becomes, character by character.
+    #[serde(default)]
+    pub typed: Option<String>,
     /// It may be one that is not there yet.
     #[serde(default)]
     pub new: bool,
@@ -23,8 +28,18 @@ impl Change {
     pub fn parse(text: &str) -> Result<Self, String> {
         let form = || "write a JSON pointer and a value: /qty=3, /lot=L77, /lines/0/qty='\"3\"'".to_owned();
         let (pointer, value) = text.split_once('=').filter(|(pointer, _)| pointer.starts_with('/')).ok_or_else(form)?;
-        let value = serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.to_owned()));
-        Ok(Self { pointer: pointer.to_owned(), value: Some(value), new: false })
+        let read = serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.to_owned()));
+        let typed = (!read.is_string()).then(|| value.to_owned());
+        Ok(Self { pointer: pointer.to_owned(), value: Some(read), typed, new: false })
+    }
+
+    /// What takes the place of `old`: a text where that is one, or where the contract has one.
+    fn for_place(&self, name: &str, old: Option<&Value>) -> Option<Value> {
+        let text = old.map_or_else(|| travels_as_text(name), Value::is_string);
+        match &self.typed {
+            Some(typed) if text => Some(Value::String(typed.clone())),
+            _ => self.value.clone(),
+        }
     }
 }
 
@@ -36,7 +51,8 @@ impl Change {
 pub fn edited(data: &str, subject: &str, event: &str, changes: &[Change]) -> Result<String, String> {
     let before: Value = serde_json::from_str(data).map_err(|e| format!("what is stored of it is no JSON: {e}"))?;
     let mut after = before.clone();
-    for Change { pointer, value, new } in changes {
+    for change in changes {
+        let Change { pointer, new, .. } = change;
         let (parent, name) = pointer.rsplit_once('/').ok_or("a JSON pointer begins with /")?;
         let name = name.replace("~1", "/").replace("~0", "~");
         let old = after.pointer(pointer).cloned();
@@ -45,6 +61,7 @@ pub fn edited(data: &str, subject: &str, event: &str, changes: &[Change]) -> Res
                 "{pointer} is \"{old}\", which orders the posting ({subject}): `skip` this one, and book the right one in the ERP"
             ));
         }
+        let value = change.for_place(&name, old.as_ref());
         let Some(holder) = after.pointer_mut(parent) else {
             return Err(format!("it has no {parent}: {}", members(&before)));
         };
@@ -52,11 +69,7 @@ pub fn edited(data: &str, subject: &str, event: &str, changes: &[Change]) -> Res
             (Value::Object(_), Some(_)) if old.is_none() && !new => {
                 return Err(format!("it has no {pointer}: {}; `--add` puts in what was not there", members(&before)));
             }
-            (Value::Object(members), Some(value)) => {
-                let number_for_text = old.as_ref().is_some_and(Value::is_string) && value.is_number();
-                let value = if number_for_text { Value::String(value.to_string()) } else { value.clone() };
-                members.insert(name, value);
-            }
+            (Value::Object(members), Some(value)) => drop(members.insert(name, value)),
             (Value::Object(held), None) => {
                 if held.remove(&name).is_none() {
                     return Err(format!("it has no {pointer}: {}", members(&before)));
@@ -66,7 +79,7 @@ pub fn edited(data: &str, subject: &str, event: &str, changes: &[Change]) -> Res
                 let index: Option<usize> = name.parse().ok().filter(|index| *index < items.len());
                 let Some(index) = index else { return Err(format!("it has no {pointer}: {} there", items.len())) };
                 match value {
-                    Some(value) => items[index] = value.clone(),
+                    Some(value) => items[index] = value,
                     None => drop(items.remove(index)),
                 }
             }
@@ -76,9 +89,31 @@ pub fn edited(data: &str, subject: &str, event: &str, changes: &[Change]) -> Res
     if after == before {
         return Err("nothing of it is changed".to_owned());
     }
+    let (mut was, mut is) = (Vec::new(), Vec::new());
+    ordering(&before, subject, String::new(), &mut was);
+    ordering(&after, subject, String::new(), &mut is);
+    if was.iter().any(|place| !is.contains(place)) {
+        return Err(format!(
+            "it would change what orders the posting ({subject}): `skip` this one, and book the right one in the ERP"
+        ));
+    }
     let Value::Object(mut after) = after else { return Err("its content is no object".to_owned()) };
     after.insert("corrects".to_owned(), Value::String(event.to_owned()));
     Ok(Value::Object(after).to_string())
+}
+
+/// The places of texts that order the posting, and the texts.
+fn ordering(value: &Value, subject: &str, at: String, found: &mut Vec<(String, String)>) {
+    match value {
+        Value::Object(members) => {
+            members.iter().for_each(|(name, value)| ordering(value, subject, format!("{at}/{name}"), found));
+        }
+        Value::Array(items) => {
+            items.iter().enumerate().for_each(|(n, value)| ordering(value, subject, format!("{at}/{n}"), found));
+        }
+        Value::String(text) if orders(subject, text) => found.push((at, text.clone())),
+        _ => {}
+    }
 }
 
 fn orders(subject: &str, value: &str) -> bool {
@@ -117,8 +152,33 @@ mod tests {
     }
 
     #[test]
+    fn a_text_is_what_was_typed() {
+        for (typed, is) in [
+            ("/qty=1E5", "\"qty\":\"1E5\""),
+            ("/qty=1.10", "\"qty\":\"1.10\""),
+            ("/item=123456789012345678901234", "\"item\":\"123456789012345678901234\""),
+            ("/item=null", "\"item\":\"null\""),
+            ("+/lot=12", "\"lot\":\"12\""),
+            ("+/cycle=12", "\"cycle\":12"),
+            ("/lines/0/qty=3.0", "\"lines\":[{\"qty\":\"3.0\"}]"),
+            ("+/lot=\"L7\"", "\"lot\":\"L7\""),
+        ] {
+            let after = edit(&[typed]).expect("it is changed");
+            assert!(after.contains(is), "{typed}: {after}");
+        }
+    }
+
+    #[test]
+    fn what_orders_the_posting_is_not_changed_by_its_holder_either() {
+        let data = r#"{"object":{"shipment":"SH-1"},"qty":"4"}"#;
+        let change = Change::parse(r#"/object={"shipment":"SH-2"}"#).expect("a change");
+        let refused = edited(data, "shipment/SH-1", "e", &[change]).expect_err("it orders");
+        assert!(refused.contains("orders the posting (shipment/SH-1)"), "{refused}");
+    }
+
+    #[test]
     fn a_member_is_taken_out() {
-        let out = Change { pointer: "/line".to_owned(), value: None, new: false };
+        let out = Change { pointer: "/line".to_owned(), value: None, typed: None, new: false };
         let after = edited(DATA, "shipment/SH-1", "e", &[out]).expect("it is changed");
         assert!(!after.contains("\"line\""), "{after}");
     }
@@ -132,7 +192,7 @@ mod tests {
         assert!(told(&["/head/qty=4"]).starts_with("it has no /head: there are /"));
         assert!(told(&["/lines/1=4"]).contains("1 there"));
         assert!(told(&["/qty/unit=4"]).contains("neither an object nor a list"));
-        let unknown = Change { pointer: "/lot".to_owned(), value: None, new: false };
+        let unknown = Change { pointer: "/lot".to_owned(), value: None, typed: None, new: false };
         assert!(edited(DATA, "s", "e", &[unknown]).expect_err("it has none").starts_with("it has no /lot"));
         assert!(Change::parse("qty=3").is_err());
     }

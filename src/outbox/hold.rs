@@ -74,6 +74,11 @@ pub(super) fn set(
 ) -> Sql<(Acted, Vec<(usize, Change)>)> {
     let key = format!("{} {}", hold.scope.name(), hold.name);
     let told = |done, text: String| Acted { key: key.clone(), done, text };
+    let act = if hold.on { "hold" } else { "release" };
+    let before = audit::command(db, &hold.id)?;
+    if let Some(text) = audit::clash(db, before.as_ref(), (&hold.id, actor, act), &key)? {
+        return Ok((told(false, text), Vec::new()));
+    }
     if let Some(before) = audit::outcome(db, &hold.id, &key)? {
         return Ok((told(true, before), Vec::new()));
     }

@@ -89,7 +89,12 @@ pub(super) fn run(verb: &Verb) -> ExitCode {
         Verb::Show(args) => show::run(args),
         Verb::Retry(args) => decide::act(Act::Retry, args, None, Vec::new()),
         Verb::Edit(args) => {
-            let out = args.unset.iter().map(|pointer| Change { pointer: pointer.clone(), value: None, new: false });
+            let out = args.unset.iter().map(|pointer| Change {
+                pointer: pointer.clone(),
+                value: None,
+                typed: None,
+                new: false,
+            });
             let added = args.add.iter().map(|change| Change { new: true, ..change.clone() });
             decide::act(Act::Edit, &args.what, None, args.set.iter().cloned().chain(added).chain(out).collect())
         }

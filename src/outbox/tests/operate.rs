@@ -229,7 +229,7 @@ async fn what_is_corrected_goes_in_its_place_under_a_key_of_its_own() {
     assert_eq!(acted[0].text, format!("corrected: in line in its place, under the new key {}", again.keys[0]));
     let item = body(&again);
     let original = crate::event::device_event_id("dc1", "scanner", "d:1", "1", 0);
-    assert_eq!(item["data"], serde_json::json!({ "code": "a", "qty": 3, "corrects": original.to_string() }));
+    assert_eq!(item["data"], serde_json::json!({ "code": "a", "qty": "3", "corrects": original.to_string() }));
     assert_eq!(item["seq"], "1", "where it was seen");
     let corrected = item["id"].as_str().expect("a text").to_owned();
     let item_id = corrected.clone();
@@ -253,7 +253,7 @@ async fn what_is_corrected_goes_in_its_place_under_a_key_of_its_own() {
     let wanted = read::wanted::Wanted::parse("#1");
     let traced = read::trace::trace(dir.path(), &wanted, 1, None, &mut |_| {}).expect("it reads");
     let told = &traced.events[0].event.deliveries[0];
-    assert_eq!(told.correction.as_ref().map(|data| &data["qty"]), Some(&serde_json::json!(3)));
+    assert_eq!(told.correction.as_ref().map(|data| &data["qty"]), Some(&serde_json::json!("3")));
     assert_eq!(told.deeds.iter().map(|deed| deed.act.as_str()).collect::<Vec<_>>(), ["edit"]);
     assert!(told.traceparent.contains(&item_id.replace('-', "")), "{}", told.traceparent);
     stop(outbox, ended).await;
@@ -322,5 +322,29 @@ async fn a_row_whose_text_is_damaged_can_be_taken_out() {
     let acted = outbox.operate(order("r2", Act::Skip, &[key]), "anna".to_owned()).await.expect("the writer runs");
     assert_eq!(acted[0].text, "taken out: it will not be posted");
     assert_ne!(next(&mut work).await.keys, [key], "the later one of its subject goes on");
+    stop(outbox, ended).await;
+}
+
+#[tokio::test]
+async fn an_id_names_one_command_of_one_person() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (outbox, ended, mut work, key) = parked_at(dir.path(), Class::KeyClash, true).await;
+    let ask = |act, who: &str, keys: &[Id]| outbox.operate(order("r1", act, keys), who.to_owned());
+    let asked = ask(Act::Repost, "anna", &[key]).await.expect("the writer runs");
+    assert!(asked[0].done, "{asked:?}");
+    for (act, who, keys) in
+        [(Act::Repost, "ben", [key]), (Act::Skip, "anna", [key]), (Act::Repost, "anna", [Id([9; 16])])]
+    {
+        let refused = ask(act, who, &keys).await.expect("the writer runs");
+        assert!(!refused[0].done && refused[0].text.contains("names a `repost` by anna"), "{refused:?}");
+    }
+    assert_eq!(
+        ask(Act::Repost, "anna", &[key]).await.expect("the writer runs"),
+        asked,
+        "the same again changes nothing"
+    );
+    let capitals = Order { keys: vec![key.to_string().to_uppercase()], ..order("r2", Act::Repost, &[]) };
+    outbox.operate(capitals, "ben".to_owned()).await.expect("the writer runs");
+    assert_ne!(next(&mut work).await.keys, [key]);
     stop(outbox, ended).await;
 }

@@ -3,7 +3,9 @@
 use rusqlite::TransactionBehavior;
 
 use super::Writer;
+use crate::event::Id;
 use crate::lane::Input;
+use crate::outbox::audit;
 use crate::outbox::delivery::Cause;
 use crate::outbox::hold::{self, Change, Hold};
 use crate::outbox::open::StorageError;
@@ -18,7 +20,14 @@ impl Writer {
         let now = self.clock.now().wall;
         let tx = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let (mut acted, mut freed) = (Vec::new(), Vec::new());
+        let before = audit::command(&tx, &order.id)?;
         for key in &order.keys {
+            // As the ERP prints it, perhaps: in capitals.
+            let key = &Id::parse(key).map_or_else(|| key.clone(), |id| id.to_string());
+            if let Some(text) = audit::clash(&tx, before.as_ref(), (&order.id, actor, order.act.name()), key)? {
+                acted.push(Acted { key: key.clone(), done: false, text });
+                continue;
+            }
             let (told, row) = act(&tx, &self.capture.site, &self.capture.routes, order, key, actor, now)?;
             tracing::info!(
                 actor,
