@@ -232,6 +232,20 @@ fn a_record_that_its_job_does_not_speak_of_is_asked_for_on_and_never_sent_alone(
     assert_eq!(judge(&world.booked(4)), 0);
 }
 
+/// A start knows the rows that are left, and that they were not all.
+#[test]
+fn what_is_left_of_a_request_is_not_sent_by_a_start_either() {
+    let Some(mut world) = World::start(&json!({"mute": [sscc(2)], "names": true}), "POST", KEY) else { return };
+    world.scan(4, 1);
+    wait_for("the others to be posted", || rows(&world.gateway, &["accepted"]) == 1 && world.state()["open"] == 0);
+    world.gateway.kill();
+    let sent = list(&world.set(&json!({"forget": "jobs"})), "requests").len();
+    world.gateway.start_again();
+    wait_for("a person to be asked", || rows(&world.gateway, &["rejected"]) == 1);
+    let state = world.state();
+    assert_eq!((judge(&state), list(&state, "requests").len(), list(&state, "records").len()), (0, sent, 4));
+}
+
 /// An upsert by external id makes nothing twice, whatever the ERP has forgotten.
 #[test]
 fn an_upsert_is_safe_where_neither_job_nor_key_is_known_any_more() {
