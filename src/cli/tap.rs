@@ -8,7 +8,7 @@ use crate::cli::place::Place;
 use crate::cli::print::{self, clean, line};
 use crate::cli::{block_on, duration, status};
 use crate::control::{self, Cycle, Event, Shown, TapLine};
-use crate::event::{Millis, Value};
+use crate::event::Millis;
 use crate::tagmap::points::{self, Answered, Quality};
 
 /// Watch what a device sends or shows, raw and decoded, as a running gateway takes it.
@@ -126,7 +126,7 @@ fn text(shown: &Shown) -> String {
     for Event { kind, subject, fields, .. } in &shown.events {
         let subject = subject.as_ref().map(|subject| format!("  [{}]", clean(subject))).unwrap_or_default();
         let fields: Vec<String> =
-            fields.iter().map(|(name, value)| format!("{name}={}", clean(&word(value)))).collect();
+            fields.iter().map(|(name, value)| format!("{name}={}", clean(&value.to_string()))).collect();
         line(&mut text, &format!("  {kind}{subject}  {}", fields.join("  ")));
     }
     text
@@ -165,7 +165,7 @@ fn raw(read: &Answered) -> String {
 /// `weight = 5.000 kg`, or why there is none.
 fn reading(tag: &points::Shown) -> String {
     let unit = tag.unit.as_ref().map(|unit| format!(" {}", clean(unit))).unwrap_or_default();
-    let value = tag.value.as_ref().map(|value| format!("{}{unit}", clean(&word(value))));
+    let value = tag.value.as_ref().map(|value| format!("{}{unit}", clean(&value.to_string())));
     let name = &tag.tag;
     match (tag.quality, value) {
         (Quality::Good, Some(value)) => format!("{name} = {value}"),
@@ -180,14 +180,4 @@ fn reading(tag: &points::Shown) -> String {
 /// The time of day of this machine's clock in UTC.
 fn time(at: Millis) -> String {
     at.to_string().split_once('T').map_or_else(|| at.to_string(), |(_, time)| time.to_owned())
-}
-
-/// A value as people read it.
-pub(super) fn word(value: &Value) -> String {
-    match value {
-        Value::Bool(value) => value.to_string(),
-        Value::Int(value) => value.to_string(),
-        Value::Text(value) => value.clone(),
-        Value::List(list) => serde_json::Value::from(list.clone()).to_string(),
-    }
 }

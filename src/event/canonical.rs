@@ -255,7 +255,7 @@ impl Canonical {
                 let path = format!("{name} {number}: {member}");
                 let value = match (Form::of(&member), serde_json::from_value(value.clone())) {
                     (_, Ok(Value::Text(text))) if text.is_empty() => continue,
-                    (Some(form), Ok(value)) => json(self.member(&path, form, value)?),
+                    (Some(form), Ok(value)) => self.member(&path, form, value)?.into(),
                     _ => value,
                 };
                 taken.insert(member, value);
@@ -295,15 +295,10 @@ pub fn one_of(group: &[&str]) -> String {
 fn wrong(name: &str, value: &Value, expected: &str) -> String {
     let said = match value {
         Value::Text(text) => format!("\"{}\"", text.chars().take(40).collect::<String>().escape_debug()),
-        Value::Int(number) => number.to_string(),
-        Value::Bool(truth) => truth.to_string(),
+        Value::Int(_) | Value::Bool(_) => value.to_string(),
         Value::List(list) => format!("a list of {}", list.len()),
     };
     format!("`{name}` is {said}, expected {expected}")
-}
-
-fn json(value: Value) -> Json {
-    serde_json::to_value(value).expect("booleans, integers, texts and lists of JSON are always JSON")
 }
 
 fn is_negative(value: &Value) -> bool {

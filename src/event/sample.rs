@@ -1,5 +1,6 @@
 //! One read of a source and the device events it decodes to.
 
+use std::fmt;
 use std::sync::Arc;
 
 use crate::event::{Canonical, Now};
@@ -22,6 +23,30 @@ pub enum Value {
     Text(String),
     /// a list of texts, or of records of the three above
     List(Vec<serde_json::Value>),
+}
+
+/// As people read it.
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bool(truth) => truth.fmt(f),
+            Self::Int(number) => number.fmt(f),
+            Self::Text(text) => f.write_str(text),
+            Self::List(_) => serde_json::Value::from(self.clone()).fmt(f),
+        }
+    }
+}
+
+/// As it travels.
+impl From<Value> for serde_json::Value {
+    fn from(value: Value) -> Self {
+        match value {
+            Value::Bool(truth) => truth.into(),
+            Value::Int(number) => number.into(),
+            Value::Text(text) => text.into(),
+            Value::List(list) => list.into(),
+        }
+    }
 }
 
 /// Named values in the order of the map.

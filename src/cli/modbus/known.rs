@@ -10,7 +10,6 @@ use super::probe::Args;
 use super::{PAUSE, block_on, failed, open};
 use crate::app::Exit;
 use crate::cli::print::{self, clean, line};
-use crate::cli::tap::word;
 use crate::cli::{map, modbus};
 use crate::config;
 use crate::control::{self, Request};
@@ -195,7 +194,7 @@ impl Report {
         for Proof { tag, ok, value, unit, quality, reason, expect, within, hint } in &self.probes {
             let unit = unit.as_ref().map(|unit| format!(" {}", clean(unit))).unwrap_or_default();
             let shows = match value {
-                Some(value) => format!("{tag} is {}{unit}", clean(&word(value))),
+                Some(value) => format!("{tag} is {}{unit}", clean(&value.to_string())),
                 None => format!("{tag} is {}: {}", quality.word(), clean(reason.as_deref().unwrap_or_default())),
             };
             let within = if within.is_zero() { String::new() } else { format!(" +- {within}") };

@@ -217,12 +217,7 @@ fn typed(at: u16, words: &[u16], kind: Kind) -> Vec<Typed> {
 }
 
 pub(super) fn shown(value: &Value) -> String {
-    match value {
-        Value::Bool(on) => on.to_string(),
-        Value::Int(number) => number.to_string(),
-        Value::Text(text) => print::clean(text),
-        Value::List(list) => print::clean(&serde_json::Value::from(list.clone()).to_string()),
-    }
+    print::clean(&value.to_string())
 }
 
 fn row(at: String, word: u16) -> [String; 6] {

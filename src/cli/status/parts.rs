@@ -1,7 +1,6 @@
 //! Links and devices: a row for each, what is wrong with it, and the tags of one.
 
 use crate::cli::print::{self, age, clean, line};
-use crate::cli::tap;
 use crate::event::Millis;
 use crate::source::health::{self, State};
 use crate::tagmap::points::{Quality, Stands};
@@ -23,7 +22,7 @@ pub(super) fn device_text(device: &health::Device, now: Millis) -> String {
     rows.extend(device.tags.iter().map(|tag| {
         [
             tag.tag.clone(),
-            match tag.value.as_ref().map(|value| clean(&tap::word(value))) {
+            match tag.value.as_ref().map(|value| clean(&value.to_string())) {
                 Some(value) if tag.quality == Quality::Good => value,
                 Some(last) => format!("({last})"),
                 None => "-".to_owned(),

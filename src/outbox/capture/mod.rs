@@ -604,10 +604,7 @@ impl Checked<'_> {
 }
 
 fn body_of(event: &DeviceEvent) -> String {
-    let mut body = serde_json::Map::with_capacity(event.fields.len());
-    for (name, value) in &event.fields {
-        let value = serde_json::to_value(value).expect("booleans, integers, texts and lists of JSON are always JSON");
-        body.insert(name.clone(), value);
-    }
+    let body: serde_json::Map<_, _> =
+        event.fields.iter().map(|(name, value)| (name.clone(), value.clone().into())).collect();
     serde_json::Value::Object(body).to_string()
 }

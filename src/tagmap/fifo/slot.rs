@@ -124,7 +124,7 @@ impl Fifo {
         }
         let find = |name: &str| values.iter().find(|(field, _)| field.name == name);
         let fill =
-            |template: &str| fill(template, |name| find(name).map(|(_, value)| text_of(value)).unwrap_or_default());
+            |template: &str| fill(template, |name| find(name).map(|(_, value)| value.to_string()).unwrap_or_default());
         let event = DeviceEvent {
             kind: fill(&self.slot.event),
             subject: self.slot.subject.as_deref().map(fill),
@@ -132,7 +132,7 @@ impl Fifo {
                 .filter_map(|name| find(name).map(|(_, value)| (name.clone(), value.clone())))
                 .collect(),
             device_time: (self.slot.time.as_deref().and_then(find))
-                .map(|(field, value)| format!("{}{}", text_of(value), field.unit)),
+                .map(|(field, value)| format!("{value}{}", field.unit)),
         };
         let position = Position::Counted {
             boot: epoch.map(|epoch| self.boot(epoch)),
@@ -196,15 +196,6 @@ fn fill(template: &str, value: impl Fn(&str) -> String) -> String {
         text.push_str(rest);
     }
     text
-}
-
-fn text_of(value: &Value) -> String {
-    match value {
-        Value::Bool(b) => b.to_string(),
-        Value::Int(n) => n.to_string(),
-        Value::Text(text) => text.clone(),
-        Value::List(list) => list.len().to_string(),
-    }
 }
 
 #[cfg(test)]

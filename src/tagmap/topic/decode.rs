@@ -239,9 +239,7 @@ fn record(members: &[(String, Field)], body: &Body<'_>, item: &Json) -> Result<J
     let mut record = serde_json::Map::new();
     for (name, field) in members {
         let value = field.read(body, Some(item))?;
-        let json =
-            value.map(|value| serde_json::to_value(value).expect("booleans, integers and texts are always JSON"));
-        record.extend(json.map(|json| (name.clone(), json)));
+        record.extend(value.map(|value| (name.clone(), value.into())));
     }
     Ok(Json::Object(record))
 }
