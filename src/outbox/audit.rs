@@ -24,33 +24,28 @@ pub(super) struct Deed<'a> {
     pub(super) outcome: &'a str,
 }
 
-/// What came of the command `request` for `posting` when it came before.
-pub(super) fn outcome(db: &Connection, request: &str, posting: &str) -> Sql<Option<String>> {
-    let sql = "SELECT outcome FROM audit WHERE request = ? AND posting = ?";
-    db.prepare_cached(sql)?.query_row([request, posting], |r| r.get(0)).optional()
-}
-
 /// Who gave the command `request`, and what it was, when it came before.
 pub(super) fn command(db: &Connection, request: &str) -> Sql<Option<(String, String)>> {
     let sql = "SELECT actor, act FROM audit WHERE request = ? LIMIT 1";
     db.prepare_cached(sql)?.query_row([request], |r| Ok((r.get(0)?, r.get(1)?))).optional()
 }
 
-/// Why the command can't be carried out for `posting` under its id, where that came `before`: it names another command then, or
-/// the same one without this posting.
-pub(super) fn clash(
+/// What came of the command for `posting` when it came `before`; or why it can't be carried out under its id: it names another
+/// command, or the same one without this posting. `None`: it is new.
+pub(super) fn repeated(
     db: &Connection,
     before: Option<&(String, String)>,
     (request, actor, act): (&str, &str, &str),
     posting: &str,
-) -> Sql<Option<String>> {
-    let Some((who, what)) = before else { return Ok(None) };
-    if (who.as_str(), what.as_str()) == (actor, act) && outcome(db, request, posting)?.is_some() {
-        return Ok(None);
-    }
-    Ok(Some(format!(
-        "nothing is done: the id {request} names a `{what}` by {who} that was carried out before; give this an id of its own"
-    )))
+) -> Sql<Option<Result<String, String>>> {
+    let sql = "SELECT outcome FROM audit WHERE request = ? AND posting = ?";
+    let outcome = db.prepare_cached(sql)?.query_row([request, posting], |r| r.get(0)).optional()?;
+    Ok(match before {
+        None => outcome.map(Ok),
+        Some((who, what)) => Some(outcome.filter(|_| (who.as_str(), what.as_str()) == (actor, act)).ok_or_else(|| {
+            format!("nothing is done: the id {request} names a `{what}` by {who} that was carried out before; give this an id of its own")
+        })),
+    })
 }
 
 /// Writes a row behind the last one.

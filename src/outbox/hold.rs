@@ -76,11 +76,8 @@ pub(super) fn set(
     let told = |done, text: String| Acted { key: key.clone(), done, text };
     let act = if hold.on { "hold" } else { "release" };
     let before = audit::command(db, &hold.id)?;
-    if let Some(text) = audit::clash(db, before.as_ref(), (&hold.id, actor, act), &key)? {
-        return Ok((told(false, text), Vec::new()));
-    }
-    if let Some(before) = audit::outcome(db, &hold.id, &key)? {
-        return Ok((told(true, before), Vec::new()));
+    if let Some(said) = audit::repeated(db, before.as_ref(), (&hold.id, actor, act), &key)? {
+        return Ok((told(said.is_ok(), said.unwrap_or_else(|why| why)), Vec::new()));
     }
     let meant = |route: &Route| match hold.scope {
         Scope::Lane => route.config.id == hold.name,
@@ -138,7 +135,7 @@ pub(super) fn set(
     let deed = Deed {
         request: &hold.id,
         actor,
-        act: if hold.on { "hold" } else { "release" },
+        act,
         lane: if hold.scope == Scope::Lane { &hold.name } else { "" },
         seq: 0,
         tx_type: "",

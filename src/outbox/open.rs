@@ -33,6 +33,14 @@ pub(super) const MIGRATIONS: [&str; 9] = [
     include_str!("schema/0009_holes.sql"),
 ];
 
+/// A database of this version in memory, with nothing in it.
+#[cfg(test)]
+pub(super) fn empty() -> Result<Connection, rusqlite::Error> {
+    let db = Connection::open_in_memory()?;
+    MIGRATIONS.iter().try_for_each(|sql| db.execute_batch(sql))?;
+    Ok(db)
+}
+
 /// Why the outbox can't be opened or has to stop.
 #[derive(Debug, thiserror::Error)]
 pub enum StorageError {

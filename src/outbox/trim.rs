@@ -134,10 +134,7 @@ mod tests {
     /// While a backlog waits, the history beside it is taken off; when it has been delivered, it is history itself.
     #[test]
     fn what_was_passed_over_is_taken_off_once_it_is_delivered() -> Result<(), rusqlite::Error> {
-        let db = Connection::open_in_memory()?;
-        for sql in crate::outbox::open::MIGRATIONS {
-            db.execute_batch(sql)?;
-        }
+        let db = crate::outbox::open::empty()?;
         db.execute_batch(
             "INSERT INTO lane(id, name, system) VALUES (1, 'erp', 'erp');
              INSERT INTO event SELECT n, 1, n, 0, x'00', 1, NULL, 's', 0, 'synced', NULL, 1, 0, 0, 1, NULL, '{}', 0
@@ -175,10 +172,7 @@ mod tests {
 
     #[test]
     fn what_was_said_of_a_row_that_is_still_open_stays() -> Result<(), rusqlite::Error> {
-        let db = Connection::open_in_memory()?;
-        for sql in crate::outbox::open::MIGRATIONS {
-            db.execute_batch(sql)?;
-        }
+        let db = crate::outbox::open::empty()?;
         db.execute_batch(
             "INSERT INTO lane(id, name, system) VALUES (1, 'erp', 'erp');
              INSERT INTO event SELECT n, 1, n, 0, x'00', 1, NULL, 's', 0, 'synced', NULL, 1, 0, 0, 1, NULL, '{}', 0
@@ -198,10 +192,7 @@ mod tests {
 
     #[test]
     fn a_bite_does_not_walk_the_backlog() -> Result<(), rusqlite::Error> {
-        let db = Connection::open_in_memory()?;
-        for sql in crate::outbox::open::MIGRATIONS {
-            db.execute_batch(sql)?;
-        }
+        let db = crate::outbox::open::empty()?;
         let sql = format!("EXPLAIN QUERY PLAN DELETE FROM event WHERE {CLOSED}");
         let plan: Vec<String> = db.prepare(&sql)?.query_map([1, 2], |r| r.get(3))?.collect::<Result<_, _>>()?;
         assert!(plan.iter().any(|step| step.starts_with("SEARCH pending")), "{plan:?}");

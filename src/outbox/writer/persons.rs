@@ -24,11 +24,14 @@ impl Writer {
         for key in &order.keys {
             // As the ERP prints it, perhaps: in capitals.
             let key = &Id::parse(key).map_or_else(|| key.clone(), |id| id.to_string());
-            if let Some(text) = audit::clash(&tx, before.as_ref(), (&order.id, actor, order.act.name()), key)? {
-                acted.push(Acted { key: key.clone(), done: false, text });
-                continue;
-            }
-            let (told, row) = act(&tx, &self.capture.site, &self.capture.routes, order, key, actor, now)?;
+            let command = (order.id.as_str(), actor, order.act.name());
+            let (told, row) = match audit::repeated(&tx, before.as_ref(), command, key)? {
+                Some(said) => {
+                    let done = said.is_ok();
+                    (Acted { key: key.clone(), done, text: said.unwrap_or_else(|why| why) }, None)
+                }
+                None => act(&tx, &self.capture.site, &self.capture.routes, order, key, actor, now)?,
+            };
             tracing::info!(
                 actor,
                 act = order.act.name(),
