@@ -1061,46 +1061,4 @@ mod tests {
             .any(|a| matches!(a, Action::Send { batch: 2, rows, .. } if rows[..] == [RowKey { seq: 2, tx: 1 }]));
         assert!(again, "{then:?}");
     }
-
-    /// The first subject's head is put off again and again, with more rows behind it than the memory holds.
-    #[test]
-    fn a_long_queue_behind_a_row_that_waits_does_not_starve_the_subjects_behind_it() {
-        let row =
-            |seq| Row { key: RowKey { seq, tx: 1 }, order: if seq <= 500 { 0 } else { seq }, size: 10, held: false };
-        let disk: Vec<Row> = (1..=520).map(row).collect();
-        let mut lane = Lane::new(config(), 1).with_window(64);
-        let (mut now, mut posted, mut inputs) = (Millis(0), Vec::new(), vec![Input::Tick]);
-        for _ in 0..2_000 {
-            let input = inputs.pop().unwrap_or(Input::Tick);
-            now = now.plus(1_000);
-            for action in lane.step(input, now) {
-                match action {
-                    Action::Load { after, limit } => {
-                        let open = |row: &&Row| row.key > after && !posted.contains(&row.key.seq);
-                        let rows: Vec<Row> = disk.iter().filter(open).take(limit).copied().collect();
-                        inputs.push(Input::Loaded { more: rows.len() == limit, rows });
-                    }
-                    Action::Send { batch, rows, .. } => {
-                        let put_off = |row: &RowKey| row.seq == 1 && posted.len() < 20;
-                        let class = |row| if put_off(row) { Class::Transient } else { Class::Delivered };
-                        let outcomes = rows.iter().map(|row| Outcome::new(class(row), "")).collect();
-                        let answer = Answer {
-                            status: None,
-                            excerpt: String::new(),
-                            outcomes,
-                            whole: false,
-                            retry_after_ms: None,
-                            later: None,
-                        };
-                        inputs.insert(0, Input::Answered { batch, answer });
-                    }
-                    Action::Settle { row, .. } => posted.push(row.seq),
-                    _ => {}
-                }
-            }
-            assert!(lane.rows.len() <= 64, "{} rows are in memory", lane.rows.len());
-        }
-        assert_eq!(posted[..20], (501..=520).collect::<Vec<i64>>(), "those behind it went first");
-        assert_eq!(posted[20..], (1..=500).collect::<Vec<i64>>(), "then all of it, in order");
-    }
 }

@@ -47,7 +47,7 @@ pub fn unanswered(reply: &Reply, keys: &[Id]) -> Answer {
         Reply::Refused(why) => return all(Class::Auth, why),
         Reply::Http { status, head, body } => (*status, head, body),
     };
-    let words = serde_json::from_slice(body).ok().as_ref().and_then(said).unwrap_or_default();
+    let words = super::body::json(body).as_ref().and_then(said).unwrap_or_default();
     let mut answer = all(trouble_of_question(status), &format!("HTTP {status} {words}"));
     answer.status = Some(status);
     answer.retry_after_ms = head.stay_away_ms(status, false);

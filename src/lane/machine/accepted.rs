@@ -77,14 +77,13 @@ impl Flight {
 impl Lane {
     /// What the target has accepted and does not come to an end with.
     pub(in crate::lane) fn overdue(&self, now: Millis) -> Option<Overdue> {
-        let accepted = self.flights.values().filter_map(|flight| Some((flight.accepted.as_ref()?, flight.rows.len())));
-        accepted.filter(|(accepted, _)| accepted.is_overdue(now)).fold(
-            None,
-            |all: Option<Overdue>, (accepted, rows)| {
-                let (known, since) = all.map_or((0, accepted.since), |all| (all.rows, all.since.min(accepted.since)));
-                Some(Overdue { rows: known + rows, since })
-            },
-        )
+        let late = |flight: &Flight| {
+            let accepted = flight.accepted.as_ref().filter(|accepted| accepted.is_overdue(now))?;
+            Some((accepted.since, flight.rows.len()))
+        };
+        let late: Vec<(Millis, usize)> = self.flights.values().filter_map(late).collect();
+        let since = late.iter().map(|(since, _)| *since).min()?;
+        Some(Overdue { rows: late.iter().map(|(_, rows)| rows).sum(), since })
     }
 
     /// Takes the target's word that it has taken rows of the batch over, or how else it wants to be asked.

@@ -57,10 +57,7 @@ impl Lane {
         let refused_whole = answer.whole && !alone && !trouble && answer.outcomes.iter().any(|o| refuses(o.class));
         let too_large = answer.outcomes.first().is_some_and(|o| o.code.as_deref() == Some(Outcome::TOO_LARGE));
         let too_large = answer.whole && !alone && too_large;
-        // The refusal of a request that was sent again says nothing of what came of it before, and may be another's than the
-        // endpoint's. Where errors are kept with the key it is what was said first.
-        let hearsay = answer.whole && !clean && !self.config.replays_errors && answer.status >= Some(400);
-        let hearsay = hearsay && answer.outcomes.iter().any(|o| o.class == Class::Validation);
+        let hearsay = !clean && self.is_hearsay(&answer);
         flight.refusals = if hearsay { flight.refusals.saturating_add(1) } else { 0 };
         let patient = hearsay && flight.refusals < REFUSALS;
         let nothing_tried = answer.outcomes.iter().all(|o| o.class == Class::NotAttempted);
@@ -175,6 +172,13 @@ impl Lane {
         if halves && half > 0 {
             self.cut(batch, half, actions);
         }
+    }
+
+    /// The refusal of a request that was sent again says nothing of what came of it before, and may be another's than the
+    /// endpoint's. Where errors are kept with the key it is what was said first.
+    fn is_hearsay(&self, answer: &Answer) -> bool {
+        let refused = answer.whole && answer.status >= Some(400) && !self.config.replays_errors;
+        refused && answer.outcomes.iter().any(|o| o.class == Class::Validation)
     }
 
     fn is_behind(&self, open: &[RowKey], order: i64) -> bool {
