@@ -91,12 +91,11 @@ fn a_session_ends(hall: &mut Hall) {
     std::fs::write(&session, token).expect("a file");
 }
 
-/// Some batches do not arrive, of others the answer is lost, and then there is no network for longer than keys are remembered.
-fn a_long_outage(hall: &mut Hall) {
-    hall.wait_settled(); // so that what is lost next are batches
-    let asked = hall.wire.lookups();
+/// Of so much work some batches do not arrive, of others the answer is lost, and then there is no network for longer than keys are
+/// remembered.
+fn lose_for_longer_than_keys_are_remembered(hall: &mut Hall, work: usize) {
     hall.wire.set(Way::Patchy);
-    hall.work(BURST);
+    hall.work(work);
     wait_at_most(PATIENCE, "a batch that does not arrive, and one whose answer is lost", &mut || {
         let (gone, carried) = hall.wire.patchy();
         gone > 0 && carried > 0 && hall.wire.swallowed() > 0
@@ -105,6 +104,13 @@ fn a_long_outage(hall: &mut Hall) {
     let cut = Instant::now();
     wait_at_most(PATIENCE, "what keys are remembered for to pass", &mut || cut.elapsed() > HORIZON);
     hall.wire.set(Way::Open);
+}
+
+/// The same, and the keys are asked for.
+fn a_long_outage(hall: &mut Hall) {
+    hall.wait_settled(); // so that what is lost next are batches
+    let asked = hall.wire.lookups();
+    lose_for_longer_than_keys_are_remembered(hall, BURST);
     wait_at_most(PATIENCE, "keys to be asked for", &mut || hall.wire.lookups() > asked);
 }
 
@@ -216,16 +222,7 @@ fn what_outlasts_the_memory_for_keys_is_a_persons_where_nothing_can_be_looked_up
             .join("\n")
     };
     let mut hall = Hall::open_as(endpoint, &mosquitto, &without_lookup);
-    hall.wire.set(Way::Patchy);
-    hall.work(60);
-    wait_at_most(PATIENCE, "a batch that does not arrive, and one whose answer is lost", &mut || {
-        let (gone, carried) = hall.wire.patchy();
-        gone > 0 && carried > 0 && hall.wire.swallowed() > 0
-    });
-    hall.wire.set(Way::Cut);
-    let cut = Instant::now();
-    wait_at_most(PATIENCE, "what keys are remembered for to pass", &mut || cut.elapsed() > HORIZON);
-    hall.wire.set(Way::Open);
+    lose_for_longer_than_keys_are_remembered(&mut hall, 60);
     let (mut there, mut vain) = (0, Vec::new());
     wait_at_most(PATIENCE, "something to be parked", &mut || !parked(&hall).is_empty());
     wait_at_most(PATIENCE, "a person to have seen to all of it", &mut || {

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 
 use serde_json::{Value, json};
 
-use crate::world::{Broker, Gateway, Plc, Scanner, Settings, Site, mosquitto, note, python, sscc, wait_for};
+use crate::world::{Broker, Gateway, Plc, Scanner, batches, note, rows, sscc, text, wait_for};
 
 /// The ERP, and scans on their way to it.
 struct World {
@@ -19,22 +19,17 @@ struct World {
 impl World {
     /// `None` where a peer is missing.
     fn start(settings: &Value) -> Option<Self> {
-        let (program, python) = (mosquitto()?, python()?);
-        let mut erp = Plc::start_peer(&python, "odata.py", &[]);
-        erp.tell(&settings.to_string());
-        let broker = Broker::start(&program, Settings::Shipped);
-        let delivery = format!(
-            "[[target]]\nid = \"erp\"\nkind = \"http\"\nprofile = \"odata-batch\"\nurl = \"http://127.0.0.1:{}/$batch\"\n\
+        let delivery = |port| {
+            format!(
+                "[[target]]\nid = \"erp\"\nkind = \"http\"\nprofile = \"odata-batch\"\nurl = \"http://127.0.0.1:{port}/$batch\"\n\
              odata = {{ resource = \"Cartons('{{subject}}')/post\", repeatability = \"oasis\" }}\n\
              idempotency = \"key\"\ndedup_horizon = \"24h\"\ntimeout = \"2s\"\n\
              batch = {{ max_events = 8, linger = \"20ms\" }}\nretry = {{ first = \"50ms\", max = \"200ms\" }}\n\
              breaker = {{ first = \"100ms\", max = \"200ms\" }}\n\
-             [[lane]]\nid = \"outbound\"\ntarget = \"erp\"\nclass = \"document\"\ntake = [\"scan.*\"]\n",
-            erp.port
-        );
-        let gateway = Gateway::start(&Site::new().broker(broker.port, 5).delivery(delivery));
-        wait_for("the subscription", || gateway.log().contains("connected to the broker"));
-        let scanner = Scanner::connect(broker.port, "scanner");
+             [[lane]]\nid = \"outbound\"\ntarget = \"erp\"\nclass = \"document\"\ntake = [\"scan.*\"]\n"
+            )
+        };
+        let (erp, broker, gateway, scanner) = batches("odata.py", settings, delivery)?;
         Some(Self { erp, gateway, scanner, scans: 0, _broker: broker })
     }
 
@@ -56,16 +51,6 @@ impl World {
         wait_for("the gateway to have heard", || rows(&self.gateway, &["ready", "sending", "unknown", "waiting"]) == 0);
         self.set(&json!({}))
     }
-}
-
-fn rows(gateway: &Gateway, states: &[&str]) -> u64 {
-    let status = gateway.status();
-    let lanes = status["lanes"].as_array().expect("a list of lanes").clone();
-    lanes.iter().flat_map(|lane| states.iter().map(|state| lane[*state].as_u64().expect("a number of rows"))).sum()
-}
-
-fn text<'a>(of: &'a Value, name: &str) -> &'a str {
-    of[name].as_str().unwrap_or_else(|| panic!("{name} is missing in {of}"))
 }
 
 /// Each carton has one document, each key one body and one time, and no posting had its word under two keys that might both

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 
 use serde_json::{Value, json};
 
-use crate::world::{Broker, Gateway, Plc, Scanner, Settings, Site, mosquitto, note, python, sscc, wait_for};
+use crate::world::{Broker, Gateway, Plc, Scanner, batches, note, rows, sscc, text, wait_for};
 
 /// The ERP, and scans on their way to it.
 struct World {
@@ -22,22 +22,17 @@ const KEY: &str = "idempotency = \"key\"\ndedup_horizon = \"24h\"\nmax_in_flight
 impl World {
     /// `None` where a peer is missing.
     fn start(settings: &Value, method: &str, keys: &str) -> Option<Self> {
-        let (program, python) = (mosquitto()?, python()?);
-        let mut erp = Plc::start_peer(&python, "suitetalk.py", &[]);
-        erp.tell(&settings.to_string());
-        let broker = Broker::start(&program, Settings::Shipped);
-        let delivery = format!(
-            "[[target]]\nid = \"erp\"\nkind = \"http\"\nprofile = \"suitetalk-batch\"\n\
-             url = \"http://127.0.0.1:{}/services/rest/record/v1/customrecord_floor\"\n\
+        let delivery = |port| {
+            format!(
+                "[[target]]\nid = \"erp\"\nkind = \"http\"\nprofile = \"suitetalk-batch\"\n\
+             url = \"http://127.0.0.1:{port}/services/rest/record/v1/customrecord_floor\"\n\
              suitetalk = {{ method = \"{method}\", fields = {{ custrecord_subject = \"/subject\", custrecord_seq = \"/seq\" }} }}\n\
              {keys}timeout = \"1s\"\nconnect_timeout = \"500ms\"\nbatch = {{ max_events = 8, linger = \"20ms\" }}\n\
              retry = {{ first = \"50ms\", max = \"200ms\" }}\nbreaker = {{ first = \"100ms\", max = \"200ms\" }}\n\
-             [[lane]]\nid = \"outbound\"\ntarget = \"erp\"\nclass = \"document\"\ntake = [\"scan.*\"]\n",
-            erp.port
-        );
-        let gateway = Gateway::start(&Site::new().broker(broker.port, 5).delivery(delivery));
-        wait_for("the subscription", || gateway.log().contains("connected to the broker"));
-        let scanner = Scanner::connect(broker.port, "scanner");
+             [[lane]]\nid = \"outbound\"\ntarget = \"erp\"\nclass = \"document\"\ntake = [\"scan.*\"]\n"
+            )
+        };
+        let (erp, broker, gateway, scanner) = batches("suitetalk.py", settings, delivery)?;
         Some(Self { erp, gateway, scanner, scans: 0, _broker: broker })
     }
 
@@ -80,18 +75,8 @@ impl World {
     }
 }
 
-fn rows(gateway: &Gateway, states: &[&str]) -> u64 {
-    let status = gateway.status();
-    let lanes = status["lanes"].as_array().expect("a list of lanes").clone();
-    lanes.iter().flat_map(|lane| states.iter().map(|state| lane[*state].as_u64().expect("a number of rows"))).sum()
-}
-
 fn list<'a>(state: &'a Value, name: &str) -> &'a [Value] {
     state[name].as_array().unwrap_or_else(|| panic!("{name} is no list in {state}"))
-}
-
-fn text<'a>(of: &'a Value, name: &str) -> &'a str {
-    of[name].as_str().unwrap_or_else(|| panic!("{name} is missing in {of}"))
 }
 
 /// Each posting has one record, those of a subject in their order; each key has one body; no batch holds two of a subject. How

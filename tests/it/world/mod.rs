@@ -1,6 +1,7 @@
 //! The world around the gateway: real peers as processes on free ports, each with a folder of its own, ended by their
 //! own handle when the test lets go of them.
 
+mod batches;
 mod broker;
 mod bus;
 mod database;
@@ -21,6 +22,7 @@ use std::net::TcpListener;
 use std::process::{Child, ExitStatus};
 use std::time::{Duration, Instant};
 
+pub(crate) use batches::{batches, rows, text};
 pub(crate) use broker::{Broker, Settings};
 pub(crate) use bus::{Links, Pty};
 pub(crate) use database::{Committed, Database};
