@@ -92,6 +92,8 @@ pub struct SavedBatch {
     pub accepted: Option<Accepted>,
     /// The target no longer tells its key: it is not sent again.
     pub outdated: bool,
+    /// How long ago that is by a clock that nobody sets, where there is one that has run on.
+    pub age_ms: Option<u64>,
 }
 
 /// What happens to a lane.
@@ -352,6 +354,8 @@ struct Flight {
     last_sent: Millis,
     /// When the last one left that nobody has heard the end of: it may be at work.
     unheard: Option<Millis>,
+    /// By how much it is older than the wall clock says.
+    older_ms: u64,
     /// `None`: sent or asked for, and not answered. Otherwise unknown or accepted, and resent or asked for then.
     resend_at: Option<Millis>,
     /// Nobody knows how long ago it was sent: it waits for the clock …
@@ -551,14 +555,15 @@ impl Lane {
             for row in saved.rows {
                 self.insert(Slot { state: State::Flying, ..Slot::queued(row, now) });
             }
-            let doubtful = booted.is_some_and(|booted| saved.first_sent <= booted);
+            let doubtful = saved.age_ms.is_none() && booted.is_some_and(|booted| saved.first_sent <= booted);
+            let older_ms = saved.age_ms.map_or(0, |age| age.saturating_sub(now.since(saved.first_sent)));
             let (attempt, first_sent) = (saved.attempt, saved.first_sent);
             let accepted = saved.accepted;
             let resend_at = Some(accepted.as_ref().map_or(now, |accepted| accepted.asked_after_start(now)));
             // It may be at work, and nobody knows what the clock has done since it left: now, for what the target calls absent.
             let (last_sent, unheard) = (now, Some(now));
             let again = if saved.outdated { Again::Never } else { Again::Allowed };
-            let known = Flight { rows, attempt, first_sent, last_sent, unheard, ..Flight::default() };
+            let known = Flight { rows, attempt, first_sent, last_sent, unheard, older_ms, ..Flight::default() };
             let flight = Flight { resend_at, doubtful, again, accepted, ..known };
             self.flights.insert(saved.batch, flight);
         }
@@ -789,7 +794,7 @@ impl Lane {
             };
             let known = may
                 && match self.config.idempotency {
-                    Idempotency::Key => !flight.ageless && now.since(flight.first_sent) < horizon,
+                    Idempotency::Key => !flight.ageless && now.since(flight.first_sent) + flight.older_ms < horizon,
                     Idempotency::Natural => true,
                     Idempotency::Lookup | Idempotency::None => false,
                 };
@@ -970,6 +975,7 @@ mod tests {
             first_sent: Millis(9_000),
             accepted: None,
             outdated: false,
+            age_ms: None,
         };
         let waited = Exception::Waiting { until: Millis(8_000), class: None, tries: 1, since: Millis(7_000) };
         let mut lane = Lane::new(config(), 1);
@@ -989,8 +995,15 @@ mod tests {
         let row = Row { key: RowKey { seq: 1, tx: 1 }, order: 1, size: 10, held: false };
         let restored = || {
             let mut lane = Lane::new(config(), 1);
-            let saved =
-                SavedBatch { batch: 1, rows: vec![row], attempt: 1, first_sent: sent, accepted: None, outdated: false };
+            let saved = SavedBatch {
+                batch: 1,
+                rows: vec![row],
+                attempt: 1,
+                first_sent: sent,
+                accepted: None,
+                outdated: false,
+                age_ms: None,
+            };
             lane.restore(vec![saved], vec![], 2, Some(booted), booted);
             lane.step(Input::Loaded { rows: vec![], more: false }, booted);
             assert_eq!(lane.step(Input::Tick, booted.plus(20 * 60_000)), [], "nothing before somebody says so");
@@ -1009,7 +1022,8 @@ mod tests {
         let row = Row { key: RowKey { seq: 1, tx: 1 }, order: 1, size: 10, held: false };
         let mut lane = Lane::new(Config { settle_ms: Some(120_000), idempotency: Idempotency::Lookup, ..config() }, 1);
         let (rows, first_sent) = (vec![row], Millis(1_000));
-        let saved = SavedBatch { batch: 1, rows, attempt: 1, first_sent, accepted: None, outdated: false };
+        let saved =
+            SavedBatch { batch: 1, rows, attempt: 1, first_sent, accepted: None, outdated: false, age_ms: None };
         let start = Millis(6_000).plus(7 * 86_400_000);
         lane.restore(vec![saved], vec![], 2, None, start);
         lane.step(Input::Loaded { rows: vec![], more: false }, start);

@@ -106,6 +106,12 @@ fn system() -> Millis {
     Millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 
+/// Milliseconds since the machine's start, those that it slept included: a clock that nobody sets.
+pub(super) fn uptime() -> i64 {
+    let since = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    since.tv_sec * 1_000 + since.tv_nsec / 1_000_000
+}
+
 fn mono(at: Instant) -> u64 {
     static START: OnceLock<Instant> = OnceLock::new();
     let start = *START.get_or_init(|| at);

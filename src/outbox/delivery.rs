@@ -9,6 +9,7 @@ use crate::lane::{
 };
 use crate::milestone::order;
 use crate::outbox::capture::{Checked, Route};
+use crate::outbox::clock::uptime;
 use crate::outbox::operate::correction_sum;
 
 type Sql<T> = Result<T, rusqlite::Error>;
@@ -60,9 +61,20 @@ pub(super) fn freeze(
     match stored {
         None => {
             db.prepare_cached(
-                "INSERT OR REPLACE INTO batch(lane, id, attempt, first_sent, last_sent, renderer, sum, rows) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT OR REPLACE INTO batch(lane, id, attempt, first_sent, last_sent, uptime, renderer, sum, rows)
+                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             )?
-            .execute(params![route.id, number, attempt, first_sent.0, now.0, RENDERER, sum, pack(rows)])?;
+            .execute(params![
+                route.id,
+                number,
+                attempt,
+                first_sent.0,
+                now.0,
+                uptime(),
+                RENDERER,
+                sum,
+                pack(rows)
+            ])?;
         }
         Some((_, stored)) if stored != sum => {
             let reason = "a resend would not be the same bytes: the target's format or the lane was changed while \
@@ -320,8 +332,8 @@ fn cut(
     let before = db.prepare_cached(sql)?.query_row(params![route.id, number(batch)], |r| Ok((r.get(0)?, r.get(1)?)))?;
     let sum = |rows: &[RowKey]| sum_of(db, site, route, before, rows);
     db.prepare_cached(
-        "INSERT OR REPLACE INTO batch(lane, id, attempt, first_sent, last_sent, unknown, outdated, renderer, sum, rows)
-         SELECT lane, ?3, attempt, first_sent, last_sent, unknown, outdated, renderer, ?4, ?5 FROM batch WHERE lane = ?1 AND id = ?2",
+        "INSERT OR REPLACE INTO batch(lane, id, attempt, first_sent, last_sent, uptime, unknown, outdated, renderer, sum, rows)
+         SELECT lane, ?3, attempt, first_sent, last_sent, uptime, unknown, outdated, renderer, ?4, ?5 FROM batch WHERE lane = ?1 AND id = ?2",
     )?
     .execute(params![route.id, number(batch), number(new), sum(off)?, pack(off)])?;
     db.prepare_cached("UPDATE batch SET rows = ?, sum = ? WHERE lane = ? AND id = ?")?.execute(params![
@@ -422,7 +434,7 @@ pub(super) fn saved(db: &Connection, route: &Route) -> Sql<Saved> {
     let mut find =
         db.prepare("SELECT seq, tx, order8, size, state FROM pending WHERE lane = ? AND seq = ? AND tx = ?")?;
     let mut statement = db.prepare(
-        "SELECT id, attempt, first_sent, rows, accepted, job, ask_at, outdated FROM batch
+        "SELECT id, attempt, first_sent, rows, accepted, job, ask_at, outdated, uptime FROM batch
          WHERE lane = ? ORDER BY id",
     )?;
     let mut batches = Vec::new();
@@ -446,6 +458,7 @@ pub(super) fn saved(db: &Connection, route: &Route) -> Sql<Saved> {
                 ask_at: Millis(ask_at.unwrap_or(since)),
             }),
             outdated: r.get(7)?,
+            age_ms: r.get::<_, Option<i64>>(8)?.and_then(|then| u64::try_from(uptime() - then).ok()),
         });
     }
     // A rejected row of a visibility lane parks nothing: nobody asks for it again.

@@ -21,7 +21,7 @@ const LOCK: &str = "lock";
 const BALLAST: &str = "ballast";
 const BALLAST_BYTES: u64 = 4 << 20;
 /// SQL that takes a database from version n to n + 1. Never edit one that has shipped: add the next.
-pub(super) const MIGRATIONS: [&str; 9] = [
+pub(super) const MIGRATIONS: [&str; 10] = [
     include_str!("schema/0001.sql"),
     include_str!("schema/0002.sql"),
     include_str!("schema/0003.sql"),
@@ -31,6 +31,7 @@ pub(super) const MIGRATIONS: [&str; 9] = [
     include_str!("schema/0007.sql"),
     include_str!("schema/0008_requests.sql"),
     include_str!("schema/0009_holes.sql"),
+    include_str!("schema/0010_uptime.sql"),
 ];
 
 /// A database of this version in memory, with nothing in it.
@@ -332,6 +333,9 @@ fn migrate(db: &mut Connection, path: &Path) -> Result<(), StorageError> {
 fn begin_run(db: &mut Connection, last_wall: Millis) -> Result<(i64, Option<Millis>), StorageError> {
     let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     let boot = boot.trim();
+    // What was counted from another start of the machine, or from nobody knows which, tells nothing any more.
+    let sql = "UPDATE batch SET uptime = NULL WHERE ?1 = '' OR ?1 <> (SELECT boot FROM run ORDER BY id DESC LIMIT 1)";
+    db.execute(sql, [boot])?;
     let before = db.query_row("SELECT EXISTS (SELECT 1 FROM run WHERE boot <> ?)", [boot], |r| r.get::<_, bool>(0))?;
     let sql = "INSERT INTO run(boot, at) VALUES (?, max(unixepoch() * 1000, ?))";
     db.execute(sql, params![boot, last_wall.0])?;
@@ -416,12 +420,18 @@ mod tests {
         db.execute_batch(&format!(
             "UPDATE run SET boot = 'another', at = {last};
              INSERT INTO lane(id, name, system) VALUES (1, 'a', 'erp'), (2, 'b', 'erp');
-             INSERT INTO batch(lane, id, attempt, first_sent, last_sent, renderer, sum, rows) VALUES
-                 (1, 7, 1, {last} + 20000, {last} + 20000, 2, 0, x'0101'), (2, 3, 1, {last} + 1000, {last} + 1000, 2, 0, x'0101');"
+             INSERT INTO batch(lane, id, attempt, first_sent, last_sent, uptime, renderer, sum, rows) VALUES
+                 (1, 7, 1, {last} + 20000, {last} + 20000, 7, 2, 0, x'0101'), (2, 3, 1, {last} + 1000, {last} + 1000, 7, 2, 0, x'0101');"
         ))?;
         drop(db);
         let opened = open(dir.path(), "dc1", false)?;
         assert_eq!((opened.booted, opened.last_wall), (Some(Millis(last + 20_000)), Millis(last + 20_000)));
+        let counted = |db: &Connection| db.query_row("SELECT count(uptime) FROM batch", [], |r| r.get::<_, i64>(0));
+        assert_eq!(counted(&opened.db)?, 0, "it was counted from another start");
+        opened.db.execute("UPDATE batch SET uptime = 7", [])?;
+        drop(opened);
+        let opened = open(dir.path(), "dc1", false)?;
+        assert_eq!(counted(&opened.db)?, 2, "the machine runs on");
         // An accepted one leaves no attempt behind, and one that was heard leaves no batch.
         opened
             .db

@@ -48,6 +48,8 @@ enum Broken {
     AbsentBelieved,
     /// The clock of a machine that was off, and that nobody has set since, is believed.
     ClockBelieved,
+    /// The wall clock is believed over the one that nobody sets.
+    WallBelieved,
     /// What the target has accepted is sent again instead of being asked for.
     AcceptedIsResent,
     /// What the target has accepted is taken for posted.
@@ -116,6 +118,8 @@ struct Stays {
     rows: Vec<RowKey>,
     attempt: u32,
     first_sent: Millis,
+    /// The same by the time that there is.
+    left: u64,
     accepted: Option<Accepted>,
     outdated: bool,
 }
@@ -173,6 +177,8 @@ enum Event {
         batch: u64,
         answer: Answer,
     },
+    /// Somebody sets the clock, which is ahead by so much now.
+    ClockSetBy(u64),
     /// The time daemon has set the clock, and nobody has noticed yet.
     ClockJumps,
     ClockLookedAt {
@@ -244,6 +250,11 @@ struct World {
     /// How far the wall clock is behind: machines without a battery stand still while they are off.
     lag: u64,
     booted: Option<Millis>,
+    /// On some days somebody sets the clock ahead, and right again: how far it is ahead …
+    ahead_by: u64,
+    /// … and how far the gateway's own is, which never goes back.
+    lead: u64,
+    misset: bool,
     sends: u64,
     visibility: bool,
     /// The ERP answers some batches, and some items, later.
@@ -375,6 +386,9 @@ impl World {
             down_at: 0,
             lag: 0,
             booted: None,
+            ahead_by: 0,
+            lead: 0,
+            misset: broken == Broken::WallBelieved || (broken == Broken::Nothing && rng.u8(0..4) == 0),
             sends: 0,
             visibility,
             later,
@@ -425,6 +439,13 @@ impl World {
                 world.schedule(at, Event::Person);
             }
         }
+        if world.misset {
+            let set = world.rng.u64(0..DAY);
+            let by = *world.rng.choice([10 * MINUTE, 100 * MINUTE, 5 * HOUR].iter()).expect("three lengths");
+            let right = set + world.rng.u64(0..6 * HOUR);
+            world.schedule(set, Event::ClockSetBy(by));
+            world.schedule(right, Event::ClockSetBy(0));
+        }
         for _ in 0..world.rng.usize(0..4) {
             let start = world.rng.u64(0..DAY);
             let length =
@@ -452,7 +473,7 @@ impl World {
     }
 
     fn wall(&self) -> Millis {
-        Millis(i64::try_from(self.now - self.lag).expect("a day of milliseconds fits"))
+        Millis(i64::try_from(self.now + self.lead - self.lag).expect("a day of milliseconds fits"))
     }
 
     /// One step of the gateway: the actions become durable, or the gateway dies first; then the batches leave.
@@ -510,6 +531,7 @@ impl World {
     }
 
     fn commit(&mut self, action: Action, leaving: &mut Vec<Request>) {
+        let now = self.wall();
         let disk = &mut self.disk;
         match action {
             Action::Load { .. } => unreachable!("loads are answered at once"),
@@ -526,7 +548,8 @@ impl World {
                 }
                 if self.broken != Broken::NoDurableSending {
                     let rows = rows.clone();
-                    let stays = Stays { rows, attempt, first_sent, accepted: None, outdated: false };
+                    let left = disk.batches.get(&batch).map_or(self.now, |before| before.left);
+                    let stays = Stays { rows, attempt, first_sent, left, accepted: None, outdated: false };
                     disk.batches.insert(batch, stays);
                 }
                 disk.next_batch = disk.next_batch.max(batch + 1);
@@ -537,7 +560,9 @@ impl World {
             Action::Store { batch, rows, first_sent } => {
                 let request = Request { batch, attempt: 1, rows: rows.clone(), first_sent };
                 if !matches!(self.broken, Broken::NoDurableSending | Broken::AheadUnwritten) {
-                    disk.batches.insert(batch, Stays { rows, attempt: 1, first_sent, accepted: None, outdated: false });
+                    let left = self.now;
+                    let stays = Stays { rows, attempt: 1, first_sent, left, accepted: None, outdated: false };
+                    disk.batches.insert(batch, stays);
                 }
                 disk.next_batch = disk.next_batch.max(batch + 1);
                 self.ahead.insert(batch, (request, self.now));
@@ -571,7 +596,7 @@ impl World {
                 self.schedule(at, Event::Poll { run, batch, job, rows });
             }
             Action::Accepted { batch, rows, accepted } => {
-                let pause = accepted.ask_at.since(Millis(i64::try_from(self.now - self.lag).expect("it fits")));
+                let pause = accepted.ask_at.since(now);
                 self.accepted.insert(batch, self.now + pause);
                 if let Some(stored) = disk.batches.get_mut(&batch) {
                     (stored.rows, stored.accepted) = (rows, Some(accepted));
@@ -642,6 +667,7 @@ impl World {
             first_sent: stored.first_sent,
             accepted: stored.accepted.clone().filter(|_| self.broken != Broken::HandleForgotten),
             outdated: stored.outdated && self.broken != Broken::OutdatedForgotten,
+            age_ms: (self.misset && self.broken != Broken::WallBelieved).then(|| self.now - stored.left),
         });
         let exceptions = self.disk.rows.values().filter_map(|(row, stored)| match *stored {
             Stored::Waiting { until, class, tries, since } => {
@@ -651,8 +677,12 @@ impl World {
             Stored::Ready | Stored::Done | Stored::Skipped => None,
         });
         let (batches, exceptions) = (batches.collect(), exceptions.collect());
+        // The gateway's clock goes on from what was stored by it.
+        let stored = self.down_at + self.lead;
+        self.lead = self.ahead_by.max(stored.saturating_sub(self.now));
+        let behind = self.now + self.ahead_by + SECOND < stored && self.lag == 0;
         let dead_battery = match self.broken {
-            Broken::Nothing => self.rng.u8(0..6) == 0,
+            Broken::Nothing => !self.misset && self.rng.u8(0..6) == 0,
             broken => broken == Broken::ClockBelieved,
         };
         if dead_battery {
@@ -662,9 +692,12 @@ impl World {
             self.booted = Some(self.wall());
         }
         let booted = self.booted.filter(|_| self.lag > 0 && self.broken != Broken::ClockBelieved);
-        lane.restore(batches, exceptions, self.disk.next_batch, booted, self.wall());
+        let doubtful = booted.or_else(|| behind.then(|| self.wall()));
+        lane.restore(batches, exceptions, self.disk.next_batch, doubtful, self.wall());
         self.lanes = Lanes::new(vec![lane]);
-        if booted.is_some() {
+        if behind {
+            self.feed(Input::ClockUnknown, &[]);
+        } else if booted.is_some() {
             let patience = self.now + HOLD_UNSYNCED;
             self.schedule(patience, Event::ClockLookedAt { run: self.run });
         }
@@ -938,7 +971,10 @@ impl World {
         self.feed(Input::Tick, &[]);
         for _ in 0..200_000 {
             let gateway_up = self.now >= self.down_until;
-            let wake = self.lanes.wake_at(self.wall()).map(|at| at.0.unsigned_abs().saturating_add(self.lag));
+            let wake = self
+                .lanes
+                .wake_at(self.wall())
+                .map(|at| (at.0.unsigned_abs().saturating_add(self.lag)).saturating_sub(self.lead));
             let wake = if gateway_up { wake } else { Some(self.down_until) };
             let event = self.events.keys().next().map(|(at, _)| *at);
             let Some(next) = [wake, event].into_iter().flatten().min() else { return };
@@ -986,6 +1022,14 @@ impl World {
                 }
                 Event::Polled { run, batch, answer } if run == self.run && self.now >= self.down_until => {
                     self.feed(Input::Polled { batch, answer }, &[]);
+                }
+                Event::ClockSetBy(by) => {
+                    self.ahead_by = by;
+                    if self.now >= self.down_until && by > self.lead {
+                        self.lanes.clock_jumped(by - self.lead);
+                        self.accepted.values_mut().for_each(|at| *at = self.now);
+                        self.lead = by;
+                    }
                 }
                 Event::ClockJumps => {
                     self.lanes.clock_jumped(self.lag);
@@ -1183,6 +1227,11 @@ fn without_parking_order_breaks() {
 #[test]
 fn a_clock_that_stood_still_and_is_believed_doubles() {
     control(Broken::ClockBelieved, "duplicate");
+}
+
+#[test]
+fn a_clock_that_was_ahead_and_is_believed_doubles() {
+    control(Broken::WallBelieved, "duplicate");
 }
 
 #[test]

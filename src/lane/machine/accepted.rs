@@ -262,6 +262,7 @@ mod tests {
         for (now, asked) in [(Millis(5_000), Millis(9_000)), (Millis(20_000), Millis(20_000))] {
             let mut lane = Lane::new(config(None), 1);
             let saved = SavedBatch {
+                age_ms: None,
                 batch: 1,
                 rows: vec![row(1, 1)],
                 attempt: 1,

@@ -224,7 +224,7 @@ fn a_request_that_is_outdated_is_never_sent_again_after_a_start_neither() {
     for (outdated, leaves) in [(true, 0), (false, 1)] {
         let mut lane = Lane::new(config(), 1);
         let rows = vec![row(1), row(2)];
-        let saved = SavedBatch { batch: 1, rows, attempt: 2, first_sent: NOW, accepted: None, outdated };
+        let saved = SavedBatch { batch: 1, rows, attempt: 2, first_sent: NOW, accepted: None, outdated, age_ms: None };
         lane.restore(vec![saved], vec![], 2, None, LATER);
         let told = lane.step(Input::Loaded { rows: vec![], more: false }, LATER);
         assert_eq!(batches(&told).len(), leaves);

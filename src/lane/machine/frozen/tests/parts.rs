@@ -146,7 +146,7 @@ fn a_start_goes_on_asking() {
     let taken = Accepted { job: Some("http://erp/jobs/7".to_owned()), since: NOW, ask_at: NOW };
     let rows = vec![row(1), row(2), row(3)];
     let (accepted, outdated) = (Some(taken), false);
-    let saved = SavedBatch { batch: 1, rows, attempt: 1, first_sent: NOW, accepted, outdated };
+    let saved = SavedBatch { batch: 1, rows, attempt: 1, first_sent: NOW, accepted, outdated, age_ms: None };
     let mut lane = Lane::new(parts(), 1);
     lane.restore(vec![saved], vec![], 2, None, NOW);
     lane.step(Input::Loaded { rows: vec![], more: false }, NOW.minus(1));
