@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::io::IsTerminal as _;
+use std::path::Path;
 use std::process::ExitCode;
 
 use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteDiagnostic, NamedSource, Report, Severity};
@@ -13,11 +14,12 @@ use crate::config::{self, Checked, Config};
 use crate::form::{Document, Fault};
 use crate::lane;
 use crate::milestone::sequence_gap;
-use crate::outbox::Preset;
+use crate::outbox::{self, Preset, StorageError};
 
 /// Tell everything that is wrong with a configuration.
 ///
-/// Reads the file, the device maps it uses and the files it refers to; changes nothing and connects to nothing. All
+/// Reads the file, the device maps it uses and the files it refers to, and whether it fits what the outbox holds already; changes
+/// nothing and connects to nothing. All
 /// faults are told at once, each with its place, and what to write instead. Ends with 78 when there is one. Warnings
 /// are told and let pass, unless --strict. What is the same in many places is told at the first, with the lines of the
 /// others; --json has each.
@@ -48,23 +50,39 @@ Examples:
   floorgate check --json | jq -r '.[] | \"\\(.line): \\(.key): \\(.message)\"'";
 
 pub(super) fn run(args: &Args) -> ExitCode {
-    let checked = config::check(&args.config.path);
-    let faults = checked.config.as_ref().err().map(Vec::as_slice).unwrap_or_default();
+    let mut checked = config::check(&args.config.path);
+    let mut faults = checked.config.as_ref().err().cloned().unwrap_or_default();
+    if let Some((severity, fault)) = checked.config.as_ref().ok().and_then(|config| stored(config, &args.config.path)) {
+        if severity == "fault" { &mut faults } else { &mut checked.warnings }.push(fault);
+    }
     let passed = faults.is_empty() && (!args.strict || checked.warnings.is_empty());
     let text = if args.devices {
         print::json(&checked.devices)
     } else if args.json {
-        json(faults, &checked.warnings)
+        json(&faults, &checked.warnings)
     } else if std::io::stdout().is_terminal() {
-        graphical(faults, &checked, std::env::var_os("NO_COLOR").is_none())
+        graphical(&faults, &checked, std::env::var_os("NO_COLOR").is_none())
     } else {
-        plain(faults, &checked.warnings)
+        plain(&faults, &checked.warnings)
     };
     print::out(&text);
     if let (false, Ok(config)) = (args.json, &checked.config) {
         print::out(&summary(config, &checked, args.rate.unwrap_or(config.expected_rate)));
     }
     if passed { Exit::Clean.into() } else { Exit::Config.into() }
+}
+
+/// What a start would refuse of what is stored, or why that can't be told.
+fn stored(config: &Config, file: &Path) -> Option<(&'static str, Fault)> {
+    let why = outbox::fits(&config.outbox, &config.lanes).err()?;
+    let unread = matches!(why, StorageError::Directory(..) | StorageError::Sql(_));
+    let (severity, message, help) = if unread {
+        ("warning", format!("what is stored could not be looked at: {why}"), "run this as the user of the gateway")
+    } else {
+        ("fault", why.to_string(), "a start is refused until then")
+    };
+    let (file, key) = (file.display().to_string(), String::new());
+    Some((severity, Fault { file, span: 0..0, line: 1, column: 1, key, message, help: help.to_owned() }))
 }
 
 /// A finding as scripts read it.
@@ -432,7 +450,7 @@ mod tests {
 
     #[test]
     fn what_goes_where() {
-        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("config/gateway.toml");
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/gateway.toml");
         let checked = config::check(&path);
         let config = checked.config.as_ref().expect("the shipped file is without fault");
         insta::assert_snapshot!(summary(config, &checked, 300), @r#"
@@ -455,5 +473,24 @@ mod tests {
       the broker of link broker keeps the session for 7.0 days, as far as its own limits allow
       about 3.1 KB written for an event: an 8 GB eMMC lasts 301.6 days
     "#);
+    }
+
+    #[test]
+    fn what_is_stored_for_another_site_is_a_fault_of_the_configuration() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/gateway.toml");
+        let mut config = config::load(&path).expect("the example is right");
+        config.outbox.dir = dir.path().to_owned();
+        assert_eq!(stored(&config, &path), None, "nothing is stored yet");
+        std::fs::write(dir.path().join("outbox.db"), "no database").expect("it is written");
+        let told = |config: &Config| stored(config, &path).map(|(severity, fault)| (severity, fault.message));
+        assert!(told(&config).is_some_and(|(severity, _)| severity == "warning"));
+        std::fs::remove_file(dir.path().join("outbox.db")).expect("it is there");
+        let outs = config.targets.iter().map(|_| tokio::sync::mpsc::channel(1).0).collect();
+        drop(outbox::Outbox::open(config.outbox.clone(), config.lanes.clone(), outs).expect("it opens"));
+        assert_eq!(told(&config), None);
+        config.outbox.site = "another".to_owned();
+        let (severity, message) = told(&config).expect("it is refused");
+        assert!(severity == "fault" && message.contains("belongs to site"), "{message}");
     }
 }

@@ -35,7 +35,7 @@ use crate::lane::{self, Answer, Outgoing, System};
 use crate::outbox::writer::Writer;
 
 pub use hold::{Hold, Scope};
-pub use open::StorageError;
+pub use open::{StorageError, fits};
 pub use operate::{Acted, Order};
 pub use tap::{Committed, Polled, Sight, Tap, Tapped, Watch};
 

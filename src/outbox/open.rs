@@ -1,5 +1,6 @@
 //! Opening the database: one gateway a directory, numbered migrations, one run a start.
 
+use std::cmp::Ordering;
 use std::fs::{DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
@@ -10,8 +11,10 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
 use crate::event::Millis;
-use crate::outbox::attempts;
+use crate::lane;
+use crate::outbox::capture::regrouped;
 use crate::outbox::clock::instant;
+use crate::outbox::{Config, attempts};
 
 /// The database's name in the data directory.
 pub(super) const DATABASE: &str = "outbox.db";
@@ -194,16 +197,41 @@ pub(super) fn open(dir: &Path, site: &str, synchronous_normal: bool) -> Result<O
     sync_dir(dir).map_err(directory)?;
 
     db.execute("INSERT OR IGNORE INTO meta(k, v) VALUES ('site', ?)", [site])?;
-    let stored: String = db.query_row("SELECT v FROM meta WHERE k = 'site'", [], |r| r.get(0))?;
-    if stored != site {
-        return Err(StorageError::OtherSite { stored, configured: site.to_owned() });
-    }
+    of_site(&db, site)?;
     attempts::unheard(&db)?;
     db.execute("UPDATE batch SET unknown = unixepoch() * 1000 WHERE unknown IS NULL", [])?;
     let incarnation = db.query_row("SELECT v FROM meta WHERE k = 'incarnation'", [], |r| r.get(0))?;
     let last_wall = db.query_row(LAST_WALL, [], |r| r.get(0).map(Millis))?;
     let (run, booted) = begin_run(&mut db, last_wall)?;
     Ok(Opened { db, lock, incarnation, run, booted, last_wall })
+}
+
+fn of_site(db: &Connection, site: &str) -> Result<(), StorageError> {
+    let stored: String = db.query_row("SELECT v FROM meta WHERE k = 'site'", [], |r| r.get(0))?;
+    if stored == site { Ok(()) } else { Err(StorageError::OtherSite { stored, configured: site.to_owned() }) }
+}
+
+/// Whether a start with this configuration would refuse what is stored: nothing is changed, beside a running gateway or without one. No
+/// database refuses nothing.
+///
+/// # Errors
+/// What the start would say, or why it can't be read.
+pub fn fits(config: &Config, lanes: &[lane::Config]) -> Result<(), StorageError> {
+    let path = config.dir.join(DATABASE);
+    if !path.exists() {
+        return Ok(());
+    }
+    let db = open_read_only(&config.dir)?;
+    let found: usize = version(&db)?;
+    match found.cmp(&MIGRATIONS.len()) {
+        // What an earlier version stored is looked at by the start, which brings it up to date first.
+        Ordering::Less => Ok(()),
+        Ordering::Greater => Err(newer(&path, found)),
+        Ordering::Equal => {
+            of_site(&db, &config.site)?;
+            regrouped::check(&db, lanes)
+        }
+    }
 }
 
 /// The last moment that is stored. What was left unheard is written down at a start, in no order of time, so that the newest attempt
@@ -311,11 +339,18 @@ pub(super) fn memory(db: &Connection, name: &str) -> Result<Option<Vec<u8>>, rus
     db.query_row("SELECT bytes FROM memory WHERE name = ?", [name], |r| r.get(0)).optional()
 }
 
+fn version(db: &Connection) -> Result<usize, rusqlite::Error> {
+    Ok(db.query_row("PRAGMA user_version", [], |r| r.get::<_, i64>(0))?.try_into().unwrap_or(usize::MAX))
+}
+
+fn newer(path: &Path, found: usize) -> StorageError {
+    StorageError::Newer { path: path.display().to_string(), found, known: MIGRATIONS.len() }
+}
+
 fn migrate(db: &mut Connection, path: &Path) -> Result<(), StorageError> {
-    let found: usize =
-        db.query_row("PRAGMA user_version", [], |r| r.get::<_, i64>(0))?.try_into().unwrap_or(usize::MAX);
+    let found = version(db)?;
     if found > MIGRATIONS.len() {
-        return Err(StorageError::Newer { path: path.display().to_string(), found, known: MIGRATIONS.len() });
+        return Err(newer(path, found));
     }
     for (version, sql) in MIGRATIONS.iter().enumerate().skip(found) {
         let tx = db.transaction()?;

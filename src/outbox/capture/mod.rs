@@ -1,7 +1,7 @@
 //! Samples into rows: placed by the inbox's rules, interpreted, routed to lanes, all within one savepoint a sample.
 
 mod judging;
-mod regrouped;
+pub(super) mod regrouped;
 mod sources;
 
 use std::collections::HashMap;
@@ -134,6 +134,8 @@ impl Capture {
         (run, last_wall): (i64, Millis),
         lanes: &[lane::Config],
     ) -> Result<Self, StorageError> {
+        regrouped::check(db, lanes)?;
+        regrouped::remember(db, lanes)?;
         let mut routes = Vec::new();
         for config in lanes {
             db.execute("INSERT OR IGNORE INTO lane(name, system) VALUES (?, ?)", [&config.id, &config.system])?;
@@ -151,16 +153,10 @@ impl Capture {
                 Ok((r.get(0)?, r.get(1)?, counters))
             })?;
             if system != config.system {
-                let open = db.query_row("SELECT EXISTS (SELECT 1 FROM pending WHERE lane = ?)", [id], |r| r.get(0))?;
-                if open {
-                    let (lane, configured) = (config.id.clone(), config.system.clone());
-                    return Err(StorageError::OtherSystem { lane, stored: system, configured });
-                }
                 db.execute("UPDATE lane SET system = ? WHERE id = ?", rusqlite::params![config.system, id])?;
             }
             routes.push(Route { id, config: config.clone(), counters, stored: counters, offered: 0 });
         }
-        regrouped::check(db, lanes)?;
         let count = |sql: &str| db.query_row(sql, [], |r| r.get::<_, i64>(0));
         let ours: i64 = routes.iter().map(|r| r.counters.bytes_in - r.counters.bytes_out).sum();
         let next_seq = 1 + count(LAST_SEQ)?;

@@ -19,22 +19,49 @@ struct Known {
     take: Vec<String>,
 }
 
-/// Refuses lanes by which a row would overtake an earlier one of its subject; else remembers them. A lane that is no longer
-/// configured is remembered, too: it may have rows.
-pub(super) fn check(db: &Connection, lanes: &[Config]) -> Result<(), StorageError> {
+fn before(db: &Connection) -> Sql<BTreeMap<String, Known>> {
     let stored: Option<String> = db.query_row("SELECT v FROM meta WHERE k = 'lanes'", [], |r| r.get(0)).optional()?;
-    let before: BTreeMap<String, Known> = stored.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
-    let mut now = before.clone();
-    now.extend(lanes.iter().map(|lane| {
+    Ok(stored.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default())
+}
+
+/// The lanes of now, and of before: one that is no longer configured may have rows.
+fn now(mut before: BTreeMap<String, Known>, lanes: &[Config]) -> BTreeMap<String, Known> {
+    before.extend(lanes.iter().map(|lane| {
         let known = Known { business_unit: lane.business_unit.clone(), take: lane.take.clone() };
         (lane.id.clone(), known)
     }));
-    if now == before {
-        return Ok(());
+    before
+}
+
+/// Remembers what the lanes are configured with.
+pub(super) fn remember(db: &Connection, lanes: &[Config]) -> Sql<()> {
+    let before = before(db)?;
+    let now = now(before.clone(), lanes);
+    if now != before {
+        let text = serde_json::to_string(&now).map_err(|e| rusqlite::Error::ToSqlConversionFailure(e.into()))?;
+        db.execute("INSERT OR REPLACE INTO meta(k, v) VALUES ('lanes', ?)", [text])?;
     }
+    Ok(())
+}
+
+/// Refuses lanes with rows whose keys would change, and lanes by which a row would overtake an earlier one of its subject.
+pub(in crate::outbox) fn check(db: &Connection, lanes: &[Config]) -> Result<(), StorageError> {
     let mut statement = db.prepare("SELECT id, name, system FROM lane")?;
     let stored = statement.query_map([], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)))?;
-    for (id, name, system) in stored.collect::<Sql<Vec<(i64, String, String)>>>()? {
+    let stored: Vec<(i64, String, String)> = stored.collect::<Sql<_>>()?;
+    for (id, name, system) in &stored {
+        let Some(config) = lanes.iter().find(|lane| lane.id == *name && lane.system != *system) else { continue };
+        let open = "SELECT EXISTS (SELECT 1 FROM pending WHERE lane = ?)";
+        if db.query_row(open, [id], |r| r.get(0))? {
+            let (lane, stored, configured) = (name.clone(), system.clone(), config.system.clone());
+            return Err(StorageError::OtherSystem { lane, stored, configured });
+        }
+    }
+    let before = before(db)?;
+    if now(before.clone(), lanes) == before {
+        return Ok(());
+    }
+    for (id, name, system) in stored {
         let unit = before.get(&name).map(|known| known.business_unit.as_str());
         let config = lanes.iter().find(|lane| lane.id == name);
         if config.is_some_and(|config| !config.parks()) {
@@ -62,8 +89,6 @@ pub(super) fn check(db: &Connection, lanes: &[Config]) -> Result<(), StorageErro
             }
         }
     }
-    let text = serde_json::to_string(&now).map_err(|e| rusqlite::Error::ToSqlConversionFailure(e.into()))?;
-    db.execute("INSERT OR REPLACE INTO meta(k, v) VALUES ('lanes', ?)", [text])?;
     Ok(())
 }
 

@@ -9,7 +9,10 @@ fn config_of(id: &str, take: &str) -> lane::Config {
 /// Opens with these lanes and ends again; what was wrong with them.
 async fn start(dir: &std::path::Path, lanes: Vec<lane::Config>) -> Result<(), String> {
     let (out, _work) = mpsc::channel(8);
-    let (outbox, ended) = Outbox::open(config(dir), lanes, vec![out]).map_err(|e| e.to_string())?;
+    let checked = fits(&config(dir), &lanes).map_err(|e| e.to_string());
+    let opened = Outbox::open(config(dir), lanes, vec![out]).map_err(|e| e.to_string());
+    assert_eq!(checked.as_ref().err(), opened.as_ref().err(), "it is told before a start, too");
+    let (outbox, ended) = opened?;
     stop(outbox, ended).await;
     Ok(())
 }
