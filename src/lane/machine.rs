@@ -19,7 +19,9 @@ mod answered;
 mod frozen;
 mod halves;
 mod poison;
+mod resend;
 mod rows;
+mod step;
 mod storm;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -28,266 +30,15 @@ use crate::event::Millis;
 pub use storm::Storm;
 
 use crate::lane::gate::Permit;
-use crate::lane::{Answer, Class, Config, Idempotency, Outcome};
+use crate::lane::{Class, Config};
 
 pub use accepted::{Accepted, Overdue};
+pub use step::{Action, Exception, Input, Row, RowKey, SavedBatch};
 
 /// Rows of one lane in memory.
 pub const WINDOW: usize = 8_192;
 /// A batch that can only be looked up is a person's when no lookup has told anything of it for so long.
 const VAIN_MS: u64 = 24 * 3_600_000;
-
-/// Names a row within its lane; rows are in commit order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct RowKey {
-    /// Commit sequence of the event.
-    pub seq: i64,
-    /// Transaction type, interned.
-    pub tx: i64,
-}
-
-/// A row to deliver.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Row {
-    /// Its name.
-    pub key: RowKey,
-    /// First 64 bits of what orders it.
-    pub order: i64,
-    /// Bytes it adds to a batch, about.
-    pub size: u32,
-    /// It waits for a person before it is sent at all.
-    pub held: bool,
-}
-
-/// A row that isn't simply ready: as stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Exception {
-    /// Not before `until`; `tries` times so since `since`.
-    Waiting {
-        /// When it may go.
-        until: Millis,
-        /// What kept it.
-        class: Option<Class>,
-        /// Tries that had no effect.
-        tries: u32,
-        /// The first of them.
-        since: Millis,
-    },
-    /// A person decides; its subject is parked (but for visibility lanes).
-    Parked,
-}
-
-/// A batch that was `sending` when the gateway stopped.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SavedBatch {
-    /// The lane's number of the batch.
-    pub batch: u64,
-    /// Its rows, in order.
-    pub rows: Vec<Row>,
-    /// Attempts so far.
-    pub attempt: u32,
-    /// When the first one left.
-    pub first_sent: Millis,
-    /// The target has taken it over: it is asked for, and not sent again.
-    pub accepted: Option<Accepted>,
-    /// The target no longer tells its key: it is not sent again.
-    pub outdated: bool,
-    /// How long ago that is by a clock that nobody sets, where there is one that has run on.
-    pub age_ms: Option<u64>,
-}
-
-/// What happens to a lane.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Input {
-    /// Rows of the events captured in this commit, in order.
-    Captured {
-        /// In order.
-        rows: Vec<Row>,
-        /// When the first of them was handed in: a slow disk has had them linger already.
-        since: Millis,
-    },
-    /// The rows asked for by [`Action::Load`]; `more`: there are others behind them.
-    Loaded {
-        /// In order.
-        rows: Vec<Row>,
-        /// Others are behind them.
-        more: bool,
-    },
-    /// What came of an attempt.
-    Answered {
-        /// The batch.
-        batch: u64,
-        /// The answer.
-        answer: Answer,
-    },
-    /// What came of [`Action::Look`]: found ([`Class::Found`]), there with other content ([`Class::KeyClash`]), definitely not
-    /// there ([`Class::NotAttempted`]), or nothing that tells.
-    Looked {
-        /// The batch.
-        batch: u64,
-        /// The answer.
-        answer: Answer,
-    },
-    /// What came of [`Action::Poll`]: the results of the batch, [`Class::Accepted`] for all of it while the target is at work,
-    /// [`Class::Unknown`] if the target does not know what it is asked for, or why it says nothing.
-    Polled {
-        /// The batch.
-        batch: u64,
-        /// The answer.
-        answer: Answer,
-    },
-    /// Rows of a batch that was about to leave and must not: they were not sent this time.
-    Unsendable {
-        /// The batch.
-        batch: u64,
-        /// Those rows.
-        rows: Vec<RowKey>,
-        /// Why: [`Class::Corrupt`] or [`Class::Unresolvable`].
-        outcome: Outcome,
-    },
-    /// A person has dealt with a row that was rejected or held. It is stored: in line again, or at its end, and the later ones
-    /// of its subject are stored as in line, too, whatever they had waited for.
-    Freed {
-        /// The row.
-        row: Row,
-        /// The first row of its subject that still needs a person.
-        next: Option<RowKey>,
-    },
-    /// A person holds the lane, or its system: nothing leaves until it is `false` again.
-    Held(bool),
-    /// A person holds what is ordered by this: nothing of it leaves that is not under way, until [`Input::Freed`].
-    Kept(i64),
-    /// The wall clock can be trusted again: [`Lane::restore`]'s doubt is over.
-    ClockSet,
-    /// It still can't, long after the start: a person decides of what has waited for it.
-    ClockUnknown,
-    /// Time has passed.
-    Tick,
-}
-
-/// What is to be done, durably and in this order.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Action {
-    /// Read rows behind `after` and hand them in as [`Input::Loaded`].
-    Load {
-        /// The last row known.
-        after: RowKey,
-        /// At most so many.
-        limit: usize,
-    },
-    /// Store the batch as `sending`; after the commit, send it.
-    Send {
-        /// The batch.
-        batch: u64,
-        /// Its rows, in order.
-        rows: Vec<RowKey>,
-        /// From 1.
-        attempt: u32,
-        /// When the first attempt left.
-        first_sent: Millis,
-    },
-    /// Store the batch as `sending`, before there is room for it: it is not sent before [`Action::Release`].
-    Store {
-        /// The batch.
-        batch: u64,
-        /// Its rows, in order.
-        rows: Vec<RowKey>,
-        /// Now: it leaves a moment later.
-        first_sent: Millis,
-    },
-    /// Send the batch that [`Action::Store`] has stored: at once if that is durable, else after its commit.
-    Release {
-        /// The batch.
-        batch: u64,
-    },
-    /// Ask the target which rows of an unknown batch have their effect.
-    Look {
-        /// The batch.
-        batch: u64,
-        /// Its rows, in order.
-        rows: Vec<RowKey>,
-        /// When the first attempt left.
-        first_sent: Millis,
-    },
-    /// Ask the target, at the address that it gave, what became of a batch that it has accepted.
-    Poll {
-        /// The batch.
-        batch: u64,
-        /// Its rows, in order.
-        rows: Vec<RowKey>,
-        /// When the first attempt left.
-        first_sent: Millis,
-        /// Where.
-        job: String,
-    },
-    /// The target has taken these rows of the batch over, and is asked for them later; the others are resolved.
-    Accepted {
-        /// The batch.
-        batch: u64,
-        /// What remains of it, in order.
-        rows: Vec<RowKey>,
-        /// Where and when.
-        accepted: Accepted,
-    },
-    /// The attempt is over, and what came of these rows of it is unknown; the others are resolved.
-    Unknown {
-        /// The batch.
-        batch: u64,
-        /// What remains of it, in order.
-        rows: Vec<RowKey>,
-        /// The target no longer tells its key: it is never sent again, after a start neither.
-        outdated: bool,
-    },
-    /// Some rows of an unknown batch become a batch of their own, sent when it was sent.
-    Cut {
-        /// The batch.
-        batch: u64,
-        /// What remains of it, in order.
-        keep: Vec<RowKey>,
-        /// The lane's number of the new one.
-        new: u64,
-        /// Its rows, in order.
-        off: Vec<RowKey>,
-    },
-    /// The batch is resolved.
-    Close {
-        /// The batch.
-        batch: u64,
-    },
-    /// The row has its effect.
-    Settle {
-        /// The row.
-        row: RowKey,
-        /// Delivered, Duplicate or Found.
-        class: Class,
-        /// The target's reference.
-        reference: Option<String>,
-        /// Why somebody should look whether it is there twice.
-        suspect: Option<String>,
-    },
-    /// The row had no effect and goes again, not before `until`.
-    Wait {
-        /// The row.
-        row: RowKey,
-        /// When it may go.
-        until: Millis,
-        /// Why.
-        outcome: Outcome,
-        /// Tries that had no effect.
-        tries: u32,
-        /// The first of them.
-        since: Millis,
-    },
-    /// The row needs a person: the dead letter.
-    Reject {
-        /// The row.
-        row: RowKey,
-        /// Why.
-        outcome: Outcome,
-        /// An earlier attempt may have had effect.
-        maybe: bool,
-    },
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -774,69 +525,6 @@ impl Lane {
         !self.ready.is_empty() && self.new_rows_at().is_some_and(|at| at <= now)
     }
 
-    /// The oldest unknown batch that is due: sent again while the target surely knows its keys, asked for where that can be
-    /// done, else for a person.
-    fn next_resend(&mut self, permit: Permit, now: Millis, actions: &mut Vec<Action>) -> Option<Action> {
-        loop {
-            let mut batch = self.due_flight(permit, now)?;
-            let settle_ms = self.config.settle_ms;
-            if let Some(ask) = self.flights.get_mut(&batch)?.ask(batch, settle_ms, now) {
-                return Some(ask);
-            }
-            let flight = self.flights.get(&batch)?;
-            let horizon = self.config.dedup_horizon_ms.saturating_sub(2 * self.config.timeout_ms);
-            // Asked for, and an earlier row of its subject is not there: sent again it would come before that one.
-            let may = match flight.again {
-                _ if flight.poison || (settle_ms.is_some() && self.overtakes(flight)) => false,
-                Again::Allowed => true,
-                Again::Unasked => settle_ms.is_none(),
-                Again::Never | Again::Replayed | Again::Apart => false,
-            };
-            let known = may
-                && match self.config.idempotency {
-                    Idempotency::Key => !flight.ageless && now.since(flight.first_sent) + flight.older_ms < horizon,
-                    Idempotency::Natural => true,
-                    Idempotency::Lookup | Idempotency::None => false,
-                };
-            if known {
-                if permit == Permit::Probe {
-                    batch = self.cut(batch, 1, actions).unwrap_or(batch);
-                }
-                let flight = self.flights.get_mut(&batch)?;
-                flight.probe |= permit == Permit::Probe;
-                flight.attempt += 1;
-                flight.resend_at = None;
-                (flight.way, flight.again) = (Way::Post, Again::Allowed);
-                flight.last_sent = now;
-                let (rows, attempt, first_sent) = (flight.rows.clone(), flight.attempt, flight.first_sent);
-                return Some(Action::Send { batch, rows, attempt, first_sent });
-            }
-            let flight = self.flights.get_mut(&batch)?;
-            match self.config.settle_ms {
-                Some(settle) if now < flight.last_sent.plus(settle) => {
-                    flight.resend_at = Some(flight.last_sent.plus(settle));
-                }
-                Some(_) if flight.vain.as_ref().is_some_and(|vain| vain.up && now.since(vain.since) >= VAIN_MS) => {
-                    let words = flight.vain.take().map_or(String::new(), |vain| vain.words);
-                    let reason = format!(
-                        "it was sent and never answered, and for a day no lookup has told what became of it ({words}): look in \
-                         the target whether it was posted"
-                    );
-                    self.give_up(batch, &reason, actions);
-                }
-                Some(_) => {
-                    flight.resend_at = None;
-                    (flight.way, flight.absence_counts) = (Way::Look, true);
-                    return Some(Action::Look { batch, rows: flight.rows.clone(), first_sent: flight.first_sent });
-                }
-                None => {
-                    let reason = why_a_person(self.config.idempotency, flight.ageless, flight.again);
-                    self.give_up(batch, reason, actions);
-                }
-            }
-        }
-    }
-
     /// What waited for the clock goes on by it. What was said before, by another clock, is no age.
     fn clock_set(&mut self, now: Millis) {
         for flight in self.flights.values_mut().filter(|flight| flight.doubtful) {
@@ -847,27 +535,11 @@ impl Lane {
         }
     }
 
-    /// A row of the batch has an earlier one of its subject outside of it that is not at its end.
-    fn overtakes(&self, flight: &Flight) -> bool {
-        flight.rows.iter().filter_map(|row| self.rows.get(row)).any(|slot| {
-            let first = self.subjects.get(&slot.row.order).and_then(BTreeSet::first);
-            self.is_behind_parked(&slot.row) || first.is_some_and(|first| !flight.rows.contains(first))
-        })
-    }
-
     /// What waited for the clock goes on without one: it is not sent again by its age.
     fn clock_unknown(&mut self, now: Millis) {
         for flight in self.flights.values_mut().filter(|flight| flight.doubtful) {
             (flight.doubtful, flight.ageless, flight.last_sent) = (false, true, now);
         }
-    }
-
-    /// An unknown batch that may not be sent again: a person looks.
-    fn give_up(&mut self, batch: u64, reason: &str, actions: &mut Vec<Action>) {
-        for row in self.flights.remove(&batch).map(|flight| flight.rows).unwrap_or_default() {
-            self.reject(row, Outcome::new(Class::Unresolvable, reason), true, actions);
-        }
-        actions.push(Action::Close { batch });
     }
 
     fn next_batch(&mut self, permit: Permit, now: Millis) -> Option<Action> {
@@ -927,39 +599,10 @@ impl Lane {
     }
 }
 
-/// Why a batch without an answer can neither be sent again nor be asked for.
-fn why_a_person(idempotency: Idempotency, ageless: bool, again: Again) -> &'static str {
-    match (idempotency, ageless) {
-        _ if again == Again::Apart => {
-            "the target is done with the request that it was sent in, and says nothing of it: look in the target whether it was \
-             posted"
-        }
-        _ if again == Again::Never => {
-            "it was sent, and the target no longer tells whether it has seen its key: look in the target whether it was posted"
-        }
-        _ if again == Again::Replayed => {
-            "it was sent, and the target answers its key with the error that it gave first: look in the target whether it \
-             was posted"
-        }
-        (Idempotency::None, _) => {
-            "it was sent and never answered, and the target can't tell a posting that it has seen before: look in the \
-             target whether it was posted"
-        }
-        (_, true) => {
-            "it was sent and never answered, and the clock is not set since the machine started, so that nobody knows how \
-             long ago: look in the target whether it was posted"
-        }
-        (_, false) => {
-            "it was sent and never answered, and the target may have forgotten its key by now: look in the target whether \
-             it was posted"
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lane::Worth;
+    use crate::lane::{Answer, Idempotency, Outcome, Worth};
 
     fn config() -> Config {
         Config { max_in_flight: 4, ..Config::example() }
@@ -1029,20 +672,6 @@ mod tests {
         lane.step(Input::Loaded { rows: vec![], more: false }, start);
         assert_eq!(lane.step(Input::Tick, start.plus(119_999)), []);
         assert!(matches!(lane.step(Input::Tick, start.plus(120_000))[..], [Action::Look { .. }]));
-    }
-
-    #[test]
-    fn who_has_to_look_is_told_why_in_one_line() {
-        for idempotency in [Idempotency::Key, Idempotency::None] {
-            for (ageless, again) in [Again::Allowed, Again::Never, Again::Replayed, Again::Apart]
-                .map(|again| (false, again))
-                .into_iter()
-                .chain([(true, Again::Allowed)])
-            {
-                let why = why_a_person(idempotency, ageless, again);
-                assert!(!why.contains("  ") && why.ends_with("look in the target whether it was posted"), "{why}");
-            }
-        }
     }
 
     /// Behind a request in flight rows linger; what has waited so long for the commit before goes with its own.

@@ -5,6 +5,7 @@
 //! before that only causes a resend, which the key absorbs.
 
 mod persons;
+mod told;
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::fs::File;
@@ -17,11 +18,9 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use self::told::{tell_batches, tell_orphans};
 use crate::event::{Id, Millis, Now, Sample};
-use crate::lane::{
-    self, Action, Answer, Class, Input, Lane, Lanes, Late, Outgoing, Row, RowKey, Standing, Stopped, System, Trouble,
-    Way,
-};
+use crate::lane::{self, Action, Answer, Class, Input, Lane, Lanes, Outgoing, Row, RowKey, System, Way};
 use crate::outbox::capture::Capture;
 use crate::outbox::clock::{Clock, instant};
 use crate::outbox::delivery::{Cause, Flight, Frozen, apply, compare, freeze, load, named, question, saved};
@@ -144,38 +143,7 @@ impl Writer {
             compare(&db, &capture.site, route)?;
             let (batches, exceptions) = saved(&db, route)?;
             let next = 1 + route.counters.batches.unsigned_abs();
-            let accepted = batches.iter().filter(|batch| batch.accepted.is_some()).count();
-            if accepted > 0 {
-                tracing::info!(
-                    lane = config.id,
-                    batches = accepted,
-                    "batches were accepted before the last stop: their target is asked what became of them"
-                );
-            }
-            if batches.len() > accepted {
-                let batches = batches.len() - accepted;
-                if waits.is_some() {
-                    tracing::warn!(
-                        lane = config.id,
-                        batches,
-                        "batches were under way at the last stop, and the clock is not set since the machine started: they \
-                         wait for it, 15 minutes at most"
-                    );
-                } else if doubtful.is_some() {
-                    tracing::warn!(
-                        lane = config.id,
-                        batches,
-                        "batches were under way at the last stop, and the clock is behind what was stored before it: nobody knows \
-                         how long ago they left, so that they are not sent again by their age"
-                    );
-                } else {
-                    tracing::info!(
-                        lane = config.id,
-                        batches,
-                        "batches were under way at the last stop: resending them under their keys"
-                    );
-                }
-            }
+            tell_batches(&config.id, &batches, waits.is_some(), doubtful.is_some());
             let mut lane = Lane::new(config, opened.run.unsigned_abs());
             lane.restore(batches, exceptions, next, doubtful, now.wall);
             hold::restore(&db, &capture.site, route, &mut lane)?;
@@ -357,52 +325,6 @@ impl Writer {
         let again = self.lanes.lane(lane).again_at(batch);
         self.ended.push(Ended { lane, flight, answer, cause, again });
         Ok(())
-    }
-
-    /// Logs when a lane begins to meet trouble, meets another one, and when its target takes postings again. That it tells what
-    /// it has (`looks`) does not show that it does.
-    fn tell_trouble(&mut self, lane: usize, answer: &Answer, looks: bool) {
-        let worst = answer.outcomes.iter().filter(|_| answer.whole).max_by_key(|o| o.class);
-        let trouble =
-            worst.filter(|o| !o.class.has_effect() && o.class != Class::Accepted).map(|o| (answer.status, o.class));
-        let id = &self.capture.routes[lane].config.id;
-        match (self.troubles.get(&lane), trouble) {
-            (Some(before), Some(now)) if *before == now => {}
-            (_, Some(now)) => {
-                let (status, class) = now;
-                let reason = worst.map_or("", |o| o.reason.as_str());
-                tracing::warn!(
-                    lane = id,
-                    status,
-                    class = class.name(),
-                    reason,
-                    "the target does not {}: trying on",
-                    if looks { "tell what it has" } else { "take postings" }
-                );
-                self.troubles.insert(lane, now);
-            }
-            (Some(_), None) if !looks => {
-                tracing::info!(lane = id, "the target takes postings again");
-                self.troubles.remove(&lane);
-            }
-            (_, None) => {}
-        }
-    }
-
-    /// Logs when a target begins to answer lookups with nothing that tells.
-    fn tell_puzzle(&mut self, lane: usize, answer: &Answer) {
-        let Some(unclear) = answer.outcomes.iter().find(|o| o.class == Class::Unknown) else {
-            self.puzzled.remove(&lane);
-            return;
-        };
-        if self.puzzled.insert(lane) {
-            let id = &self.capture.routes[lane].config.id;
-            tracing::warn!(
-                lane = id,
-                reason = unclear.reason,
-                "a lookup does not tell what became of postings: asking on"
-            );
-        }
     }
 
     /// Hands an input to a lane; what it wants to read is read at once, the rest waits for the commit.
@@ -739,72 +661,6 @@ impl Writer {
         Some(ready)
     }
 
-    fn tell_stopped(&mut self) {
-        for (i, lane) in self.lanes.all().iter().enumerate().filter(|(_, lane)| lane.is_stopped()) {
-            if self.told_stopped.insert(i) {
-                let (id, parked) = (&lane.config().id, lane.parked());
-                tracing::error!(
-                    lane = id,
-                    parked,
-                    "too many subjects are parked: the lane sends nothing new until a person has looked"
-                );
-            }
-        }
-    }
-
-    /// Logs a breaker that opens or closes, and shows how the systems stand.
-    fn tell_systems(&mut self) {
-        self.told_changes = self.lanes.changes();
-        let now = self.lanes.systems(self.clock.now().wall);
-        let before = self.systems.send_replace(now.clone());
-        for (i, system) in now.into_iter().enumerate() {
-            let closed = before.get(i).is_none_or(|before| before.standing == Standing::Closed);
-            match &system.standing {
-                Standing::Open { trouble: Trouble { why, words, .. }, next_try } if closed => tracing::error!(
-                    system = system.system,
-                    why = why.name(),
-                    reason = words,
-                    next_try = %next_try,
-                    "the breaker is open: nothing is posted to this system until one row of it is taken"
-                ),
-                Standing::Closed if !closed => {
-                    tracing::info!(system = system.system, "the breaker is closed: the system takes postings again");
-                }
-                _ => {}
-            }
-            for Stopped { lane, storm } in &system.stopped {
-                let known = before.get(i).is_some_and(|before| before.stopped.iter().any(|s| s.lane == *lane));
-                if !known {
-                    tracing::error!(
-                        lane,
-                        rejected = storm.rejected,
-                        class = storm.class,
-                        code = storm.code,
-                        reason = storm.words,
-                        "too many rows are rejected: the lane sends nothing new but single rows, to find out"
-                    );
-                }
-            }
-            for Late { lane, overdue } in &system.late {
-                let known = before.get(i).is_some_and(|before| before.late.iter().any(|l| l.lane == *lane));
-                if !known {
-                    tracing::warn!(
-                        lane,
-                        postings = overdue.rows,
-                        since = %overdue.since,
-                        "the target has accepted postings and does not come to an end with them: asking on, nothing of their \
-                         subjects is sent"
-                    );
-                }
-            }
-            for Stopped { lane, .. } in before.get(i).map_or(&[][..], |before| &before.stopped) {
-                if system.stopped.iter().all(|stopped| stopped.lane != *lane) {
-                    tracing::info!(lane, "its rows are taken again: the lane goes on");
-                }
-            }
-        }
-    }
-
     fn send(&mut self, outgoing: Vec<Outgoing>) {
         for batch in outgoing {
             let target = self.lanes.lane(batch.lane).config().target;
@@ -887,22 +743,6 @@ fn leaves(action: &Action) -> bool {
         action,
         Action::Send { .. } | Action::Store { .. } | Action::Release { .. } | Action::Look { .. } | Action::Poll { .. }
     )
-}
-
-/// Rows of a lane that the configuration no longer has go nowhere: that must not happen silently.
-fn tell_orphans(db: &Connection, lanes: &[Lane]) -> Result<(), StorageError> {
-    let mut statement =
-        db.prepare("SELECT name FROM lane WHERE EXISTS (SELECT 1 FROM pending WHERE lane = lane.id)")?;
-    for name in statement.query_map([], |r| r.get::<_, String>(0))? {
-        let name = name?;
-        if lanes.iter().all(|lane| lane.config().id != name) {
-            tracing::error!(
-                lane = name,
-                "has rows to post and is not in the configuration: put it back, or they stay where they are"
-            );
-        }
-    }
-    Ok(())
 }
 
 fn answer(reply: CaptureReply, result: Result<Vec<Placed>, CaptureError>) {
