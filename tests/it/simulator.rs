@@ -275,8 +275,10 @@ struct World {
     ahead: BTreeMap<u64, (Request, u64)>,
     /// Of these, how many have left so far.
     released: u64,
-    /// The key is one for the request ([`requests`]).
+    /// The key is one for the request ([`requests`]) …
     whole: bool,
+    /// … and each of its rows has its own end.
+    parts: bool,
     /// Batches of which the gateway knows, or will know then, that the ERP calls them outdated.
     outdated: BTreeSet<u64>,
     outdated_at: BTreeMap<u64, u64>,
@@ -299,12 +301,12 @@ const BURST: u32 = 5;
 /// `narrow`: rows queue up behind small batches, one at a time.
 fn config(
     (broken, narrow): (Broken, bool),
-    (ordered_batch, whole): (bool, bool),
+    (ordered_batch, scope): (bool, KeyScope),
     visibility: bool,
     memory: Memory,
     limits: Limits,
 ) -> Config {
-    let frozen = whole && broken != Broken::GroupedAnew;
+    let scope = if broken == Broken::GroupedAnew { KeyScope::Item } else { scope };
     Config {
         id: "outbound".to_owned(),
         target: 0,
@@ -314,7 +316,7 @@ fn config(
         worth: if visibility || broken == Broken::NoParking { Worth::Visibility } else { Worth::Document },
         take: vec!["*".to_owned()],
         format: Format::Ndjson,
-        key_scope: if frozen { KeyScope::Request } else { KeyScope::Item },
+        key_scope: scope,
         ordered_batch: ordered_batch || broken == Broken::OrderDeclaredFalsely,
         max_events: if narrow { 2 } else { 6 },
         max_bytes: 10_000,
@@ -336,7 +338,12 @@ fn config(
 impl World {
     fn new(seed: u64, broken: Broken, scope: Option<KeyScope>) -> Self {
         let mut rng = fastrand::Rng::with_seed(seed);
-        let whole = scope.map_or_else(|| rng.u8(0..4) == 0, |scope| scope == KeyScope::Request);
+        let scope = scope.unwrap_or_else(|| match rng.u8(0..8) {
+            0 => KeyScope::Request,
+            1 => KeyScope::Parts,
+            _ => KeyScope::Item,
+        });
+        let (whole, parts) = (scope != KeyScope::Item, scope == KeyScope::Parts);
         let ordered_batch = broken == Broken::Nothing && !whole && rng.bool();
         let visibility = broken == Broken::Nothing && rng.u8(0..4) == 0;
         let memory = match broken {
@@ -366,7 +373,7 @@ impl World {
             ..Limits::default()
         };
         let narrow = broken == Broken::AheadUnwritten || (broken == Broken::Nothing && rng.bool());
-        let lane = Lane::new(config((broken, narrow), (ordered_batch, whole), visibility, memory, limits), rng.u64(..));
+        let lane = Lane::new(config((broken, narrow), (ordered_batch, scope), visibility, memory, limits), rng.u64(..));
         let keyless = memory == Memory::Lookup;
         let requests = Requests::new(&mut rng, broken, keyless);
         let mut world = Self {
@@ -401,6 +408,7 @@ impl World {
             ahead: BTreeMap::new(),
             released: 0,
             whole,
+            parts,
             outdated: BTreeSet::new(),
             outdated_at: BTreeMap::new(),
             wrong: None,

@@ -1,5 +1,7 @@
 //! Days on which the ERP knows a request again and not its rows, and gives it its effect wholly or not at all.
 //!
+//! In days of parts it takes each request over as a job, which comes to its rows one by one, and is known by the same key.
+//!
 //! What it has answered it answers again, for as long as it remembers the key, and refuses other bytes under it. Past that one kind
 //! of ERP calls the request outdated by the time of its first sending, and another has simply forgotten it.
 
@@ -83,8 +85,9 @@ impl World {
             return of_all(Class::Unknown, 500, request);
         }
         let answer = self.judged(request, moody);
-        if answer.outcomes.iter().all(|outcome| outcome.class == Class::Delivered) {
-            for row in &request.rows {
+        if self.parts || answer.outcomes.iter().all(|outcome| outcome.class == Class::Delivered) {
+            let made = |(row, outcome): (&RowKey, &Outcome)| (outcome.class == Class::Delivered).then_some(*row);
+            for row in &request.rows.iter().zip(&answer.outcomes).filter_map(made).collect::<Vec<_>>() {
                 *self.erp.documents.entry(*row).or_default() += 1;
                 let order = self.disk.rows[row].0.order;
                 self.erp.order.entry(order).or_default().push(row.seq);
@@ -105,6 +108,10 @@ impl World {
             out_of_sorts.then(|| *self.rng.choice([Class::Conflict, Class::Reference].iter()).expect("two classes"))
         };
         let refused: Vec<Option<Class>> = request.rows.iter().map(&mut refusal).collect();
+        if self.parts {
+            let made = |class: Option<Class>| Outcome::new(class.unwrap_or(Class::Delivered), "");
+            return said(200, false, refused.into_iter().map(made).collect());
+        }
         let Some(first) = refused.iter().flatten().next().copied() else {
             let posted = Outcome::new(Class::Delivered, "");
             return said(200, false, vec![posted; request.rows.len()]);
@@ -156,7 +163,12 @@ impl World {
                 let answer = if at_work.is_some() && dice.is_multiple_of(2) {
                     let later = Some(Later { by: By::Lookup, after_ms: None });
                     Answer { later, ..of_all(Class::Accepted, 409, request) }
-                } else if at_work.is_some() || (self.later && self.rng.u8(0..3) == 0 && self.is_new(request)) {
+                } else if let Some(job) = self.job_of(request) {
+                    let later = Some(Later { by: By::Job(job.to_string()), after_ms: None });
+                    Answer { later, ..of_all(Class::Accepted, 400, request) }
+                } else if at_work.is_some()
+                    || ((self.later || self.parts) && (self.parts || self.rng.u8(0..3) == 0) && self.is_new(request))
+                {
                     Answer { later: Some(self.take_over(request)), ..of_all(Class::Accepted, 202, request) }
                 } else {
                     self.do_whole(request, self.now, true)
@@ -170,6 +182,19 @@ impl World {
         }
         let later = answer.later.clone().filter(|_| self.broken != Broken::OutdatedIsResent);
         self.answer(at, request, Answer { later, ..answer });
+    }
+
+    /// The job that has done this request, in days of parts, as long as its key is known.
+    fn job_of(&mut self, request: &Request) -> Option<u64> {
+        let Requests { known, horizon, .. } = &self.erp.requests;
+        let done =
+            known.get(&key(request)).filter(|known| self.parts && self.now.saturating_sub(known.at) < *horizon)?;
+        let classes = done.answer.outcomes.iter().map(|outcome| outcome.class);
+        let results = Some(request.rows.iter().copied().zip(classes).collect());
+        let job = self.erp.next_job;
+        self.erp.next_job += 1;
+        self.erp.jobs.insert(job, Job { request: request.clone(), begun: self.now, results });
+        Some(job)
     }
 
     fn is_new(&self, request: &Request) -> bool {
@@ -194,6 +219,19 @@ fn control(broken: Broken, sign: &str) {
 #[test]
 fn every_good_row_is_posted_once_in_order_where_the_key_is_one_for_the_request() {
     days(Some(KeyScope::Request), 1_500, "simulator::requests::every_good_row");
+}
+
+#[test]
+fn every_good_row_is_posted_once_in_order_where_the_parts_of_a_request_stand_alone() {
+    days(Some(KeyScope::Parts), 1_500, "simulator::requests::every_good_row");
+}
+
+/// The same broken rules show where the parts of a request stand alone.
+#[test]
+fn a_request_of_parts_that_is_forgotten_grouped_anew_or_taken_for_refused_doubles() {
+    for broken in [Broken::NoDurableSending, Broken::GroupedAnew, Broken::KeyRefreshed, Broken::TimeoutIsNo] {
+        control_of(KeyScope::Parts, broken, "duplicate");
+    }
 }
 
 #[test]
