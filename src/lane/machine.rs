@@ -518,7 +518,7 @@ impl Lane {
 
     /// When rows that were never sent may leave; `None`: a person, or an answer, comes first.
     fn new_rows_at(&self) -> Option<Millis> {
-        if self.stopped { None } else { self.guard.opens_at() }
+        if self.stopped { None } else { self.guard.opens_at(|batch| self.flights.contains_key(&batch)) }
     }
 
     fn has_new_rows(&self, now: Millis) -> bool {

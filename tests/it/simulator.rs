@@ -688,6 +688,9 @@ impl World {
         // The gateway's clock goes on from what was stored by it.
         let stored = self.down_at + self.lead;
         self.lead = self.ahead_by.max(stored.saturating_sub(self.now));
+        if self.now + self.lead > stored + (self.now - self.down_at) {
+            self.accepted.values_mut().for_each(|at| *at = self.now); // it was set ahead meanwhile
+        }
         let behind = self.now + self.ahead_by + SECOND < stored && self.lag == 0;
         let dead_battery = match self.broken {
             Broken::Nothing => !self.misset && self.rng.u8(0..6) == 0,
@@ -787,6 +790,10 @@ impl World {
         let bad = request.rows.iter().any(|row| self.bad.contains(row));
         match dice {
             _ if out => self.answer(soon, request, whole(Class::Transient, None)),
+            0..50 if self.storm && self.later => {
+                let answer = Answer { later: Some(self.take_over(request)), ..whole(Class::Accepted, None) };
+                self.answer(soon, request, answer);
+            }
             _ if self.storm => {
                 let answer = Answer {
                     whole: false,
@@ -1051,8 +1058,12 @@ impl World {
                 }
                 Event::Person if self.now >= self.down_until => self.person(),
                 Event::Mended => {
+                    // What is refused already stays refused, whoever has heard of it.
+                    let results = self.erp.jobs.values().filter_map(|job| job.results.as_ref()).flatten();
+                    let refused = results.filter(|(_, class)| *class == Class::Validation).map(|(row, _)| *row);
+                    let refused: BTreeSet<RowKey> = refused.chain(self.erp.requests.refused()).collect();
                     let rejected = |row: &RowKey| matches!(self.disk.rows[row].1, Stored::Rejected(..));
-                    self.bad.retain(rejected);
+                    self.bad.retain(|row| rejected(row) || refused.contains(row));
                 }
                 // Whoever asked is gone.
                 Event::Answer { .. }
@@ -1069,7 +1080,8 @@ impl World {
         if let Some(wrong) = &self.wrong {
             return Err(wrong.clone());
         }
-        if self.storm && self.disk.rejected.len() > 85 {
+        // What is told later is known too late.
+        if self.storm && !self.later && !self.parts && self.disk.rejected.len() > 85 {
             return Err(format!("storm: {} dead letters", self.disk.rejected.len()));
         }
         let (mut parked, mut wrong) = (BTreeSet::new(), BTreeSet::new());

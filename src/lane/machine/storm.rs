@@ -63,27 +63,17 @@ struct On {
 }
 
 impl Guard {
-    /// When a new row may leave; `None`: the one that finds out has to be answered first.
-    pub(super) fn opens_at(&self) -> Option<Millis> {
+    /// When a new row may leave; `None`: the one that finds out is `under_way`, and has to come to its end first.
+    pub(super) fn opens_at(&self, under_way: impl FnOnce(u64) -> bool) -> Option<Millis> {
         match &self.storm {
             None => Some(Millis::default()),
-            Some(On { probe: Some(_), .. }) => None,
+            Some(on) if on.probe.is_some_and(under_way) => None,
             Some(on) => Some(on.shown.next_try),
         }
     }
 
     pub(super) fn storm(&self) -> Option<&Storm> {
         self.storm.as_ref().map(|on| &on.shown)
-    }
-
-    fn probe(&self) -> Option<u64> {
-        self.storm.as_ref()?.probe
-    }
-
-    fn gone(&mut self) {
-        if let Some(on) = &mut self.storm {
-            on.probe = None;
-        }
     }
 
     pub(super) fn left(&mut self, batch: u64) {
@@ -101,7 +91,8 @@ impl Guard {
 
     /// What came to its end. `answered`: the batch that something was said of.
     fn ended(&mut self, answered: Option<u64>, actions: &[Action], now: Millis) {
-        let probed = self.probe().is_some() && self.probe() == answered;
+        let probe = self.storm.as_ref().and_then(|on| on.probe);
+        let probed = probe.is_some() && probe == answered;
         for action in actions {
             match action {
                 Action::Settle { .. } => self.good(probed),
@@ -172,13 +163,8 @@ impl Lane {
     }
 
     pub(super) fn watch(&mut self, answered: Option<u64>, actions: &[Action], now: Millis) {
-        if !self.config.limits.storm_guard {
-            return;
-        }
-        self.guard.ended(answered, actions, now);
-        let gone = self.guard.probe().is_some_and(|batch| !self.flights.contains_key(&batch));
-        if gone {
-            self.guard.gone(); // it is resolved, or was not to leave after all
+        if self.config.limits.storm_guard {
+            self.guard.ended(answered, actions, now);
         }
     }
 }

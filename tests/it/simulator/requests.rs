@@ -44,6 +44,18 @@ impl Requests {
     }
 }
 
+impl Requests {
+    /// Rows that were refused, or came with them, in an answer that is remembered.
+    pub(super) fn refused(&self) -> impl Iterator<Item = RowKey> {
+        let answers = self.known.iter().filter(|(_, known)| is_refusal(&known.answer));
+        answers.flat_map(|((rows, _), _)| rows.iter().copied())
+    }
+}
+
+fn is_refusal(answer: &Answer) -> bool {
+    answer.outcomes.iter().any(|outcome| outcome.class == Class::Validation)
+}
+
 fn key(request: &Request) -> Key {
     (request.rows.clone(), request.first_sent)
 }
@@ -145,7 +157,10 @@ impl World {
         let at_work = self.erp.at_work_as(request);
         let (at, answer) = match self.rng.u8(0..100) {
             _ if out => (soon, refused),
-            _ if self.storm => (soon, self.do_whole(request, self.now, false)),
+            0..50 if self.storm && (self.later || self.parts) && at_work.is_none() && self.is_new(request) => {
+                (soon, Answer { later: Some(self.take_over(request)), ..of_all(Class::Accepted, 202, request) })
+            }
+            _ if self.storm && at_work.is_none() => (soon, self.do_whole(request, self.now, false)),
             _ if self.poison.is_some_and(|row| request.rows.contains(&row)) => {
                 self.do_whole(request, self.now, false);
                 (soon, silence)
@@ -167,7 +182,7 @@ impl World {
                     let later = Some(Later { by: By::Job(job.to_string()), after_ms: None });
                     Answer { later, ..of_all(Class::Accepted, 400, request) }
                 } else if at_work.is_some()
-                    || ((self.later || self.parts) && (self.parts || self.rng.u8(0..3) == 0) && self.is_new(request))
+                    || ((self.parts || (self.later && self.rng.u8(0..3) == 0)) && self.is_new(request))
                 {
                     Answer { later: Some(self.take_over(request)), ..of_all(Class::Accepted, 202, request) }
                 } else {

@@ -48,3 +48,36 @@ fn a_storm_ends_at_a_target_that_answers_later_and_one_row_at_a_time_finds_out()
     assert!(stormed && lane.storm().is_none(), "{:?}", lane.storm());
     assert_eq!(single, GOOD);
 }
+
+/// Nobody hears of it any more, and its key is forgotten: a person's. Others find out.
+#[test]
+fn the_row_that_was_to_find_out_and_is_given_up_keeps_no_other_from_it() {
+    let mut lane = Lane::new(Config { max_events: 50, max_parked: 1_000, ..Config::example() }, 1);
+    let row = |seq| Row { key: RowKey { seq, tx: 1 }, order: seq, size: 10, held: false };
+    let mut actions = lane.step(Input::Loaded { rows: (1..=60).map(row).collect(), more: false }, Millis(0));
+    let (mut now, mut tried, mut given_up) = (Millis(0), Vec::new(), 0);
+    while tried.len() < 2 {
+        let mut next = Vec::new();
+        for action in actions {
+            match action {
+                Action::Send { batch, rows, .. } => {
+                    let stormed = lane.storm().is_some();
+                    if stormed && !tried.contains(&rows[0]) {
+                        tried.push(rows[0]);
+                    }
+                    let class = if stormed { Class::Unknown } else { Class::Validation };
+                    let answer = Answer { later: None, ..answer(class, rows.len(), stormed) };
+                    next.extend(lane.step(Input::Answered { batch, answer }, now));
+                }
+                Action::Reject { outcome, .. } => given_up += usize::from(outcome.class == Class::Unresolvable),
+                _ => {}
+            }
+        }
+        if next.is_empty() {
+            now = lane.wake_at().expect("the next one finds out").max(now);
+            next = lane.step(Input::Tick, now);
+        }
+        actions = next;
+    }
+    assert_eq!(given_up, 1);
+}
