@@ -1,6 +1,7 @@
 //! Reading the outbox beside its writer: read-only, from a running gateway, a stopped one, or a copy.
 
 pub mod bad_input;
+pub mod chain;
 pub mod find;
 pub mod holds;
 pub mod instances;

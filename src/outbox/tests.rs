@@ -2,6 +2,7 @@
 
 mod accepted;
 mod ahead;
+mod audit;
 mod clock;
 mod compared;
 mod fill;
@@ -593,7 +594,7 @@ async fn a_database_of_an_earlier_version_is_taken_over() {
     db.pragma_update(None, "user_version", 1).expect("it writes");
     db.execute("ATTACH ? AS now", [dir.path().join(open::DATABASE).to_string_lossy()]).expect("it attaches");
     db.execute_batch(
-        "INSERT INTO meta SELECT k, v FROM now.meta WHERE k <> 'trimmed';
+        "INSERT INTO meta SELECT k, v FROM now.meta WHERE k NOT IN ('trimmed', 'audit_rows', 'audit_head');
          INSERT INTO name SELECT * FROM now.name;
          INSERT INTO source SELECT * FROM now.source;
          INSERT INTO epoch(id, source, text, last, rows_in, bytes_in)

@@ -9,7 +9,6 @@ use super::{HELD, legible};
 use crate::event::{Id, Millis};
 use crate::lane::{Act, Category, Class, Parked, decide, sentence};
 use crate::outbox::StorageError;
-use crate::outbox::audit::chained;
 use crate::outbox::open::open_read_only;
 use crate::outbox::read::Bounds;
 
@@ -204,32 +203,4 @@ fn deed(r: &Row<'_>) -> Result<Deed, rusqlite::Error> {
         outcome: r.get(7)?,
         request: r.get(8)?,
     })
-}
-
-/// Whether each row of the audit is as it was written, and none was taken out of its middle: the rows, or the number of the
-/// first that is not.
-///
-/// # Errors
-/// When there is no outbox, or it can't be read.
-pub fn verified(dir: &Path) -> Result<Result<i64, i64>, StorageError> {
-    Ok(chain(&open_read_only(dir)?)?)
-}
-
-fn chain(db: &Connection) -> Result<Result<i64, i64>, rusqlite::Error> {
-    let mut statement = db.prepare(
-        "SELECT id, hash, request, CAST(at AS TEXT), actor, act, lane, CAST(seq AS TEXT), tx_type, subject, posting, reason, outcome
-         FROM audit ORDER BY id",
-    )?;
-    let (mut rows, mut before, mut n) = (statement.query([])?, String::new(), 0);
-    while let Some(row) = rows.next()? {
-        let texts: Vec<String> = (2..13).map(|column| row.get(column)).collect::<Result<_, _>>()?;
-        let fields: [&str; 11] = std::array::from_fn(|i| texts[i].as_str());
-        let hash: String = row.get(1)?;
-        n += 1;
-        if row.get::<_, i64>(0)? != n || chained(&before, &fields) != hash {
-            return Ok(Err(n));
-        }
-        before = hash;
-    }
-    Ok(Ok(n))
 }

@@ -176,12 +176,7 @@ async fn every_operator_action_has_one_audit_row_and_repeating_its_request_id_ch
     let told: Vec<_> =
         deeds.iter().map(|deed| (deed.actor.as_str(), deed.act.as_str(), deed.request.as_str())).collect();
     assert_eq!(told, [("anna", "retry", "r2"), ("anna", "retry", "r1")]);
-    assert_eq!(parked::verified(dir.path()).expect("it reads"), Ok(2));
-    let db = rusqlite::Connection::open(dir.path().join("outbox.db")).expect("it opens");
-    db.execute("UPDATE audit SET actor = 'ben' WHERE id = 1", []).expect("the schema is ours");
-    assert_eq!(parked::verified(dir.path()).expect("it reads"), Err(1), "a row that was changed shows");
-    db.execute("DELETE FROM audit WHERE id = 1", []).expect("the schema is ours");
-    assert_eq!(parked::verified(dir.path()).expect("it reads"), Err(1), "a row that was taken out shows");
+    assert!(read::chain::verified(dir.path(), None).expect("it reads").is_ok_and(|chain| chain.rows == 2));
 }
 
 #[tokio::test]

@@ -1,0 +1,3 @@
+-- How many rows the audit has and the hash of its last one, so that its end can't be taken off unseen.
+INSERT INTO meta(k, v) SELECT 'audit_rows', count(*) FROM audit;
+INSERT INTO meta(k, v) SELECT 'audit_head', coalesce((SELECT hash FROM audit ORDER BY id DESC LIMIT 1), '');
