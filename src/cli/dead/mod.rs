@@ -16,7 +16,7 @@ use clap::Subcommand;
 
 use crate::app::Exit;
 use crate::cli::place::Place;
-use crate::cli::print::{ago, clean, line, quoted};
+use crate::cli::print::{ago, clean, line, quoted, without_control};
 use crate::control::{self, Request};
 use crate::event::Millis;
 use crate::lane::{Act, Change};
@@ -147,3 +147,4 @@ fn deed_line(text: &mut String, deed: &Deed, now: Millis) {
     let Deed { at, actor, act, reason, outcome, .. } = deed;
     line(text, &format!("  {}: {actor}: {act}: {}: {outcome}", ago(*at, now), clean(reason)));
 }
+    let outcome = without_control(outcome);

@@ -221,7 +221,10 @@ async fn what_is_corrected_goes_in_its_place_under_a_key_of_its_own() {
     added[0].new = true;
     let acted = outbox.operate(edit("r3", added), "anna".to_owned()).await.expect("the writer runs");
     let again = next(&mut work).await;
-    assert_eq!(acted[0].text, format!("corrected: in line in its place, under the new key {}", again.keys[0]));
+    let said = format!("corrected (/qty: \"3\" added): in line in its place, under the new key {}", again.keys[0]);
+    assert_eq!(acted[0].text, said);
+    let audit = parked::audit(dir.path(), None, 1).expect("it reads");
+    assert_eq!((audit[0].act.as_str(), &audit[0].outcome), ("edit", &said), "what was changed is under the hash");
     let item = body(&again);
     let original = crate::event::device_event_id("dc1", "scanner", "d:1", "1", 0);
     assert_eq!(item["data"], serde_json::json!({ "code": "a", "qty": "3", "corrects": original.to_string() }));
