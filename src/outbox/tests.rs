@@ -601,7 +601,7 @@ async fn a_database_of_an_earlier_version_is_taken_over() {
              SELECT id, source, text, 3, 3, 1000 + (SELECT sum(size) FROM now.pending) FROM now.epoch;
          INSERT INTO event SELECT * FROM now.event;
          INSERT INTO lane(id, name, system, rows_out, bytes_out) SELECT id, name, system, 1, 1000 FROM now.lane;
-         INSERT INTO pending SELECT * FROM now.pending;
+         INSERT INTO pending SELECT lane, seq, tx, order8, posting, rev, size, state, tries, since, not_before, why FROM now.pending;
          INSERT INTO batch SELECT lane, id, attempt, first_sent, last_sent, unknown, renderer, sum, rows FROM now.batch;
          UPDATE batch SET id = 7;
          INSERT INTO attempt VALUES (5, 1, 4, 1, 1000, 200, 1, 1, 1, 'delivered', NULL);
