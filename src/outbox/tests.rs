@@ -672,6 +672,23 @@ fn a_migration_loses_nothing_that_was_counted_elsewhere() -> Result<(), rusqlite
     Ok(())
 }
 
+/// What an older version had as a dead letter is as old as that says.
+#[test]
+fn a_dead_letter_of_an_older_version_opened_its_exception() -> Result<(), rusqlite::Error> {
+    let db = rusqlite::Connection::open_in_memory()?;
+    open::MIGRATIONS[..9].iter().try_for_each(|sql| db.execute_batch(sql))?;
+    db.execute_batch(
+        "INSERT INTO pending(lane, seq, tx, order8, posting, size, state) VALUES
+             (1, 1, 1, 0, x'00', 10, 2), (1, 2, 1, 0, x'00', 10, 0), (2, 1, 1, 0, x'00', 10, 3);
+         INSERT INTO letter(lane, seq, tx, at, class, maybe, reason) VALUES (1, 1, 1, 7000, 'validation', 0, 'no');",
+    )?;
+    db.execute_batch(open::MIGRATIONS[9])?;
+    let mut statement = db.prepare("SELECT opened FROM pending ORDER BY lane, seq")?;
+    let opened: Vec<Option<i64>> = statement.query_map([], |r| r.get(0))?.collect::<Result<_, _>>()?;
+    assert_eq!(opened, [Some(7_000), None, None]);
+    Ok(())
+}
+
 /// A database of a later version is left alone.
 #[test]
 fn a_newer_schema_is_refused() {

@@ -56,18 +56,19 @@ impl Filter {
 
     /// Whether the trouble of these lanes is meant.
     pub(super) fn takes_wide<'a>(&self, category: Category, mut lanes: impl Iterator<Item = &'a str>) -> bool {
-        is(&self.category, category.name()) && (self.lane.is_none() || lanes.any(|lane| is(&self.lane, lane)))
+        is(self.category.as_ref(), category.name())
+            && (self.lane.is_none() || lanes.any(|lane| is(self.lane.as_ref(), lane)))
     }
 
     pub(super) fn takes(&self, need: &Need) -> bool {
-        is(&self.lane, &need.lane)
-            && is(&self.class, &need.class)
-            && is(&self.category, need.category.name())
-            && is(&self.code, need.code.as_deref().unwrap_or_default())
+        is(self.lane.as_ref(), &need.lane)
+            && is(self.class.as_ref(), &need.class)
+            && is(self.category.as_ref(), need.category.name())
+            && is(self.code.as_ref(), need.code.as_deref().unwrap_or_default())
     }
 }
 
 /// It is what was asked for, if anything was.
-fn is(asked: &Option<String>, has: &str) -> bool {
-    asked.as_deref().is_none_or(|asked| asked == has)
+fn is(asked: Option<&String>, has: &str) -> bool {
+    asked.is_none_or(|asked| asked == has)
 }

@@ -254,7 +254,7 @@ mod tests {
     fn what_is_asked_for_holds_for_whole_systems_too() {
         let takes = |category: Option<&str>, lane: Option<&str>| {
             let [category, lane] = [category, lane].map(|word| word.map(str::to_owned));
-            let filter = Filter { category, lane, ..Filter::default() };
+            let filter = Filter { lane, category, ..Filter::default() };
             found(open(Why::Contract, 1), Vec::new(), Vec::new(), &filter).is_some()
         };
         assert!(takes(Some("contract_broken"), None) && takes(None, Some("in")));
