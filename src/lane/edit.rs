@@ -116,7 +116,13 @@ pub fn edited(data: &str, subject: &str, event: &str, changes: &[Change]) -> Res
     }
     let Value::Object(mut after) = after else { return Err("its content is no object".to_owned()) };
     after.insert("corrects".to_owned(), Value::String(event.to_owned()));
-    Ok(Edited { body: Value::Object(after).to_string(), changes: told.join(", ") })
+    Ok(Edited { body: Value::Object(after).to_string(), changes: escaped(&told.join(", ")) })
+}
+
+/// What would steer a terminal, as JSON writes it.
+fn escaped(text: &str) -> String {
+    let escape = |c: char| if c.is_control() { format!("\\u{:04x}", u32::from(c)) } else { c.to_string() };
+    text.chars().map(escape).collect()
 }
 
 /// A value as the audit has it: a long one by its beginning and its hash.
@@ -179,6 +185,8 @@ mod tests {
     fn the_audit_is_told_what_was_there_and_what_is_there_now() {
         let changes = told(&["/qty=3", "/line=20", "+/lot=L77", "/lines/0/qty=5"]).expect("it is changed").changes;
         assert_eq!(changes, r#"/qty: "4" -> "3", /line: 10 -> 20, /lot: "L77" added, /lines/0/qty: "4" -> "5""#);
+        let steers = told(&["/item=A\u{9b}2J"]).expect("it is changed").changes;
+        assert_eq!(steers, r#"/item: "A-100" -> "A\u009b2J""#);
         let long = told(&[&format!("/item={}", "x".repeat(500))]).expect("it is changed").changes;
         assert!(long.starts_with(r#"/item: "A-100" -> "xxx"#) && long.contains("x… (SHA-256 "), "{long}");
         assert!(long.len() < 350, "{long}");

@@ -140,7 +140,7 @@ impl Capture {
         for config in lanes {
             db.execute("INSERT OR IGNORE INTO lane(name, system) VALUES (?, ?)", [&config.id, &config.system])?;
             let sql = "SELECT id, system, rows_in, rows_out, bytes_in, bytes_out, batches, good_at, skipped, away_until FROM lane WHERE name = ?";
-            let (id, system, counters): (i64, String, Counters) = db.query_row(sql, [&config.id], |r| {
+            let (id, system, mut counters): (i64, String, Counters) = db.query_row(sql, [&config.id], |r| {
                 let counters = Counters {
                     rows_in: r.get(2)?,
                     rows_out: r.get(3)?,
@@ -159,7 +159,11 @@ impl Capture {
                     let (lane, configured) = (config.id.clone(), config.system.clone());
                     return Err(StorageError::OtherSystem { lane, stored: system, configured });
                 }
-                db.execute("UPDATE lane SET system = ? WHERE id = ?", rusqlite::params![config.system, id])?;
+                db.execute(
+                    "UPDATE lane SET system = ?, away_until = 0 WHERE id = ?",
+                    rusqlite::params![config.system, id],
+                )?;
+                counters.away_until = 0; // the other one has asked for it
             }
             routes.push(Route { id, config: config.clone(), counters, stored: counters, offered: 0 });
         }
