@@ -106,6 +106,8 @@ struct Disk {
     rows: BTreeMap<RowKey, (Row, Stored)>,
     batches: BTreeMap<u64, Stays>,
     next_batch: u64,
+    /// Until when the ERP has asked us to stay away.
+    away_until: Millis,
     /// When a row was rejected.
     rejected: HashMap<RowKey, u64>,
 }
@@ -497,6 +499,7 @@ impl World {
         for action in actions {
             self.commit(action, &mut leaving);
         }
+        self.disk.away_until = self.lanes.lane(0).away_until();
         if crashes && self.rng.u16(0..300) == 0 {
             self.crash(); // after the commit, before the first byte
             return;
@@ -663,6 +666,7 @@ impl World {
         }
         let booted = self.booted.filter(|_| self.lag > 0 && self.broken != Broken::ClockBelieved);
         lane.restore(batches, exceptions, self.disk.next_batch, booted, self.wall());
+        lane.restore_away(self.disk.away_until, self.wall());
         self.lanes = Lanes::new(vec![lane]);
         if booted.is_some() {
             let patience = self.now + HOLD_UNSYNCED;
