@@ -1,11 +1,12 @@
-//! What keeps a lane: its target's last answer, in one sentence, and what helps.
+//! What keeps a lane: its target's last answer, in one sentence, and what helps; and whose trouble it is.
 
 use serde::Serialize;
 
 use crate::cli::print::{age, clean, line};
 use crate::event::Millis;
-use crate::lane::{Standing, System};
-use crate::outbox::read::{LaneStatus, LastAnswer};
+use crate::lane::{Category, Class, Standing, System};
+use crate::outbox::read::parked::Whose;
+use crate::outbox::read::{Bounds, LaneStatus, LastAnswer};
 
 /// A lane that something keeps.
 #[derive(Debug, Serialize)]
@@ -18,6 +19,69 @@ pub(super) struct Kept {
     pub(super) since: Option<i64>,
     /// What a person does about it, where the target keeps it.
     pub(super) help: Option<&'static str>,
+    /// Whose it is, where that is asked for.
+    #[serde(flatten)]
+    pub(super) wide: Option<Wide>,
+}
+
+/// The exception that the trouble of a lane or a system is: one, however many rows wait for its end.
+#[derive(Debug, Serialize)]
+pub(super) struct Wide {
+    /// Since when, UTC milliseconds.
+    opened_at: i64,
+    /// Rows that wait for its end.
+    rows: i64,
+    #[serde(flatten)]
+    whose: Whose,
+}
+
+impl Wide {
+    /// That of `lanes` since then, by what their target says of all rows. What it does not take, or from whom, is an agreement that
+    /// is broken; a target that is away, or busy, is the trouble that the oldest posting which waits for it would be.
+    pub(super) fn of(
+        lanes: &[&LaneStatus],
+        class: Class,
+        opened_at: i64,
+        bounds: Option<&Bounds>,
+        now: Millis,
+    ) -> Self {
+        let shows = |lane: &LaneStatus| bounds.is_some_and(|bounds| !bounds.parks(&lane.lane));
+        let oldest = |lane: &&&LaneStatus| (shows(lane), lane.oldest_going_at.unwrap_or(i64::MAX));
+        let first = lanes.iter().min_by_key(oldest);
+        let tx_type = first.and_then(|lane| lane.oldest_tx.as_deref()).unwrap_or_default();
+        let class = if class == Class::Unknown { Class::Transient } else { class };
+        let desks = Bounds::desks(bounds);
+        let category = desks.category(class, tx_type, None, first.is_some_and(|lane| shows(lane)));
+        let rows = lanes.iter().map(|lane| lane.going(!shows(lane))).sum();
+        Self { opened_at, rows, whose: Whose::of(desks, category, now.since(Millis(opened_at))) }
+    }
+
+    pub(super) fn category(&self) -> Category {
+        self.whose.category
+    }
+
+    /// Behind the lines that say what it is, and since when.
+    pub(super) fn text(&self, text: &mut String, indent: &str) {
+        let Whose { category, owner, contact, escalate, lateness } = &self.whose;
+        let wait = if self.rows == 1 { "row waits" } else { "rows wait" };
+        let (name, late) = (category.name(), late(lateness));
+        line(text, &format!("{indent}  {name}{late}, for {}; {} {wait}", clean(owner), self.rows));
+        reach(text, indent, contact.as_deref(), escalate.as_deref());
+    }
+}
+
+/// That it is late, if it is.
+pub(super) fn late(lateness: &str) -> String {
+    if lateness == "ok" { String::new() } else { format!(" ({lateness})") }
+}
+
+/// How whoever looks after it is reached, and who else is to hear of it.
+pub(super) fn reach(text: &mut String, indent: &str, contact: Option<&str>, escalate: Option<&str>) {
+    for (what, whom) in [("reach them", contact), ("later than agreed: tell", escalate)] {
+        if let Some(whom) = whom {
+            line(text, &format!("{indent}  {what}: {}", clean(whom)));
+        }
+    }
 }
 
 impl Kept {
@@ -25,11 +89,20 @@ impl Kept {
     pub(super) fn of(lane: &LaneStatus, now: Millis) -> Option<Self> {
         let last = lane.last_answer.as_ref().filter(|_| lane.meets_trouble())?;
         let (lane, system) = (lane.lane.clone(), lane.system.clone());
-        Some(Self { lane, system, trouble: sentence(last, now), since: last.since, help: last.help })
+        Some(Self { lane, system, trouble: sentence(last, now), since: last.since, help: last.help, wide: None })
+    }
+
+    /// The same, whose target keeps it, with whose trouble that is.
+    pub(super) fn with_owner(lane: &LaneStatus, bounds: Option<&Bounds>, now: Millis) -> Option<Self> {
+        let kept = Self::of(lane, now).filter(|kept| kept.help.is_some())?;
+        let last = lane.last_answer.as_ref()?;
+        let class = Class::parse(&last.class)?;
+        let wide = Some(Wide::of(&[lane], class, last.since.unwrap_or(last.at), bounds, now));
+        Some(Self { wide, ..kept })
     }
 
     /// Its target keeps it, and one of these systems says so of all its lanes.
-    fn is_told_by(&self, systems: &[System]) -> bool {
+    pub(super) fn is_told_by(&self, systems: &[System]) -> bool {
         let away = |standing: &Standing| matches!(standing, Standing::Open { .. } | Standing::HalfOpen { good: 0, .. });
         let is = |known: &System| known.system == self.system && away(&known.standing);
         self.help.is_some() && systems.iter().any(is)
@@ -40,8 +113,11 @@ impl Kept {
 pub(super) fn told(text: &mut String, lanes: &[Kept], systems: &[System], indent: &str) {
     let own: Vec<&Kept> = lanes.iter().filter(|lane| !lane.is_told_by(systems)).collect();
     for alike in own.chunk_by(|a, b| a.help == b.help) {
-        for Kept { lane, trouble, .. } in alike {
+        for Kept { lane, trouble, wide, .. } in alike {
             line(text, &format!("{indent}lane {lane}: {trouble}"));
+            if let Some(wide) = wide {
+                wide.text(text, indent);
+            }
         }
         if let Some(help) = alike[0].help {
             line(text, &format!("{indent}  what helps: {help}"));
@@ -67,6 +143,7 @@ mod tests {
     use std::slice::from_ref;
 
     use super::*;
+    use crate::cli::print;
     use crate::lane::Trouble;
 
     const NOW: Millis = Millis(1_763_906_709_412);
@@ -118,6 +195,26 @@ mod tests {
             told(&[], old),
             "  lane outbound: unknown, the last time 2 s ago: HTTP 200: <html><title>Log in</title>\n"
         );
+    }
+
+    #[test]
+    fn a_lane_is_told_with_whose_trouble_it_is_where_that_is_asked_for() {
+        let of = |last: LastAnswer| {
+            let lane = LaneStatus { oldest_tx: Some("goods_receipt".to_owned()), ..lane(last) };
+            let kept = Kept::with_owner(&lane, None, NOW).expect("it is in trouble");
+            let json: serde_json::Value = serde_json::from_str(&print::json(&kept)).expect("it is JSON");
+            let mut text = String::new();
+            told(&mut text, &[kept], &[], "");
+            (text.lines().nth(1).unwrap_or_default().to_owned(), json["opened_at"].clone(), json["rows"].clone())
+        };
+        let line = |words: &str| format!("  {words}; 3 rows wait");
+        let since = NOW.0 - 61_000;
+        assert_eq!(of(web_page()), (line("receipt_unposted, for procurement"), since.into(), 3.into()));
+        let (class, since) = ("auth".to_owned(), NOW.0 - 6 * 60_000);
+        let refused = LastAnswer { class, since: Some(since), ..web_page() };
+        assert_eq!(of(refused), (line("contract_broken (warn), for integration"), since.into(), 3.into()));
+        let json = print::json(&Kept::of(&lane(web_page()), NOW).expect("it is in trouble"));
+        assert!(!json.contains("category"), "nobody asked: {json}");
     }
 
     #[test]

@@ -24,6 +24,9 @@ pub use job::{classify_poll, unanswered};
 pub use rule::{Expected, Rule, Subject, Test};
 pub use suitetalk::{Task, classify_tasks, is_done, tasks_of};
 
+/// No target keeps us away longer than this at one go, in milliseconds.
+pub(super) const AWAY_MOST_MS: u64 = retry_after::MOST_S * 1_000;
+
 /// Where an answer's parts stand, as JSON Pointers (RFC 6901), and what this target means otherwise than others.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct AnswerShape {

@@ -3,7 +3,10 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::event::travels_as_text;
+use crate::event::{sha256_hex, travels_as_text};
+
+/// Characters of a value that the audit has whole.
+const VALUE: usize = 200;
 
 /// One member to change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,14 +46,23 @@ impl Change {
     }
 }
 
+/// What comes of a correction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Edited {
+    /// The content, as JSON.
+    pub body: String,
+    /// What was changed, for the audit: `/qty: "4" -> "3"`.
+    pub changes: String,
+}
+
 /// The corrected content of a posting: its own with the changes, and `corrects`, the id of the event that it corrects. A text
 /// stays a text: a number that takes its place becomes one, since decimals travel so.
 ///
 /// # Errors
 /// A sentence: when the content has no such member, nothing changes, or the changed member is what orders the posting.
-pub fn edited(data: &str, subject: &str, event: &str, changes: &[Change]) -> Result<String, String> {
+pub fn edited(data: &str, subject: &str, event: &str, changes: &[Change]) -> Result<Edited, String> {
     let before: Value = serde_json::from_str(data).map_err(|e| format!("what is stored of it is no JSON: {e}"))?;
-    let mut after = before.clone();
+    let (mut after, mut told) = (before.clone(), Vec::new());
     for change in changes {
         let Change { pointer, new, .. } = change;
         let (parent, name) = pointer.rsplit_once('/').ok_or("a JSON pointer begins with /")?;
@@ -62,6 +74,11 @@ pub fn edited(data: &str, subject: &str, event: &str, changes: &[Change]) -> Res
             ));
         }
         let value = change.for_place(&name, old.as_ref());
+        told.push(match (&old, &value) {
+            (Some(old), Some(value)) => format!("{pointer}: {} -> {}", short(old), short(value)),
+            (Some(old), None) => format!("{pointer}: {} taken out", short(old)),
+            (None, value) => format!("{pointer}: {} added", value.as_ref().map(short).unwrap_or_default()),
+        });
         let Some(holder) = after.pointer_mut(parent) else {
             return Err(format!("it has no {parent}: {}", members(&before)));
         };
@@ -99,7 +116,22 @@ pub fn edited(data: &str, subject: &str, event: &str, changes: &[Change]) -> Res
     }
     let Value::Object(mut after) = after else { return Err("its content is no object".to_owned()) };
     after.insert("corrects".to_owned(), Value::String(event.to_owned()));
-    Ok(Value::Object(after).to_string())
+    Ok(Edited { body: Value::Object(after).to_string(), changes: escaped(&told.join(", ")) })
+}
+
+/// What would steer a terminal, as JSON writes it.
+fn escaped(text: &str) -> String {
+    let escape = |c: char| if c.is_control() { format!("\\u{:04x}", u32::from(c)) } else { c.to_string() };
+    text.chars().map(escape).collect()
+}
+
+/// A value as the audit has it: a long one by its beginning and its hash.
+fn short(value: &Value) -> String {
+    let text = value.to_string();
+    match text.char_indices().nth(VALUE) {
+        None => text,
+        Some((end, _)) => format!("{}… (SHA-256 {})", &text[..end], sha256_hex(text.as_bytes())),
+    }
 }
 
 /// The places of texts that order the posting, and the texts.
@@ -132,7 +164,7 @@ mod tests {
 
     const DATA: &str = r#"{"shipment":"SH-1","item":"A-100","qty":"4","line":10,"lines":[{"qty":"4"}]}"#;
 
-    fn edit(changes: &[&str]) -> Result<String, String> {
+    fn told(changes: &[&str]) -> Result<Edited, String> {
         let read = |text: &&str| Change {
             new: text.starts_with('+'),
             ..Change::parse(text.trim_start_matches('+')).expect("a change")
@@ -143,6 +175,21 @@ mod tests {
             "5156c9f5-9f15-8e55-bd79-306fa69e208a",
             &changes.iter().map(read).collect::<Vec<_>>(),
         )
+    }
+
+    fn edit(changes: &[&str]) -> Result<String, String> {
+        told(changes).map(|edited| edited.body)
+    }
+
+    #[test]
+    fn the_audit_is_told_what_was_there_and_what_is_there_now() {
+        let changes = told(&["/qty=3", "/line=20", "+/lot=L77", "/lines/0/qty=5"]).expect("it is changed").changes;
+        assert_eq!(changes, r#"/qty: "4" -> "3", /line: 10 -> 20, /lot: "L77" added, /lines/0/qty: "4" -> "5""#);
+        let steers = told(&["/item=A\u{9b}2J"]).expect("it is changed").changes;
+        assert_eq!(steers, r#"/item: "A-100" -> "A\u009b2J""#);
+        let long = told(&[&format!("/item={}", "x".repeat(500))]).expect("it is changed").changes;
+        assert!(long.starts_with(r#"/item: "A-100" -> "xxx"#) && long.contains("x… (SHA-256 "), "{long}");
+        assert!(long.len() < 350, "{long}");
     }
 
     #[test]
@@ -179,8 +226,9 @@ mod tests {
     #[test]
     fn a_member_is_taken_out() {
         let out = Change { pointer: "/line".to_owned(), value: None, typed: None, new: false };
-        let after = edited(DATA, "shipment/SH-1", "e", &[out]).expect("it is changed");
-        assert!(!after.contains("\"line\""), "{after}");
+        let Edited { body, changes } = edited(DATA, "shipment/SH-1", "e", &[out]).expect("it is changed");
+        assert!(!body.contains("\"line\""), "{body}");
+        assert_eq!(changes, "/line: 10 taken out");
     }
 
     #[test]

@@ -29,6 +29,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use crate::event::Millis;
 pub use storm::Storm;
 
+use crate::lane::answer::AWAY_MOST_MS;
 use crate::lane::gate::Permit;
 use crate::lane::{Class, Config};
 
@@ -340,6 +341,16 @@ impl Lane {
         for order in kept {
             self.keep(*order);
         }
+    }
+
+    /// Takes back until when the target has asked us to stay away: no longer than it may ask, whatever the clock has done.
+    pub fn restore_away(&mut self, until: Millis, now: Millis) {
+        self.away_until = until.min(now.plus(AWAY_MOST_MS));
+    }
+
+    /// Until when the target has asked us to stay away.
+    pub fn away_until(&self) -> Millis {
+        self.away_until
     }
 
     fn keep(&mut self, order: i64) {
@@ -672,6 +683,23 @@ mod tests {
         lane.step(Input::Loaded { rows: vec![], more: false }, start);
         assert_eq!(lane.step(Input::Tick, start.plus(119_999)), []);
         assert!(matches!(lane.step(Input::Tick, start.plus(120_000))[..], [Action::Look { .. }]));
+    }
+
+    /// A target that has asked for an hour is not asked by the next start, and one whose clock was set back not for years.
+    #[test]
+    fn a_start_stays_away_as_long_as_the_target_has_asked_and_no_longer_than_it_may() {
+        for (asked, waits) in [(0, 0), (600_000, 600_000), (86_400_000, AWAY_MOST_MS)] {
+            let mut lane = Lane::new(config(), 1);
+            let (start, row) = (Millis(5_000), Row { key: RowKey { seq: 1, tx: 1 }, order: 1, size: 10, held: false });
+            lane.restore(vec![], vec![], 1, None, start);
+            lane.restore_away(start.plus(asked), start);
+            let mut sent = lane.step(Input::Loaded { rows: vec![row], more: false }, start);
+            if waits > 0 {
+                assert_eq!((sent, lane.sends_at()), (vec![], Some(start.plus(waits))), "asked for {asked} ms");
+                sent = lane.step(Input::Tick, start.plus(waits));
+            }
+            assert!(matches!(sent[..], [Action::Send { .. }]), "asked for {asked} ms: {sent:?}");
+        }
     }
 
     /// Behind a request in flight rows linger; what has waited so long for the commit before goes with its own.

@@ -22,7 +22,7 @@ pub use answer::{
 };
 pub use category::{Category, Desk, Desks, sentence};
 pub use config::{Config, Idempotency, KeyScope, Worth};
-pub use edit::{Change, edited};
+pub use edit::{Change, Edited, edited};
 pub use gate::{Limits, Standing, Trouble, Why};
 pub use lanes::{Lanes, Late, Stopped, System};
 pub use machine::{Accepted, Action, Exception, Input, Lane, Overdue, Row, RowKey, SavedBatch, Storm, WINDOW, Way};

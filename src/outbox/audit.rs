@@ -1,6 +1,6 @@
 //! The audit: a row for each thing that a person did, each with a hash over itself and the row before.
 
-use rusqlite::{Connection, OptionalExtension, params_from_iter};
+use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 
 use crate::event::{Millis, content_hash};
 
@@ -48,20 +48,29 @@ pub(super) fn repeated(
     })
 }
 
-/// Writes a row behind the last one.
+/// Writes a row behind the last one, and keeps its hash beside them.
 pub(super) fn append(db: &Connection, deed: &Deed<'_>, now: Millis) -> Sql<()> {
-    let last = "SELECT hash FROM audit ORDER BY id DESC LIMIT 1";
-    let before: Option<String> = db.prepare_cached(last)?.query_row([], |r| r.get(0)).optional()?;
+    let (rows, before) = kept(db)?;
     let (at, seq) = (now.0.to_string(), deed.seq.to_string());
     let Deed { request, actor, act, lane, tx_type, subject, posting, reason, outcome, .. } = *deed;
     let fields = [request, &at, actor, act, lane, &seq, tx_type, subject, posting, reason, outcome];
-    let hash = chained(before.as_deref().unwrap_or_default(), &fields);
+    let hash = chained(&before, &fields);
     db.prepare_cached(
         "INSERT INTO audit(request, at, actor, act, lane, seq, tx_type, subject, posting, reason, outcome, hash)
          VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )?
     .execute(params_from_iter(fields.iter().chain(&[hash.as_str()])))?;
+    db.prepare_cached("INSERT OR REPLACE INTO meta(k, v) VALUES ('audit_rows', ?), ('audit_head', ?)")?
+        .execute(params![rows + 1, hash])?;
     Ok(())
+}
+
+/// How many rows were written, and the hash of the last of them: kept apart from the rows, so that the next one does not fit behind
+/// another, and a missing end shows.
+pub(super) fn kept(db: &Connection) -> Sql<(i64, String)> {
+    let sql = "SELECT coalesce((SELECT v FROM meta WHERE k = 'audit_rows'), 0),
+                      coalesce((SELECT v FROM meta WHERE k = 'audit_head'), '')";
+    db.prepare_cached(sql)?.query_row([], |r| Ok((r.get(0)?, r.get(1)?)))
 }
 
 /// The hash of an audit row behind one with the hash `before`.

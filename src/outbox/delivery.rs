@@ -268,8 +268,10 @@ pub(super) fn apply(
             .execute(params![until.0, told, tries, since.0, route.id, row.seq, row.tx])?;
         }
         Action::Reject { row, outcome, maybe } => {
-            db.prepare_cached("UPDATE pending SET state = 2, why = ? WHERE lane = ? AND seq = ? AND tx = ?")?
-                .execute(params![outcome.class.name(), route.id, row.seq, row.tx])?;
+            db.prepare_cached(
+                "UPDATE pending SET state = 2, why = ?, opened = coalesce(opened, ?) WHERE lane = ? AND seq = ? AND tx = ?",
+            )?
+            .execute(params![outcome.class.name(), now.0, route.id, row.seq, row.tx])?;
             db.prepare_cached(
                 "INSERT OR REPLACE INTO letter(lane, seq, tx, at, class, maybe, reason, status, answer, code)
                  VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",

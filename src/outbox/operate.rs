@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use serde::{Deserialize, Serialize};
 
 use crate::event::{Id, Millis, manual_event_id, posting_id};
-use crate::lane::{Act, Becomes, Change, Class, Parked, Row, RowKey, decide, edited};
+use crate::lane::{Act, Becomes, Change, Class, Edited, Parked, Row, RowKey, decide, edited};
 use crate::outbox::audit::{self, Deed};
 use crate::outbox::capture::Route;
 use crate::outbox::hold;
@@ -101,13 +101,14 @@ pub(super) fn act(
     let corrected = if becomes == Becomes::Corrected {
         let id = manual_event_id(site, actor, &format!("{}/{key}", order.id));
         match correct(db, route, &found, id, &order.changes, now)? {
-            Ok(()) => Some(id),
+            Ok(changes) => Some((id, changes)),
             Err(why) => return Ok((told(false, why), None)),
         }
     } else {
         None
     };
-    let (outcome, freed) = apply(db, (site, route), &found, becomes, corrected, order.reference.as_deref(), now)?;
+    let (outcome, freed) =
+        apply(db, (site, route), &found, becomes, corrected.as_ref(), order.reference.as_deref(), now)?;
     let deed = Deed {
         request: &order.id,
         actor,
@@ -162,7 +163,7 @@ fn seconded(db: &Connection, key: &str, actor: &str, now: Millis) -> Sql<bool> {
     db.prepare_cached(sql)?.query_row(params![key, actor, now.0 - SECOND_WITHIN_MS], |r| r.get(0))
 }
 
-/// Stores the corrected content of the row under `id`, or says why it can't be.
+/// Stores the corrected content of the row under `id` and says what was changed, or why it can't be.
 fn correct(
     db: &Connection,
     route: &Route,
@@ -170,17 +171,17 @@ fn correct(
     id: Id,
     changes: &[Change],
     now: Millis,
-) -> Sql<Result<(), String>> {
+) -> Sql<Result<String, String>> {
     let Found { row, event, subject, body, .. } = found;
-    let body = match edited(body, subject, &event.to_string(), changes) {
-        Ok(body) => body,
+    let Edited { body, changes } = match edited(body, subject, &event.to_string(), changes) {
+        Ok(edited) => edited,
         Err(why) => return Ok(Err(why)),
     };
     db.execute(
         "INSERT OR REPLACE INTO correction(lane, seq, tx, id, at, body, sum) VALUES (?, ?, ?, ?, ?, ?, ?)",
         params![route.id, row.key.seq, row.key.tx, id.0, now.0, body, correction_sum(id, &body)],
     )?;
-    Ok(Ok(()))
+    Ok(Ok(changes))
 }
 
 /// In a lane that parks nothing a posting makes the rejected ones before it idle, of its subject and type: the display that it
@@ -258,7 +259,7 @@ fn apply(
     (site, route): (&str, &Route),
     found: &Found,
     becomes: Becomes,
-    corrected: Option<Id>,
+    corrected: Option<&(Id, String)>,
     reference: Option<&str>,
     now: Millis,
 ) -> Sql<(String, Option<Freed>)> {
@@ -271,16 +272,18 @@ fn apply(
         }
         Becomes::Ready | Becomes::Revised | Becomes::Corrected => {
             let rev = if corrected.is_some() { 0 } else { rev + u32::from(becomes == Becomes::Revised) };
-            let posting = posting_id(corrected.unwrap_or(*event), &route.config.system, tx_type, rev);
+            let posting = posting_id(corrected.map_or(*event, |(id, _)| *id), &route.config.system, tx_type, rev);
             db.prepare_cached(
                 "UPDATE pending SET state = 0, not_before = NULL, why = NULL, tries = NULL, since = NULL, rev = ?, posting = ?
                  WHERE lane = ? AND seq = ? AND tx = ?",
             )?
             .execute(params![rev, posting.0, route.id, row.key.seq, row.key.tx])?;
-            match (becomes, found.parked) {
-                (Becomes::Revised, _) => format!("in line under the new key {posting}"),
-                (Becomes::Corrected, _) => format!("corrected: in line in its place, under the new key {posting}"),
-                (_, Parked::Held) => "released: in line".to_owned(),
+            match (becomes, corrected, found.parked) {
+                (Becomes::Revised, ..) => format!("in line under the new key {posting}"),
+                (_, Some((_, changes)), _) => {
+                    format!("corrected ({changes}): in line in its place, under the new key {posting}")
+                }
+                (.., Parked::Held) => "released: in line".to_owned(),
                 _ => "in line again under its key".to_owned(),
             }
         }

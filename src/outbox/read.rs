@@ -1,6 +1,7 @@
 //! Reading the outbox beside its writer: read-only, from a running gateway, a stopped one, or a copy.
 
 pub mod bad_input;
+pub mod chain;
 pub mod find;
 pub mod holds;
 pub mod instances;
@@ -66,7 +67,7 @@ impl Bounds {
     }
 
     /// Who looks after what; where no configuration is known, as it is usual.
-    fn desks(bounds: Option<&Self>) -> &Desks {
+    pub fn desks(bounds: Option<&Self>) -> &Desks {
         static USUAL: Desks = Desks(BTreeMap::new());
         bounds.map_or(&USUAL, |bounds| &bounds.desks)
     }
@@ -160,16 +161,23 @@ pub struct LaneStatus {
     pub oldest_at: Option<i64>,
     /// The same of the rows that go without a person.
     pub oldest_going_at: Option<i64>,
+    /// Transaction type of the oldest row that is neither rejected nor held.
+    pub oldest_tx: Option<String>,
     /// What the target said last, or what kept it from saying something.
     pub last_answer: Option<LastAnswer>,
 }
 
 impl LaneStatus {
+    /// Rows that go by themselves. In a lane that `parks` those behind a rejected or held one do not.
+    pub fn going(&self, parks: bool) -> i64 {
+        let behind = if parks { self.behind.min(self.ready) } else { 0 };
+        self.ready + self.sending + self.accepted + self.unknown + self.waiting - behind
+    }
+
     /// It has something to send, and the last answer spoke against it. Rejected rows are told as dead letters: they keep
     /// nobody but their own subjects.
     pub fn meets_trouble(&self) -> bool {
-        self.ready + self.unknown + self.waiting + self.sending + self.accepted > 0
-            && self.last_answer.as_ref().is_some_and(LastAnswer::keeps)
+        self.going(false) > 0 && self.last_answer.as_ref().is_some_and(LastAnswer::keeps)
     }
 }
 
@@ -311,6 +319,9 @@ fn lanes(db: &Connection) -> Result<Vec<LaneStatus>, rusqlite::Error> {
             );
             lane.oldest_going_at = db.query_row(&sql, [id], |r| r.get(0)).optional()?;
         }
+        let sql = "SELECT t.text FROM pending p JOIN name t ON t.id = p.tx WHERE p.lane = ? AND p.state < 2
+                   ORDER BY p.seq, p.tx LIMIT 1";
+        lane.oldest_tx = db.query_row(sql, [id], |r| r.get(0)).optional()?;
         lane.last_answer = last_answer::of(db, id, good_at)?;
         lanes.push(lane);
     }

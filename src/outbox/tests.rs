@@ -2,6 +2,7 @@
 
 mod accepted;
 mod ahead;
+mod audit;
 mod clock;
 mod compared;
 mod fill;
@@ -593,14 +594,14 @@ async fn a_database_of_an_earlier_version_is_taken_over() {
     db.pragma_update(None, "user_version", 1).expect("it writes");
     db.execute("ATTACH ? AS now", [dir.path().join(open::DATABASE).to_string_lossy()]).expect("it attaches");
     db.execute_batch(
-        "INSERT INTO meta SELECT k, v FROM now.meta WHERE k <> 'trimmed';
+        "INSERT INTO meta SELECT k, v FROM now.meta WHERE k NOT IN ('trimmed', 'audit_rows', 'audit_head');
          INSERT INTO name SELECT * FROM now.name;
          INSERT INTO source SELECT * FROM now.source;
          INSERT INTO epoch(id, source, text, last, rows_in, bytes_in)
              SELECT id, source, text, 3, 3, 1000 + (SELECT sum(size) FROM now.pending) FROM now.epoch;
          INSERT INTO event SELECT * FROM now.event;
          INSERT INTO lane(id, name, system, rows_out, bytes_out) SELECT id, name, system, 1, 1000 FROM now.lane;
-         INSERT INTO pending SELECT * FROM now.pending;
+         INSERT INTO pending SELECT lane, seq, tx, order8, posting, rev, size, state, tries, since, not_before, why FROM now.pending;
          INSERT INTO batch SELECT lane, id, attempt, first_sent, last_sent, unknown, renderer, sum, rows FROM now.batch;
          UPDATE batch SET id = 7;
          INSERT INTO attempt VALUES (5, 1, 4, 1, 1000, 200, 1, 1, 1, 'delivered', NULL);
@@ -668,6 +669,23 @@ fn a_migration_loses_nothing_that_was_counted_elsewhere() -> Result<(), rusqlite
         ["[Integer(0), Integer(0), Integer(1), Text(\"delivered\")]"]
     );
     assert_eq!(text("SELECT v FROM meta WHERE k = 'trimmed'")?, ["[Integer(8)]"]);
+    Ok(())
+}
+
+/// What an older version had as a dead letter is as old as that says.
+#[test]
+fn a_dead_letter_of_an_older_version_opened_its_exception() -> Result<(), rusqlite::Error> {
+    let db = rusqlite::Connection::open_in_memory()?;
+    open::MIGRATIONS[..10].iter().try_for_each(|sql| db.execute_batch(sql))?;
+    db.execute_batch(
+        "INSERT INTO pending(lane, seq, tx, order8, posting, size, state) VALUES
+             (1, 1, 1, 0, x'00', 10, 2), (1, 2, 1, 0, x'00', 10, 0), (2, 1, 1, 0, x'00', 10, 3);
+         INSERT INTO letter(lane, seq, tx, at, class, maybe, reason) VALUES (1, 1, 1, 7000, 'validation', 0, 'no');",
+    )?;
+    db.execute_batch(open::MIGRATIONS[10])?;
+    let mut statement = db.prepare("SELECT opened FROM pending ORDER BY lane, seq")?;
+    let opened: Vec<Option<i64>> = statement.query_map([], |r| r.get(0))?.collect::<Result<_, _>>()?;
+    assert_eq!(opened, [Some(7_000), None, None]);
     Ok(())
 }
 

@@ -146,6 +146,7 @@ impl Writer {
             tell_batches(&config.id, &batches, waits.is_some(), doubtful.is_some());
             let mut lane = Lane::new(config, opened.run.unsigned_abs());
             lane.restore(batches, exceptions, next, doubtful, now.wall);
+            lane.restore_away(Millis(route.counters.away_until), now.wall);
             hold::restore(&db, &capture.site, route, &mut lane)?;
             states.push(lane);
         }
@@ -501,6 +502,9 @@ impl Writer {
             self.step(lane, Input::Captured { rows, since }, &Cause::default())?;
         }
         let outgoing = self.apply_all(now)?;
+        for (route, lane) in self.capture.routes.iter_mut().zip(self.lanes.all()) {
+            route.counters.away_until = lane.away_until().0;
+        }
         self.capture.flush(&self.db)?;
         self.db.prepare_cached("COMMIT")?.execute([])?;
         self.ahead.extend(self.uncommitted.drain());

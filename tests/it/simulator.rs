@@ -108,6 +108,8 @@ struct Disk {
     rows: BTreeMap<RowKey, (Row, Stored)>,
     batches: BTreeMap<u64, Stays>,
     next_batch: u64,
+    /// Until when the ERP has asked us to stay away.
+    away_until: Millis,
     /// When a row was rejected.
     rejected: HashMap<RowKey, u64>,
 }
@@ -526,6 +528,7 @@ impl World {
         for action in actions {
             self.commit(action, &mut leaving);
         }
+        self.disk.away_until = self.lanes.lane(0).away_until();
         if crashes && self.rng.u16(0..300) == 0 {
             self.crash(); // after the commit, before the first byte
             return;
@@ -705,6 +708,7 @@ impl World {
         let booted = self.booted.filter(|_| self.lag > 0 && self.broken != Broken::ClockBelieved);
         let doubtful = booted.or_else(|| behind.then(|| self.wall()));
         lane.restore(batches, exceptions, self.disk.next_batch, doubtful, self.wall());
+        lane.restore_away(self.disk.away_until, self.wall());
         self.lanes = Lanes::new(vec![lane]);
         if behind {
             self.feed(Input::ClockUnknown, &[]);

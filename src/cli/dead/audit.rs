@@ -1,11 +1,13 @@
 //! `floorgate dead audit`: what persons did.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use super::deed_line;
 use crate::app::Exit;
 use crate::cli::place::Place;
 use crate::cli::print::{self, clean, line};
+use crate::outbox::read::chain::{self, Chain};
 use crate::outbox::read::parked;
 
 /// Show what persons did, the newest first
@@ -20,9 +22,12 @@ pub(in crate::cli) struct Args {
     /// Print at most so many
     #[arg(long, value_name = "N", default_value_t = 50)]
     limit: u32,
-    /// Check that no row was changed or taken out; ends with 1 if one was
-    #[arg(long)]
+    /// Check that no row was changed or taken out, and print how many there are and the hash of the last; ends with 1 if one was
+    #[arg(long, conflicts_with = "of")]
     verify: bool,
+    /// With --verify: a hash that it printed before, and that must still be one of them
+    #[arg(long, value_name = "HASH", requires = "verify")]
+    head: Option<String>,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -31,7 +36,8 @@ pub(in crate::cli) struct Args {
 const EXAMPLES: &str = "\
 Examples:
   floorgate dead audit
-  floorgate dead audit --verify";
+  floorgate dead audit --verify
+  floorgate dead audit --verify --head 2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b";
 
 fn nothing_of(word: &str) -> String {
     let word = clean(word);
@@ -45,22 +51,10 @@ pub(super) fn run(args: &Args) -> ExitCode {
         Ok(place) => place,
         Err(why) => return print::refuse(args.json, &why, Exit::Config),
     };
-    let now = crate::source::now().wall;
     if args.verify {
-        return match parked::verified(&dir) {
-            Ok(Ok(rows)) => {
-                let told = format!("{rows} rows, each as it was written\n");
-                print::out(&if args.json { print::json(&serde_json::json!({ "rows": rows })) } else { told });
-                Exit::Clean.into()
-            }
-            Ok(Err(row)) => print::refuse(
-                args.json,
-                &format!("row {row} is not as it was written, or one before it is gone"),
-                Exit::No,
-            ),
-            Err(e) => print::refuse(args.json, &e.to_string(), Exit::Storage),
-        };
+        return verify(args, &dir);
     }
+    let now = crate::source::now().wall;
     match parked::audit(&dir, args.of.as_deref(), args.limit) {
         Ok(deeds) if args.json => print::out(&print::json(&deeds)),
         Ok(deeds) => {
@@ -79,4 +73,34 @@ pub(super) fn run(args: &Args) -> ExitCode {
         Err(e) => return print::refuse(args.json, &e.to_string(), Exit::Storage),
     }
     Exit::Clean.into()
+}
+
+fn verify(args: &Args, dir: &Path) -> ExitCode {
+    match chain::verified(dir, args.head.as_deref()) {
+        Ok(Ok(chain)) if args.json => print::out(&print::json(&chain)),
+        Ok(Ok(chain)) => print::out(&told(&chain)),
+        Ok(Err(broken)) if args.json => {
+            print::out(&print::json(&serde_json::json!({ "error": broken.to_string(), "row": broken.row() })));
+            return Exit::No.into();
+        }
+        Ok(Err(broken)) => return print::refuse(false, &clean(&broken.to_string()), Exit::No),
+        Err(e) => return print::refuse(args.json, &e.to_string(), Exit::Storage),
+    }
+    Exit::Clean.into()
+}
+
+fn told(Chain { rows, head, noted }: &Chain) -> String {
+    let mut text = String::new();
+    match rows {
+        0 => line(&mut text, "the audit has no row"),
+        1 => line(&mut text, "1 row, as it was written"),
+        _ => line(&mut text, &format!("{rows} rows, each as it was written")),
+    }
+    if *rows > 0 {
+        line(&mut text, &format!("head {head}"));
+    }
+    if let Some(row) = noted {
+        line(&mut text, &format!("the head that was noted is that of row {row}"));
+    }
+    text
 }

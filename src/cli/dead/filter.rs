@@ -10,20 +10,20 @@ use crate::lane::{Category, Class};
 use crate::outbox::read::names;
 use crate::outbox::read::parked::Need;
 
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 pub(super) struct Filter {
     /// Only of this lane
     #[arg(long, value_name = "ID")]
-    lane: Option<String>,
+    pub(super) lane: Option<String>,
     /// Only of this class: validation, unresolvable, held …
     #[arg(long, value_name = "CLASS", value_parser = class)]
-    class: Option<String>,
+    pub(super) class: Option<String>,
     /// Only of this category: shipment_blocked, duplicate_suspect …
     #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(Category::ALL.map(Category::name)))]
-    category: Option<String>,
+    pub(super) category: Option<String>,
     /// Only with this word of the target for the reason: unknown_item …
     #[arg(long, value_name = "WORD")]
-    code: Option<String>,
+    pub(super) code: Option<String>,
 }
 
 fn class(text: &str) -> Result<String, String> {
@@ -54,11 +54,21 @@ impl Filter {
         }
     }
 
-    pub(super) fn takes(&self, need: &Need) -> bool {
-        let is = |asked: &Option<String>, has: &str| asked.as_deref().is_none_or(|asked| asked == has);
-        is(&self.lane, &need.lane)
-            && is(&self.class, &need.class)
-            && is(&self.category, need.category.name())
-            && is(&self.code, need.code.as_deref().unwrap_or_default())
+    /// Whether the trouble of these lanes is meant.
+    pub(super) fn takes_wide<'a>(&self, category: Category, mut lanes: impl Iterator<Item = &'a str>) -> bool {
+        is(self.category.as_ref(), category.name())
+            && (self.lane.is_none() || lanes.any(|lane| is(self.lane.as_ref(), lane)))
     }
+
+    pub(super) fn takes(&self, need: &Need) -> bool {
+        is(self.lane.as_ref(), &need.lane)
+            && is(self.class.as_ref(), &need.class)
+            && is(self.category.as_ref(), need.category.name())
+            && is(self.code.as_ref(), need.code.as_deref().unwrap_or_default())
+    }
+}
+
+/// It is what was asked for, if anything was.
+fn is(asked: Option<&String>, has: &str) -> bool {
+    asked.is_none_or(|asked| asked == has)
 }

@@ -1,18 +1,23 @@
 //! `floorgate dead list`: what needs a person, and the systems and lanes that stand still.
 
-use std::path::Path;
+use std::iter::once;
 use std::process::ExitCode;
 
+use serde::Serialize;
+
 use super::filter::Filter;
-use super::{entry, needs};
+use super::{bounded, entry};
 use crate::app::Exit;
 use crate::cli::place::Place;
 use crate::cli::print::{self, line};
 use crate::cli::status::target;
-use crate::cli::trouble::{Kept, told};
+use crate::cli::trouble::{Kept, Wide, told};
 use crate::control::{self, Request};
-use crate::lane::{Standing, System};
-use crate::outbox::read;
+use crate::event::Millis;
+use crate::lane::{Class, Standing, System};
+use crate::outbox::StorageError;
+use crate::outbox::read::parked::{self, Need};
+use crate::outbox::read::{self, Bounds, LaneStatus};
 
 /// List what needs a person
 #[derive(Debug, clap::Args)]
@@ -37,54 +42,222 @@ Examples:
   floorgate dead list --json | jq -r '.needs[] | [.category, .subject, .sentence] | @tsv'";
 
 pub(super) fn run(args: &Args) -> ExitCode {
-    let (dir, mut needs, now) = match needs(&args.place) {
-        Ok(found) => found,
+    match List::of(args) {
+        Ok(list) if args.json => print::out(&print::json(&list)),
+        Ok(list) => print::out(&list.text()),
         Err((why, exit)) => return print::refuse(args.json, &why, exit),
-    };
-    if let Some(why) = args.filter.unknown_lane(&args.place, &dir) {
-        return print::refuse(args.json, &why, Exit::Usage);
     }
-    let waiting = needs.len();
-    needs.retain(|need| args.filter.takes(need));
-    let all = needs.len();
-    needs.truncate(args.limit);
-    let systems = troubled(&dir);
-    let lanes = match read::lanes_of(&dir) {
-        Ok(lanes) => lanes,
-        Err(e) => return print::refuse(args.json, &e.to_string(), Exit::Storage),
-    };
-    let lanes: Vec<Kept> = lanes.iter().filter_map(|lane| Kept::of(lane, now)).filter(|l| l.help.is_some()).collect();
-    if args.json {
-        let found = serde_json::json!({ "needs": needs, "all": all, "systems": systems, "lanes": lanes });
-        print::out(&print::json(&found));
-        return Exit::Clean.into();
-    }
-    let mut text = String::new();
-    for system in &systems {
-        target(&mut text, system, now);
-    }
-    told(&mut text, &lanes, &systems, "");
-    for need in &needs {
-        entry(&mut text, need, now);
-    }
-    match all - needs.len() {
-        0 if waiting == 0 && !(systems.is_empty() && lanes.is_empty()) => {
-            line(&mut text, "no single posting needs a person");
-        }
-        0 if all == 0 => line(&mut text, &Filter::none_of(waiting)),
-        0 => line(&mut text, "`floorgate dead show KEY` tells more of one"),
-        left => line(&mut text, &format!("and {left} more: --limit lists them")),
-    }
-    print::out(&text);
     Exit::Clean.into()
 }
 
-/// Systems that take nothing, and those with lanes that are stopped: one exception each, however many rows wait for it. Only a
-/// running gateway knows.
-fn troubled(dir: &Path) -> Vec<System> {
-    let said = control::ask(dir, Request::Status).ok();
-    let mut systems = said.map_or_else(Vec::new, |gateway: control::Status| gateway.systems);
-    systems
-        .retain(|system| system.standing != Standing::Closed || !system.stopped.is_empty() || !system.late.is_empty());
-    systems
+#[derive(Serialize)]
+struct List {
+    needs: Vec<Need>,
+    /// How many of those that were asked for there are.
+    all: usize,
+    systems: Vec<Troubled>,
+    /// Lanes whose system does not speak for them.
+    lanes: Vec<Kept>,
+    /// How many need a person, asked for or not.
+    #[serde(skip)]
+    waiting: usize,
+    #[serde(skip)]
+    now: Millis,
+}
+
+/// A system that takes nothing, or has lanes that are stopped: one exception, however many rows wait for it.
+#[derive(Serialize)]
+struct Troubled {
+    #[serde(flatten)]
+    system: System,
+    #[serde(flatten)]
+    wide: Wide,
+}
+
+impl List {
+    fn of(args: &Args) -> Result<Self, (String, Exit)> {
+        let (dir, bounds) = bounded(&args.place)?;
+        if let Some(why) = args.filter.unknown_lane(&args.place, &dir) {
+            return Err((why, Exit::Usage));
+        }
+        let (bounds, now) = (bounds.as_ref(), crate::source::now().wall);
+        let unreadable = |e: StorageError| (e.to_string(), Exit::Storage);
+        let mut needs = parked::needs(&dir, bounds, now).map_err(unreadable)?;
+        let waiting = needs.len();
+        needs.retain(|need| args.filter.takes(need));
+        let all = needs.len();
+        needs.truncate(args.limit);
+        let lanes = read::lanes_of(&dir).map_err(unreadable)?;
+        // Only a running gateway knows how systems stand.
+        let said = control::ask(&dir, Request::Status).ok();
+        let systems = said.map_or_else(Vec::new, |gateway: control::Status| gateway.systems);
+        let kept = lanes.iter().filter_map(|lane| Kept::with_owner(lane, bounds, now));
+        let kept = kept.filter(|kept| !kept.is_told_by(&systems)).filter(|kept| {
+            kept.wide.as_ref().is_some_and(|wide| args.filter.takes_wide(wide.category(), once(kept.lane.as_str())))
+        });
+        let kept = kept.collect();
+        let systems = systems.into_iter().filter_map(|system| troubled(system, &lanes, &args.filter, bounds, now));
+        Ok(Self { needs, all, systems: systems.collect(), lanes: kept, waiting, now })
+    }
+
+    fn text(&self) -> String {
+        let Self { needs, all, systems, lanes, waiting, now } = self;
+        let mut text = String::new();
+        for Troubled { system, wide } in systems {
+            target(&mut text, system, *now);
+            wide.text(&mut text, "");
+        }
+        told(&mut text, lanes, &[], "");
+        for need in needs {
+            entry(&mut text, need, *now);
+        }
+        match all - needs.len() {
+            0 if *waiting == 0 && !(systems.is_empty() && lanes.is_empty()) => {
+                line(&mut text, "no single posting needs a person");
+            }
+            0 if *all == 0 => line(&mut text, &Filter::none_of(*waiting)),
+            0 => line(&mut text, "`floorgate dead show KEY` tells more of one"),
+            left => line(&mut text, &format!("and {left} more: --limit lists them")),
+        }
+        text
+    }
+}
+
+/// The exception that a system is, if it is one: its open breaker keeps all its lanes; else those that are stopped, or that have
+/// postings which it does not come to an end with.
+fn troubled(
+    system: System,
+    lanes: &[LaneStatus],
+    filter: &Filter,
+    bounds: Option<&Bounds>,
+    now: Millis,
+) -> Option<Troubled> {
+    let System { standing, stopped, late, .. } = &system;
+    let first_stopped = stopped.iter().map(|stopped| stopped.storm.since).min();
+    let (class, since) = match (standing, first_stopped) {
+        (Standing::Open { trouble, .. } | Standing::HalfOpen { trouble, .. }, _) => {
+            (trouble.why.class(), trouble.since)
+        }
+        (Standing::Closed, Some(since)) => (Class::Contract, since),
+        (Standing::Closed, None) => (Class::Accepted, late.iter().map(|late| late.overdue.since).min()?),
+    };
+    let named: Vec<&str> =
+        stopped.iter().map(|s| &s.lane).chain(late.iter().map(|l| &l.lane)).map(String::as_str).collect();
+    let keeps = |lane: &&LaneStatus| {
+        lane.system == system.system && (*standing != Standing::Closed || named.contains(&lane.lane.as_str()))
+    };
+    let lanes: Vec<&LaneStatus> = lanes.iter().filter(keeps).collect();
+    let wide = Wide::of(&lanes, class, since.0, bounds, now);
+    let meant = filter.takes_wide(wide.category(), lanes.iter().map(|lane| lane.lane.as_str()));
+    meant.then_some(Troubled { system, wide })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lane::{Category, Desk, Desks, Late, Overdue, Stopped, Storm, Trouble, Why};
+
+    const NOW: Millis = Millis(1_763_906_709_412);
+
+    fn ago(minutes: u64) -> Millis {
+        NOW.minus(minutes * 60_000)
+    }
+
+    /// Goods issues that wait for 50 minutes, goods receipts for 70, a display for 90.
+    fn lanes() -> Vec<LaneStatus> {
+        let lane = |lane: &str, ready, minutes, tx_type: &str| LaneStatus {
+            lane: lane.to_owned(),
+            system: "erp".to_owned(),
+            ready,
+            oldest_going_at: Some(ago(minutes).0),
+            oldest_tx: Some(tx_type.to_owned()),
+            ..LaneStatus::default()
+        };
+        let away = LaneStatus { system: "tms".to_owned(), ..lane("carrier", 100, 90, "manifest") };
+        vec![lane("out", 3, 50, "goods_issue"), lane("in", 2, 70, "goods_receipt"), lane("board", 1, 90, "scan"), away]
+    }
+
+    fn bounds() -> Bounds {
+        let [contact, escalate] = ["dial 400", "the shift lead"].map(|whom| Some(whom.to_owned()));
+        let desk = Desk { contact, escalate, ..Desk::default() };
+        let max_parked = ["out", "in", "carrier"].map(|lane| (lane.to_owned(), 500)).into();
+        Bounds { max_size: 1, max_parked, desks: Desks([(Category::ContractBroken, desk)].into()) }
+    }
+
+    fn found(standing: Standing, stopped: Vec<Stopped>, late: Vec<Late>, filter: &Filter) -> Option<Troubled> {
+        let system = System { system: "erp".to_owned(), standing, per_minute: None, stopped, late };
+        troubled(system, &lanes(), filter, Some(&bounds()), NOW)
+    }
+
+    fn text(systems: Vec<Troubled>) -> String {
+        List { needs: Vec::new(), all: 0, systems, lanes: Vec::new(), waiting: 0, now: NOW }.text()
+    }
+
+    fn open(why: Why, minutes: u64) -> Standing {
+        let trouble = Trouble { since: ago(minutes), why, words: "HTTP 401".to_owned(), help: String::new() };
+        Standing::Open { trouble, next_try: NOW.plus(9_000) }
+    }
+
+    #[test]
+    fn a_system_that_takes_nothing_is_one_exception_with_an_owner_and_an_age() {
+        let filter = Filter::default();
+        let refused = found(open(Why::Auth, 40), Vec::new(), Vec::new(), &filter).expect("it takes nothing");
+        let told: serde_json::Value = serde_json::from_str(&print::json(&refused)).expect("it is JSON");
+        let has = |key: &str| told[key].clone();
+        assert_eq!(
+            ["category", "owner", "contact", "escalate", "lateness"].map(has),
+            ["contract_broken", "integration", "dial 400", "the shift lead", "breach"]
+        );
+        assert_eq!(["opened_at", "rows", "why"].map(has), [ago(40).0.into(), 6.into(), serde_json::json!("auth")]);
+        insta::assert_snapshot!(text(vec![refused]), @r"
+        system erp: breaker open for 40 min, auth: HTTP 401
+          one row is sent in 9 s, to find out; when three in a row are answered well, everything goes
+          contract_broken (breach), for integration; 6 rows wait
+          reach them: dial 400
+          later than agreed: tell: the shift lead
+        no single posting needs a person
+        ");
+    }
+
+    /// Nothing is wrong with what is agreed: what waits for it is what is in trouble.
+    #[test]
+    fn a_system_that_is_away_is_what_its_oldest_posting_would_be() {
+        let filter = Filter::default();
+        let away = found(open(Why::Failing, 65), Vec::new(), Vec::new(), &filter).expect("it takes nothing");
+        assert!(text(vec![away]).contains("\n  receipt_unposted, for procurement; 6 rows wait\n"));
+    }
+
+    #[test]
+    fn lanes_that_are_stopped_or_not_booked_are_one_exception_of_their_own_rows() {
+        let (filter, lane) = (Filter::default(), "out".to_owned());
+        let storm = Storm {
+            since: ago(10),
+            class: "validation".to_owned(),
+            code: None,
+            words: "no".to_owned(),
+            rejected: 27,
+            next_try: NOW,
+        };
+        let stopped = vec![Stopped { lane: lane.clone(), storm }];
+        let late = vec![Late { lane, overdue: Overdue { rows: 3, since: ago(61) } }];
+        let told = text(found(Standing::Closed, stopped, Vec::new(), &filter).into_iter().collect());
+        assert!(
+            told.contains("\n  contract_broken (warn), for integration; 3 rows wait\n  reach them: dial 400\n"),
+            "{told}"
+        );
+        let told = text(found(Standing::Closed, Vec::new(), late, &filter).into_iter().collect());
+        assert!(told.contains("\n  shipment_blocked (breach), for ERP team and warehouse; 3 rows wait\n"), "{told}");
+        assert!(found(Standing::Closed, Vec::new(), Vec::new(), &filter).is_none());
+    }
+
+    #[test]
+    fn what_is_asked_for_holds_for_whole_systems_too() {
+        let takes = |category: Option<&str>, lane: Option<&str>| {
+            let [category, lane] = [category, lane].map(|word| word.map(str::to_owned));
+            let filter = Filter { lane, category, ..Filter::default() };
+            found(open(Why::Contract, 1), Vec::new(), Vec::new(), &filter).is_some()
+        };
+        assert!(takes(Some("contract_broken"), None) && takes(None, Some("in")));
+        assert!(!takes(Some("shipment_blocked"), None) && !takes(None, Some("carrier")));
+    }
 }

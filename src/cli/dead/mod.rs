@@ -17,6 +17,7 @@ use clap::Subcommand;
 use crate::app::Exit;
 use crate::cli::place::Place;
 use crate::cli::print::{ago, clean, line, quoted};
+use crate::cli::trouble::{late, reach};
 use crate::control::{self, Request};
 use crate::event::Millis;
 use crate::lane::{Act, Change};
@@ -107,23 +108,27 @@ pub(super) fn run(verb: &Verb) -> ExitCode {
 
 /// Where it is looked, what needs a person there, and now.
 fn needs(place: &Place) -> Result<(PathBuf, Vec<Need>, Millis), (String, Exit)> {
-    let (dir, bounds) = place.find().map_err(|why| (why, Exit::Config))?;
-    let running = || control::ask(&dir, Request::Status).ok().map(|gateway: control::Status| gateway.bounds);
-    let bounds: Option<Bounds> = bounds.or_else(running);
+    let (dir, bounds) = bounded(place)?;
     let now = crate::source::now().wall;
     let needs = parked::needs(&dir, bounds.as_ref(), now).map_err(|e| (e.to_string(), Exit::Storage))?;
     Ok((dir, needs, now))
 }
 
+/// Where it is looked, and who looks after what there.
+fn bounded(place: &Place) -> Result<(PathBuf, Option<Bounds>), (String, Exit)> {
+    let (dir, bounds) = place.find().map_err(|why| (why, Exit::Config))?;
+    let running = || control::ask(&dir, Request::Status).ok().map(|gateway: control::Status| gateway.bounds);
+    let bounds = bounds.or_else(running);
+    Ok((dir, bounds))
+}
+
 fn entry(text: &mut String, need: &Need, now: Millis) {
-    let Need { key, seq, lane, at, owner, may, .. } = need;
-    let late = if need.lateness == "ok" { String::new() } else { format!(" ({})", need.lateness) };
+    let Need { key, seq, lane, opened_at, at, owner, may, .. } = need;
+    let (category, opened, late) = (need.category.name(), ago(*opened_at, now), late(need.lateness));
+    let again = if at > opened_at { format!(", again {}", ago(*at, now)) } else { String::new() };
     line(text, &clean(&need.sentence));
-    line(text, &format!("  {}, {}{late}, for {owner}; {lane} #{seq}", need.category.name(), ago(*at, now)));
-    let told = [("reach them", &need.contact), ("later than agreed: tell", &need.escalate)];
-    for (what, whom) in told.iter().filter_map(|(what, whom)| Some((what, whom.as_deref()?))) {
-        line(text, &format!("  {what}: {}", clean(whom)));
-    }
+    line(text, &format!("  {category}, {opened}{late}{again}, for {owner}; {lane} #{seq}"));
+    reach(text, "", need.contact.as_deref(), need.escalate.as_deref());
     line(text, &format!("  key {key}; you may {}", may.join(", ")));
 }
 

@@ -39,14 +39,8 @@ impl Outbox {
         gateway: Option<&control::Status>,
         now: Millis,
     ) -> Self {
-        // A lane that parks nothing goes on behind a rejected row.
-        let behind = |lane: &read::LaneStatus| {
-            if bounds.is_none_or(|bounds| bounds.parks(&lane.lane)) { lane.behind.min(lane.ready) } else { 0 }
-        };
-        let going = |lane: &read::LaneStatus| {
-            lane.ready + lane.sending + lane.accepted + lane.unknown + lane.waiting - behind(lane)
-        };
-        let parked = |lane: &read::LaneStatus| lane.rejected + lane.held + behind(lane);
+        let going = |lane: &read::LaneStatus| lane.going(bounds.is_none_or(|bounds| bounds.parks(&lane.lane)));
+        let parked = |lane: &read::LaneStatus| lane.rejected + lane.held + lane.going(false) - going(lane);
         let stopped = bounds.map(|bounds| stopped(status, bounds)).unwrap_or_default();
         let room = bounds.map(|bounds| Room::of(status, bounds.max_size));
         let by_size = room.as_ref().is_some_and(|room| room.full);
@@ -54,7 +48,7 @@ impl Outbox {
             let hold = status.holds.iter().find(|hold| hold.keeps(&lane.lane, &lane.system, ""));
             let known = |trouble, since| {
                 let (lane, system) = (lane.lane.clone(), lane.system.clone());
-                Some(Kept { lane, system, trouble, since, help: None })
+                Some(Kept { lane, system, trouble, since, help: None, wide: None })
             };
             if let Some(hold) = hold {
                 known(hold::by(hold, &lane.lane, now), Some(hold.at))

@@ -96,6 +96,7 @@ fn a_person_sees_who_is_away_and_why() {
             trouble: "STOPPED, 2 subjects are parked: `floorgate dead list` shows why".to_owned(),
             since: None,
             help: None,
+            wide: None,
         }],
     });
     insta::assert_snapshot!(report.text(NOW), @r#"

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Standing, Trouble};
 use crate::event::Millis;
+use crate::lane::Class;
 
 /// Failures in a row that open it.
 const IN_A_ROW: u32 = 5;
@@ -42,6 +43,15 @@ impl Why {
             Self::Failing => "failing",
             Self::Auth => "auth",
             Self::Contract => "contract",
+        }
+    }
+
+    /// The class of the answers that it stands for.
+    pub fn class(self) -> Class {
+        match self {
+            Self::Failing => Class::Transient,
+            Self::Auth => Class::Auth,
+            Self::Contract => Class::Contract,
         }
     }
 }

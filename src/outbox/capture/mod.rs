@@ -61,6 +61,8 @@ pub(super) struct Counters {
     pub(super) batches: i64,
     /// When all of an answer was good last.
     pub(super) good_at: Option<i64>,
+    /// Until when its target has asked us to stay away.
+    pub(super) away_until: i64,
 }
 
 /// One source's present epochs, as cached between commits: one for each kind of epoch (`d`, `g`, `m`, `c`), since a device
@@ -139,8 +141,8 @@ impl Capture {
         let mut routes = Vec::new();
         for config in lanes {
             db.execute("INSERT OR IGNORE INTO lane(name, system) VALUES (?, ?)", [&config.id, &config.system])?;
-            let sql = "SELECT id, system, rows_in, rows_out, bytes_in, bytes_out, batches, good_at, skipped FROM lane WHERE name = ?";
-            let (id, system, counters): (i64, String, Counters) = db.query_row(sql, [&config.id], |r| {
+            let sql = "SELECT id, system, rows_in, rows_out, bytes_in, bytes_out, batches, good_at, skipped, away_until FROM lane WHERE name = ?";
+            let (id, system, mut counters): (i64, String, Counters) = db.query_row(sql, [&config.id], |r| {
                 let counters = Counters {
                     rows_in: r.get(2)?,
                     rows_out: r.get(3)?,
@@ -149,11 +151,16 @@ impl Capture {
                     batches: r.get(6)?,
                     good_at: r.get(7)?,
                     skipped: r.get(8)?,
+                    away_until: r.get(9)?,
                 };
                 Ok((r.get(0)?, r.get(1)?, counters))
             })?;
             if system != config.system {
-                db.execute("UPDATE lane SET system = ? WHERE id = ?", rusqlite::params![config.system, id])?;
+                db.execute(
+                    "UPDATE lane SET system = ?, away_until = 0 WHERE id = ?",
+                    rusqlite::params![config.system, id],
+                )?;
+                counters.away_until = 0; // the other one has asked for it
             }
             routes.push(Route { id, config: config.clone(), counters, stored: counters, offered: 0 });
         }
@@ -267,10 +274,12 @@ impl Capture {
     /// Writes the counters that this transaction moved.
     pub(super) fn flush(&mut self, db: &Connection) -> Sql<()> {
         for route in self.routes.iter_mut().filter(|route| route.counters != route.stored) {
-            let Counters { rows_in, rows_out, bytes_in, bytes_out, skipped, batches, good_at } = route.counters;
-            let sql = "UPDATE lane SET rows_in = ?, rows_out = ?, bytes_in = ?, bytes_out = ?, batches = ?, good_at = ?, skipped = ? WHERE id = ?";
-            db.prepare_cached(sql)?
-                .execute(params![rows_in, rows_out, bytes_in, bytes_out, batches, good_at, skipped, route.id])?;
+            let Counters { rows_in, rows_out, bytes_in, bytes_out, skipped, batches, good_at, away_until } =
+                route.counters;
+            let sql = "UPDATE lane SET rows_in = ?, rows_out = ?, bytes_in = ?, bytes_out = ?, batches = ?, good_at = ?, skipped = ?, away_until = ? WHERE id = ?";
+            db.prepare_cached(sql)?.execute(params![
+                rows_in, rows_out, bytes_in, bytes_out, batches, good_at, skipped, away_until, route.id
+            ])?;
             route.stored = route.counters;
         }
         Ok(())

@@ -7,14 +7,38 @@ use serde::Serialize;
 
 use super::{HELD, legible};
 use crate::event::{Id, Millis};
-use crate::lane::{Act, Category, Class, Parked, decide, sentence};
+use crate::lane::{Act, Category, Class, Desks, Parked, decide, sentence};
 use crate::outbox::StorageError;
-use crate::outbox::audit::chained;
 use crate::outbox::open::open_read_only;
 use crate::outbox::read::Bounds;
 
 /// What helps where an attempt may have had effect: the same content under its key could be there twice.
 const MAYBE_THERE: &str = "look in the ERP whether it is there: then `resolve` it; else mend what it was refused for, and `repost` it (two persons)";
+
+/// Who looks after an exception, and how late it is.
+#[derive(Debug, Clone, Serialize)]
+pub struct Whose {
+    /// Which of the warehouse's troubles it is.
+    pub category: Category,
+    /// Who looks after it.
+    pub owner: String,
+    /// How they are reached.
+    pub contact: Option<String>,
+    /// Who else is to hear of it, once it is later than agreed.
+    pub escalate: Option<String>,
+    /// How its age stands: `ok`, `warn`, `breach`.
+    pub lateness: &'static str,
+}
+
+impl Whose {
+    /// Of an exception of that category and age.
+    pub fn of(desks: &Desks, category: Category, age_ms: u64) -> Self {
+        let lateness = desks.lateness(category, age_ms);
+        let desk = desks.0.get(&category).cloned().unwrap_or_default();
+        let escalate = desk.escalate.filter(|_| lateness == "breach");
+        Self { category, owner: desks.owner(category).to_owned(), contact: desk.contact, escalate, lateness }
+    }
+}
 
 /// A posting that does not go on until a person decides. Times are UTC milliseconds.
 #[derive(Debug, Clone, Serialize)]
@@ -35,7 +59,9 @@ pub struct Need {
     pub subject: String,
     /// `rejected` or `held`.
     pub state: &'static str,
-    /// Since when.
+    /// Since when it needs a person: what was tried again in vain meanwhile counts from the first time.
+    pub opened_at: i64,
+    /// When it was refused last.
     pub at: i64,
     /// What the machines know.
     pub class: String,
@@ -101,11 +127,12 @@ pub fn needs(dir: &Path, bounds: Option<&Bounds>, now: Millis) -> Result<Vec<Nee
     let db = open_read_only(dir)?;
     let mut statement = db.prepare(
         "SELECT p.posting, p.seq, l.name, l.system, k.text, t.text, e.subject, p.state, coalesce(d.at, e.recorded_at),
-                d.class, d.maybe, d.code, d.status, d.answer, coalesce(d.reason, p.why), p.order8, l.id
+                d.class, d.maybe, d.code, d.status, d.answer, coalesce(d.reason, p.why), p.order8, l.id,
+                coalesce(p.opened, d.at, e.recorded_at)
          FROM lane l CROSS JOIN pending p INDEXED BY pending_exception ON p.lane = l.id
               JOIN event e ON e.seq = p.seq JOIN name k ON k.id = e.kind JOIN name t ON t.id = p.tx
               LEFT JOIN letter d ON d.lane = p.lane AND d.seq = p.seq AND d.tx = p.tx
-         WHERE p.state IN (2, 3) AND p.state <> 0 ORDER BY 9, p.seq",
+         WHERE p.state IN (2, 3) AND p.state <> 0 ORDER BY 18, p.seq",
     )?;
     let rows = statement.query_map([], |r| need(r, bounds, now))?;
     Ok(rows.collect::<Result<_, _>>()?)
@@ -115,7 +142,7 @@ fn need(r: &Row<'_>, bounds: Option<&Bounds>, now: Millis) -> Result<Need, rusql
     let (lane, system, tx_type): (String, String, String) = (r.get(2)?, r.get(3)?, r.get(5)?);
     let (subject, _) = legible(r, 6)?;
     let visibility = bounds.is_some_and(|bounds| !bounds.parks(&lane));
-    let (held, at) = (r.get::<_, i64>(7)? == 3, r.get(8)?);
+    let (held, at, opened_at) = (r.get::<_, i64>(7)? == 3, r.get(8)?, r.get(17)?);
     let class = r.get::<_, Option<String>>(9)?.and_then(|name| Class::parse(&name)).unwrap_or(Class::Unresolvable);
     let maybe_posted = !held && r.get::<_, Option<bool>>(10)?.unwrap_or(true);
     let code: Option<String> = r.get(11)?;
@@ -123,8 +150,7 @@ fn need(r: &Row<'_>, bounds: Option<&Bounds>, now: Millis) -> Result<Need, rusql
     let desks = Bounds::desks(bounds);
     let category =
         if held { Category::of_held(visibility) } else { desks.category(class, &tx_type, code.as_deref(), visibility) };
-    let lateness = desks.lateness(category, now.since(Millis(at)));
-    let desk = desks.0.get(&category).cloned().unwrap_or_default();
+    let Whose { owner, contact, escalate, lateness, .. } = Whose::of(desks, category, now.since(Millis(opened_at)));
     let parked = if held { Parked::Held } else { Parked::Rejected { class, maybe: maybe_posted } };
     let acts = [Act::Retry, Act::Edit, Act::Repost, Act::Resolve, Act::Skip];
     Ok(Need {
@@ -132,12 +158,13 @@ fn need(r: &Row<'_>, bounds: Option<&Bounds>, now: Millis) -> Result<Need, rusql
         seq: r.get(1)?,
         kind: r.get(4)?,
         state: if held { "held" } else { "rejected" },
+        opened_at,
         at,
         class: if held { "held".to_owned() } else { class.name().to_owned() },
         category,
-        owner: desks.owner(category).to_owned(),
-        contact: desk.contact,
-        escalate: desk.escalate.filter(|_| lateness == "breach"),
+        owner,
+        contact,
+        escalate,
         lateness,
         sentence: if held {
             format!("The {tx_type} of {subject} is not sent: {reason}.")
@@ -204,32 +231,4 @@ fn deed(r: &Row<'_>) -> Result<Deed, rusqlite::Error> {
         outcome: r.get(7)?,
         request: r.get(8)?,
     })
-}
-
-/// Whether each row of the audit is as it was written, and none was taken out of its middle: the rows, or the number of the
-/// first that is not.
-///
-/// # Errors
-/// When there is no outbox, or it can't be read.
-pub fn verified(dir: &Path) -> Result<Result<i64, i64>, StorageError> {
-    Ok(chain(&open_read_only(dir)?)?)
-}
-
-fn chain(db: &Connection) -> Result<Result<i64, i64>, rusqlite::Error> {
-    let mut statement = db.prepare(
-        "SELECT id, hash, request, CAST(at AS TEXT), actor, act, lane, CAST(seq AS TEXT), tx_type, subject, posting, reason, outcome
-         FROM audit ORDER BY id",
-    )?;
-    let (mut rows, mut before, mut n) = (statement.query([])?, String::new(), 0);
-    while let Some(row) = rows.next()? {
-        let texts: Vec<String> = (2..13).map(|column| row.get(column)).collect::<Result<_, _>>()?;
-        let fields: [&str; 11] = std::array::from_fn(|i| texts[i].as_str());
-        let hash: String = row.get(1)?;
-        n += 1;
-        if row.get::<_, i64>(0)? != n || chained(&before, &fields) != hash {
-            return Ok(Err(n));
-        }
-        before = hash;
-    }
-    Ok(Ok(n))
 }

@@ -19,7 +19,9 @@ pub struct Letter {
     pub subject: String,
     /// Key of its posting.
     pub key: String,
-    /// When it was rejected.
+    /// When it was rejected first.
+    pub opened_at: i64,
+    /// When it was rejected last.
     pub at: i64,
     /// Class of the rejection.
     pub class: String,
@@ -115,10 +117,11 @@ pub(super) fn suspect_rows(db: &Connection, most: u32) -> Result<Vec<SuspectRow>
 
 pub(super) fn letters(db: &Connection, most: u32) -> Result<Vec<Letter>, rusqlite::Error> {
     let sql = format!(
-        "SELECT l.name, d.seq, k.text, e.subject, p.posting, d.at, d.class, d.maybe, d.reason, d.status, d.answer
+        "SELECT l.name, d.seq, k.text, e.subject, p.posting, d.at, d.class, d.maybe, d.reason, d.status, d.answer,
+                coalesce(p.opened, d.at)
          FROM letter d JOIN lane l ON l.id = d.lane JOIN event e ON e.seq = d.seq JOIN name k ON k.id = e.kind
               JOIN pending p ON p.lane = d.lane AND p.seq = d.seq AND p.tx = d.tx
-         ORDER BY d.at, d.seq LIMIT {most}"
+         ORDER BY 12, d.seq LIMIT {most}"
     );
     all(db, &sql, |r| {
         Ok(Letter {
@@ -128,6 +131,7 @@ pub(super) fn letters(db: &Connection, most: u32) -> Result<Vec<Letter>, rusqlit
             subject: legible(r, 3)?.0,
             key: key(r, 4)?,
             at: r.get(5)?,
+            opened_at: r.get(11)?,
             class: r.get(6)?,
             maybe_posted: r.get(7)?,
             reason: r.get(8)?,

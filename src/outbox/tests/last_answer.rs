@@ -32,3 +32,27 @@ async fn trouble_is_as_old_as_the_first_answer_after_which_none_was_good() {
     assert_eq!(tried(6_000, "validation"), is("validation", None), "who refuses an item is there");
     assert_eq!(tried(7_000, "auth"), is("auth", Some(7_000)));
 }
+
+/// What it has asked for stands in the database, and a row that may go otherwise waits for it.
+#[tokio::test]
+async fn a_target_that_asked_us_to_stay_away_is_left_alone_over_a_restart() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (outbox, ended, mut work) = open(config(dir.path()));
+    outbox.capture(vec![counted("1", 1, "a")]).await.expect("there is room");
+    let sent = next(&mut work).await;
+    let busy = Answer { retry_after_ms: Some(600_000), ..all(&sent, Class::Throttled) };
+    outbox.answered(0, sent.batch, busy).expect("the writer runs");
+    stop(outbox, ended).await;
+    let (outbox, ended, mut work) = open(config(dir.path()));
+    outbox.capture(vec![counted("1", 2, "b")]).await.expect("there is room");
+    outbox.pulse().await.expect("the writer runs");
+    assert!(work.try_recv().is_err(), "nothing leaves");
+    stop(outbox, ended).await;
+
+    let db = rusqlite::Connection::open(dir.path().join("outbox.db")).expect("it opens");
+    db.execute("UPDATE lane SET away_until = away_until - 600000", []).expect("it is there");
+    drop(db);
+    let (outbox, ended, mut work) = open(config(dir.path()));
+    assert_eq!(next(&mut work).await.keys, sent.keys, "the time is over");
+    stop(outbox, ended).await;
+}

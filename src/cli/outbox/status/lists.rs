@@ -17,7 +17,10 @@ pub(super) fn letters(text: &mut String, status: &Status, now: Millis) {
         let (subject, reason) = (clean(subject), clean(&letter.reason));
         line(
             text,
-            &format!("  {lane} #{seq} {kind} {subject}, {}: {class}: {reason}{http}{maybe}", ago(letter.at, now)),
+            &format!(
+                "  {lane} #{seq} {kind} {subject}, {}: {class}: {reason}{http}{maybe}",
+                ago(letter.opened_at, now)
+            ),
         );
         line(text, &format!("    key {}", letter.key));
     }

@@ -40,6 +40,7 @@ fn status() -> Status {
             kind: "divert.confirmed".to_owned(),
             subject: "395212345000000125".to_owned(),
             key: "5d5f5c7d-bf6e-879a-b6e2-a74afa96e7d1".to_owned(),
+            opened_at: ago(4_000),
             at: ago(4_000),
             class: "validation".to_owned(),
             maybe_posted: false,
