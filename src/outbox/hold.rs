@@ -158,8 +158,8 @@ fn ordered(site: &str, route: &Route, subject: &str) -> Vec<i64> {
 fn let_go(db: &Connection, route: &Route, orders: &[i64]) -> Sql<Vec<Freed>> {
     let first = firsts(db, route.id, orders)?;
     let nothing = |order| Row { key: RowKey { seq: i64::MAX, tx: 0 }, order, size: 0, held: false };
+    line_up(db, route.id, orders)?;
     let freed = |order: &i64| {
-        line_up(db, route.id, *order)?;
         let row = first.iter().find(|row| row.order == *order).copied().unwrap_or(nothing(*order));
         Ok(Freed { row, next: first_parked(db, route.id, *order)?, ended: None })
     };

@@ -9,7 +9,7 @@ use crate::outbox::audit;
 use crate::outbox::delivery::Cause;
 use crate::outbox::hold::{self, Change, Hold};
 use crate::outbox::open::StorageError;
-use crate::outbox::operate::{Acted, Freed, Order, act};
+use crate::outbox::operate::{Acted, Freed, Order, act, line_up};
 
 impl Writer {
     /// What lanes have decided before is stored first, so that the person decides of what is so.
@@ -43,6 +43,13 @@ impl Writer {
             );
             acted.push(told);
             freed.extend(row);
+        }
+        for (lane, route) in self.capture.routes.iter().enumerate() {
+            let orders: Vec<i64> =
+                freed.iter().filter(|(of, _)| *of == lane).map(|(_, freed)| freed.row.order).collect();
+            if !orders.is_empty() {
+                line_up(&tx, route.id, &orders)?;
+            }
         }
         for (lane, bytes, skipped) in freed.iter().filter_map(|(lane, row)| row.ended.map(|(n, skip)| (*lane, n, skip)))
         {
