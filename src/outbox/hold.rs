@@ -129,7 +129,9 @@ pub(super) fn set(
     }
     let outcome = match (hold.on, hold.scope) {
         (true, Scope::Lane | Scope::System) => "held: nothing is sent; what is captured waits",
-        (true, Scope::Subject) => "held: nothing of it is sent that is not under way",
+        (true, Scope::Subject) => {
+            "held: what waits of it is not sent, nor what comes of it; what is under way is answered as ever"
+        }
         (false, _) => "released",
     };
     let deed = Deed {

@@ -23,8 +23,8 @@ pub struct Order {
     pub id: String,
     /// What is done.
     pub act: Act,
-    /// Keys of the postings.
-    pub keys: Vec<String>,
+    /// The postings.
+    pub keys: Vec<Named>,
     /// Why, in the person's words.
     pub reason: String,
     /// With [`Act::Resolve`]: the document at the target.
@@ -35,9 +35,43 @@ pub struct Order {
     pub changes: Vec<Change>,
 }
 
+/// A posting that a person has named.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Named {
+    /// Its key.
+    pub key: String,
+    /// What the person was shown of it, and decides on.
+    #[serde(default)]
+    pub seen: Option<Seen>,
+}
+
+/// Which of its ends a posting stands at: it may be retried and refused anew while a person looks at it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seen {
+    /// Since when it needs a person.
+    pub at: Millis,
+    /// As what it was refused, or `held`.
+    pub class: String,
+}
+
 impl Order {
     /// Postings of one command.
     pub const MOST: usize = 1_000;
+
+    /// Why it is refused, whatever its postings are.
+    pub fn fault(&self) -> Option<String> {
+        let n = self.keys.len();
+        if n > Self::MOST {
+            return Some(format!("{n} postings at once: at most {}", Self::MOST));
+        }
+        if self.act != Act::Resolve {
+            return None;
+        }
+        if self.reference.as_deref().is_none_or(|reference| reference.trim().is_empty()) {
+            return Some("a posting that is there has a document: give its number as the reference".to_owned());
+        }
+        (n > 1).then(|| format!("{n} postings and one reference: `resolve` each with the number of its own document"))
+    }
 }
 
 /// What came of it for one posting.
@@ -56,6 +90,7 @@ struct Found {
     lane: i64,
     row: Row,
     parked: Parked,
+    seen: Seen,
     rev: u32,
     event: Id,
     tx_type: String,
@@ -77,11 +112,11 @@ pub(super) fn act(
     site: &str,
     routes: &[Route],
     order: &Order,
-    key: &str,
+    Named { key, seen }: &Named,
     actor: &str,
     now: Millis,
 ) -> Sql<(Acted, Option<(usize, Freed)>)> {
-    let told = |done, text: String| Acted { key: key.to_owned(), done, text };
+    let told = |done, text: String| Acted { key: key.clone(), done, text };
     let Some(id) = Id::parse(key) else {
         return Ok((told(false, "that is no key of a posting".to_owned()), None));
     };
@@ -93,7 +128,22 @@ pub(super) fn act(
     if order.act == Act::Edit && order.changes.is_empty() {
         return Ok((told(false, "nothing of it is changed: name what is".to_owned()), None));
     }
-    let becomes = match decide(order.act, found.parked, seconded(db, key, actor, now)?) {
+    if seen.as_ref().is_some_and(|seen| *seen != found.seen) {
+        let Seen { at, class } = &found.seen;
+        return Ok((
+            told(false, format!("it was parked anew since it was shown: now {class}, since {at}; look again")),
+            None,
+        ));
+    }
+    let asked = asked(db, key, now)?;
+    let becomes = match decide(order.act, found.parked, asked.iter().any(|(who, _)| who != actor)) {
+        Ok(Becomes::Asked) if !asked.is_empty() => {
+            let (at, until) = (asked[0].1, Millis(asked[0].1.0 + SECOND_WITHIN_MS));
+            let text = format!(
+                "a second word of {actor}, who asked for it at {at}, does not count: another user's `repost` until {until} sends it"
+            );
+            return Ok((told(false, text), None));
+        }
         Ok(Becomes::Ready) if routes[lane].config.replays_errors && found.parked != Parked::Held => Becomes::Revised,
         Ok(becomes) => becomes,
         Err(why) => return Ok((told(false, why), None)),
@@ -127,7 +177,7 @@ pub(super) fn act(
 
 const FIND: &str = "
     SELECT p.seq, p.tx, p.order8, p.size, p.state, p.rev, d.class, d.maybe, coalesce(c.id, e.id), t.text, e.subject,
-           coalesce(c.body, e.body), p.lane
+           coalesce(c.body, e.body), p.lane, coalesce(d.at, e.recorded_at)
     FROM pending p INDEXED BY pending_key JOIN event e ON e.seq = p.seq JOIN name t ON t.id = p.tx
          LEFT JOIN correction c ON c.lane = p.lane AND c.seq = p.seq AND c.tx = p.tx
          LEFT JOIN letter d ON d.lane = p.lane AND d.seq = p.seq AND d.tx = p.tx
@@ -150,6 +200,10 @@ fn find(db: &Connection, posting: Id) -> Sql<Vec<Found>> {
             lane: r.get(12)?,
             row: Row { key: RowKey { seq: r.get(0)?, tx: r.get(1)? }, order: r.get(2)?, size: r.get(3)?, held: false },
             parked,
+            seen: Seen {
+                at: Millis(r.get(13)?),
+                class: if held { "held".to_owned() } else { class.name().to_owned() },
+            },
             rev: r.get(5)?,
             event: Id(r.get(8)?),
             tx_type: r.get(9)?,
@@ -180,10 +234,12 @@ fn why_none(db: &Connection, key: &str, elsewhere: Option<&Found>) -> Sql<String
     }))
 }
 
-/// Another person has asked for the same, not long ago.
-fn seconded(db: &Connection, key: &str, actor: &str, now: Millis) -> Sql<bool> {
-    let sql = "SELECT EXISTS (SELECT 1 FROM audit WHERE posting = ? AND act = 'repost' AND actor <> ? AND at > ?)";
-    db.prepare_cached(sql)?.query_row(params![key, actor, now.0 - SECOND_WITHIN_MS], |r| r.get(0))
+/// Who has asked for a new key, and when, not long ago; the first one first.
+fn asked(db: &Connection, key: &str, now: Millis) -> Sql<Vec<(String, Millis)>> {
+    let sql = "SELECT actor, at FROM audit WHERE posting = ? AND act = 'repost' AND at > ? ORDER BY id";
+    let mut statement = db.prepare_cached(sql)?;
+    let asked = statement.query_map(params![key, now.0 - SECOND_WITHIN_MS], |r| Ok((r.get(0)?, Millis(r.get(1)?))))?;
+    asked.collect()
 }
 
 /// Stores the corrected content of the row under `id`, or says why it can't be.

@@ -5,6 +5,7 @@ use std::path::Path;
 use rusqlite::{Connection, Row, params};
 use serde::Serialize;
 
+use super::wanted::Wanted;
 use super::{HELD, legible};
 use crate::event::{Id, Millis};
 use crate::lane::{Act, Category, Class, Parked, decide, sentence};
@@ -68,6 +69,15 @@ pub struct Need {
     order: i64,
     #[serde(skip)]
     lane_id: i64,
+}
+
+impl Need {
+    /// Whether it is meant: by its number, its key, or its subject.
+    pub fn is(&self, wanted: &Wanted) -> bool {
+        wanted.seq == Some(self.seq)
+            || Id::parse(&self.key).is_some_and(|key| wanted.has_key(key))
+            || wanted.has_subject(&self.subject)
+    }
 }
 
 /// What a person did.
@@ -232,4 +242,38 @@ fn chain(db: &Connection) -> Result<Result<i64, i64>, rusqlite::Error> {
         before = hash;
     }
     Ok(Ok(n))
+}
+
+#[cfg(test)]
+impl Need {
+    /// One of lane `outbound` that was refused.
+    pub(crate) fn example(seq: i64, subject: &str, may: &[&'static str]) -> Self {
+        let text = str::to_owned;
+        Self {
+            key: Id(std::array::from_fn(|i| seq.to_be_bytes()[i % 8])).to_string(),
+            seq,
+            lane: text("outbound"),
+            system: text("erp"),
+            kind: text("scan.carton"),
+            tx_type: text("scan.carton"),
+            subject: text(subject),
+            state: "rejected",
+            at: seq,
+            class: text("validation"),
+            category: Category::ShipmentBlocked,
+            owner: text("ERP team"),
+            contact: None,
+            escalate: None,
+            lateness: "ok",
+            sentence: text("erp refused it."),
+            action: "mend it",
+            may: may.to_vec(),
+            maybe_posted: false,
+            code: None,
+            status: None,
+            answer: None,
+            order: seq,
+            lane_id: 1,
+        }
+    }
 }
