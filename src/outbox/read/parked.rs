@@ -9,10 +9,10 @@ use super::wanted::Wanted;
 use super::{HELD, legible};
 use crate::event::{Id, Millis};
 use crate::lane::{Act, Category, Class, Parked, decide, sentence};
-use crate::outbox::StorageError;
 use crate::outbox::audit::chained;
 use crate::outbox::open::open_read_only;
 use crate::outbox::read::Bounds;
+use crate::outbox::{Named, Seen, StorageError};
 
 /// What helps where an attempt may have had effect: the same content under its key could be there twice.
 const MAYBE_THERE: &str = "look in the ERP whether it is there: then `resolve` it; else mend what it was refused for, and `repost` it (two persons)";
@@ -77,6 +77,11 @@ impl Need {
         wanted.seq == Some(self.seq)
             || Id::parse(&self.key).is_some_and(|key| wanted.has_key(key))
             || wanted.has_subject(&self.subject)
+    }
+
+    /// For a decision about it as it is shown.
+    pub fn named(&self) -> Named {
+        Named { key: self.key.clone(), seen: Some(Seen { at: Millis(self.at), class: self.class.clone() }) }
     }
 }
 

@@ -362,10 +362,7 @@ async fn an_id_names_one_command_of_one_person() {
 async fn a_decision_is_about_what_was_shown() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let (outbox, ended, mut work, key) = parked_at(dir.path(), Class::Validation, false).await;
-    let shown = || {
-        let need = parked::needs(dir.path(), None, Millis(0)).expect("it reads").remove(0);
-        vec![Named { key: need.key, seen: Some(Seen { at: Millis(need.at), class: need.class }) }]
-    };
+    let shown = || vec![parked::needs(dir.path(), None, Millis(0)).expect("it reads").remove(0).named()];
     let ask = |request: &str, act, keys: Vec<Named>| {
         outbox.operate(Order { keys, ..order(request, act, &[]) }, "anna".to_owned())
     };
