@@ -45,7 +45,7 @@ pub struct Named {
     pub seen: Option<Seen>,
 }
 
-/// Which of its ends a posting stands at: it may be retried and refused anew while a person looks at it.
+/// How a posting stood when it was shown: meanwhile it may have been retried and refused anew.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seen {
     /// Since when it needs a person.
@@ -223,7 +223,7 @@ fn why_none(db: &Connection, key: &str, elsewhere: Option<&Found>) -> Sql<String
     let told = |r: &rusqlite::Row<'_>| {
         let (actor, act, at, outcome): (String, String, i64, String) = (r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?);
         Ok(format!(
-            "it does not need a person any more: `{act}` by {actor} at {}: {outcome}; `floorgate trace {key}` tells what came of it",
+            "no posting of this key needs a person any more: `{act}` by {actor} at {}: {outcome}; `floorgate trace {key}` tells what came of it",
             Millis(at)
         ))
     };
@@ -408,7 +408,8 @@ mod tests {
         db.execute_batch(&format!(
             "INSERT INTO lane(id, name, system) VALUES (1, 'a', 'erp'); INSERT INTO name(id, text) VALUES (1, 'scan');
              WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {exceptions})
-             INSERT INTO event SELECT i, 1, i, 0, CAST(printf('%016d', i) AS BLOB), 1, NULL, 's' || i, 0, 'x', NULL, 1, 0, 0, 1, NULL, '{{}}', 0 FROM n;
+             INSERT INTO event(seq, epoch, pos, ordinal, id, kind, subject, occurred_at, quality, run, mono, recorded_at, map, body, sum)
+             SELECT i, 1, i, 0, CAST(printf('%016d', i) AS BLOB), 1, 's' || i, 0, 'x', 1, 0, 0, 1, '{{}}', 0 FROM n;
              INSERT INTO pending(lane, seq, tx, order8, posting, size, state) SELECT 1, seq, 1, seq, id, 1, 2 + seq % 2 FROM event"
         ))?;
         let last = format!("{exceptions:016}").into_bytes();

@@ -425,7 +425,7 @@ async fn a_key_that_needs_nobody_says_why() {
     assert_eq!(
         told,
         format!(
-            "it does not need a person any more: `skip` by anna at {}: taken out: it will not be posted; `floorgate trace {key}` tells what came of it",
+            "no posting of this key needs a person any more: `skip` by anna at {}: taken out: it will not be posted; `floorgate trace {key}` tells what came of it",
             Millis(deed.at)
         )
     );
