@@ -165,10 +165,11 @@ mod tests {
 
     #[test]
     fn wrong_usage_ends_with_64_and_help_with_0() {
-        let cases: [(&[&str], Exit); 12] = [
+        let cases: [(&[&str], Exit); 13] = [
             (&["chekc"], Exit::Usage),
             (&["check", "--rate", "0"], Exit::Usage),
             (&["completions"], Exit::Usage),
+            (&["dead", "resolve", "SH-1", "--reason", "it is there"], Exit::Usage),
             (&["--version"], Exit::Clean),
             (&["check", "--help"], Exit::Clean),
             (&["check", "--config", "no/such.toml"], Exit::Config),

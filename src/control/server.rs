@@ -19,8 +19,8 @@ use crate::control::{Address, SOCKET, View, tap};
 const CONNECTIONS: usize = 16;
 /// Those who watch at a time, beside them.
 const TAPS: usize = 16;
-/// Bytes of a request with its line end.
-const LINE: u64 = 64 << 10;
+/// Bytes of a request with its line end: a command of [`Order::MOST`](crate::outbox::Order::MOST) postings is one.
+const LINE: u64 = 256 << 10;
 /// A request has to be there after this time, and then the next one.
 const READ: Duration = Duration::from_secs(5);
 /// An answer has to be taken within this time.

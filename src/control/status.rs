@@ -104,8 +104,8 @@ impl View {
         if order.reason.trim().is_empty() || order.id.is_empty() {
             return refusal(UNSAID);
         }
-        if order.keys.len() > Order::MOST {
-            return refusal(&format!("{} postings at once: at most {}", order.keys.len(), Order::MOST));
+        if let Some(why) = order.fault() {
+            return refusal(&why);
         }
         let Some(outbox) = &self.outbox else { return refusal("this gateway takes no commands") };
         stored(timeout(COMMIT, outbox.operate(order, actor(uid))).await)

@@ -10,9 +10,10 @@ use serde_json::Value;
 use tokio::sync::watch as value;
 
 use super::*;
-use crate::event::{Millis, Sample};
+use crate::event::{Id, Millis, Sample};
+use crate::lane::Act;
 use crate::outbox::read::Bounds;
-use crate::outbox::{Placed, Tap};
+use crate::outbox::{Acted, Named, Placed, Seen, Tap};
 use crate::source::health::{Health, State as Doing};
 
 fn view() -> (View, value::Sender<bool>) {
@@ -116,9 +117,50 @@ fn a_long_line_ends_the_connection_with_a_sentence() {
     let dir = tempfile::tempdir().expect("a temp directory");
     let _server = serving(dir.path());
     let (mut stream, mut answers) = connected(dir.path());
-    stream.write_all(&vec![b'x'; 64 << 10]).expect("it reads");
-    assert_eq!(line(&mut answers)["error"], "a request has at most 65536 bytes");
+    stream.write_all(&vec![b'x'; 256 << 10]).expect("it reads");
+    assert_eq!(line(&mut answers)["error"], "a request has at most 262144 bytes");
     assert_eq!(answers.read(&mut [0]).expect("the end"), 0);
+}
+
+fn order(act: Act, postings: usize, reference: Option<&str>) -> Order {
+    let class = "not_attempted".to_owned(); // the longest one
+    let named = Named { key: Id([9; 16]).to_string(), seen: Some(Seen { at: Millis(i64::MAX), class }) };
+    Order {
+        id: "r1".to_owned(),
+        act,
+        keys: vec![named; postings],
+        reason: "counted anew".to_owned(),
+        reference: reference.map(str::to_owned),
+        changes: Vec::new(),
+    }
+}
+
+fn refused(dir: &Path, order: Order) -> String {
+    match ask::<Vec<Acted>>(dir, Request::Operate(order)) {
+        Err(Unanswered::Refused(_, why)) => why,
+        answer => panic!("it is refused: {answer:?}"),
+    }
+}
+
+#[test]
+fn the_largest_command_is_heard_and_a_larger_one_refused() {
+    let dir = tempfile::tempdir().expect("a temp directory");
+    let _server = serving(dir.path());
+    assert_eq!(refused(dir.path(), order(Act::Skip, 1_000, None)), "this gateway takes no commands");
+    assert_eq!(refused(dir.path(), order(Act::Skip, 1_001, None)), "1001 postings at once: at most 1000");
+}
+
+#[test]
+fn a_document_is_named_and_is_that_of_one_posting() {
+    let dir = tempfile::tempdir().expect("a temp directory");
+    let _server = serving(dir.path());
+    for reference in [None, Some(""), Some(" ")] {
+        let why = refused(dir.path(), order(Act::Resolve, 1, reference));
+        assert!(why.contains("give its number as the reference"), "{why}");
+    }
+    let why = refused(dir.path(), order(Act::Resolve, 2, Some("GI-9")));
+    assert!(why.starts_with("2 postings and one reference"), "{why}");
+    assert_eq!(refused(dir.path(), order(Act::Resolve, 1, Some("GI-9"))), "this gateway takes no commands");
 }
 
 #[test]

@@ -129,7 +129,9 @@ pub(super) fn set(
     }
     let outcome = match (hold.on, hold.scope) {
         (true, Scope::Lane | Scope::System) => "held: nothing is sent; what is captured waits",
-        (true, Scope::Subject) => "held: nothing of it is sent that is not under way",
+        (true, Scope::Subject) => {
+            "held: what waits of it is not sent, nor what comes of it; what is under way is answered as ever"
+        }
         (false, _) => "released",
     };
     let deed = Deed {
@@ -158,8 +160,8 @@ fn ordered(site: &str, route: &Route, subject: &str) -> Vec<i64> {
 fn let_go(db: &Connection, route: &Route, orders: &[i64]) -> Sql<Vec<Freed>> {
     let first = firsts(db, route.id, orders)?;
     let nothing = |order| Row { key: RowKey { seq: i64::MAX, tx: 0 }, order, size: 0, held: false };
+    line_up(db, route.id, orders)?;
     let freed = |order: &i64| {
-        line_up(db, route.id, *order)?;
         let row = first.iter().find(|row| row.order == *order).copied().unwrap_or(nothing(*order));
         Ok(Freed { row, next: first_parked(db, route.id, *order)?, ended: None })
     };

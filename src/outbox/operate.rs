@@ -23,8 +23,8 @@ pub struct Order {
     pub id: String,
     /// What is done.
     pub act: Act,
-    /// Keys of the postings.
-    pub keys: Vec<String>,
+    /// The postings.
+    pub keys: Vec<Named>,
     /// Why, in the person's words.
     pub reason: String,
     /// With [`Act::Resolve`]: the document at the target.
@@ -35,9 +35,43 @@ pub struct Order {
     pub changes: Vec<Change>,
 }
 
+/// A posting that a person has named.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Named {
+    /// Its key.
+    pub key: String,
+    /// What the person was shown of it, and decides on.
+    #[serde(default)]
+    pub seen: Option<Seen>,
+}
+
+/// How a posting stood when it was shown: meanwhile it may have been retried and refused anew.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seen {
+    /// Since when it needs a person.
+    pub at: Millis,
+    /// As what it was refused, or `held`.
+    pub class: String,
+}
+
 impl Order {
     /// Postings of one command.
     pub const MOST: usize = 1_000;
+
+    /// Why it is refused, whatever its postings are.
+    pub fn fault(&self) -> Option<String> {
+        let n = self.keys.len();
+        if n > Self::MOST {
+            return Some(format!("{n} postings at once: at most {}", Self::MOST));
+        }
+        if self.act != Act::Resolve {
+            return None;
+        }
+        if self.reference.as_deref().is_none_or(|reference| reference.trim().is_empty()) {
+            return Some("a posting that is there has a document: give its number as the reference".to_owned());
+        }
+        (n > 1).then(|| format!("{n} postings and one reference: `resolve` each with the number of its own document"))
+    }
 }
 
 /// What came of it for one posting.
@@ -53,8 +87,10 @@ pub struct Acted {
 
 /// A row that a person was found for, as stored.
 struct Found {
+    lane: i64,
     row: Row,
     parked: Parked,
+    seen: Seen,
     rev: u32,
     event: Id,
     tx_type: String,
@@ -76,23 +112,38 @@ pub(super) fn act(
     site: &str,
     routes: &[Route],
     order: &Order,
-    key: &str,
+    Named { key, seen }: &Named,
     actor: &str,
     now: Millis,
 ) -> Sql<(Acted, Option<(usize, Freed)>)> {
-    let told = |done, text: String| Acted { key: key.to_owned(), done, text };
+    let told = |done, text: String| Acted { key: key.clone(), done, text };
     let Some(id) = Id::parse(key) else {
         return Ok((told(false, "that is no key of a posting".to_owned()), None));
     };
-    let in_lane = |(lane, route)| find(db, route, id).map(|row| row.map(|row| (lane, row))).transpose();
-    let Some((lane, found)) = routes.iter().enumerate().find_map(in_lane).transpose()? else {
-        let text = "no posting of this key needs a person: it goes on by itself, was dealt with, or its lane is not configured";
-        return Ok((told(false, text.to_owned()), None));
+    let found = find(db, id)?;
+    let lane_of = |found: &Found| routes.iter().position(|route| route.id == found.lane);
+    let Some((lane, found)) = found.iter().find_map(|found| Some((lane_of(found)?, found))) else {
+        return Ok((told(false, why_none(db, key, found.first())?), None));
     };
     if order.act == Act::Edit && order.changes.is_empty() {
         return Ok((told(false, "nothing of it is changed: name what is".to_owned()), None));
     }
-    let becomes = match decide(order.act, found.parked, seconded(db, key, actor, now)?) {
+    if seen.as_ref().is_some_and(|seen| *seen != found.seen) {
+        let Seen { at, class } = &found.seen;
+        return Ok((
+            told(false, format!("it was parked anew since it was shown: now {class}, since {at}; look again")),
+            None,
+        ));
+    }
+    let asked = asked(db, key, now)?;
+    let becomes = match decide(order.act, found.parked, asked.iter().any(|(who, _)| who != actor)) {
+        Ok(Becomes::Asked) if !asked.is_empty() => {
+            let (at, until) = (asked[0].1, Millis(asked[0].1.0 + SECOND_WITHIN_MS));
+            let text = format!(
+                "a second word of {actor}, who asked for it at {at}, does not count: another user's `repost` until {until} sends it"
+            );
+            return Ok((told(false, text), None));
+        }
         Ok(Becomes::Ready) if routes[lane].config.replays_errors && found.parked != Parked::Held => Becomes::Revised,
         Ok(becomes) => becomes,
         Err(why) => return Ok((told(false, why), None)),
@@ -100,7 +151,7 @@ pub(super) fn act(
     let route = &routes[lane];
     let corrected = if becomes == Becomes::Corrected {
         let id = manual_event_id(site, actor, &format!("{}/{key}", order.id));
-        match correct(db, route, &found, id, &order.changes, now)? {
+        match correct(db, route, found, id, &order.changes, now)? {
             Ok(changes) => Some((id, changes)),
             Err(why) => return Ok((told(false, why), None)),
         }
@@ -108,7 +159,7 @@ pub(super) fn act(
         None
     };
     let (outcome, freed) =
-        apply(db, (site, route), &found, becomes, corrected.as_ref(), order.reference.as_deref(), now)?;
+        apply(db, (site, route), found, becomes, corrected.as_ref(), order.reference.as_deref(), now)?;
     let deed = Deed {
         request: &order.id,
         actor,
@@ -125,16 +176,18 @@ pub(super) fn act(
     Ok((told(true, outcome), freed.map(|freed| (lane, freed))))
 }
 
-fn find(db: &Connection, route: &Route, posting: Id) -> Sql<Option<Found>> {
-    let mut statement = db.prepare_cached(
-        "SELECT p.seq, p.tx, p.order8, p.size, p.state, p.rev, d.class, d.maybe, coalesce(c.id, e.id), t.text, e.subject,
-                coalesce(c.body, e.body)
-         FROM pending p INDEXED BY pending_exception JOIN event e ON e.seq = p.seq JOIN name t ON t.id = p.tx
-              LEFT JOIN correction c ON c.lane = p.lane AND c.seq = p.seq AND c.tx = p.tx
-              LEFT JOIN letter d ON d.lane = p.lane AND d.seq = p.seq AND d.tx = p.tx
-         WHERE p.lane = ? AND p.state IN (2, 3) AND p.state <> 0 AND p.posting = ?",
-    )?;
-    let found = statement.query_row(params![route.id, posting.0], |r| {
+const FIND: &str = "
+    SELECT p.seq, p.tx, p.order8, p.size, p.state, p.rev, d.class, d.maybe, coalesce(c.id, e.id), t.text, e.subject,
+           coalesce(c.body, e.body), p.lane, coalesce(d.at, e.recorded_at)
+    FROM pending p INDEXED BY pending_key JOIN event e ON e.seq = p.seq JOIN name t ON t.id = p.tx
+         LEFT JOIN correction c ON c.lane = p.lane AND c.seq = p.seq AND c.tx = p.tx
+         LEFT JOIN letter d ON d.lane = p.lane AND d.seq = p.seq AND d.tx = p.tx
+    WHERE p.state IN (2, 3) AND p.posting = ?";
+
+/// The rows of that key that need a person: one, unless a lane that is no longer configured has it as well.
+fn find(db: &Connection, posting: Id) -> Sql<Vec<Found>> {
+    let mut statement = db.prepare_cached(FIND)?;
+    let found = statement.query_map([posting.0], |r| {
         let held = r.get::<_, i64>(4)? == 3;
         let class = r.get::<_, Option<String>>(6)?.and_then(|name| Class::parse(&name)).unwrap_or(Class::Unresolvable);
         let maybe = r.get::<_, Option<bool>>(7)?.unwrap_or(true);
@@ -145,22 +198,49 @@ fn find(db: &Connection, route: &Route, posting: Id) -> Sql<Option<Found>> {
             (held, false) => Parked::Rejected { class: Class::Corrupt, maybe: maybe && !held },
         };
         Ok(Found {
+            lane: r.get(12)?,
             row: Row { key: RowKey { seq: r.get(0)?, tx: r.get(1)? }, order: r.get(2)?, size: r.get(3)?, held: false },
             parked,
+            seen: Seen {
+                at: Millis(r.get(13)?),
+                class: if held { "held".to_owned() } else { class.name().to_owned() },
+            },
             rev: r.get(5)?,
             event: Id(r.get(8)?),
             tx_type: r.get(9)?,
             subject,
             body,
         })
-    });
-    found.optional()
+    })?;
+    found.collect()
 }
 
-/// Another person has asked for the same, not long ago.
-fn seconded(db: &Connection, key: &str, actor: &str, now: Millis) -> Sql<bool> {
-    let sql = "SELECT EXISTS (SELECT 1 FROM audit WHERE posting = ? AND act = 'repost' AND actor <> ? AND at > ?)";
-    db.prepare_cached(sql)?.query_row(params![key, actor, now.0 - SECOND_WITHIN_MS], |r| r.get(0))
+/// Why a key names none that a person of this gateway can decide; `elsewhere`: the row in a lane that is not configured.
+fn why_none(db: &Connection, key: &str, elsewhere: Option<&Found>) -> Sql<String> {
+    if let Some(found) = elsewhere {
+        let name: String = db.query_row("SELECT name FROM lane WHERE id = ?", [found.lane], |r| r.get(0))?;
+        return Ok(format!("its lane {name} is not in the configuration: put it back, then decide"));
+    }
+    let told = |r: &rusqlite::Row<'_>| {
+        let (actor, act, at, outcome): (String, String, i64, String) = (r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?);
+        Ok(format!(
+            "no posting of this key needs a person any more: `{act}` by {actor} at {}: {outcome}; `floorgate trace {key}` tells what came of it",
+            Millis(at)
+        ))
+    };
+    let sql = "SELECT actor, act, at, outcome FROM audit WHERE posting = ? ORDER BY id DESC LIMIT 1";
+    let dealt_with = db.prepare_cached(sql)?.query_row([key], told).optional()?;
+    Ok(dealt_with.unwrap_or_else(|| {
+        format!("no posting of this key needs a person: it goes on by itself, or was posted; `floorgate trace {key}` tells which")
+    }))
+}
+
+/// Who has asked for a new key, and when, not long ago; the first one first.
+fn asked(db: &Connection, key: &str, now: Millis) -> Sql<Vec<(String, Millis)>> {
+    let sql = "SELECT actor, at FROM audit WHERE posting = ? AND act = 'repost' AND at > ? ORDER BY id";
+    let mut statement = db.prepare_cached(sql)?;
+    let asked = statement.query_map(params![key, now.0 - SECOND_WITHIN_MS], |r| Ok((r.get(0)?, Millis(r.get(1)?))))?;
+    asked.collect()
 }
 
 /// Stores the corrected content of the row under `id` and says what was changed, or why it can't be.
@@ -190,10 +270,7 @@ pub(super) fn auto_resolve(db: &Connection, route: &Route, row: RowKey, now: Mil
     if route.config.parks() {
         return Ok((0, 0));
     }
-    let sql = "DELETE FROM pending INDEXED BY pending_rejected WHERE lane = ?1 AND state = 2 AND seq < ?2 AND tx = ?3
-                   AND order8 = (SELECT order8 FROM pending WHERE lane = ?1 AND seq = ?2 AND tx = ?3)
-               RETURNING seq, size, rev";
-    let mut statement = db.prepare_cached(sql)?;
+    let mut statement = db.prepare_cached(MAKE_IDLE)?;
     let idle = statement.query_map(params![route.id, row.seq, row.tx], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)))?;
     let idle: Vec<(i64, i64, u32)> = idle.collect::<Result<_, _>>()?;
     for (seq, _, rev) in &idle {
@@ -203,6 +280,11 @@ pub(super) fn auto_resolve(db: &Connection, route: &Route, row: RowKey, now: Mil
     }
     Ok((i64::try_from(idle.len()).unwrap_or(i64::MAX), idle.iter().map(|(_, size, _)| size).sum()))
 }
+
+const MAKE_IDLE: &str = "
+    DELETE FROM pending INDEXED BY pending_parked WHERE lane = ?1 AND state IN (2, 3) AND state = 2 AND seq < ?2 AND tx = ?3
+        AND order8 = (SELECT order8 FROM pending WHERE lane = ?1 AND seq = ?2 AND tx = ?3)
+    RETURNING seq, size, rev";
 
 /// A row has come to its end without an attempt.
 fn done(
@@ -226,24 +308,28 @@ fn answer_letter(db: &Connection, lane: i64, key: RowKey) -> Sql<()> {
     Ok(())
 }
 
-/// Stores the waiting rows of a subject as in line: behind what a person lets go nothing may go first after a restart, however
-/// long it has waited.
-pub(super) fn line_up(db: &Connection, lane: i64, order: i64) -> Sql<()> {
-    db.prepare_cached(LINE_UP)?.execute([lane, order])?;
+/// Stores the waiting rows of these subjects as in line: behind what a person lets go nothing may go first after a restart,
+/// however long it has waited. Walks the lane's waiting rows, once.
+pub(super) fn line_up(db: &Connection, lane: i64, orders: &[i64]) -> Sql<()> {
+    let orders = serde_json::Value::from(orders).to_string();
+    db.prepare_cached(LINE_UP)?.execute(params![lane, orders])?;
     Ok(())
 }
 
-const LINE_UP: &str = "UPDATE pending INDEXED BY pending_exception
+const LINE_UP: &str = "
+    UPDATE pending INDEXED BY pending_exception
     SET state = 0, not_before = NULL, why = NULL, tries = NULL, since = NULL
-    WHERE lane = ? AND state = 1 AND state <> 0 AND order8 = ?";
+    WHERE lane = ? AND state = 1 AND state <> 0 AND order8 IN (SELECT value FROM json_each(?))";
 
 /// The first row of a subject that needs a person.
 pub(super) fn first_parked(db: &Connection, lane: i64, order: i64) -> Sql<Option<RowKey>> {
-    let sql = "SELECT seq, tx FROM pending INDEXED BY pending_exception
-               WHERE lane = ? AND state IN (2, 3) AND state <> 0 AND order8 = ? ORDER BY seq, tx LIMIT 1";
     let key = |r: &rusqlite::Row<'_>| Ok(RowKey { seq: r.get(0)?, tx: r.get(1)? });
-    db.prepare_cached(sql)?.query_row([lane, order], key).optional()
+    db.prepare_cached(FIRST_PARKED)?.query_row([lane, order], key).optional()
 }
+
+const FIRST_PARKED: &str = "
+    SELECT seq, tx FROM pending INDEXED BY pending_parked
+    WHERE lane = ? AND state IN (2, 3) AND order8 = ? ORDER BY seq, tx LIMIT 1";
 
 /// What is checked of a correction before it is sent.
 pub(super) fn correction_sum(id: Id, body: &str) -> i64 {
@@ -303,7 +389,6 @@ fn apply(
         }
     };
     answer_letter(db, route.id, row.key)?;
-    line_up(db, route.id, row.order)?;
     if hold::keeps(db, site, route, row.order)? {
         return Ok((
             format!("{said}, once its subject is released"),
@@ -316,14 +401,60 @@ fn apply(
 
 #[cfg(test)]
 mod tests {
+    use rusqlite::StatementStatus;
+
     use super::*;
+
+    /// The steps of SQLite's machine that each statement of a command takes beside so many rows that need a person.
+    fn steps(exceptions: i64) -> Sql<Vec<i32>> {
+        let db = crate::outbox::open::empty()?;
+        db.execute_batch(&format!(
+            "INSERT INTO lane(id, name, system) VALUES (1, 'a', 'erp'); INSERT INTO name(id, text) VALUES (1, 'scan');
+             WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {exceptions})
+             INSERT INTO event(seq, epoch, pos, ordinal, id, kind, subject, occurred_at, quality, run, mono, recorded_at, map, body, sum)
+             SELECT i, 1, i, 0, CAST(printf('%016d', i) AS BLOB), 1, 's' || i, 0, 'x', 1, 0, 0, 1, '{{}}', 0 FROM n;
+             INSERT INTO pending(lane, seq, tx, order8, posting, size, state) SELECT 1, seq, 1, seq, id, 1, 2 + seq % 2 FROM event"
+        ))?;
+        let last = format!("{exceptions:016}").into_bytes();
+        let mut taken = Vec::new();
+        let mut run = |sql, bound: &[&dyn rusqlite::ToSql]| {
+            let mut statement = db.prepare(sql)?;
+            let mut rows = statement.query(bound)?;
+            let mut n = 0;
+            while rows.next()?.is_some() {
+                n += 1;
+            }
+            drop(rows);
+            taken.push(statement.get_status(StatementStatus::VmStep));
+            Ok::<usize, rusqlite::Error>(n)
+        };
+        assert_eq!((run(FIND, &[&last])?, run(FIRST_PARKED, &[&1, &exceptions])?), (1, 1));
+        assert_eq!((run(LINE_UP, &[&1, &format!("[{exceptions}]")])?, run(MAKE_IDLE, &[&1, &exceptions, &1])?), (0, 0));
+        Ok(taken)
+    }
+
+    #[test]
+    fn a_command_takes_as_long_beside_ten_times_as_many_that_need_a_person() -> Sql<()> {
+        let (few, many) = (steps(200)?, steps(2_000)?);
+        let longer = |(few, many): (&i32, &i32)| *many > few + 20;
+        assert!(!few.iter().zip(&many).any(longer), "{few:?} steps, and {many:?}");
+        Ok(())
+    }
 
     #[test]
     fn a_persons_act_does_not_walk_the_backlog() -> Sql<()> {
         let db = crate::outbox::open::empty()?;
-        let mut statement = db.prepare(&format!("EXPLAIN QUERY PLAN {LINE_UP}"))?;
-        let plan: Vec<String> = statement.query_map([1, 2], |r| r.get(3))?.collect::<Result<_, _>>()?;
-        assert!(plan.iter().all(|step| step.contains("pending_exception (lane=? AND state=?)")), "{plan:?}");
+        for (sql, place) in [
+            (FIND, "pending_key (posting=?)"),
+            (FIRST_PARKED, "pending_parked (lane=? AND order8=?)"),
+            (LINE_UP, "pending_exception (lane=? AND state=?)"),
+            (MAKE_IDLE, "pending_parked (lane=? AND order8=?"),
+        ] {
+            let mut statement = db.prepare(&format!("EXPLAIN QUERY PLAN {sql}"))?;
+            let plan: Vec<String> = statement.raw_query().mapped(|r| r.get(3)).collect::<Result<_, _>>()?;
+            let is_walk = |step: &String| step.starts_with("SCAN") && !step.contains("json_each");
+            assert!(plan[0].contains(place) && !plan.iter().any(is_walk), "{sql}: {plan:?}");
+        }
         Ok(())
     }
 }

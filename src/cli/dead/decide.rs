@@ -1,5 +1,6 @@
 //! `floorgate dead retry`, `edit`, `repost`, `resolve` and `skip`: what a person decides, carried out by the gateway.
 
+use std::collections::{BTreeSet, HashSet};
 use std::io::{IsTerminal as _, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
@@ -8,20 +9,20 @@ use super::filter::Filter;
 use super::{entry, named, needs};
 use crate::app::Exit;
 use crate::cli::place::Place;
-use crate::cli::print::{self, ago};
+use crate::cli::print::{self, ago, clean};
 use crate::cli::{decided, request_id};
 use crate::control::Request;
 use crate::event::{Id, Millis};
 use crate::lane::{Act, Change};
 use crate::outbox::read::parked::{self, Need};
-use crate::outbox::{Acted, Order};
+use crate::outbox::{Acted, Named, Order};
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Do {
-    /// Keys, #NUMBERs or subjects
+    /// Keys, #NUMBERs, subjects or their barcodes
     #[arg(value_name = "KEY", required_unless_present = "all")]
     words: Vec<String>,
-    /// All that the filters leave, 1,000 at most
+    /// All that the filters leave: the oldest 1,000 of them
     #[arg(long, conflicts_with = "words")]
     all: bool,
     #[command(flatten)]
@@ -44,9 +45,9 @@ pub(in crate::cli) struct Do {
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Resolve {
-    /// The document's number at the target
+    /// The number of its document at the target
     #[arg(long, value_name = "TEXT")]
-    pub(super) reference: Option<String>,
+    pub(super) reference: String,
     #[command(flatten)]
     pub(super) what: Do,
 }
@@ -81,9 +82,12 @@ pub(super) fn act(act: Act, args: &Do, reference: Option<String>, changes: Vec<C
     let (mut chosen, mut keys) = (Vec::new(), Vec::new());
     for word in &args.words {
         let found = named(&needs, word);
+        if let Some(why) = ambiguous(word, &found) {
+            return print::refuse(args.json, &why, Exit::Usage);
+        }
         match Id::parse(word) {
             // Perhaps a command that is asked for again: the gateway knows.
-            Some(_) if found.is_empty() => keys.push(word.clone()),
+            Some(_) if found.is_empty() => keys.push(Named { key: word.clone(), seen: None }),
             None if found.is_empty() => {
                 return print::refuse(args.json, &super::nothing_of(word), Exit::No);
             }
@@ -99,19 +103,12 @@ pub(super) fn act(act: Act, args: &Do, reference: Option<String>, changes: Vec<C
     if args.all {
         chosen.extend(&needs);
     }
-    chosen.retain(|need| args.filter.takes(need));
-    keys.extend(chosen.iter().map(|need| need.key.clone()));
-    keys.sort();
-    keys.dedup();
+    let mut met = HashSet::new();
+    chosen.retain(|need| args.filter.takes(need) && met.insert(&need.key));
+    let left = if args.all { cut(act, &mut chosen) } else { 0 };
+    keys.extend(chosen.iter().map(|need| need.named()));
     if keys.is_empty() {
         return print::refuse(args.json, &Filter::none_of(needs.len()), Exit::No);
-    }
-    if keys.len() > Order::MOST {
-        let why = format!("{} at once: at most {}; filter with --lane, --class, --code", keys.len(), Order::MOST);
-        return print::refuse(args.json, &why, Exit::Usage);
-    }
-    if keys.len() > 1 && !args.yes && !agreed(act, &chosen, now) {
-        return print::refuse(args.json, "nothing was done: --yes does it without asking", Exit::Usage);
     }
     let order = Order {
         id: args.request.clone().unwrap_or_else(request_id),
@@ -121,6 +118,12 @@ pub(super) fn act(act: Act, args: &Do, reference: Option<String>, changes: Vec<C
         reference,
         changes,
     };
+    if let Some(why) = order.fault() {
+        return print::refuse(args.json, &why, Exit::Usage);
+    }
+    if order.keys.len() > 1 && !args.yes && !agreed(act, &chosen, left, now) {
+        return print::refuse(args.json, "nothing was done: --yes does it without asking", Exit::Usage);
+    }
     match decided::<Vec<Acted>>(&dir, Request::Operate(order)) {
         Ok(acted) => {
             let all = acted.iter().all(|acted| acted.done);
@@ -129,6 +132,7 @@ pub(super) fn act(act: Act, args: &Do, reference: Option<String>, changes: Vec<C
             } else {
                 acted.iter().map(|acted| said(acted, &chosen)).collect()
             });
+            print::err(&more(act, left));
             if all { Exit::Clean.into() } else { Exit::No.into() }
         }
         Err((why, exit)) => print::refuse(args.json, &why, exit),
@@ -139,6 +143,32 @@ fn said(acted: &Acted, chosen: &[&Need]) -> String {
     let number =
         chosen.iter().find(|need| need.key == acted.key).map_or(String::new(), |need| format!("#{}  ", need.seq));
     format!("{number}{}  {}{}\n", acted.key, if acted.done { "" } else { "NOT DONE: " }, acted.text)
+}
+
+/// A word that names several things is not acted on.
+fn ambiguous(word: &str, found: &[&Need]) -> Option<String> {
+    let subjects: BTreeSet<String> = found.iter().map(|need| clean(&need.subject)).collect();
+    let named = subjects.into_iter().collect::<Vec<_>>();
+    (named.len() > 1).then(|| format!("{} may be {}: write it whole", clean(word), named.join(" or ")))
+}
+
+/// The oldest of all that one command takes, first those that it can be done of; returns how many are left.
+fn cut(act: Act, chosen: &mut Vec<&Need>) -> usize {
+    chosen.sort_by_key(|need| !need.may.contains(&act.name()));
+    let left = chosen.len().saturating_sub(Order::MOST);
+    chosen.truncate(Order::MOST);
+    left
+}
+
+/// What is left of all.
+fn more(act: Act, left: usize) -> String {
+    match (left, act) {
+        (0, _) => String::new(),
+        (_, Act::Repost) => {
+            format!("{left} more are left: the same command takes the next when another user has said it of these\n")
+        }
+        _ => format!("{left} more are left: the same command again takes the next\n"),
+    }
 }
 
 /// A name means what needs a person now. Right after a decision that may be the next one of the same name, which the same
@@ -158,7 +188,7 @@ fn another(dir: &Path, found: &[&Need], now: Millis) -> Option<String> {
 }
 
 /// Shows what would be changed, and asks; nobody at the terminal is no.
-fn agreed(act: Act, chosen: &[&Need], now: Millis) -> bool {
+fn agreed(act: Act, chosen: &[&Need], left: usize, now: Millis) -> bool {
     let mut text = String::new();
     for need in chosen {
         entry(&mut text, need, now);
@@ -167,8 +197,43 @@ fn agreed(act: Act, chosen: &[&Need], now: Millis) -> bool {
     if !std::io::stdin().is_terminal() {
         return false;
     }
-    print::err(&format!("{} these {}? [y/N] ", act.name(), chosen.len()));
+    let of = if left == 0 { String::new() } else { format!(", the oldest of {}", chosen.len() + left) };
+    print::err(&format!("{} these {}{of}? [y/N] ", act.name(), chosen.len()));
     drop(std::io::stderr().flush()); // who does not see it says no
     let mut answer = String::new();
     std::io::stdin().read_line(&mut answer).is_ok_and(|_| answer.trim().eq_ignore_ascii_case("y"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_that_may_be_several_subjects_is_not_acted_on() {
+        let of = ["shipment/77", "po/77", "po/77"];
+        let needs: Vec<Need> = (1..).zip(of).map(|(seq, subject)| Need::example(seq, subject, &[])).collect();
+        assert_eq!(
+            ambiguous("77", &named(&needs, "77")).as_deref(),
+            Some("77 may be po/77 or shipment/77: write it whole")
+        );
+        assert_eq!(ambiguous("po/77", &named(&needs, "po/77")), None, "two postings of one");
+    }
+
+    #[test]
+    fn all_is_the_oldest_thousand_and_the_next_with_the_same_command() {
+        let may = |seq: i64| if seq <= 10 { &["skip"][..] } else { &["retry", "skip"] };
+        let needs: Vec<Need> = (1..=1_500).map(|seq| Need::example(seq, "a", may(seq))).collect();
+        let first = |act, needs: &[&Need]| {
+            let mut chosen = needs.to_vec();
+            let left = cut(act, &mut chosen);
+            (left, chosen[0].seq, chosen[chosen.len() - 1].seq)
+        };
+        let all: Vec<&Need> = needs.iter().collect();
+        assert_eq!(first(Act::Skip, &all), (500, 1, 1_000));
+        assert_eq!(first(Act::Retry, &all), (500, 11, 1_010), "what can't be retried is in nobody's way");
+        let next: Vec<&Need> = needs.iter().filter(|need| !(11..=1_010).contains(&need.seq)).collect();
+        assert_eq!(first(Act::Retry, &next), (0, 1_011, 10));
+        assert_eq!(more(Act::Skip, 500), "500 more are left: the same command again takes the next\n");
+        assert_eq!(more(Act::Skip, 0), "");
+    }
 }

@@ -23,6 +23,7 @@ use crate::event::Millis;
 use crate::lane::{Act, Change};
 use crate::outbox::read::Bounds;
 use crate::outbox::read::parked::{self, Deed, Need};
+use crate::outbox::read::wanted::Wanted;
 
 use decide::{Do, Edit, Resolve};
 
@@ -53,6 +54,8 @@ pub(super) enum Verb {
     #[command(after_help = REPOST)]
     Repost(Do),
     /// It is there: booked by hand, or by an attempt that nobody heard of again
+    ///
+    /// With the number of its document at the target; one posting a command, since a number names one.
     #[command(after_help = RESOLVE)]
     Resolve(Resolve),
     /// Never send it, and let its successors go on
@@ -100,7 +103,7 @@ pub(super) fn run(verb: &Verb) -> ExitCode {
             decide::act(Act::Edit, &args.what, None, args.set.iter().cloned().chain(added).chain(out).collect())
         }
         Verb::Repost(args) => decide::act(Act::Repost, args, None, Vec::new()),
-        Verb::Resolve(args) => decide::act(Act::Resolve, &args.what, args.reference.clone(), Vec::new()),
+        Verb::Resolve(args) => decide::act(Act::Resolve, &args.what, Some(args.reference.clone()), Vec::new()),
         Verb::Skip(args) => decide::act(Act::Skip, args, None, Vec::new()),
         Verb::Audit(args) => audit::run(args),
     }
@@ -138,17 +141,48 @@ fn nothing_of(word: &str) -> String {
     format!("nothing of {word} needs a person: `floorgate outbox find {quoted}` tells where it is")
 }
 
-/// The ones that a word names.
+/// The ones that a word names: a number, a key, a subject with its class or without, or a barcode of it.
 fn named<'a>(needs: &'a [Need], word: &str) -> Vec<&'a Need> {
-    let number = word.strip_prefix('#').and_then(|number| number.parse::<i64>().ok());
-    let is = |need: &&Need| match number {
-        Some(number) => need.seq == number,
-        None => need.key == word || need.subject == word || need.subject.rsplit('/').next() == Some(word),
-    };
-    needs.iter().filter(is).collect()
+    let whole: Vec<&Need> = needs.iter().filter(|need| need.subject == word).collect();
+    if !whole.is_empty() {
+        return whole;
+    }
+    let wanted = Wanted::parse(word);
+    needs.iter().filter(|need| need.is(&wanted)).collect()
 }
 
 fn deed_line(text: &mut String, deed: &Deed, now: Millis) {
     let Deed { at, actor, act, reason, outcome, .. } = deed;
     line(text, &format!("  {}: {actor}: {act}: {}: {outcome}", ago(*at, now), clean(reason)));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_is_a_number_a_key_a_barcode_or_a_subject_and_no_part_of_one() {
+        let sscc = "395212345000000125";
+        let of = ["stock/A-100/Z1", "stock/Z1", "Z1", "shipment/SH-1", sscc];
+        let needs: Vec<Need> = (1..).zip(of).map(|(seq, subject)| Need::example(seq, subject, &[])).collect();
+        let key = needs[3].key.clone();
+        for (word, is) in [
+            ("#4", &[4][..]),
+            (&key, &[4]),
+            (&key.to_uppercase().replace('-', ""), &[4]),
+            ("SH-1", &[4]),
+            ("shipment/SH-1", &[4]),
+            ("1", &[]),
+            ("Z1", &[3]),
+            ("stock/Z1", &[2]),
+            ("A-100/Z1", &[1]),
+            (&format!("]C100{sscc}"), &[5]),
+            (&format!("(00) {sscc}"), &[5]),
+        ] {
+            let found: Vec<i64> = named(&needs, word).iter().map(|need| need.seq).collect();
+            assert_eq!(found, is, "{word}");
+        }
+        let found: Vec<i64> = named(&needs[..2], "Z1").iter().map(|need| need.seq).collect();
+        assert_eq!(found, [2], "not the place of that name that another item lies at");
+    }
 }

@@ -17,7 +17,7 @@ use crate::outbox::read::parked::{self, Deed, Need};
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(in crate::cli) struct Args {
-    /// A key, #NUMBER, or a subject
+    /// A key, #NUMBER, or a subject or its barcode
     word: String,
     #[command(flatten)]
     place: Place,

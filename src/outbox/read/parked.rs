@@ -5,12 +5,13 @@ use std::path::Path;
 use rusqlite::{Connection, Row, params};
 use serde::Serialize;
 
+use super::wanted::Wanted;
 use super::{HELD, legible};
 use crate::event::{Id, Millis};
 use crate::lane::{Act, Category, Class, Desks, Parked, decide, sentence};
-use crate::outbox::StorageError;
 use crate::outbox::open::open_read_only;
 use crate::outbox::read::Bounds;
+use crate::outbox::{Named, Seen, StorageError};
 
 /// What helps where an attempt may have had effect: the same content under its key could be there twice.
 const MAYBE_THERE: &str = "look in the ERP whether it is there: then `resolve` it; else mend what it was refused for, and `repost` it (two persons)";
@@ -94,6 +95,20 @@ pub struct Need {
     order: i64,
     #[serde(skip)]
     lane_id: i64,
+}
+
+impl Need {
+    /// Whether it is meant: by its number, its key, or its subject.
+    pub fn is(&self, wanted: &Wanted) -> bool {
+        wanted.seq == Some(self.seq)
+            || Id::parse(&self.key).is_some_and(|key| wanted.has_key(key))
+            || wanted.has_subject(&self.subject)
+    }
+
+    /// For a decision about it as it is shown.
+    pub fn named(&self) -> Named {
+        Named { key: self.key.clone(), seen: Some(Seen { at: Millis(self.at), class: self.class.clone() }) }
+    }
 }
 
 /// What a person did.
@@ -231,4 +246,39 @@ fn deed(r: &Row<'_>) -> Result<Deed, rusqlite::Error> {
         outcome: r.get(7)?,
         request: r.get(8)?,
     })
+}
+
+#[cfg(test)]
+impl Need {
+    /// One of lane `outbound` that was refused.
+    pub(crate) fn example(seq: i64, subject: &str, may: &[&'static str]) -> Self {
+        let text = str::to_owned;
+        Self {
+            key: Id(std::array::from_fn(|i| seq.to_be_bytes()[i % 8])).to_string(),
+            seq,
+            lane: text("outbound"),
+            system: text("erp"),
+            kind: text("scan.carton"),
+            tx_type: text("scan.carton"),
+            subject: text(subject),
+            state: "rejected",
+            opened_at: seq,
+            at: seq,
+            class: text("validation"),
+            category: Category::ShipmentBlocked,
+            owner: text("ERP team"),
+            contact: None,
+            escalate: None,
+            lateness: "ok",
+            sentence: text("erp refused it."),
+            action: "mend it",
+            may: may.to_vec(),
+            maybe_posted: false,
+            code: None,
+            status: None,
+            answer: None,
+            order: seq,
+            lane_id: 1,
+        }
+    }
 }

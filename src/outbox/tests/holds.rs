@@ -75,7 +75,8 @@ async fn a_lane_of_a_held_system_stays_held_when_its_own_hold_ends() {
 async fn a_held_subject_waits_and_the_others_go() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let (outbox, ended, mut work) = open(config(dir.path()));
-    assert!(told(&outbox, hold("h1", Scope::Subject, "a", true)).await.0);
+    let (held, text) = told(&outbox, hold("h1", Scope::Subject, "a", true)).await;
+    assert!(held && text.contains("nor what comes of it"), "{text}");
     let scans = vec![counted("1", 1, "a"), counted("1", 2, "b"), counted("1", 3, "a")];
     assert_eq!(outbox.capture(scans).await, Ok(vec![Placed::New; 3]));
     let other = next(&mut work).await;
@@ -99,7 +100,7 @@ async fn what_is_retried_in_a_held_subject_goes_when_the_subject_does() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let (outbox, ended, mut work, first) = one_refused(&dir).await;
     assert!(told(&outbox, hold("h1", Scope::Subject, "a", true)).await.0);
-    let keys = vec![first.keys[0].to_string()];
+    let keys = vec![Named { key: first.keys[0].to_string(), seen: None }];
     let order = Order {
         id: "r1".to_owned(),
         act: Act::Retry,
@@ -165,7 +166,7 @@ async fn what_is_held_stays_so_under_every_name_of_its_order() {
     outbox.pulse().await.expect("it runs");
     assert!(told(&outbox, hold("h1", Scope::Subject, "po/77", true)).await.0);
     assert!(told(&outbox, hold("h2", Scope::Subject, "asn/77", true)).await.0);
-    let (id, keys) = ("r1".to_owned(), vec![first.keys[0].to_string()]);
+    let (id, keys) = ("r1".to_owned(), vec![Named { key: first.keys[0].to_string(), seen: None }]);
     let order = Order { id, act: Act::Retry, keys, reason: "mended".to_owned(), reference: None, changes: Vec::new() };
     let acted = outbox.operate(order, "ben".to_owned()).await.expect("it runs");
     assert_eq!(acted[0].text, "in line again under its key, once its subject is released");

@@ -6,7 +6,7 @@ use crate::outbox::read::parked;
 
 /// An order by its parts.
 fn order(request: &str, act: Act, keys: &[Id]) -> Order {
-    let keys = keys.iter().map(Id::to_string).collect();
+    let keys = keys.iter().map(|key| Named { key: key.to_string(), seen: None }).collect();
     Order { id: request.to_owned(), act, keys, reason: "mended".to_owned(), reference: None, changes: Vec::new() }
 }
 
@@ -128,10 +128,15 @@ async fn what_may_be_there_is_sent_under_a_new_key_by_two_persons_only() {
     let ask = |request: &str, act, actor: &str| outbox.operate(order(request, act, &[key]), actor.to_owned());
     let refused = ask("r1", Act::Retry, "anna").await.expect("the writer runs");
     assert!(!refused[0].done && refused[0].text.contains("could post it twice"), "{refused:?}");
-    for request in ["r2", "r3"] {
-        let asked = ask(request, Act::Repost, "anna").await.expect("the writer runs");
-        assert!(asked[0].done && asked[0].text.contains("another person"), "{asked:?}");
-    }
+    let asked = ask("r2", Act::Repost, "anna").await.expect("the writer runs");
+    assert!(asked[0].done && asked[0].text.contains("another person"), "{asked:?}");
+    let again = ask("r3", Act::Repost, "anna").await.expect("the writer runs");
+    let deeds = parked::audit(dir.path(), None, 9).expect("it reads");
+    let (at, until) = (Millis(deeds[0].at), Millis(deeds[0].at + 86_400_000));
+    let own = format!(
+        "a second word of anna, who asked for it at {at}, does not count: another user's `repost` until {until} sends it"
+    );
+    assert_eq!((again[0].done, &again[0].text, deeds.len()), (false, &own, 1));
     let done = ask("r4", Act::Repost, "ben").await.expect("the writer runs");
     let again = next(&mut work).await;
     assert_ne!(again.keys, [key]);
@@ -372,8 +377,102 @@ async fn an_id_names_one_command_of_one_person() {
         asked,
         "the same again changes nothing"
     );
-    let capitals = Order { keys: vec![key.to_string().to_uppercase()], ..order("r2", Act::Repost, &[]) };
+    let capitals = Order {
+        keys: vec![Named { key: key.to_string().to_uppercase(), seen: None }],
+        ..order("r2", Act::Repost, &[])
+    };
     outbox.operate(capitals, "ben".to_owned()).await.expect("the writer runs");
     assert_ne!(next(&mut work).await.keys, [key]);
+    stop(outbox, ended).await;
+}
+
+/// While a person looks at what was refused, it may be retried by another and refused anew, for another reason.
+#[tokio::test]
+async fn a_decision_is_about_what_was_shown() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (outbox, ended, mut work, key) = parked_at(dir.path(), Class::Validation, false).await;
+    let shown = || vec![parked::needs(dir.path(), None, Millis(0)).expect("it reads").remove(0).named()];
+    let ask = |request: &str, act, keys: Vec<Named>| {
+        outbox.operate(Order { keys, ..order(request, act, &[]) }, "anna".to_owned())
+    };
+    let before = shown();
+    let acted = ask("r1", Act::Retry, before.clone()).await.expect("the writer runs");
+    assert!(acted[0].done, "{acted:?}");
+    let again = next(&mut work).await;
+    outbox.answered(0, again.batch, Answer { whole: false, ..all(&again, Class::KeyClash) }).expect("the writer runs");
+    outbox.pulse().await.expect("it is stored");
+
+    let acted = ask("r2", Act::Skip, before.clone()).await.expect("the writer runs");
+    let now = shown();
+    let at = now[0].seen.as_ref().expect("it was shown").at;
+    let refused = format!("it was parked anew since it was shown: now key_clash, since {at}; look again");
+    assert_eq!((acted[0].done, acted[0].text.as_str()), (false, refused.as_str()));
+    assert_eq!(ask("r1", Act::Retry, before).await.expect("the writer runs")[0].text, "in line again under its key");
+
+    let earlier = Seen { at: Millis(at.0 - 1), class: "key_clash".to_owned() };
+    let acted = ask("r3", Act::Skip, vec![Named { key: key.to_string(), seen: Some(earlier) }]).await;
+    assert!(!acted.expect("the writer runs")[0].done, "the same class, and another letter");
+    let acted = ask("r4", Act::Skip, now).await.expect("the writer runs");
+    assert!(acted[0].done, "{acted:?}");
+    stop(outbox, ended).await;
+}
+
+#[tokio::test]
+async fn a_held_one_is_decided_as_it_was_shown() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (outbox, ended, mut work) = open(config(dir.path()));
+    outbox.capture(vec![counted("1", 1, "a")]).await.expect("captured");
+    next(&mut work).await;
+    stop(outbox, ended).await;
+    let db = rusqlite::Connection::open(dir.path().join("outbox.db")).expect("it opens");
+    db.execute_batch("DELETE FROM batch; UPDATE pending SET state = 3").expect("the schema is ours");
+    let (outbox, ended, _work) = open(config(dir.path()));
+    let need = parked::needs(dir.path(), None, Millis(0)).expect("it reads").remove(0);
+    let seen = |class: &str| {
+        let seen = Some(Seen { at: Millis(need.at), class: class.to_owned() });
+        Order { keys: vec![Named { key: need.key.clone(), seen }], ..order(class, Act::Skip, &[]) }
+    };
+    for (class, done) in [("validation", false), ("held", true)] {
+        let acted = outbox.operate(seen(class), "anna".to_owned()).await.expect("the writer runs");
+        assert_eq!(acted[0].done, done, "{class}: {acted:?}");
+    }
+    stop(outbox, ended).await;
+}
+
+/// A key that names nothing to decide: what has become of it.
+#[tokio::test]
+async fn a_key_that_needs_nobody_says_why() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (outbox, ended, mut work, key) = parked_at(dir.path(), Class::Validation, false).await;
+    let ask = |request: &str, key| {
+        let (outbox, order) = (outbox.clone(), order(request, Act::Skip, &[key]));
+        async move { outbox.operate(order, "anna".to_owned()).await.expect("the writer runs").remove(0).text }
+    };
+    ask("r1", key).await;
+    let told = ask("r2", key).await;
+    let deed = parked::audit(dir.path(), None, 1).expect("it reads").remove(0);
+    assert_eq!(
+        told,
+        format!(
+            "no posting of this key needs a person any more: `skip` by anna at {}: taken out: it will not be posted; `floorgate trace {key}` tells what came of it",
+            Millis(deed.at)
+        )
+    );
+    let successor = next(&mut work).await;
+    let told = ask("r3", successor.keys[0]).await;
+    assert!(told.contains("it goes on by itself, or was posted; `floorgate trace"), "{told}");
+    outbox
+        .answered(0, successor.batch, Answer { whole: false, ..all(&successor, Class::Validation) })
+        .expect("it runs");
+    outbox.pulse().await.expect("it is stored");
+    stop(outbox, ended).await;
+
+    let other = lane::Config { id: "other".to_owned(), take: vec!["planted.*".to_owned()], ..lane() };
+    let (outbox, ended) = Outbox::open(config(dir.path()), vec![other], vec![mpsc::channel(8).0]).expect("it opens");
+    let told = outbox.operate(order("r4", Act::Skip, &[successor.keys[0]]), "anna".to_owned()).await.expect("it runs");
+    assert_eq!(
+        (told[0].done, told[0].text.as_str()),
+        (false, "its lane outbound is not in the configuration: put it back, then decide")
+    );
     stop(outbox, ended).await;
 }

@@ -9,7 +9,7 @@ use crate::outbox::audit;
 use crate::outbox::delivery::Cause;
 use crate::outbox::hold::{self, Change, Hold};
 use crate::outbox::open::StorageError;
-use crate::outbox::operate::{Acted, Freed, Order, act};
+use crate::outbox::operate::{Acted, Freed, Named, Order, act, line_up};
 
 impl Writer {
     /// What lanes have decided before is stored first, so that the person decides of what is so.
@@ -21,16 +21,18 @@ impl Writer {
         let tx = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let (mut acted, mut freed) = (Vec::new(), Vec::new());
         let before = audit::command(&tx, &order.id)?;
-        for key in &order.keys {
+        for Named { key, seen } in &order.keys {
             // As the ERP prints it, perhaps: in capitals.
-            let key = &Id::parse(key).map_or_else(|| key.clone(), |id| id.to_string());
+            let key = Id::parse(key).map_or_else(|| key.clone(), |id| id.to_string());
+            let named = Named { key, seen: seen.clone() };
+            let key = &named.key;
             let command = (order.id.as_str(), actor, order.act.name());
             let (told, row) = match audit::repeated(&tx, before.as_ref(), command, key)? {
                 Some(said) => {
                     let done = said.is_ok();
                     (Acted { key: key.clone(), done, text: said.unwrap_or_else(|why| why) }, None)
                 }
-                None => act(&tx, &self.capture.site, &self.capture.routes, order, key, actor, now)?,
+                None => act(&tx, &self.capture.site, &self.capture.routes, order, &named, actor, now)?,
             };
             tracing::info!(
                 actor,
@@ -43,6 +45,13 @@ impl Writer {
             );
             acted.push(told);
             freed.extend(row);
+        }
+        for (lane, route) in self.capture.routes.iter().enumerate() {
+            let orders: Vec<i64> =
+                freed.iter().filter(|(of, _)| *of == lane).map(|(_, freed)| freed.row.order).collect();
+            if !orders.is_empty() {
+                line_up(&tx, route.id, &orders)?;
+            }
         }
         for (lane, bytes, skipped) in freed.iter().filter_map(|(lane, row)| row.ended.map(|(n, skip)| (*lane, n, skip)))
         {
