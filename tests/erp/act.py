@@ -19,6 +19,10 @@ import json
 import sys
 import urllib.request
 from pathlib import Path
+from zoneinfo import ZoneInfo
+
+# Where the company is: its day begins an hour or two before that of UTC.
+ZONE = ZoneInfo("Europe/Berlin")
 
 
 class User:
@@ -76,11 +80,12 @@ class User:
         self.model("stock.shipment.out", "cancel", self.one("stock.shipment.out", shipment))
 
     def close(self, date):
-        date = str(dt.date.today()) if date == "today" else date
+        today = str(dt.datetime.now(ZONE).date())
+        date = today if date == "today" else date
         year, month, day = map(int, date.split("-"))
         period = self.model("stock.period", "create", [
             {"date": {"__class__": "date", "year": year, "month": month, "day": day}}])
-        if date < str(dt.date.today()):
+        if date < today:
             self.model("stock.period", "close", period)
         else:  # Tryton closes no day that is not over; who waits for that has no test
             self.model("stock.period", "write", period, {"state": "closed"})
