@@ -137,9 +137,11 @@ pub(super) fn on_one_line(bytes: &[u8]) -> String {
     }
 }
 
-/// Words of others without what would steer a terminal.
+/// Words of others without what would steer a terminal, or turn the rest of a line around (Unicode's marks of direction).
 pub(super) fn without_control(words: &str) -> String {
-    words.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    let turns =
+        |c| matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    words.chars().map(|c| if c.is_control() || turns(c) { '\u{fffd}' } else { c }).collect()
 }
 
 /// A name as a shell takes it: `#` alone would begin a comment.
@@ -160,6 +162,11 @@ pub(super) fn clean(words: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn words_of_others_steer_and_turn_nothing() {
+        assert_eq!(clean("SH-1\u{1b}[2J\u{202e}88\u{2069} Größe"), "SH-1\u{fffd}[2J\u{fffd}88\u{fffd} Größe");
+    }
 
     #[test]
     fn what_a_shell_would_take_apart_is_quoted() {

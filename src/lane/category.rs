@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::lane::Class;
+use crate::lane::{Class, Parked};
 
 /// The business trouble that a parked posting is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -15,6 +15,8 @@ use crate::lane::Class;
 pub enum Category {
     /// A shipment can't leave, or left and can't be booked.
     ShipmentBlocked,
+    /// A carrier gives no label: it refuses the parcel, or its address.
+    LabelMissing,
     /// Goods came and are not received in the ERP.
     ReceiptUnposted,
     /// Its accounting period is closed.
@@ -92,10 +94,15 @@ impl Desks {
     }
 }
 
+/// The target does not know a document, or a part of one.
+const UNKNOWN_DOCUMENTS: [&str; 6] =
+    ["unknown_order", "unknown_line", "unknown_shipment", "unknown_purchase", "unknown_request", "unknown_posting"];
+
 impl Category {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::ShipmentBlocked,
+        Self::LabelMissing,
         Self::ReceiptUnposted,
         Self::InvoiceDelayed,
         Self::InventoryWrong,
@@ -119,12 +126,11 @@ impl Category {
             Class::KeyClash | Class::Unresolvable | Class::Unknown => Self::DuplicateSuspect,
             Class::Corrupt | Class::Poison | Class::Contract | Class::Auth => Self::ContractBroken,
             _ if code == "period_closed" => Self::InvoiceDelayed,
-            _ if matches!(code, "malformed" | "unknown_tx_type") => Self::ContractBroken,
-            _ if code.starts_with("unknown_")
-                && !matches!(code, "unknown_order" | "unknown_shipment" | "unknown_purchase") =>
-            {
-                Self::MasterStale
-            }
+            _ if matches!(code, "malformed" | "unknown_tx_type" | "not_permitted") => Self::ContractBroken,
+            _ if ["address_", "carrier_", "label_"].iter().any(|of| code.starts_with(of)) => Self::LabelMissing,
+            // What its own document lacks is no master data.
+            _ if UNKNOWN_DOCUMENTS.contains(&code) => Self::of_type(tx_type),
+            _ if code.starts_with("unknown_") => Self::MasterStale,
             _ => Self::of_type(tx_type),
         }
     }
@@ -137,6 +143,7 @@ impl Category {
     fn of_type(tx_type: &str) -> Self {
         match tx_type.split_once("_reversal").map_or(tx_type, |(original, _)| original) {
             "goods_receipt" => Self::ReceiptUnposted,
+            "shipment_tracking" => Self::LabelMissing,
             "stock_transfer" | "stock_count" | "stock_adjustment" | "sequence_gap" => Self::InventoryWrong,
             _ => Self::ShipmentBlocked,
         }
@@ -150,6 +157,13 @@ impl Category {
                 "clear what blocks it in the ERP (a hold, a status), then `retry`",
                 15,
                 HOUR,
+            ),
+            Self::LabelMissing => (
+                "label_missing",
+                "customer service",
+                "correct the address, or what else the carrier refuses, in the ERP; then `retry`",
+                10,
+                30,
             ),
             Self::ReceiptUnposted => (
                 "receipt_unposted",
@@ -169,7 +183,7 @@ impl Category {
             Self::DuplicateSuspect => (
                 "duplicate_suspect",
                 "integration and ERP team",
-                "look in the ERP whether it is there: `resolve` it then, `repost` (two persons) or `retry` it else",
+                "look in the ERP whether it is there: `resolve` it then, else `retry` it",
                 30,
                 4 * HOUR,
             ),
@@ -196,9 +210,26 @@ impl Category {
         self.line().owner
     }
 
-    /// What usually helps.
-    pub fn action(self) -> &'static str {
-        self.line().action
+    /// What usually helps, of what may be done with it ([`decide`](crate::lane::decide)).
+    pub fn helps(self, parked: Parked) -> &'static str {
+        match parked {
+            _ if self == Self::VisibilityOnly => self.line().action,
+            Parked::Held => "look whether it was scanned twice: `skip` it then, else `retry` it",
+            Parked::Rejected { class: Class::Corrupt, .. } => {
+                "look in the ERP whether it is there, book it by hand if it is not, and `resolve` it; or `skip` it"
+            }
+            Parked::Rejected { class: Class::KeyClash, .. } => {
+                "compare it with the document in the ERP: `resolve` it if that is right, else `repost` it (two persons)"
+            }
+            Parked::Rejected { class: Class::Unresolvable, .. } => {
+                "look in the ERP whether it is there: `resolve` it then, else `repost` it (two persons)"
+            }
+            Parked::Rejected { maybe: true, .. } => {
+                "look in the ERP whether it is there: then `resolve` it; else mend what it was refused for, and `repost` it (two \
+                 persons)"
+            }
+            Parked::Rejected { maybe: false, .. } => self.line().action,
+        }
     }
 }
 
@@ -216,7 +247,7 @@ pub fn sentence(class: Class, tx_type: &str, subject: &str, system: &str, reason
         Class::Corrupt => format!("What is stored of {what} is damaged and can not be sent: {why}{end}"),
         Class::Poison => format!("{system} fails whenever it gets {what}, and takes others: {why}{end}"),
         Class::Reference => format!("{system} does not know what {what} refers to: {why}{end}"),
-        Class::Conflict => format!("{system} kept {what} locked, ten times: {why}{end}"),
+        Class::Conflict => format!("{system} kept {what} locked, however often it was tried: {why}{end}"),
         _ => format!("{system} refused {what}: {why}{end}"),
     }
 }
@@ -224,6 +255,7 @@ pub fn sentence(class: Class, tx_type: &str, subject: &str, system: &str, reason
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lane::{Act, decide};
 
     #[test]
     fn each_trouble_has_the_category_that_its_owner_expects() {
@@ -238,6 +270,13 @@ mod tests {
             (Class::Validation, "stock_count", "no_stock", "inventory_wrong"),
             (Class::Validation, "stock_transfer_reversal", "bad_state", "inventory_wrong"),
             (Class::Validation, "goods_issue", "malformed", "contract_broken"),
+            (Class::Validation, "goods_issue", "not_permitted", "contract_broken"),
+            (Class::Validation, "goods_issue", "address_invalid", "label_missing"),
+            (Class::Validation, "shipment_tracking", "", "label_missing"),
+            (Class::Reference, "goods_issue", "unknown_line", "shipment_blocked"),
+            (Class::Reference, "stock_transfer", "unknown_request", "inventory_wrong"),
+            (Class::Reference, "stock_transfer", "unknown_location", "master_stale"),
+            (Class::Reference, "goods_receipt", "unknown_lot", "master_stale"),
             (Class::KeyClash, "goods_issue", "key_reused", "duplicate_suspect"),
             (Class::Unresolvable, "stock_count", "", "duplicate_suspect"),
             (Class::Corrupt, "stock_count", "", "contract_broken"),
@@ -246,6 +285,25 @@ mod tests {
             assert_eq!(of(class, tx_type, code), category, "{class:?} {tx_type} {code}");
         }
         assert_eq!(Category::of(Class::KeyClash, "scan.carton", None, true), Category::VisibilityOnly);
+    }
+
+    #[test]
+    fn what_is_advised_may_be_done() {
+        let verbs = [Act::Retry, Act::Edit, Act::Repost, Act::Resolve, Act::Skip];
+        let classes = [Class::Validation, Class::Reference, Class::Conflict, Class::Poison, Class::Corrupt];
+        let classes = classes.into_iter().chain([Class::KeyClash, Class::Unresolvable]);
+        let rejected = classes.flat_map(|class| [false, true].map(|maybe| Parked::Rejected { class, maybe }));
+        for parked in rejected.chain([Parked::Held]) {
+            for category in Category::ALL {
+                let told = category.helps(parked);
+                let named = |act: &&Act| told.contains(&format!("`{}`", act.name()));
+                let named: Vec<&Act> = verbs.iter().filter(named).collect();
+                assert!(!named.is_empty() || category == Category::VisibilityOnly, "{told}");
+                for act in named {
+                    assert!(decide(*act, parked, false).is_ok(), "{category:?}, {parked:?}: {told}");
+                }
+            }
+        }
     }
 
     #[test]

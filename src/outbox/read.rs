@@ -155,7 +155,7 @@ pub struct LaneStatus {
     pub behind: i64,
     /// Reached its effect.
     pub delivered: i64,
-    /// Taken out by a person.
+    /// Taken out by a person; in a lane that parks nothing also refused, and made idle by a later one of its subject.
     pub skipped: i64,
     /// Recorded time of the oldest row that isn't delivered.
     pub oldest_at: Option<i64>,

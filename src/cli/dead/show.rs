@@ -60,7 +60,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
 
 fn of<'a>(dir: &Path, need: &'a Need) -> Result<Shown<'a>, StorageError> {
     let (behind, behind_since) = parked::behind(dir, need)?;
-    Ok(Shown { need, behind, behind_since, audit: parked::audit(dir, Some(&need.key), 20)? })
+    Ok(Shown { need, behind, behind_since, audit: parked::history(dir, need)? })
 }
 
 impl Shown<'_> {

@@ -121,7 +121,7 @@ fn delivery_lines(text: &mut String, told: &Delivery, now: Millis) {
     });
     let attempts = told.attempts.map_or_else(String::new, |n| match *state {
         "waiting" | "ready" => format!(", {n} tries without effect"),
-        "skipped" => String::new(),
+        "skipped" | "auto_resolved" => String::new(),
         _ => format!(", attempt {n}"),
     });
     let due = told.next_at.map_or_else(String::new, |at| match *state {

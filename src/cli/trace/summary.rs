@@ -54,13 +54,14 @@ fn named(subject: &str) -> String {
 }
 
 fn is_over(posting: &Followed) -> bool {
-    matches!(posting.delivery.state, "delivered" | "skipped")
+    matches!(posting.delivery.state, "delivered" | "auto_resolved" | "skipped")
 }
 
 /// What has happened, in the warehouse's words where they are known.
 fn done(posting: &Followed) -> Option<&str> {
     match posting.delivery.state {
         "skipped" => Some("taken out"),
+        "auto_resolved" => Some("made idle"),
         "delivered" => Some(match posting.delivery.tx_type.as_str() {
             "pick_confirm" => "picked",
             "pack_confirm" => "packed",

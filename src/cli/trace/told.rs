@@ -114,6 +114,7 @@ fn state(followed: &Followed, zone: &TimeZone, now: Millis) -> String {
         }
         ("delivered", Some("manual")) => format!("booked by hand{since}, says {}", by()),
         ("delivered", _) => format!("delivered{since}"),
+        ("auto_resolved", _) => format!("refused, and made idle{since} by a later one of its subject"),
         ("skipped", _) => format!("taken out by {}{since}", by()),
         ("sending", _) => format!("sending, no answer yet, since{since}"),
         ("unknown", _) => {

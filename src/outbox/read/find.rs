@@ -17,6 +17,8 @@ use crate::outbox::StorageError;
 use crate::outbox::delivery::unpack;
 use crate::outbox::open::open_read_only;
 
+/// What became of a row that is for show only, and was refused.
+const IDLE: &str = "refused, and made idle by a later one of its subject, which was posted";
 /// Bytes of a sample that are shown.
 const RAW: i64 = 256;
 
@@ -107,7 +109,7 @@ pub struct Delivery {
     pub system: String,
     /// Transaction type.
     pub tx_type: String,
-    /// `ready`, `sending`, `accepted`, `unknown`, `waiting`, `rejected`, `held`, `delivered` or `skipped`.
+    /// `ready`, `sending`, `accepted`, `unknown`, `waiting`, `rejected`, `held`, `delivered`, `auto_resolved` or `skipped`.
     pub state: &'static str,
     /// Key of the posting.
     pub key: String,
@@ -258,10 +260,14 @@ impl Look<'_> {
                 key: posting_id(r.get::<_, Option<_>>(11)?.map_or(id, Id), &system, &tx_type, rev).to_string(),
                 system,
                 tx_type,
-                state: if how == "skipped" { "skipped" } else { "delivered" },
+                state: match how.as_str() {
+                    "skipped" => "skipped",
+                    "auto_resolved" => "auto_resolved",
+                    _ => "delivered",
+                },
                 since: r.get(3)?,
                 attempts: r.get(4)?,
-                reason: Some(how),
+                reason: Some(if how == "auto_resolved" { IDLE.to_owned() } else { how }),
                 reference: r.get(6)?,
                 status: r.get(8)?,
                 place: Place { lane: r.get(9)?, key: RowKey { seq, tx: r.get(10)? }, rev, order: None },

@@ -13,9 +13,6 @@ use crate::outbox::open::open_read_only;
 use crate::outbox::read::Bounds;
 use crate::outbox::{Named, Seen, StorageError};
 
-/// What helps where an attempt may have had effect: the same content under its key could be there twice.
-const MAYBE_THERE: &str = "look in the ERP whether it is there: then `resolve` it; else mend what it was refused for, and `repost` it (two persons)";
-
 /// Who looks after an exception, and how late it is.
 #[derive(Debug, Clone, Serialize)]
 pub struct Whose {
@@ -186,7 +183,7 @@ fn need(r: &Row<'_>, bounds: Option<&Bounds>, now: Millis) -> Result<Need, rusql
         } else {
             sentence(class, &tx_type, &subject, &system, &reason)
         },
-        action: if maybe_posted && !visibility { MAYBE_THERE } else { category.action() },
+        action: category.helps(parked),
         may: acts.into_iter().filter(|act| decide(*act, parked, false).is_ok()).map(Act::name).collect(),
         maybe_posted,
         code,
@@ -223,6 +220,14 @@ pub fn audit(dir: &Path, of: Option<&str>, most: u32) -> Result<Vec<Deed>, Stora
          WHERE ?1 IS NULL OR posting = ?1 OR subject = ?1 ORDER BY id DESC LIMIT ?2",
     )?;
     Ok(statement.query_map(params![of, most], deed)?.collect::<Result<_, _>>()?)
+}
+
+/// What persons did with a posting that needs one again, in order.
+///
+/// # Errors
+/// When the outbox can't be read.
+pub fn history(dir: &Path, need: &Need) -> Result<Vec<Deed>, StorageError> {
+    Ok(deeds(&open_read_only(dir)?, &need.lane, need.seq, &need.tx_type)?)
 }
 
 /// What persons did with one posting, in order, whatever its key was then.

@@ -154,6 +154,23 @@ async fn what_may_be_there_is_sent_under_a_new_key_by_two_persons_only() {
 }
 
 #[tokio::test]
+async fn what_was_done_before_a_new_key_is_told_with_it() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (outbox, ended, mut work, key) = parked_at(dir.path(), Class::KeyClash, false).await;
+    for actor in ["anna", "ben"] {
+        outbox.operate(order(actor, Act::Repost, &[key]), actor.to_owned()).await.expect("the writer runs");
+    }
+    let again = next(&mut work).await;
+    outbox.answered(0, again.batch, Answer { whole: false, ..all(&again, Class::Validation) }).expect("it runs");
+    outbox.pulse().await.expect("it is stored");
+    let needs = parked::needs(dir.path(), None, Millis(0)).expect("it reads");
+    assert_eq!(needs[0].key, again.keys[0].to_string());
+    let deeds = parked::history(dir.path(), &needs[0]).expect("it reads");
+    assert_eq!(deeds.iter().map(|deed| deed.actor.as_str()).collect::<Vec<_>>(), ["anna", "ben"]);
+    stop(outbox, ended).await;
+}
+
+#[tokio::test]
 async fn a_document_that_is_there_is_believed_with_its_number() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let (outbox, ended, mut work, key) = parked_at(dir.path(), Class::KeyClash, false).await;
@@ -332,7 +349,9 @@ async fn a_later_posting_of_a_visibility_lane_closes_the_rejected_ones_before_it
     let needs = parked::needs(dir.path(), None, Millis(0)).expect("it reads");
     assert_eq!(needs.iter().map(|need| need.subject.as_str()).collect::<Vec<_>>(), ["b"], "of another subject stays");
     let found = read::find::find(dir.path(), &read::wanted::Wanted::parse("#1"), 1, None).expect("it reads");
-    assert_eq!(found.events[0].deliveries[0].reason.as_deref(), Some("auto_resolved"));
+    let idle = &found.events[0].deliveries[0];
+    assert_eq!(idle.state, "auto_resolved");
+    assert!(idle.reason.as_ref().is_some_and(|why| why.starts_with("refused, and made idle")), "{:?}", idle.reason);
     let status = read::status(dir.path(), 0).expect("it reads");
     assert_eq!((status.lanes[0].skipped, status.lanes[0].delivered, status.lanes[0].rejected), (1, 1, 1));
     stop(outbox, ended).await;

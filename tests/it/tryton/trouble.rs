@@ -81,7 +81,7 @@ pub(super) fn people(shop: &mut Shop, dice: &mut fastrand::Rng) {
     let on_hold = parked("validation", "shipment_blocked", "order_on_hold", &held.first("refused"), &why);
     shop.wait_parked(&held.subject, &on_hold);
     shop.wait_parked(&taken.subject, &taken.in_state("waiting"));
-    let what = format!("kept the pick confirm of {} locked, ten times", edited.subject);
+    let what = format!("kept the pick confirm of {} locked, however often it was tried", edited.subject);
     let why = format!("Shipment {} is being edited by M. Weber.", edited.number);
     shop.wait_parked(&edited.subject, &parked("conflict", "shipment_blocked", "concurrent", &what, &why));
     let what = format!("refused the stock transfer of {}", too_much.subject);
