@@ -71,6 +71,18 @@ pub enum StorageError {
         /// Ours.
         known: usize,
     },
+    /// An earlier version wrote this database, and only a start brings it up to date.
+    #[error(
+        "{path} has schema {found}, and this floorgate reads {known}: start the gateway on it once, or use the version that wrote it"
+    )]
+    Older {
+        /// The database.
+        path: String,
+        /// Its version.
+        found: usize,
+        /// Ours.
+        known: usize,
+    },
     /// The site is part of every key.
     #[error(
         "this outbox belongs to site \"{stored}\", and the configuration says \"{configured}\": keys would change under \
@@ -223,17 +235,13 @@ pub fn fits(config: &Config, lanes: &[lane::Config]) -> Result<(), StorageError>
     if !path.exists() {
         return Ok(());
     }
-    let db = open_read_only(&config.dir)?;
-    let found: usize = version(&db)?;
-    match found.cmp(&MIGRATIONS.len()) {
+    let db = match open_read_only(&config.dir) {
         // What an earlier version stored is looked at by the start, which brings it up to date first.
-        Ordering::Less => Ok(()),
-        Ordering::Greater => Err(newer(&path, found)),
-        Ordering::Equal => {
-            of_site(&db, &config.site)?;
-            regrouped::check(&db, lanes)
-        }
-    }
+        Err(StorageError::Older { .. }) => return Ok(()),
+        opened => opened?,
+    };
+    of_site(&db, &config.site)?;
+    regrouped::check(&db, lanes)
 }
 
 /// The last moment that is stored. What was left unheard is written down at a start, in no order of time, so that the newest attempt
@@ -298,6 +306,16 @@ const CACHE_KIB: i64 = 2_048;
 
 /// Opens the outbox read-only, whether a gateway runs on it or not.
 pub(super) fn open_read_only(dir: &Path) -> Result<Connection, StorageError> {
+    let db = read_only(dir)?;
+    let (path, found, known) = (dir.join(DATABASE), version(&db)?, MIGRATIONS.len());
+    match found.cmp(&known) {
+        Ordering::Less => Err(StorageError::Older { path: path.display().to_string(), found, known }),
+        Ordering::Greater => Err(newer(&path, found)),
+        Ordering::Equal => Ok(db),
+    }
+}
+
+fn read_only(dir: &Path) -> Result<Connection, StorageError> {
     let path = dir.join(DATABASE);
     if let Err(e) = std::fs::metadata(&path) {
         if e.kind() != io::ErrorKind::NotFound {
@@ -443,6 +461,20 @@ mod tests {
         let db = open_still(&copy.path().join(DATABASE))?;
         assert_eq!(db.query_row("SELECT a FROM t", [], |r| r.get::<_, i64>(0))?, 7, "it stands in the WAL alone");
         assert!(!copy.path().join("outbox.db-shm").exists(), "nothing is laid beside it");
+        Ok(())
+    }
+
+    #[test]
+    fn a_database_of_another_version_is_named_as_that() -> Result<(), StorageError> {
+        let dir = tempfile::tempdir().expect("a directory");
+        drop(open(dir.path(), "dc1", false)?);
+        for (version, told) in [(3, "start the gateway on it once"), (99, "install the later version")] {
+            let db = Connection::open(dir.path().join(DATABASE))?;
+            db.pragma_update(None, "user_version", version)?;
+            drop(db);
+            let why = open_read_only(dir.path()).expect_err("it is another version's").to_string();
+            assert!(why.contains(told), "{why}");
+        }
         Ok(())
     }
 
