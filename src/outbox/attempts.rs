@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use crate::event::{Id, Millis};
+use crate::event::{Id, Millis, batch_id};
 use crate::lane::{Answer, Class, Outcome, RowKey, Way};
 use crate::outbox::capture::Route;
 use crate::outbox::delivery::{Cause, Flight, unpack};
@@ -73,7 +73,8 @@ pub(super) fn write(
 
 /// Writes that nobody heard what came of the batches that are stored as `sending`: a start finds them so.
 pub(super) fn unheard(db: &Connection) -> Sql<()> {
-    let sql = "SELECT lane, id, attempt, last_sent, rows FROM batch WHERE unknown IS NULL AND accepted IS NULL";
+    let sql =
+        "SELECT lane, id, attempt, last_sent, rows, request FROM batch WHERE unknown IS NULL AND accepted IS NULL";
     let mut statement = db.prepare(sql)?;
     let mut batches = statement.query([])?;
     while let Some(batch) = batches.next()? {
@@ -84,12 +85,47 @@ pub(super) fn unheard(db: &Connection) -> Sql<()> {
         let told: Vec<(RowKey, String)> = rows.iter().map(|row| (*row, NOBODY_HEARD.to_owned())).collect();
         // When the gateway ended is not known: a clock that is not set yet must not say it.
         db.execute(
-            "INSERT INTO attempt(lane, batch, attempt, at, rows, first_seq, last_seq, class, sent, told)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?4, ?9)",
-            params![lane, number, attempt, sent, rows.len() as i64, first.seq, last.seq, UNHEARD, pack(&told)],
+            "INSERT INTO attempt(lane, batch, attempt, at, rows, first_seq, last_seq, class, sent, told, key)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?4, ?9, ?10)",
+            params![
+                lane,
+                number,
+                attempt,
+                sent,
+                rows.len() as i64,
+                first.seq,
+                last.seq,
+                UNHEARD,
+                pack(&told),
+                sent_as(db, lane, id_at(batch, 5)?, &rows)?.map(|id| id.0)
+            ],
         )?;
     }
     Ok(())
+}
+
+/// What the target knows the batch by that these rows are under way in: as stored with it, or as it follows from them; nothing, where
+/// one of them is missing or damaged.
+pub(super) fn sent_as(db: &Connection, lane: i64, request: Option<Id>, rows: &[RowKey]) -> Sql<Option<Id>> {
+    if request.is_some() {
+        return Ok(request);
+    }
+    let mut key = db.prepare_cached("SELECT posting FROM pending WHERE lane = ? AND seq = ? AND tx = ?")?;
+    let keys = rows.iter().map(|row| key.query_row([lane, row.seq, row.tx], |r| r.get(0).map(Id)));
+    match keys.collect::<Sql<Vec<Id>>>() {
+        Ok(keys) => Ok(Some(batch_id(&keys))),
+        Err(
+            rusqlite::Error::QueryReturnedNoRows
+            | rusqlite::Error::FromSqlConversionFailure(..)
+            | rusqlite::Error::InvalidColumnType(..),
+        ) => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
+/// An id that may be missing.
+pub(super) fn id_at(row: &rusqlite::Row<'_>, column: usize) -> Sql<Option<Id>> {
+    Ok(row.get::<_, Option<Vec<u8>>>(column)?.and_then(|id| Id::from_slice(&id)))
 }
 
 fn rows_of(db: &Connection, lane: i64, batch: i64) -> Sql<Vec<RowKey>> {
@@ -138,7 +174,7 @@ pub(super) fn of_row(db: &Connection, lane: i64, row: RowKey) -> Sql<Vec<Tried>>
             said,
             excerpt: r.get(6)?,
             again: r.get(7)?,
-            key: r.get::<_, Option<Vec<u8>>>(8)?.and_then(|key| Id::from_slice(&key)),
+            key: id_at(r, 8)?,
         });
     }
     Ok(tried)
@@ -178,6 +214,11 @@ pub(super) fn first_of(mut told: &[u8], class: &str) -> Option<String> {
     let of_class =
         |text: &&[u8]| Some(String::from_utf8_lossy(text).strip_prefix(class)?.strip_prefix(": ")?.to_owned());
     texts.iter().find_map(of_class)
+}
+
+/// Whether an attempt spoke of this row, as far as it is known.
+pub(super) fn spoke_of(told: Option<&[u8]>, row: RowKey) -> bool {
+    told.is_none_or(|told| said_of(told, row).is_some())
 }
 
 /// What was told of this row, if it is among them. Damaged bytes tell nothing.

@@ -58,11 +58,14 @@ pub(super) fn freeze(
     };
     let body = render(stored.map_or(RENDERER, |(renderer, _)| renderer), &route.config.format, &postings);
     let sum = i64::from(crc32fast::hash(&body));
+    let keys: Vec<Id> = postings.iter().map(|p| p.key).collect();
+    let id = key_of(route, &keys, first_sent);
+    let request = route.config.is_frozen().then_some(id.0);
     match stored {
         None => {
             db.prepare_cached(
-                "INSERT OR REPLACE INTO batch(lane, id, attempt, first_sent, last_sent, uptime, renderer, sum, rows)
-                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT OR REPLACE INTO batch(lane, id, attempt, first_sent, last_sent, uptime, renderer, sum, rows, request)
+                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             )?
             .execute(params![
                 route.id,
@@ -73,7 +76,8 @@ pub(super) fn freeze(
                 uptime(),
                 RENDERER,
                 sum,
-                pack(rows)
+                pack(rows),
+                request
             ])?;
         }
         Some((_, stored)) if stored != sum => {
@@ -83,13 +87,11 @@ pub(super) fn freeze(
             return Ok(Frozen::Unsendable { rows: rows.to_vec(), outcome: Outcome::new(Class::Unresolvable, reason) });
         }
         Some(_) => {
-            db.prepare_cached("UPDATE batch SET attempt = ?, last_sent = ?, unknown = NULL, accepted = NULL, job = NULL, ask_at = NULL WHERE lane = ? AND id = ?")?
-                .execute(params![attempt, now.0, route.id, number])?;
+            db.prepare_cached("UPDATE batch SET attempt = ?, last_sent = ?, unknown = NULL, accepted = NULL, job = NULL, ask_at = NULL, request = ? WHERE lane = ? AND id = ?")?
+                .execute(params![attempt, now.0, request, route.id, number])?;
         }
     }
-    let keys: Vec<Id> = postings.iter().map(|p| p.key).collect();
-    let (errand, id) = (Errand::Post(body), key_of(route, &keys, first_sent));
-    Ok(Frozen::Ready(Outgoing { errand, lane, batch, id, attempt, first_sent, keys }))
+    Ok(Frozen::Ready(Outgoing { errand: Errand::Post(body), lane, batch, id, attempt, first_sent, keys }))
 }
 
 /// What the target is to be asked for these rows, at the address of their `job` or by lookup; or which of them are damaged.
@@ -241,8 +243,8 @@ pub(super) fn apply(
             let (size, rev) = gone.unwrap_or_default();
             let batch = i64::try_from(cause.batch).unwrap_or(i64::MAX);
             db.prepare_cached(
-                "INSERT OR REPLACE INTO done(seq, lane, tx, at, batch, attempt, how, ref, rev, took, status, suspect)
-                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT OR REPLACE INTO done(seq, lane, tx, at, batch, attempt, how, ref, rev, took, status, suspect, request)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, (SELECT request FROM batch WHERE lane = ?2 AND id = ?5))",
             )?
             .execute(params![
                 row.seq,

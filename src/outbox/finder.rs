@@ -10,6 +10,7 @@ use std::ops::RangeInclusive;
 use rusqlite::{Connection, params};
 
 use crate::event::{Id, posting_id, short_hash};
+use crate::lane::RowKey;
 
 /// Events of a block.
 const BLOCK: i64 = 1_024;
@@ -76,15 +77,8 @@ impl Finder {
         while let Some(row) = rows.next()? {
             self.push(row.get::<_, i64>(0)? - first, of_id(row.get_ref(1)?.as_blob()?));
         }
-        let mut done = db.prepare(
-            "SELECT d.seq, e.id, l.system, t.text, d.rev FROM done d JOIN event e ON e.seq = d.seq
-             JOIN lane l ON l.id = d.lane JOIN name t ON t.id = d.tx WHERE d.seq >= ? AND d.seq < ?",
-        )?;
-        let mut rows = done.query([first, next])?;
-        while let Some(row) = rows.next()? {
-            let (system, tx) = (row.get_ref(2)?.as_str()?, row.get_ref(3)?.as_str()?);
-            let key = posting_id(Id(row.get(1)?), system, tx, row.get(4)?);
-            self.push(row.get::<_, i64>(0)? - first, of_id(&key.0));
+        for ended in ended(db, first, next)? {
+            self.push(ended.row.seq - first, of_id(&ended.key.0));
         }
         Ok(())
     }
@@ -121,6 +115,36 @@ impl Finder {
         self.prints.extend_from_slice(&print);
         self.prints.extend_from_slice(&place.to_le_bytes());
     }
+}
+
+/// A delivery that has come to its end.
+pub(super) struct Ended {
+    pub(super) lane: i64,
+    pub(super) row: RowKey,
+    /// 0: it ended without an attempt.
+    pub(super) batch: i64,
+    /// It isn't stored any more, but follows from the event, or from what a person corrected of it.
+    pub(super) key: Id,
+}
+
+/// The deliveries of the events from `low` to before `high` that have come to their end.
+pub(super) fn ended(db: &Connection, low: i64, high: i64) -> Sql<Vec<Ended>> {
+    let mut statement = db.prepare_cached(
+        "SELECT d.seq, d.lane, d.tx, d.batch, coalesce(c.id, e.id), l.system, t.text, d.rev
+         FROM done d JOIN event e ON e.seq = d.seq JOIN lane l ON l.id = d.lane JOIN name t ON t.id = d.tx
+              LEFT JOIN correction c ON c.lane = d.lane AND c.seq = d.seq AND c.tx = d.tx
+         WHERE d.seq >= ? AND d.seq < ?",
+    )?;
+    let found = statement.query_map([low, high], |r| {
+        let (system, tx) = (r.get_ref(5)?.as_str()?, r.get_ref(6)?.as_str()?);
+        Ok(Ended {
+            lane: r.get(1)?,
+            row: RowKey { seq: r.get(0)?, tx: r.get(2)? },
+            batch: r.get(3)?,
+            key: posting_id(Id(r.get(4)?), system, tx, r.get(7)?),
+        })
+    })?;
+    found.collect()
 }
 
 /// Events that may have one of these prints, the newest first, and the ones that all blocks together speak of.

@@ -11,6 +11,7 @@ mod finder;
 mod holds;
 mod holes;
 mod invariants;
+mod keys;
 mod last_answer;
 mod left_out;
 mod operate;

@@ -141,7 +141,7 @@ mod tests {
                  FROM (SELECT 1 AS n UNION SELECT 2 UNION SELECT 3);
              INSERT INTO pending(lane, seq, tx, order8, posting, size) VALUES (1, 1, 1, 0, x'00', 10), (1, 2, 1, 0, x'00', 10);
              INSERT INTO finder VALUES (1, 1, x''), (3, 2, x'');
-             INSERT INTO done SELECT seq, 2, 1, 0, 1, 1, 'delivered', NULL, 0, 9, 200, NULL FROM event;",
+             INSERT INTO done SELECT seq, 2, 1, 0, 1, 1, 'delivered', NULL, 0, 9, 200, NULL, NULL FROM event;",
         )?;
         let config = Config {
             dir: std::path::PathBuf::new(),

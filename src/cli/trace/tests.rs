@@ -252,3 +252,14 @@ fn nothing_found_tells_where_it_was_looked_and_since_when() {
       what could not be read has no subject: `floorgate outbox bad` shows it
     ");
 }
+
+#[test]
+fn the_requests_are_named_by_which_the_target_may_have_logged_them() {
+    let sent = |n, id: &str| Attempt { batch_id: Some(id.to_owned()), ..tried(n, 5, None, "unheard", None) };
+    let attempts = vec![sent(1, "first"), sent(2, "second"), sent(3, "third"), sent(4, "third"), sent(5, "last")];
+    let sending = Followed { attempts, ..posting("stock_count", "sending", 3) };
+    let told = text(&found(vec![event(1, "counted", 5, vec![sending])]), "1", Path::new("/data"), &TimeZone::UTC, NOW);
+    let requests: Vec<&str> =
+        told.lines().filter_map(|line| line.trim().strip_prefix("request")).map(str::trim).collect();
+    assert_eq!(requests, ["second (attempt 2)", "third (attempts 3 to 4)", "last (attempt 5)"]);
+}

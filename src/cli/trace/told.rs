@@ -12,6 +12,8 @@ use crate::outbox::read::trace::{Attempt, Followed, Traced};
 
 /// Runs of attempts that say the same are told in one line from so many on.
 const RUN: usize = 3;
+/// Requests that are named: `--json` has that of each attempt.
+const REQUESTS: usize = 3;
 
 /// A moment in the site's zone, with its offset.
 pub(super) fn time(at: i64, zone: &TimeZone) -> String {
@@ -94,8 +96,20 @@ fn posting(text: &mut String, followed: &Followed, zone: &TimeZone, now: Millis)
         let said = format!("{}: {}: {}: {}", deed.actor, deed.act, clean(&deed.reason), deed.outcome);
         rows.push(("by hand", format!("{} {said}", time(deed.at, zone))));
     }
+    rows.extend(requests(&followed.attempts));
     named(text, "    ", &rows);
     attempts(text, &followed.attempts, zone);
+}
+
+/// What the target may have logged its latest requests by, and which attempts they were.
+fn requests(attempts: &[Attempt]) -> impl Iterator<Item = (&'static str, String)> {
+    let runs: Vec<_> =
+        attempts.chunk_by(|a, b| a.batch_id == b.batch_id).filter(|run| run[0].batch_id.is_some()).collect();
+    runs.into_iter().rev().take(REQUESTS).rev().map(|run| {
+        let (id, first, last) = (run[0].batch_id.as_deref().unwrap_or_default(), run[0].n, run[run.len() - 1].n);
+        let tried = if first == last { format!("attempt {first}") } else { format!("attempts {first} to {last}") };
+        ("request", format!("{id} ({tried})"))
+    })
 }
 
 /// The state in words.

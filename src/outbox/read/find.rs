@@ -174,7 +174,7 @@ pub struct Behind {
 pub fn find(dir: &Path, wanted: &Wanted, limit: usize, bounds: Option<&Bounds>) -> Result<Found, StorageError> {
     let mut db = open_read_only(dir)?;
     let mut hits = search(&db, wanted, &mut Walk { limit, bite: BITE, progress: &mut |_| {} })?;
-    let more = hits.seqs.len() >= limit && wanted.seq.is_none();
+    let more = hits.more(limit);
     hits.seqs.truncate(limit);
     let db = db.transaction()?; // one moment for all that is told
     let lanes = lanes(&db)?;

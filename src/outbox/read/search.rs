@@ -3,12 +3,14 @@
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
 
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::{Connection, params};
 
 use super::wanted::Wanted;
-use crate::event::{Id, batch_id, posting_id};
+use crate::event::{Id, batch_id, manual_event_id};
+use crate::lane::{Act, RowKey};
+use crate::outbox::attempts::{id_at, sent_as, spoke_of};
 use crate::outbox::delivery::unpack;
-use crate::outbox::finder::places;
+use crate::outbox::finder::{Ended, ended, places};
 
 /// Events that one transaction looks at.
 pub(super) const BITE: i64 = 50_000;
@@ -22,8 +24,17 @@ pub(in crate::outbox) struct Hits {
     pub(in crate::outbox) seqs: Vec<i64>,
     /// Events that were looked at.
     pub(in crate::outbox) looked_at: i64,
+    /// They were named by an id or a key: there are no others.
+    pub(in crate::outbox) one: bool,
     /// They have it in a field, or in the bytes that came: it is not their subject.
     pub(in crate::outbox) within: bool,
+}
+
+impl Hits {
+    /// There may be others than the newest `limit`.
+    pub(super) fn more(&self, limit: usize) -> bool {
+        self.seqs.len() > limit || (self.seqs.len() == limit && !self.one)
+    }
 }
 
 /// How a search is bounded, and who is told how far it has come.
@@ -42,13 +53,34 @@ fn ends(db: &Connection) -> Sql<(i64, i64)> {
     db.query_row(sql, [], |r| Ok((r.get(0)?, r.get(1)?)))
 }
 
-/// The newest events that have what is wanted, at least `limit` if there are so many.
+/// The newest events that have what is wanted, at least `limit` if there are so many. What has the form of an id and is none is
+/// looked for as any other word.
 pub(in crate::outbox) fn search(db: &Connection, wanted: &Wanted, walk: &mut Walk<'_>) -> Sql<Hits> {
-    let mut hits = Hits::default();
     if let Some(seq) = wanted.seq {
-        return Ok(Hits { seqs: vec![seq], looked_at: 1, within: false });
+        return Ok(Hits { seqs: vec![seq], looked_at: 1, one: true, within: false });
     }
-    let (oldest, newest) = ends(db)?;
+    let mut looked_at = 0;
+    if wanted.is_id() {
+        let ends = ends(db)?;
+        let mut hits = Hits { one: true, ..by_name(db, &wanted.as_id(), ends, walk)? };
+        if hits.seqs.is_empty() {
+            hits.seqs = renamed(db, wanted)?;
+        }
+        if let Some(id) = wanted.id.filter(|_| hits.seqs.is_empty()) {
+            hits.seqs = of_batch(db, id, ends, walk, &mut hits.looked_at)?;
+        }
+        if !hits.seqs.is_empty() {
+            return Ok(hits);
+        }
+        looked_at = hits.looked_at;
+    }
+    let hits = by_name(db, &wanted.as_text(), ends(db)?, walk)?;
+    Ok(Hits { looked_at: hits.looked_at.max(looked_at), ..hits })
+}
+
+/// Where the finder says, and in what it does not cover.
+fn by_name(db: &Connection, wanted: &Wanted, (oldest, newest): (i64, i64), walk: &mut Walk<'_>) -> Sql<Hits> {
+    let mut hits = Hits::default();
     let (candidates, covered) = places(db, &wanted.prints())?;
     let (first, last) = covered.map_or((newest + 1, newest), RangeInclusive::into_inner);
     let named = |low, high| named(db, wanted, low, high);
@@ -62,12 +94,6 @@ pub(in crate::outbox) fn search(db: &Connection, wanted: &Wanted, walk: &mut Wal
         hits.seqs.extend(found);
     }
     walked(oldest, (first - 1).min(newest.min(last)), wanted.is_id(), walk, &mut hits, named)?;
-    if hits.seqs.is_empty() && wanted.is_id() {
-        hits.seqs = renamed(db, wanted)?;
-    }
-    if let Some(id) = wanted.id.filter(|_| hits.seqs.is_empty()) {
-        hits.seqs = of_batch(db, id, (oldest, newest), walk, &mut hits.looked_at)?;
-    }
     hits.seqs.dedup();
     Ok(hits)
 }
@@ -160,38 +186,28 @@ fn named(db: &Connection, wanted: &Wanted, low: i64, high: i64) -> Sql<(i64, Vec
     Ok((n, seqs))
 }
 
-/// Events from `low` to before `high` that were delivered under the key. It isn't stored with them any more, but follows
-/// from the event.
+/// Events from `low` to before `high` that were delivered under the key.
 fn delivered(db: &Connection, wanted: &Wanted, low: i64, high: i64) -> Sql<Vec<i64>> {
-    let mut statement = db.prepare_cached(
-        "SELECT d.seq, e.id, l.system, t.text, d.rev FROM done d JOIN event e ON e.seq = d.seq JOIN lane l ON l.id = d.lane
-         JOIN name t ON t.id = d.tx WHERE d.seq >= ? AND d.seq < ?",
-    )?;
-    let (mut rows, mut seqs) = (statement.query([low, high])?, Vec::new());
-    while let Some(row) = rows.next()? {
-        let (system, tx) = (row.get_ref(2)?.as_str()?, row.get_ref(3)?.as_str()?);
-        if wanted.has_key(posting_id(Id(row.get(1)?), system, tx, row.get(4)?)) {
-            seqs.push(row.get(0)?);
-        }
-    }
-    Ok(seqs)
+    let ended = ended(db, low, high)?.into_iter();
+    Ok(ended.filter(|ended| wanted.has_key(ended.key)).map(|ended| ended.row.seq).collect())
 }
 
-/// Events of postings that a person gave another key, or corrected: the audit names both keys.
+/// Events of postings that a person gave another key, or corrected, the newest first: the audit names the keys before and after, and
+/// the id of a correction follows from it.
 fn renamed(db: &Connection, wanted: &Wanted) -> Sql<Vec<i64>> {
-    if let Some(id) = wanted.id {
-        let corrected = db.query_row("SELECT seq FROM correction WHERE id = ?", [id.0], |r| r.get(0)).optional()?;
-        if let Some(seq) = corrected {
-            return Ok(vec![seq]);
-        }
-    }
+    let site: String = db.query_row("SELECT v FROM meta WHERE k = 'site'", [], |r| r.get(0))?;
+    let is_it = |word: &str| {
+        let word = word.trim_matches(|c: char| !c.is_ascii_alphanumeric());
+        Id::parse(word).is_some_and(|key| wanted.has_key(key))
+    };
     let mut statement =
-        db.prepare("SELECT seq, posting, outcome FROM audit WHERE act IN ('repost', 'edit') ORDER BY id DESC")?;
+        db.prepare("SELECT seq, posting, outcome, actor, act, request FROM audit WHERE seq > 0 ORDER BY seq DESC, id")?;
     let (mut rows, mut seqs) = (statement.query([])?, Vec::new());
     while let Some(row) = rows.next()? {
-        let (old, outcome): (String, String) = (row.get(1)?, row.get(2)?);
-        let new = outcome.rsplit(' ').next().and_then(Id::parse);
-        if Id::parse(&old).into_iter().chain(new).any(|key| wanted.has_key(key)) {
+        let (posting, outcome): (String, String) = (row.get(1)?, row.get(2)?);
+        let (actor, act, request): (String, String, String) = (row.get(3)?, row.get(4)?, row.get(5)?);
+        let corrected = || wanted.id == Some(manual_event_id(&site, &actor, &format!("{request}/{posting}")));
+        if is_it(&posting) || outcome.split_whitespace().any(is_it) || (act == Act::Edit.name() && corrected()) {
             seqs.push(row.get(0)?);
         }
     }
@@ -203,16 +219,23 @@ fn renamed(db: &Connection, wanted: &Wanted) -> Sql<Vec<i64>> {
 fn of_batch(db: &Connection, id: Id, ends: (i64, i64), walk: &mut Walk<'_>, looked_at: &mut i64) -> Sql<Vec<i64>> {
     let mut seqs = under_way(db, id)?;
     let mut statement = db.prepare(
-        "SELECT DISTINCT d.seq FROM attempt a JOIN done d ON d.lane = a.lane AND d.batch = a.batch
-         AND d.seq BETWEEN a.first_seq AND a.last_seq WHERE a.key = ?1",
+        "SELECT d.seq FROM attempt a JOIN done d ON d.lane = a.lane AND d.batch = a.batch
+         AND d.seq BETWEEN a.first_seq AND a.last_seq WHERE a.key = ?1
+         UNION SELECT seq FROM done WHERE request = ?1",
     )?;
-    let of_attempt = statement.query_map([id.0], |r| r.get(0))?.collect::<Sql<Vec<i64>>>()?;
+    let ended = statement.query_map([id.0], |r| r.get(0))?.collect::<Sql<Vec<i64>>>()?;
     let mut statement = db.prepare(
-        "SELECT DISTINCT p.seq FROM attempt a JOIN pending p ON p.lane = a.lane AND p.seq BETWEEN a.first_seq AND a.last_seq
+        "SELECT p.seq, p.tx, a.told FROM attempt a JOIN pending p ON p.lane = a.lane AND p.seq BETWEEN a.first_seq AND a.last_seq
          WHERE a.key = ?1",
     )?;
-    let open = statement.query_map([id.0], |r| r.get(0))?.collect::<Sql<Vec<i64>>>()?;
-    seqs.extend(of_attempt.into_iter().chain(open));
+    let (mut rows, mut open) = (statement.query([id.0])?, Vec::new());
+    while let Some(row) = rows.next()? {
+        let key = RowKey { seq: row.get(0)?, tx: row.get(1)? };
+        if spoke_of(row.get_ref(2)?.as_blob_or_null()?, key) {
+            open.push(key.seq);
+        }
+    }
+    seqs.extend(ended.into_iter().chain(open));
     if seqs.is_empty() {
         seqs = delivered_batch(db, id, ends, walk, looked_at)?;
     }
@@ -222,21 +245,16 @@ fn of_batch(db: &Connection, id: Id, ends: (i64, i64), walk: &mut Walk<'_>, look
 }
 
 fn under_way(db: &Connection, id: Id) -> Sql<Vec<i64>> {
-    let mut batches = db.prepare("SELECT lane, rows FROM batch")?;
-    let mut key = db.prepare("SELECT posting FROM pending WHERE lane = ? AND seq = ? AND tx = ?")?;
+    let mut batches = db.prepare("SELECT lane, rows, request FROM batch")?;
     let mut found = batches.query([])?;
     while let Some(batch) = found.next()? {
-        let (lane, rows): (i64, _) = (batch.get(0)?, unpack(batch.get_ref(1)?.as_blob().unwrap_or_default()));
-        let keys = rows.iter().map(|row| key.query_row([lane, row.seq, row.tx], |r| r.get(0).map(Id)));
-        if keys.collect::<Sql<Vec<Id>>>().is_ok_and(|keys| batch_id(&keys) == id) {
+        let rows = unpack(batch.get_ref(1)?.as_blob().unwrap_or_default());
+        if sent_as(db, batch.get(0)?, id_at(batch, 2)?, &rows)? == Some(id) {
             return Ok(rows.iter().map(|row| row.seq).collect());
         }
     }
     Ok(Vec::new())
 }
-
-/// Rows of one batch as they are met, the newest first.
-type Group = Vec<(i64, i64, Id)>;
 
 /// The id of a batch is not stored when all of it went well, but follows from its postings: they are walked, the newest first.
 fn delivered_batch(
@@ -246,31 +264,24 @@ fn delivered_batch(
     walk: &mut Walk<'_>,
     looked_at: &mut i64,
 ) -> Sql<Vec<i64>> {
-    let mut statement = db.prepare(
-        "SELECT d.lane, d.batch, d.seq, d.tx, e.id, l.system, t.text, d.rev FROM done d JOIN event e ON e.seq = d.seq
-         JOIN lane l ON l.id = d.lane JOIN name t ON t.id = d.tx WHERE d.seq >= ? AND d.seq < ? AND d.batch > 0",
-    )?;
     // A batch may lie across the end of a bite: it is judged when a bite has brought no more of it.
-    let mut gathered: HashMap<(i64, i64), Group> = HashMap::new();
+    let mut gathered: HashMap<(i64, i64), Vec<Ended>> = HashMap::new();
     let mut below = newest + 1;
     while below > oldest || !gathered.is_empty() {
         let from = (below - walk.bite).max(oldest).min(below);
-        let mut fresh: HashMap<(i64, i64), Group> = HashMap::new();
-        let mut rows = statement.query([from, below])?;
-        while let Some(r) = rows.next()? {
-            let (system, tx) = (r.get_ref(5)?.as_str()?, r.get_ref(6)?.as_str()?);
-            let key = posting_id(Id(r.get(4)?), system, tx, r.get(7)?);
-            fresh.entry((r.get(0)?, r.get(1)?)).or_default().push((r.get(2)?, r.get(3)?, key));
+        let mut fresh: HashMap<(i64, i64), Vec<Ended>> = HashMap::new();
+        for ended in ended(db, from, below)?.into_iter().filter(|ended| ended.batch > 0) {
+            fresh.entry((ended.lane, ended.batch)).or_default().push(ended);
         }
         for (batch, mut group) in gathered.drain() {
             if let Some(more) = fresh.get_mut(&batch) {
                 more.append(&mut group);
                 continue;
             }
-            group.sort_unstable();
-            let keys: Vec<Id> = group.iter().map(|(_, _, key)| *key).collect();
+            group.sort_unstable_by_key(|ended| ended.row);
+            let keys: Vec<Id> = group.iter().map(|ended| ended.key).collect();
             if batch_id(&keys) == id {
-                return Ok(group.iter().map(|(seq, ..)| *seq).collect());
+                return Ok(group.iter().map(|ended| ended.row.seq).collect());
             }
         }
         gathered = fresh;

@@ -14,7 +14,7 @@ use super::{Bounds, holds, lanes};
 use crate::event::{Id, posting_id, short_ref, traceparent};
 use crate::lane::{Category, Class, sentence};
 use crate::outbox::StorageError;
-use crate::outbox::attempts;
+use crate::outbox::attempts::{self, id_at, sent_as};
 use crate::outbox::delivery::unpack;
 use crate::outbox::open::open_read_only;
 
@@ -128,12 +128,12 @@ pub fn trace(
     let mut db = open_read_only(dir)?;
     let mut walk = Walk { limit, bite: BITE, progress };
     let mut hits = search(&db, wanted, &mut walk)?;
-    if hits.seqs.is_empty() && wanted.seq.is_none() && !wanted.is_id() {
+    if hits.seqs.is_empty() {
         let named = hits.looked_at;
         hits = within(&db, wanted, &mut walk)?;
         hits.looked_at = hits.looked_at.max(named);
     }
-    let more = hits.seqs.len() >= limit && wanted.seq.is_none() && !wanted.is_id();
+    let more = hits.more(limit);
     hits.seqs.truncate(limit);
     hits.seqs.reverse();
     let db = db.transaction()?; // one moment for all that is told
@@ -254,14 +254,15 @@ impl Gather<'_> {
     }
 
     fn good(&self, lane: i64, seq: i64, tx: i64) -> Result<Option<Attempt>, rusqlite::Error> {
-        let sql = "SELECT at, batch, attempt, how, took, status FROM done WHERE seq = ? AND lane = ? AND tx = ? AND batch > 0";
+        let sql = "SELECT at, batch, attempt, how, took, status, request FROM done WHERE seq = ? AND lane = ? AND tx = ? AND batch > 0";
         let good = self.look.db.query_row(sql, [seq, lane, tx], |r| {
             let (at, took): (i64, Option<i64>) = (r.get(0)?, r.get(4)?);
             let (attempt, class): (i64, String) = (r.get(2)?, r.get(3)?);
             let answered_at = Some(at);
             let sent_at = took.map(|took| at - took);
-            let batch = r.get(1)?;
-            Ok(Attempt { attempt, batch, sent_at, answered_at, status: r.get(5)?, class, ..Attempt::default() })
+            let (batch, status) = (r.get(1)?, r.get(5)?);
+            let batch_id = id_at(r, 6)?.map(|id| id.to_string());
+            Ok(Attempt { attempt, batch, batch_id, sent_at, answered_at, status, class, ..Attempt::default() })
         });
         good.optional()
     }
@@ -269,13 +270,15 @@ impl Gather<'_> {
     fn under_way(&self, delivery: &Delivery) -> Result<Option<Attempt>, rusqlite::Error> {
         let Place { lane, key, .. } = delivery.place;
         let mut batches =
-            self.look.db.prepare_cached("SELECT id, attempt, last_sent, rows FROM batch WHERE lane = ?")?;
+            self.look.db.prepare_cached("SELECT id, attempt, last_sent, rows, request FROM batch WHERE lane = ?")?;
         let mut rows = batches.query([lane])?;
         while let Some(r) = rows.next()? {
-            if unpack(r.get_ref(3)?.as_blob().unwrap_or_default()).contains(&key) {
+            let rows = unpack(r.get_ref(3)?.as_blob().unwrap_or_default());
+            if rows.contains(&key) {
                 let (batch, attempt, sent_at) = (r.get(0)?, r.get(1)?, r.get(2)?);
                 let class = "under_way".to_owned();
-                return Ok(Some(Attempt { attempt, batch, sent_at, class, ..Attempt::default() }));
+                let batch_id = sent_as(self.look.db, lane, id_at(r, 4)?, &rows)?.map(|id| id.to_string());
+                return Ok(Some(Attempt { attempt, batch, batch_id, sent_at, class, ..Attempt::default() }));
             }
         }
         Ok(None)

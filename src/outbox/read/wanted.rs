@@ -50,9 +50,19 @@ impl Wanted {
         Self { values: subjects.clone(), subjects, ..Self::default() }
     }
 
-    /// It names one event: when that is found, nothing older is looked for.
+    /// It is looked for as an id or a key first.
     pub(super) fn is_id(&self) -> bool {
         self.id.is_some() || self.key.is_some()
+    }
+
+    /// As an id or a key alone.
+    pub(super) fn as_id(&self) -> Self {
+        Self { id: self.id, key: self.key, ..Self::default() }
+    }
+
+    /// As a text alone: a serial number may have the form of an id.
+    pub(super) fn as_text(&self) -> Self {
+        Self { id: None, key: None, ..self.clone() }
     }
 
     /// Whether a subject is meant.

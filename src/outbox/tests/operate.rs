@@ -5,7 +5,7 @@ use crate::lane::Act;
 use crate::outbox::read::parked;
 
 /// An order by its parts.
-fn order(request: &str, act: Act, keys: &[Id]) -> Order {
+pub(super) fn order(request: &str, act: Act, keys: &[Id]) -> Order {
     let keys = keys.iter().map(|key| Named { key: key.to_string(), seen: None }).collect();
     Order { id: request.to_owned(), act, keys, reason: "mended".to_owned(), reference: None, changes: Vec::new() }
 }
@@ -19,7 +19,7 @@ async fn parked_at(
     parked_in(lane(), dir, class, unheard).await
 }
 
-async fn parked_in(
+pub(super) async fn parked_in(
     lane: lane::Config,
     dir: &std::path::Path,
     class: Class,
