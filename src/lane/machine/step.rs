@@ -124,7 +124,7 @@ pub enum Input {
     Held(bool),
     /// A person holds what is ordered by this: nothing of it leaves that is not under way, until [`Input::Freed`].
     Kept(i64),
-    /// The wall clock can be trusted again: [`Lane::restore`]'s doubt is over.
+    /// The wall clock can be trusted again: [`Lane::restore`](super::Lane::restore)'s doubt is over.
     ClockSet,
     /// It still can't, long after the start: a person decides of what has waited for it.
     ClockUnknown,
