@@ -191,8 +191,7 @@ async fn what_a_later_posting_made_idle_is_found_by_both_its_keys() {
     let later = next(&mut work).await;
     outbox.answered(0, later.batch, all(&later, Class::Delivered)).expect("the writer runs");
     outbox.pulse().await.expect("it is stored");
-    let reason = traced(dir.path(), "#1").events[0].event.deliveries[0].delivery.reason.clone();
-    assert_eq!(reason.as_deref(), Some("auto_resolved"));
+    assert_eq!(traced(dir.path(), "#1").events[0].event.deliveries[0].delivery.state, "auto_resolved");
     for key in [key, again.keys[0]] {
         assert_eq!(seqs(dir.path(), &key.to_string()), [1], "{key}");
     }
