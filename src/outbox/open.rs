@@ -74,7 +74,7 @@ pub enum StorageError {
     },
     /// An earlier version wrote this database, and only a start brings it up to date.
     #[error(
-        "{path} has schema {found}, and this floorgate reads {known}: start the gateway on it once, or use the version that wrote it"
+        "{path} has schema {found}, and this floorgate reads {known}: a copy wants its outbox.db-wal beside it, or the version that wrote it; of a gateway, start that once"
     )]
     Older {
         /// The database.
@@ -469,7 +469,7 @@ mod tests {
     fn a_database_of_another_version_is_named_as_that() -> Result<(), StorageError> {
         let dir = tempfile::tempdir().expect("a directory");
         drop(open(dir.path(), "dc1", false)?);
-        for (version, told) in [(3, "start the gateway on it once"), (99, "install the later version")] {
+        for (version, told) in [(3, "a copy wants its outbox.db-wal beside it"), (99, "install the later version")] {
             let db = Connection::open(dir.path().join(DATABASE))?;
             db.pragma_update(None, "user_version", version)?;
             drop(db);
