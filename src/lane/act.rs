@@ -47,6 +47,16 @@ pub enum Parked {
     },
 }
 
+impl Parked {
+    /// The class that it was rejected as, or `held`.
+    pub fn class(self) -> &'static str {
+        match self {
+            Self::Held => "held",
+            Self::Rejected { class, .. } => class.name(),
+        }
+    }
+}
+
 /// What the posting is after it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Becomes {

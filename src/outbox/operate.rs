@@ -10,6 +10,7 @@ use crate::outbox::audit::{self, Deed};
 use crate::outbox::capture::Route;
 use crate::outbox::hold;
 use crate::outbox::read::legible;
+use crate::outbox::read::parked::parked;
 
 type Sql<T> = Result<T, rusqlite::Error>;
 
@@ -188,23 +189,17 @@ const FIND: &str = "
 fn find(db: &Connection, posting: Id) -> Sql<Vec<Found>> {
     let mut statement = db.prepare_cached(FIND)?;
     let found = statement.query_map([posting.0], |r| {
-        let held = r.get::<_, i64>(4)? == 3;
-        let class = r.get::<_, Option<String>>(6)?.and_then(|name| Class::parse(&name)).unwrap_or(Class::Unresolvable);
-        let maybe = r.get::<_, Option<bool>>(7)?.unwrap_or(true);
+        let stored = parked(r, [4, 6, 7])?;
         let ((subject, whole), (body, body_whole)) = (legible(r, 10)?, legible(r, 11)?);
-        let parked = match (held, whole && body_whole) {
-            (true, true) => Parked::Held,
-            (false, true) => Parked::Rejected { class, maybe },
-            (held, false) => Parked::Rejected { class: Class::Corrupt, maybe: maybe && !held },
+        let damaged = || {
+            let maybe = matches!(stored, Parked::Rejected { maybe: true, .. });
+            Parked::Rejected { class: Class::Corrupt, maybe }
         };
         Ok(Found {
             lane: r.get(12)?,
             row: Row { key: RowKey { seq: r.get(0)?, tx: r.get(1)? }, order: r.get(2)?, size: r.get(3)?, held: false },
-            parked,
-            seen: Seen {
-                at: Millis(r.get(13)?),
-                class: if held { "held".to_owned() } else { class.name().to_owned() },
-            },
+            parked: if whole && body_whole { stored } else { damaged() },
+            seen: Seen { at: Millis(r.get(13)?), class: stored.class().to_owned() },
             rev: r.get(5)?,
             event: Id(r.get(8)?),
             tx_type: r.get(9)?,

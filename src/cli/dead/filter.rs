@@ -63,7 +63,7 @@ impl Filter {
     pub(super) fn takes(&self, need: &Need) -> bool {
         is(self.lane.as_ref(), &need.lane)
             && is(self.class.as_ref(), &need.class)
-            && is(self.category.as_ref(), need.category.name())
+            && is(self.category.as_ref(), need.whose.category.name())
             && is(self.code.as_ref(), need.code.as_deref().unwrap_or_default())
     }
 }

@@ -22,7 +22,7 @@ use crate::control::{self, Request};
 use crate::event::Millis;
 use crate::lane::{Act, Change};
 use crate::outbox::read::Bounds;
-use crate::outbox::read::parked::{self, Deed, Need};
+use crate::outbox::read::parked::{self, Deed, Need, Whose};
 use crate::outbox::read::wanted::Wanted;
 
 use decide::{Do, Edit, Resolve};
@@ -126,12 +126,13 @@ fn bounded(place: &Place) -> Result<(PathBuf, Option<Bounds>), (String, Exit)> {
 }
 
 fn entry(text: &mut String, need: &Need, now: Millis) {
-    let Need { key, seq, lane, opened_at, at, owner, may, .. } = need;
-    let (category, opened, late) = (need.category.name(), ago(*opened_at, now), late(need.lateness));
+    let Need { key, seq, lane, opened_at, at, may, whose, .. } = need;
+    let Whose { category, owner, contact, escalate, lateness } = whose;
+    let (category, opened, late) = (category.name(), ago(*opened_at, now), late(lateness));
     let again = if at > opened_at { format!(", again {}", ago(*at, now)) } else { String::new() };
     line(text, &clean(&need.sentence));
     line(text, &format!("  {category}, {opened}{late}{again}, for {owner}; {lane} #{seq}"));
-    reach(text, "", need.contact.as_deref(), need.escalate.as_deref());
+    reach(text, "", contact.as_deref(), escalate.as_deref());
     line(text, &format!("  key {key}; you may {}", may.join(", ")));
 }
 

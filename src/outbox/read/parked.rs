@@ -63,16 +63,9 @@ pub struct Need {
     pub at: i64,
     /// What the machines know.
     pub class: String,
-    /// Which of the warehouse's troubles it is.
-    pub category: Category,
-    /// Who looks after it.
-    pub owner: String,
-    /// How they are reached.
-    pub contact: Option<String>,
-    /// Who else is to hear of it, once it is later than agreed.
-    pub escalate: Option<String>,
-    /// How its age stands: `ok`, `warn`, `breach`.
-    pub lateness: &'static str,
+    /// Who looks after it, and how late it is.
+    #[serde(flatten)]
+    pub whose: Whose,
     /// What is wrong, in a sentence.
     pub sentence: String,
     /// What usually helps.
@@ -150,42 +143,47 @@ pub fn needs(dir: &Path, bounds: Option<&Bounds>, now: Millis) -> Result<Vec<Nee
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
+/// Why a row needs a person: by the columns of its state, and of its letter's class and `maybe`.
+pub(in crate::outbox) fn parked(r: &Row<'_>, [state, class, maybe]: [usize; 3]) -> Result<Parked, rusqlite::Error> {
+    if r.get::<_, i64>(state)? == 3 {
+        return Ok(Parked::Held);
+    }
+    let class = r.get::<_, Option<String>>(class)?.and_then(|name| Class::parse(&name)).unwrap_or(Class::Unresolvable);
+    Ok(Parked::Rejected { class, maybe: r.get::<_, Option<bool>>(maybe)?.unwrap_or(true) })
+}
+
 fn need(r: &Row<'_>, bounds: Option<&Bounds>, now: Millis) -> Result<Need, rusqlite::Error> {
     let (lane, system, tx_type): (String, String, String) = (r.get(2)?, r.get(3)?, r.get(5)?);
     let (subject, _) = legible(r, 6)?;
     let visibility = bounds.is_some_and(|bounds| !bounds.parks(&lane));
-    let (held, at, opened_at) = (r.get::<_, i64>(7)? == 3, r.get(8)?, r.get(17)?);
-    let class = r.get::<_, Option<String>>(9)?.and_then(|name| Class::parse(&name)).unwrap_or(Class::Unresolvable);
-    let maybe_posted = !held && r.get::<_, Option<bool>>(10)?.unwrap_or(true);
+    let (parked, at, opened_at) = (parked(r, [7, 9, 10])?, r.get(8)?, r.get(17)?);
     let code: Option<String> = r.get(11)?;
     let reason = r.get::<_, Option<String>>(14)?.unwrap_or_else(|| HELD.to_owned());
     let desks = Bounds::desks(bounds);
-    let category =
-        if held { Category::of_held(visibility) } else { desks.category(class, &tx_type, code.as_deref(), visibility) };
-    let Whose { owner, contact, escalate, lateness, .. } = Whose::of(desks, category, now.since(Millis(opened_at)));
-    let parked = if held { Parked::Held } else { Parked::Rejected { class, maybe: maybe_posted } };
+    let (state, category, sentence) = match parked {
+        Parked::Held => {
+            let sentence = format!("The {tx_type} of {subject} is not sent: {reason}.");
+            ("held", Category::of_held(visibility), sentence)
+        }
+        Parked::Rejected { class, .. } => {
+            let category = desks.category(class, &tx_type, code.as_deref(), visibility);
+            ("rejected", category, sentence(class, &tx_type, &subject, &system, &reason))
+        }
+    };
     let acts = [Act::Retry, Act::Edit, Act::Repost, Act::Resolve, Act::Skip];
     Ok(Need {
         key: Id(r.get(0)?).to_string(),
         seq: r.get(1)?,
         kind: r.get(4)?,
-        state: if held { "held" } else { "rejected" },
+        state,
         opened_at,
         at,
-        class: if held { "held".to_owned() } else { class.name().to_owned() },
-        category,
-        owner,
-        contact,
-        escalate,
-        lateness,
-        sentence: if held {
-            format!("The {tx_type} of {subject} is not sent: {reason}.")
-        } else {
-            sentence(class, &tx_type, &subject, &system, &reason)
-        },
+        class: parked.class().to_owned(),
+        whose: Whose::of(desks, category, now.since(Millis(opened_at))),
+        sentence,
         action: category.helps(parked),
         may: acts.into_iter().filter(|act| decide(*act, parked, false).is_ok()).map(Act::name).collect(),
-        maybe_posted,
+        maybe_posted: matches!(parked, Parked::Rejected { maybe: true, .. }),
         code,
         status: r.get(12)?,
         answer: r.get(13)?,
@@ -270,11 +268,7 @@ impl Need {
             opened_at: seq,
             at: seq,
             class: text("validation"),
-            category: Category::ShipmentBlocked,
-            owner: text("ERP team"),
-            contact: None,
-            escalate: None,
-            lateness: "ok",
+            whose: Whose::of(&Desks::default(), Category::ShipmentBlocked, 0),
             sentence: text("erp refused it."),
             action: "mend it",
             may: may.to_vec(),

@@ -69,7 +69,7 @@ async fn an_exception_is_as_old_as_its_first_refusal_whatever_was_tried_in_vain(
     let (outbox, ended, mut work, key) = parked_at(dir.path(), Class::Validation, false).await;
     let need = |now| parked::needs(dir.path(), None, Millis(now)).expect("it reads").remove(0);
     let now = need(0).at;
-    assert_eq!((need(now).opened_at, need(now).lateness), (now, "ok"));
+    assert_eq!((need(now).opened_at, need(now).whose.lateness), (now, "ok"));
     let first = now - 3 * 3_600_000;
     let db = rusqlite::Connection::open(dir.path().join("outbox.db")).expect("it opens");
     db.execute_batch(&format!("UPDATE letter SET at = {first}; UPDATE pending SET opened = {first} WHERE state = 2"))
@@ -87,7 +87,7 @@ async fn an_exception_is_as_old_as_its_first_refusal_whatever_was_tried_in_vain(
         .expect("the writer runs");
     outbox.pulse().await.expect("it is stored");
     let (need, letter) = (need(now), read::status(dir.path(), 0).expect("it reads").letters.remove(0));
-    assert_eq!((need.opened_at, need.lateness), (first, "breach"));
+    assert_eq!((need.opened_at, need.whose.lateness), (first, "breach"));
     assert!(need.at >= now, "when it was refused last");
     assert_eq!((letter.opened_at, letter.at), (need.opened_at, need.at));
     stop(outbox, ended).await;
