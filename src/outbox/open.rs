@@ -242,7 +242,7 @@ pub fn fits(config: &Config, lanes: &[lane::Config]) -> Result<(), StorageError>
         opened => opened?,
     };
     of_site(&db, &config.site)?;
-    regrouped::check(&db, lanes)
+    regrouped::check(&db, lanes).map(drop)
 }
 
 /// The last moment that is stored. What was left unheard is written down at a start, in no order of time, so that the newest attempt

@@ -136,8 +136,9 @@ impl Capture {
         (run, last_wall): (i64, Millis),
         lanes: &[lane::Config],
     ) -> Result<Self, StorageError> {
-        regrouped::check(db, lanes)?;
-        regrouped::remember(db, lanes)?;
+        if let Some(lanes) = regrouped::check(db, lanes)? {
+            regrouped::remember(db, &lanes)?;
+        }
         let mut routes = Vec::new();
         for config in lanes {
             db.execute("INSERT OR IGNORE INTO lane(name, system) VALUES (?, ?)", [&config.id, &config.system])?;

@@ -14,38 +14,24 @@ use crate::outbox::StorageError;
 
 /// What a lane was configured with, as far as order goes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Known {
+pub(in crate::outbox) struct Known {
     business_unit: String,
     take: Vec<String>,
 }
 
-fn before(db: &Connection) -> Sql<BTreeMap<String, Known>> {
-    let stored: Option<String> = db.query_row("SELECT v FROM meta WHERE k = 'lanes'", [], |r| r.get(0)).optional()?;
-    Ok(stored.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default())
-}
-
-/// The lanes of now, and of before: one that is no longer configured may have rows.
-fn now(mut before: BTreeMap<String, Known>, lanes: &[Config]) -> BTreeMap<String, Known> {
-    before.extend(lanes.iter().map(|lane| {
-        let known = Known { business_unit: lane.business_unit.clone(), take: lane.take.clone() };
-        (lane.id.clone(), known)
-    }));
-    before
-}
+/// What the lanes are configured with, and those that no longer are: they may have rows.
+pub(in crate::outbox) type Lanes = BTreeMap<String, Known>;
 
 /// Remembers what the lanes are configured with.
-pub(super) fn remember(db: &Connection, lanes: &[Config]) -> Sql<()> {
-    let before = before(db)?;
-    let now = now(before.clone(), lanes);
-    if now != before {
-        let text = serde_json::to_string(&now).map_err(|e| rusqlite::Error::ToSqlConversionFailure(e.into()))?;
-        db.execute("INSERT OR REPLACE INTO meta(k, v) VALUES ('lanes', ?)", [text])?;
-    }
+pub(super) fn remember(db: &Connection, lanes: &Lanes) -> Sql<()> {
+    let text = serde_json::to_string(lanes).map_err(|e| rusqlite::Error::ToSqlConversionFailure(e.into()))?;
+    db.execute("INSERT OR REPLACE INTO meta(k, v) VALUES ('lanes', ?)", [text])?;
     Ok(())
 }
 
-/// Refuses lanes with rows whose keys would change, and lanes by which a row would overtake an earlier one of its subject.
-pub(in crate::outbox) fn check(db: &Connection, lanes: &[Config]) -> Result<(), StorageError> {
+/// Refuses lanes with rows whose keys would change, and lanes by which a row would overtake an earlier one of its subject; else
+/// returns what is to be remembered of them, if it is something new.
+pub(in crate::outbox) fn check(db: &Connection, lanes: &[Config]) -> Result<Option<Lanes>, StorageError> {
     let mut statement = db.prepare("SELECT id, name, system FROM lane")?;
     let stored = statement.query_map([], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)))?;
     let stored: Vec<(i64, String, String)> = stored.collect::<Sql<_>>()?;
@@ -57,9 +43,15 @@ pub(in crate::outbox) fn check(db: &Connection, lanes: &[Config]) -> Result<(), 
             return Err(StorageError::OtherSystem { lane, stored, configured });
         }
     }
-    let before = before(db)?;
-    if now(before.clone(), lanes) == before {
-        return Ok(());
+    let known: Option<String> = db.query_row("SELECT v FROM meta WHERE k = 'lanes'", [], |r| r.get(0)).optional()?;
+    let before: Lanes = known.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+    let mut now = before.clone();
+    now.extend(lanes.iter().map(|lane| {
+        let known = Known { business_unit: lane.business_unit.clone(), take: lane.take.clone() };
+        (lane.id.clone(), known)
+    }));
+    if now == before {
+        return Ok(None);
     }
     for (id, name, system) in stored {
         let unit = before.get(&name).map(|known| known.business_unit.as_str());
@@ -89,7 +81,7 @@ pub(in crate::outbox) fn check(db: &Connection, lanes: &[Config]) -> Result<(), 
             }
         }
     }
-    Ok(())
+    Ok(Some(now))
 }
 
 /// Types of the lane's rows that are not at their end.
