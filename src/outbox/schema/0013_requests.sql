@@ -2,3 +2,5 @@
 -- and does not follow from what is kept of the rows. NULL: it does.
 ALTER TABLE batch ADD COLUMN request BLOB;
 ALTER TABLE done ADD COLUMN request BLOB;
+-- What a correction made of an id follows from the audit.
+DROP INDEX correction_id;
