@@ -50,6 +50,8 @@ enum Broken {
     ClockBelieved,
     /// The wall clock is believed over the one that nobody sets.
     WallBelieved,
+    /// A restart forgets until when the target has asked to be left alone.
+    AwayForgotten,
     /// What the target has accepted is sent again instead of being asked for.
     AcceptedIsResent,
     /// What the target has accepted is taken for posted.
@@ -528,7 +530,7 @@ impl World {
         for action in actions {
             self.commit(action, &mut leaving);
         }
-        self.disk.away_until = self.lanes.lane(0).away_until();
+        self.disk.away_until = self.disk.away_until.max(self.lanes.lane(0).away_until());
         if crashes && self.rng.u16(0..300) == 0 {
             self.crash(); // after the commit, before the first byte
             return;
@@ -708,7 +710,9 @@ impl World {
         let booted = self.booted.filter(|_| self.lag > 0 && self.broken != Broken::ClockBelieved);
         let doubtful = booted.or_else(|| behind.then(|| self.wall()));
         lane.restore(batches, exceptions, self.disk.next_batch, doubtful, self.wall());
-        lane.restore_away(self.disk.away_until, self.wall());
+        if self.broken != Broken::AwayForgotten {
+            lane.restore_away(self.disk.away_until, self.wall());
+        }
         self.lanes = Lanes::new(vec![lane]);
         if behind {
             self.feed(Input::ClockUnknown, &[]);
@@ -756,9 +760,12 @@ impl World {
 
     // ---- the network and the ERP
 
-    /// A request leaves: not more than the ERP allows, but for a fifth that is not for postings. A clock that is set is taken for
-    /// time that has passed.
+    /// A request leaves: not while the ERP has asked to be left alone, and not more than it allows, but for a fifth that is not for
+    /// postings. A clock that is set is taken for time that has passed.
     fn counted(&mut self) {
+        if self.wall() < self.disk.away_until {
+            self.wrong.get_or_insert("a request leaves while the ERP has asked to be left alone".to_owned());
+        }
         self.left.push_back(self.now);
         while self.left.front().is_some_and(|at| self.now - at > MINUTE) {
             self.left.pop_front();
@@ -876,12 +883,6 @@ impl World {
             }
         }
         let request = self.erp.jobs[&job].request.clone();
-        // Another one may have the row, too: then it is still at work.
-        for (other, of) in self.erp.jobs.iter().filter(|(other, of)| **other != job && of.results.is_none()) {
-            for row in of.request.rows.iter().filter(|row| request.rows.contains(row)) {
-                self.erp.at_work.entry(*row).or_insert(*other);
-            }
-        }
         if lost {
             self.erp.jobs.remove(&job);
             return;
@@ -1291,6 +1292,11 @@ fn a_breaker_that_never_tries_again_keeps_everything() {
 #[test]
 fn a_bucket_that_is_not_asked_sends_more_than_the_system_allows() {
     control(Broken::BucketIgnored, "quota");
+}
+
+#[test]
+fn a_restart_that_forgets_retry_after_asks_too_soon() {
+    control(Broken::AwayForgotten, "asked to be left alone");
 }
 
 #[test]

@@ -47,13 +47,10 @@ impl Requests {
 impl Requests {
     /// Rows that were refused, or came with them, in an answer that is remembered.
     pub(super) fn refused(&self) -> impl Iterator<Item = RowKey> {
-        let answers = self.known.iter().filter(|(_, known)| is_refusal(&known.answer));
+        let refused = |known: &&Known| known.answer.outcomes.iter().any(|outcome| outcome.class == Class::Validation);
+        let answers = self.known.iter().filter(move |(_, known)| refused(known));
         answers.flat_map(|((rows, _), _)| rows.iter().copied())
     }
-}
-
-fn is_refusal(answer: &Answer) -> bool {
-    answer.outcomes.iter().any(|outcome| outcome.class == Class::Validation)
 }
 
 fn key(request: &Request) -> Key {
