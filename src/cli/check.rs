@@ -19,10 +19,9 @@ use crate::outbox::{self, Preset, StorageError};
 /// Tell everything that is wrong with a configuration.
 ///
 /// Reads the file, the device maps it uses and the files it refers to, and whether it fits what the outbox holds already; changes
-/// nothing and connects to nothing. All
-/// faults are told at once, each with its place, and what to write instead. Ends with 78 when there is one. Warnings
-/// are told and let pass, unless --strict. What is the same in many places is told at the first, with the lines of the
-/// others; --json has each.
+/// nothing and connects to nothing. All faults are told at once, each with its place, and what to write instead. Ends with 78 when
+/// there is one. Warnings are told and let pass, unless --strict. What is the same in many places is told at the first, with the lines
+/// of the others; --json has each.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
