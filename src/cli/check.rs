@@ -74,11 +74,15 @@ pub(super) fn run(args: &Args) -> ExitCode {
 /// What a start would refuse of what is stored, or why that can't be told.
 fn stored(config: &Config, file: &Path) -> Option<(&'static str, Fault)> {
     let why = outbox::fits(&config.outbox, &config.lanes).err()?;
-    let unread = matches!(why, StorageError::Directory(..) | StorageError::Sql(_));
-    let (severity, message, help) = if unread {
-        ("warning", format!("what is stored could not be looked at: {why}"), "run this as the user of the gateway")
-    } else {
-        ("fault", why.to_string(), "a start is refused until then")
+    let (severity, message, help) = match why {
+        StorageError::Directory(..) | StorageError::Sql(_) => {
+            ("warning", format!("what is stored could not be looked at: {why}"), "run this as the user of the gateway")
+        }
+        StorageError::Older { path, .. } => {
+            let message = format!("{path} is of an earlier version: what is stored was not compared with this");
+            ("warning", message, "the next start brings it up to date, and says what does not fit")
+        }
+        _ => ("fault", why.to_string(), "a start is refused until then"),
     };
     let (file, key) = (file.display().to_string(), String::new());
     Some((severity, Fault { file, span: 0..0, line: 1, column: 1, key, message, help: help.to_owned() }))

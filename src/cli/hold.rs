@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use crate::app::Exit;
 use crate::cli::place::Place;
-use crate::cli::print::{self, ago, clean, line, quoted};
+use crate::cli::print::{self, ago, clean, line, quoted, without_control};
 use crate::control::Request;
 use crate::event::Millis;
 use crate::outbox::read::holds::{self, Held};
@@ -98,7 +98,7 @@ fn tell(command: &Command, scope: Scope, name: &str, reason: &str, on: bool) -> 
     let hold = Hold { id, scope, name: name.to_owned(), on, reason: reason.to_owned() };
     match super::decided::<Acted>(&dir, Request::Hold(hold)) {
         Ok(acted) if acted.done => {
-            let mut text = format!("{}: {}\n", acted.key, acted.text);
+            let mut text = format!("{}: {}\n", clean(&acted.key), without_control(&acted.text));
             if on {
                 line(
                     &mut text,
@@ -110,7 +110,11 @@ fn tell(command: &Command, scope: Scope, name: &str, reason: &str, on: bool) -> 
         }
         Ok(acted) => {
             let listed = if on { "" } else { "; `floorgate hold --list` shows what is held" };
-            print::refuse(command.json, &format!("{}: NOT DONE: {}{listed}", acted.key, acted.text), Exit::No)
+            print::refuse(
+                command.json,
+                &format!("{}: NOT DONE: {}{listed}", clean(&acted.key), without_control(&acted.text)),
+                Exit::No,
+            )
         }
         Err((why, exit)) => print::refuse(command.json, &why, exit),
     }

@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 use std::process::ExitCode;
 
 use crate::app::Exit;
-use crate::event::{Legible, Millis};
+use crate::event::{Legible, Millis, steers};
 use crate::form::Fault;
 
 /// Words of others are cut to this many characters on the terminal; `--json` has them whole.
@@ -137,11 +137,9 @@ pub(super) fn on_one_line(bytes: &[u8]) -> String {
     }
 }
 
-/// Words of others without what would steer a terminal, or turn the rest of a line around (Unicode's marks of direction).
+/// Words of others without what would steer a terminal.
 pub(super) fn without_control(words: &str) -> String {
-    let turns =
-        |c| matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    words.chars().map(|c| if c.is_control() || turns(c) { '\u{fffd}' } else { c }).collect()
+    words.chars().map(|c| if steers(c) { '\u{fffd}' } else { c }).collect()
 }
 
 /// A name as a shell takes it: `#` alone would begin a comment.

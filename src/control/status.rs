@@ -101,9 +101,6 @@ impl View {
     }
 
     async fn operate(&self, order: Order, uid: Option<u32>) -> String {
-        if order.reason.trim().is_empty() || order.id.is_empty() {
-            return refusal(UNSAID);
-        }
         if let Some(why) = order.fault() {
             return refusal(&why);
         }
@@ -112,8 +109,8 @@ impl View {
     }
 
     async fn hold(&self, hold: Hold, uid: Option<u32>) -> String {
-        if hold.reason.trim().is_empty() || hold.id.is_empty() {
-            return refusal(UNSAID);
+        if let Some(why) = hold.fault() {
+            return refusal(&why);
         }
         let Some(outbox) = &self.outbox else { return refusal("this gateway takes no commands") };
         stored(timeout(COMMIT, outbox.hold(hold, actor(uid))).await)
@@ -142,8 +139,6 @@ impl View {
         }
     }
 }
-
-const UNSAID: &str = "a command has an `id` and a `reason`: say why, the audit keeps it";
 
 /// What came of a command that had to be stored.
 fn stored<T: Serialize>(done: Result<Result<T, CaptureError>, Elapsed>) -> String {

@@ -13,7 +13,7 @@ use super::*;
 use crate::event::{Id, Millis, Sample};
 use crate::lane::Act;
 use crate::outbox::read::Bounds;
-use crate::outbox::{Acted, Named, Placed, Seen, Tap};
+use crate::outbox::{Acted, Named, Placed, Scope, Seen, Tap};
 use crate::source::health::{Health, State as Doing};
 
 fn view() -> (View, value::Sender<bool>) {
@@ -161,6 +161,29 @@ fn a_document_is_named_and_is_that_of_one_posting() {
     let why = refused(dir.path(), order(Act::Resolve, 2, Some("GI-9")));
     assert!(why.starts_with("2 postings and one reference"), "{why}");
     assert_eq!(refused(dir.path(), order(Act::Resolve, 1, Some("GI-9"))), "this gateway takes no commands");
+}
+
+/// What the audit keeps is read in a terminal: a line of it is one, and says what was done.
+#[test]
+fn words_that_would_forge_a_line_of_the_audit_are_refused() {
+    let dir = tempfile::tempdir().expect("a temp directory");
+    let _server = serving(dir.path());
+    let resolve = || order(Act::Resolve, 1, Some("GI-9"));
+    for (order, name) in [
+        (Order { reference: Some("GI-9\n  2 s ago: root: skip".to_owned()), ..resolve() }, "reference"),
+        (Order { reason: "found\u{1b}[1A".to_owned(), ..resolve() }, "reason"),
+        (Order { reason: "found \u{202e}9-IG".to_owned(), ..resolve() }, "reason"),
+        (Order { id: "r\u{2028}1".to_owned(), ..resolve() }, "id"),
+    ] {
+        let why = refused(dir.path(), order);
+        assert!(why.starts_with(&format!("its {name} has a line end or another control character")), "{why}");
+    }
+    let hold =
+        Hold { id: "h".to_owned(), scope: Scope::Lane, name: "a".to_owned(), on: true, reason: "a\nb".to_owned() };
+    match ask::<Acted>(dir.path(), Request::Hold(hold)) {
+        Err(Unanswered::Refused(_, why)) => assert!(why.starts_with("its reason has"), "{why}"),
+        answer => panic!("it is refused: {answer:?}"),
+    }
 }
 
 #[test]

@@ -4,6 +4,12 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
+/// It would steer a terminal, begin another line, or turn the rest of one around (Unicode's marks of direction).
+pub fn steers(c: char) -> bool {
+    let turns = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    c.is_control() || turns
+}
+
 /// What came, as text where it is text.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]

@@ -13,7 +13,7 @@ pub use key::{
     Id, batch_id, content_hash, derived_event_id, device_event_id, key_of_short_ref, manual_event_id, order_key,
     posting_id, request_id, sha256_hex, short_hash, short_ref, traceparent,
 };
-pub use legible::Legible;
+pub use legible::{Legible, steers};
 pub use sample::{
     Decoded, DeviceEvent, Fields, Memory, Position, Redelivery, Repeat, Sample, Undecodable, Unread, Value, is_valid_id,
 };

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::event::{sha256_hex, travels_as_text};
+use crate::event::{sha256_hex, steers, travels_as_text};
 
 /// Characters of a value that the audit has whole.
 const VALUE: usize = 200;
@@ -121,7 +121,7 @@ pub fn edited(data: &str, subject: &str, event: &str, changes: &[Change]) -> Res
 
 /// What would steer a terminal, as JSON writes it.
 fn escaped(text: &str) -> String {
-    let escape = |c: char| if c.is_control() { format!("\\u{:04x}", u32::from(c)) } else { c.to_string() };
+    let escape = |c: char| if steers(c) { format!("\\u{:04x}", u32::from(c)) } else { c.to_string() };
     text.chars().map(escape).collect()
 }
 
@@ -187,6 +187,8 @@ mod tests {
         assert_eq!(changes, r#"/qty: "4" -> "3", /line: 10 -> 20, /lot: "L77" added, /lines/0/qty: "4" -> "5""#);
         let steers = told(&["/item=A\u{9b}2J"]).expect("it is changed").changes;
         assert_eq!(steers, r#"/item: "A-100" -> "A\u009b2J""#);
+        let turns = told(&["/item=A\u{202e}2J"]).expect("it is changed").changes;
+        assert_eq!(turns, r#"/item: "A-100" -> "A\u202e2J""#);
         let long = told(&[&format!("/item={}", "x".repeat(500))]).expect("it is changed").changes;
         assert!(long.starts_with(r#"/item: "A-100" -> "xxx"#) && long.contains("x… (SHA-256 "), "{long}");
         assert!(long.len() < 350, "{long}");

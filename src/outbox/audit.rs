@@ -3,6 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 
 use crate::event::{Millis, content_hash};
+use crate::outbox::read::legible;
 
 type Sql<T> = Result<T, rusqlite::Error>;
 
@@ -68,9 +69,10 @@ pub(super) fn append(db: &Connection, deed: &Deed<'_>, now: Millis) -> Sql<()> {
 /// How many rows were written, and the hash of the last of them: kept apart from the rows, so that the next one does not fit behind
 /// another, and a missing end shows.
 pub(super) fn kept(db: &Connection) -> Sql<(i64, String)> {
-    let sql = "SELECT coalesce((SELECT v FROM meta WHERE k = 'audit_rows'), 0),
-                      coalesce((SELECT v FROM meta WHERE k = 'audit_head'), '')";
-    db.prepare_cached(sql)?.query_row([], |r| Ok((r.get(0)?, r.get(1)?)))
+    let sql = "SELECT CAST(coalesce((SELECT v FROM meta WHERE k = 'audit_rows'), 0) AS INTEGER),
+                      CAST(coalesce((SELECT v FROM meta WHERE k = 'audit_head'), '') AS TEXT)";
+    // What was damaged is no reason to stop: it shows.
+    db.prepare_cached(sql)?.query_row([], |r| Ok((r.get(0)?, legible(r, 1)?.0)))
 }
 
 /// The hash of an audit row behind one with the hash `before`.

@@ -8,7 +8,7 @@ use crate::lane::{Lane, Row, RowKey};
 use crate::milestone::orders;
 use crate::outbox::audit::{self, Deed};
 use crate::outbox::capture::Route;
-use crate::outbox::operate::{Acted, Freed, first_parked, line_up};
+use crate::outbox::operate::{Acted, Freed, first_parked, line_up, unfit};
 
 type Sql<T> = Result<T, rusqlite::Error>;
 
@@ -51,6 +51,13 @@ pub struct Hold {
     pub on: bool,
     /// Why, in the person's words.
     pub reason: String,
+}
+
+impl Hold {
+    /// Why it is refused, whatever it is about.
+    pub fn fault(&self) -> Option<String> {
+        unfit(&self.id, &self.reason, None)
+    }
 }
 
 /// What a lane has to hear.

@@ -230,17 +230,13 @@ fn of_site(db: &Connection, site: &str) -> Result<(), StorageError> {
 /// database refuses nothing.
 ///
 /// # Errors
-/// What the start would say, or why it can't be read.
+/// What the start would say, or why it can't be read; [`StorageError::Older`]: only the start can tell, which brings it up to date.
 pub fn fits(config: &Config, lanes: &[lane::Config]) -> Result<(), StorageError> {
-    let path = config.dir.join(DATABASE);
-    if !path.exists() {
+    let unreadable = |e| StorageError::Directory(config.dir.display().to_string(), e);
+    if !config.dir.join(DATABASE).try_exists().map_err(unreadable)? {
         return Ok(());
     }
-    let db = match open_read_only(&config.dir) {
-        // What an earlier version stored is looked at by the start, which brings it up to date first.
-        Err(StorageError::Older { .. }) => return Ok(()),
-        opened => opened?,
-    };
+    let db = open_read_only(&config.dir)?;
     of_site(&db, &config.site)?;
     regrouped::check(&db, lanes).map(drop)
 }

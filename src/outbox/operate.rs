@@ -4,7 +4,7 @@
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::{Deserialize, Serialize};
 
-use crate::event::{Id, Millis, manual_event_id, posting_id};
+use crate::event::{Id, Millis, manual_event_id, posting_id, steers};
 use crate::lane::{Act, Becomes, Change, Class, Edited, Parked, Row, RowKey, decide, edited};
 use crate::outbox::audit::{self, Deed};
 use crate::outbox::capture::Route;
@@ -61,6 +61,9 @@ impl Order {
 
     /// Why it is refused, whatever its postings are.
     pub fn fault(&self) -> Option<String> {
+        if let Some(why) = unfit(&self.id, &self.reason, self.reference.as_deref()) {
+            return Some(why);
+        }
         let n = self.keys.len();
         if n > Self::MOST {
             return Some(format!("{n} postings at once: at most {}", Self::MOST));
@@ -73,6 +76,16 @@ impl Order {
         }
         (n > 1).then(|| format!("{n} postings and one reference: `resolve` each with the number of its own document"))
     }
+}
+
+/// Why the audit can't keep a command with these words: there are none, or they would forge a line where they are read.
+pub(super) fn unfit(id: &str, reason: &str, reference: Option<&str>) -> Option<String> {
+    if id.is_empty() || reason.trim().is_empty() {
+        return Some("a command has an `id` and a `reason`: say why, the audit keeps it".to_owned());
+    }
+    let words = [("id", id), ("reason", reason), ("reference", reference.unwrap_or_default())];
+    let (name, _) = words.into_iter().find(|(_, words)| words.contains(steers))?;
+    Some(format!("its {name} has a line end or another control character: write it on one line, without"))
 }
 
 /// What came of it for one posting.

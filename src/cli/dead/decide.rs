@@ -9,7 +9,7 @@ use super::filter::Filter;
 use super::{entry, named, needs};
 use crate::app::Exit;
 use crate::cli::place::Place;
-use crate::cli::print::{self, ago, clean};
+use crate::cli::print::{self, ago, clean, without_control};
 use crate::cli::{decided, request_id};
 use crate::control::Request;
 use crate::event::{Id, Millis};
@@ -142,7 +142,7 @@ pub(super) fn act(act: Act, args: &Do, reference: Option<String>, changes: Vec<C
 fn said(acted: &Acted, chosen: &[&Need]) -> String {
     let number =
         chosen.iter().find(|need| need.key == acted.key).map_or(String::new(), |need| format!("#{}  ", need.seq));
-    format!("{number}{}  {}{}\n", acted.key, if acted.done { "" } else { "NOT DONE: " }, acted.text)
+    format!("{number}{}  {}{}\n", acted.key, if acted.done { "" } else { "NOT DONE: " }, without_control(&acted.text))
 }
 
 /// A word that names several things is not acted on.

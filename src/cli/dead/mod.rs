@@ -16,7 +16,7 @@ use clap::Subcommand;
 
 use crate::app::Exit;
 use crate::cli::place::Place;
-use crate::cli::print::{ago, clean, line, quoted};
+use crate::cli::print::{ago, clean, line, quoted, without_control};
 use crate::cli::trouble::{late, reach};
 use crate::control::{self, Request};
 use crate::event::Millis;
@@ -154,7 +154,17 @@ fn named<'a>(needs: &'a [Need], word: &str) -> Vec<&'a Need> {
 
 fn deed_line(text: &mut String, deed: &Deed, now: Millis) {
     let Deed { at, actor, act, reason, outcome, .. } = deed;
-    line(text, &format!("  {}: {actor}: {act}: {}: {outcome}", ago(*at, now), clean(reason)));
+    line(
+        text,
+        &format!(
+            "  {}: {}: {}: {}: {}",
+            ago(*at, now),
+            clean(actor),
+            clean(act),
+            clean(reason),
+            without_control(outcome)
+        ),
+    );
 }
 
 #[cfg(test)]

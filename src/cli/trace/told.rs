@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use jiff::tz::TimeZone;
 
 use crate::cli::hold;
-use crate::cli::print::{self, age, ago, clean, line, on_one_line, table};
+use crate::cli::print::{self, age, ago, clean, line, on_one_line, table, without_control};
 use crate::cli::trouble;
 use crate::event::Millis;
 use crate::outbox::read::trace::{Attempt, Followed, Traced};
@@ -93,7 +93,7 @@ fn posting(text: &mut String, followed: &Followed, zone: &TimeZone, now: Millis)
         rows.push(("behind it", format!("{}: {}{more}", followed.successors, named.join(" "))));
     }
     for deed in &followed.deeds {
-        let said = format!("{}: {}: {}: {}", deed.actor, deed.act, clean(&deed.reason), deed.outcome);
+        let said = format!("{}: {}: {}: {}", deed.actor, deed.act, clean(&deed.reason), without_control(&deed.outcome));
         rows.push(("by hand", format!("{} {said}", time(deed.at, zone))));
     }
     rows.extend(requests(&followed.attempts));

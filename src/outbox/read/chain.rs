@@ -88,7 +88,7 @@ fn chain(db: &Connection, noted: Option<&str>) -> Result<Result<Chain, Broken>, 
     while let Some(row) = found.next()? {
         let texts: Vec<(String, bool)> = (2..13).map(|column| legible(row, column)).collect::<Result<_, _>>()?;
         let fields: [&str; 11] = std::array::from_fn(|i| texts[i].0.as_str());
-        let (id, hash): (i64, String) = (row.get(0)?, row.get(1)?);
+        let (id, (hash, _)): (i64, _) = (row.get(0)?, legible(row, 1)?);
         chain.rows += 1;
         if id > chain.rows {
             return Ok(Err(Broken::Gone(chain.rows)));

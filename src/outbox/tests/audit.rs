@@ -44,6 +44,21 @@ async fn whatever_is_done_to_the_audit_names_the_first_row_that_is_wrong() {
         ("DELETE FROM audit WHERE id = 3", 3, "row 3 of the audit is gone: 3 were written"),
         ("DELETE FROM audit WHERE id > 1", 2, "row 2 of the audit is gone, and all behind it: 3 were written"),
         ("DELETE FROM audit", 1, "row 1 of the audit is gone, and all behind it: 3 were written"),
+        (
+            "UPDATE audit SET hash = x'ff00' WHERE id = 2",
+            2,
+            "row 2 of the audit (release by anna: lane outbound) is not as",
+        ),
+        (
+            "UPDATE meta SET v = 'x' WHERE k = 'audit_rows'",
+            1,
+            "row 1 of the audit is not the gateway's: 0 were written",
+        ),
+        (
+            "UPDATE meta SET v = x'ff' WHERE k = 'audit_head'",
+            3,
+            "row 3 of the audit (hold by anna: lane outbound) is not as",
+        ),
         ("UPDATE meta SET v = 2 WHERE k = 'audit_rows'", 3, "row 3 of the audit is not the gateway's: 2 were written"),
         ("DELETE FROM meta WHERE k LIKE 'audit%'", 1, "row 1 of the audit is not the gateway's: 0 were written"),
         (
@@ -72,6 +87,23 @@ async fn an_end_that_was_taken_off_shows_behind_the_next_row_too() {
         for (request, on) in [("r4", false), ("r5", true), ("r6", false)] {
             hold(&outbox, request, on).await;
         }
+        stop(outbox, ended).await;
+        assert_eq!(wrong(dir.path()), Some(row), "{done}");
+    }
+}
+
+/// A person's command is carried out, and the damage shows.
+#[tokio::test]
+async fn a_damaged_end_of_the_audit_stops_no_command() {
+    for (done, row) in [
+        ("UPDATE meta SET v = 'x' WHERE k = 'audit_rows'", 2),
+        ("UPDATE meta SET v = x'ff' WHERE k = 'audit_head'", 4),
+        ("UPDATE audit SET hash = x'ff' WHERE id = 3", 3),
+    ] {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        three(dir.path()).await.execute(done, []).expect("the schema is ours");
+        let (outbox, ended, _work) = open(config(dir.path()));
+        hold(&outbox, "r4", false).await;
         stop(outbox, ended).await;
         assert_eq!(wrong(dir.path()), Some(row), "{done}");
     }

@@ -18,6 +18,21 @@ async fn start(dir: &std::path::Path, lanes: Vec<lane::Config>) -> Result<(), St
 }
 
 #[tokio::test]
+async fn what_can_not_be_looked_at_does_not_pass_for_nothing() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let of = |dir: &std::path::Path| fits(&config(dir), &[lane()]);
+    assert!(of(dir.path()).is_ok(), "there is nothing yet");
+    let file = dir.path().join("file");
+    std::fs::write(&file, "").expect("it is written");
+    assert!(matches!(of(&file), Err(StorageError::Directory(..))));
+
+    let older = rusqlite::Connection::open(dir.path().join(open::DATABASE)).expect("it opens");
+    open::MIGRATIONS[..12].iter().try_for_each(|sql| older.execute_batch(sql)).expect("an earlier version");
+    older.pragma_update(None, "user_version", "12").expect("it says so");
+    assert!(matches!(of(dir.path()), Err(StorageError::Older { found: 12, .. })));
+}
+
+#[tokio::test]
 async fn a_lane_with_rows_keeps_its_types_and_its_business_unit() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let before = || vec![config_of("a", "scan.*"), config_of("b", "planted.*")];
