@@ -10,6 +10,7 @@ use crate::cli::print;
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
     /// The shell
+    #[arg(value_name = "bash|elvish|fish|powershell|zsh")]
     shell: clap_complete::Shell,
 }
 

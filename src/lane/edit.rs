@@ -15,7 +15,7 @@ pub struct Change {
     pub pointer: String,
     /// What it is then; `None`: it is taken out.
     pub value: Option<Value>,
-    /// The value as it was typed: what a text becomes, character by character.
+    /// The value as it was typed, without quotes: what a text becomes, character by character.
     #[serde(default)]
     pub typed: Option<String>,
     /// It may be one that is not there yet.
@@ -32,7 +32,8 @@ impl Change {
         let form = || "write a JSON pointer and a value: /qty=3, /lot=L77, /lines/0/qty='\"3\"'".to_owned();
         let (pointer, value) = text.split_once('=').filter(|(pointer, _)| pointer.starts_with('/')).ok_or_else(form)?;
         let read = serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.to_owned()));
-        let typed = (!read.is_string()).then(|| value.to_owned());
+        let quoted = read.is_string() && value.starts_with('"');
+        let typed = (!quoted).then(|| value.to_owned());
         Ok(Self { pointer: pointer.to_owned(), value: Some(read), typed, new: false })
     }
 
@@ -74,6 +75,16 @@ pub fn edited(data: &str, subject: &str, event: &str, changes: &[Change]) -> Res
             ));
         }
         let value = change.for_place(&name, old.as_ref());
+        if let (Some(old), Some(value), Some(typed)) = (&old, &value, &change.typed)
+            && kind(old) != kind(value)
+            && !old.is_null()
+            && !value.is_null()
+        {
+            let is = kind(old);
+            let quoted =
+                if value.is_string() { format!(", or {pointer}='\"{typed}\"' for a text") } else { String::new() };
+            return Err(format!("{pointer} is {is} ({}), and {typed} is none: write {is}{quoted}", short(old)));
+        }
         told.push(match (&old, &value) {
             (Some(old), Some(value)) => format!("{pointer}: {} -> {}", short(old), short(value)),
             (Some(old), None) => format!("{pointer}: {} taken out", short(old)),
@@ -117,6 +128,17 @@ pub fn edited(data: &str, subject: &str, event: &str, changes: &[Change]) -> Res
     let Value::Object(mut after) = after else { return Err("its content is no object".to_owned()) };
     after.insert("corrects".to_owned(), Value::String(event.to_owned()));
     Ok(Edited { body: Value::Object(after).to_string(), changes: escaped(&told.join(", ")) })
+}
+
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "true or false",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a text",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
+    }
 }
 
 /// What would steer a terminal, as JSON writes it.
@@ -223,6 +245,15 @@ mod tests {
         let change = Change::parse(r#"/object={"shipment":"SH-2"}"#).expect("a change");
         let refused = edited(data, "shipment/SH-1", "e", &[change]).expect_err("it orders");
         assert!(refused.contains("orders the posting (shipment/SH-1)"), "{refused}");
+    }
+
+    #[test]
+    fn a_slip_of_the_fingers_makes_no_other_kind_of_value() {
+        let why = |change: &str| edit(&[change]).expect_err("it is another kind");
+        insta::assert_snapshot!(why("/line=2O"), @r#"/line is a number (10), and 2O is none: write a number, or /line='"2O"' for a text"#);
+        insta::assert_snapshot!(why("/lines=3"), @r#"/lines is a list ([{"qty":"4"}]), and 3 is none: write a list"#);
+        assert!(edit(&["/line=\"2O\""]).expect("it is meant").contains("\"line\":\"2O\""));
+        assert!(edit(&["/line=null"]).expect("it is meant").contains("\"line\":null"));
     }
 
     #[test]

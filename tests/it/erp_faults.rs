@@ -207,6 +207,8 @@ fn a_command_that_slips_out_twice_takes_one_posting_out() {
         list["needs"][0]["seq"].as_i64()
     };
     let number = first().expect("one needs a person");
+    let (code, _) = floor.gateway.say(&["dead", "skip", "--all", "--reason", "damaged"]);
+    assert_eq!((code, first()), (Some(64), Some(number)), "all is asked about, when it is one too");
     let skip = ["dead", "skip", &wrong, "--reason", "damaged"];
     let (code, told) = floor.gateway.say(&skip);
     assert!(code == Some(0) && told.starts_with(&format!("#{number}  ")), "{told}");

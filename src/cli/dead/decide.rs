@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeSet, HashSet};
 use std::io::{IsTerminal as _, Write as _};
-use std::path::Path;
 use std::process::ExitCode;
 
 use super::filter::Filter;
@@ -14,7 +13,7 @@ use crate::cli::{decided, request_id};
 use crate::control::Request;
 use crate::event::{Id, Millis};
 use crate::lane::{Act, Change};
-use crate::outbox::read::parked::{self, Need};
+use crate::outbox::read::parked::{self, Deed, Need};
 use crate::outbox::{Acted, Named, Order};
 
 #[derive(Debug, clap::Args)]
@@ -79,6 +78,7 @@ pub(super) fn act(act: Act, args: &Do, reference: Option<String>, changes: Vec<C
     if let Some(why) = args.filter.unknown_lane(&args.place, &dir) {
         return print::refuse(args.json, &why, Exit::Usage);
     }
+    let deeds = parked::audit(&dir, None, RECENT_DEEDS).unwrap_or_default(); // without them nothing was decided
     let (mut chosen, mut keys) = (Vec::new(), Vec::new());
     for word in &args.words {
         let found = named(&needs, word);
@@ -92,7 +92,7 @@ pub(super) fn act(act: Act, args: &Do, reference: Option<String>, changes: Vec<C
                 return print::refuse(args.json, &super::nothing_of(word), Exit::No);
             }
             None if !args.yes && !word.starts_with('#') => {
-                if let Some(why) = another(&dir, &found, now) {
+                if let Some(why) = another(&deeds, &found, now) {
                     return print::refuse(args.json, &why, Exit::Usage);
                 }
                 chosen.extend(found);
@@ -121,19 +121,19 @@ pub(super) fn act(act: Act, args: &Do, reference: Option<String>, changes: Vec<C
     if let Some(why) = order.fault() {
         return print::refuse(args.json, &why, Exit::Usage);
     }
-    if order.keys.len() > 1 && !args.yes && !agreed(act, &chosen, left, now) {
+    if (args.all || order.keys.len() > 1) && !args.yes && !agreed(act, &chosen, left, now) {
         return print::refuse(args.json, "nothing was done: --yes does it without asking", Exit::Usage);
     }
     match decided::<Vec<Acted>>(&dir, Request::Operate(order)) {
         Ok(acted) => {
-            let all = acted.iter().all(|acted| acted.done);
+            let refused = acted.iter().filter(|acted| !acted.done).count();
             print::out(&if args.json {
                 print::json(&acted)
             } else {
                 acted.iter().map(|acted| said(acted, &chosen)).collect()
             });
-            print::err(&more(act, left));
-            if all { Exit::Clean.into() } else { Exit::No.into() }
+            print::err(&more(act, left, args.request.is_some(), refused));
+            if refused == 0 { Exit::Clean.into() } else { Exit::No.into() }
         }
         Err((why, exit)) => print::refuse(args.json, &why, exit),
     }
@@ -160,24 +160,32 @@ fn cut(act: Act, chosen: &mut Vec<&Need>) -> usize {
     left
 }
 
-/// What is left of all.
-fn more(act: Act, left: usize) -> String {
-    match (left, act) {
-        (0, _) => String::new(),
-        (_, Act::Repost) => {
-            format!("{left} more are left: the same command takes the next when another user has said it of these\n")
-        }
-        _ => format!("{left} more are left: the same command again takes the next\n"),
+/// What is left of all, and how to come by it. `named`: the person gave the command its id. `refused`: of so many it was not done.
+fn more(act: Act, left: usize, named: bool, refused: usize) -> String {
+    if left == 0 {
+        return String::new();
     }
+    let again = if named { "the same command with another --request" } else { "the same command again" };
+    let when = if act == Act::Repost { " when another user has said it of these" } else { "" };
+    let first = match refused {
+        0 => String::new(),
+        1 => "; the one that it was not done of may come first again: leave it out by --lane, --class or --code"
+            .to_owned(),
+        n => format!(
+            "; the {n} that it was not done of may come first again: leave them out by --lane, --class or --code"
+        ),
+    };
+    format!("{left} more are left: {again} takes the next{when}{first}\n")
 }
 
 /// A name means what needs a person now. Right after a decision that may be the next one of the same name, which the same
 /// command was not meant for.
-fn another(dir: &Path, found: &[&Need], now: Millis) -> Option<String> {
-    let deeds = parked::audit(dir, None, RECENT_DEEDS).unwrap_or_default(); // without them nothing was decided
+fn another(deeds: &[Deed], found: &[&Need], now: Millis) -> Option<String> {
     let before = |need: &&Need| {
         let mut of_it = deeds.iter().filter(|deed| deed.subject == need.subject && !deed.key.is_empty());
-        of_it.find(|deed| deed.key != need.key && now.0 - deed.at < RECENT_MS).map(|deed| (need.seq, deed))
+        of_it
+            .find(|deed| (deed.seq, &deed.lane) != (need.seq, &need.lane) && now.0 - deed.at < RECENT_MS)
+            .map(|deed| (need.seq, deed))
     };
     let (number, deed) = found.iter().find_map(before)?;
     let ago = ago(deed.at, now);
@@ -198,7 +206,8 @@ fn agreed(act: Act, chosen: &[&Need], left: usize, now: Millis) -> bool {
         return false;
     }
     let of = if left == 0 { String::new() } else { format!(", the oldest of {}", chosen.len() + left) };
-    print::err(&format!("{} these {}{of}? [y/N] ", act.name(), chosen.len()));
+    let these = if chosen.len() == 1 { "this one".to_owned() } else { format!("these {}", chosen.len()) };
+    print::err(&format!("{} {these}{of}? [y/N] ", act.name()));
     drop(std::io::stderr().flush()); // who does not see it says no
     let mut answer = String::new();
     std::io::stdin().read_line(&mut answer).is_ok_and(|_| answer.trim().eq_ignore_ascii_case("y"))
@@ -219,6 +228,30 @@ mod tests {
         assert_eq!(ambiguous("po/77", &named(&needs, "po/77")), None, "two postings of one");
     }
 
+    /// A correction has another key and is the same posting.
+    #[test]
+    fn a_name_that_was_decided_a_moment_ago_means_no_other_posting() {
+        let now = Millis(1_763_906_709_412);
+        let need = Need::example(7, "shipment/SH-1", &[]);
+        let (actor, act, lane) = ("anna".to_owned(), "edit".to_owned(), need.lane.clone());
+        let deed = Deed {
+            at: now.0 - 60_000,
+            actor,
+            act,
+            lane,
+            seq: 7,
+            subject: need.subject.clone(),
+            key: "5d5f5c7d-bf6e-879a-b6e2-a74afa96e7d1".to_owned(),
+            reason: String::new(),
+            outcome: String::new(),
+            request: String::new(),
+        };
+        let told = |deed: &Deed| another(std::slice::from_ref(deed), &[&need], now);
+        assert_eq!(told(&deed), None);
+        insta::assert_snapshot!(told(&Deed { seq: 6, ..deed.clone() }).expect("it is"), @"#7 is another one than 5d5f5c7d-bf6e-879a-b6e2-a74afa96e7d1, which had `edit` 60 s ago: name it '#7', or write --yes");
+        assert_eq!(told(&Deed { seq: 6, at: deed.at - RECENT_MS, ..deed }), None, "long ago");
+    }
+
     #[test]
     fn all_is_the_oldest_thousand_and_the_next_with_the_same_command() {
         let may = |seq: i64| if seq <= 10 { &["skip"][..] } else { &["retry", "skip"] };
@@ -233,7 +266,15 @@ mod tests {
         assert_eq!(first(Act::Retry, &all), (500, 11, 1_010), "what can't be retried is in nobody's way");
         let next: Vec<&Need> = needs.iter().filter(|need| !(11..=1_010).contains(&need.seq)).collect();
         assert_eq!(first(Act::Retry, &next), (0, 1_011, 10));
-        assert_eq!(more(Act::Skip, 500), "500 more are left: the same command again takes the next\n");
-        assert_eq!(more(Act::Skip, 0), "");
+        assert_eq!(more(Act::Skip, 500, false, 0), "500 more are left: the same command again takes the next\n");
+        assert_eq!(more(Act::Skip, 0, true, 3), "");
+    }
+
+    /// An id names the postings that were taken the first time.
+    #[test]
+    fn the_next_of_all_want_a_command_of_their_own() {
+        insta::assert_snapshot!(more(Act::Retry, 5, true, 0), @"5 more are left: the same command with another --request takes the next");
+        insta::assert_snapshot!(more(Act::Repost, 5, false, 0), @"5 more are left: the same command again takes the next when another user has said it of these");
+        insta::assert_snapshot!(more(Act::Edit, 5, false, 2), @"5 more are left: the same command again takes the next; the 2 that it was not done of may come first again: leave them out by --lane, --class or --code");
     }
 }

@@ -90,6 +90,7 @@ fn shipment() -> Trace {
             reason: "hold cleared".to_owned(),
             outcome: "in line again under its key".to_owned(),
             request: "r1".to_owned(),
+            seq: 4711,
         }],
         successors: 2,
         first_successors: vec![9, 12],

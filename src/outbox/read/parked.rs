@@ -112,9 +112,11 @@ pub struct Deed {
     pub act: String,
     /// Lane id.
     pub lane: String,
+    /// The number of the posting's event; 0 where it is about none.
+    pub seq: i64,
     /// Subject of the posting.
     pub subject: String,
-    /// Its key.
+    /// Its key then.
     pub key: String,
     /// Why, in their words.
     pub reason: String,
@@ -214,7 +216,7 @@ pub fn behind(dir: &Path, need: &Need) -> Result<(i64, Option<i64>), StorageErro
 pub fn audit(dir: &Path, of: Option<&str>, most: u32) -> Result<Vec<Deed>, StorageError> {
     let db = open_read_only(dir)?;
     let mut statement = db.prepare(
-        "SELECT at, actor, act, lane, subject, posting, reason, outcome, request FROM audit
+        "SELECT at, actor, act, lane, subject, posting, reason, outcome, request, seq FROM audit
          WHERE ?1 IS NULL OR posting = ?1 OR subject = ?1 ORDER BY id DESC LIMIT ?2",
     )?;
     Ok(statement.query_map(params![of, most], deed)?.collect::<Result<_, _>>()?)
@@ -231,7 +233,7 @@ pub fn history(dir: &Path, need: &Need) -> Result<Vec<Deed>, StorageError> {
 /// What persons did with one posting, in order, whatever its key was then.
 pub(super) fn deeds(db: &Connection, lane: &str, seq: i64, tx_type: &str) -> Result<Vec<Deed>, rusqlite::Error> {
     let mut statement = db.prepare_cached(
-        "SELECT at, actor, act, lane, subject, posting, reason, outcome, request FROM audit
+        "SELECT at, actor, act, lane, subject, posting, reason, outcome, request, seq FROM audit
          WHERE seq = ? AND lane = ? AND tx_type = ? ORDER BY id",
     )?;
     statement.query_map(params![seq, lane, tx_type], deed)?.collect()
@@ -248,6 +250,7 @@ fn deed(r: &Row<'_>) -> Result<Deed, rusqlite::Error> {
         reason: r.get(6)?,
         outcome: r.get(7)?,
         request: r.get(8)?,
+        seq: r.get(9)?,
     })
 }
 
