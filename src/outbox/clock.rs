@@ -17,16 +17,16 @@ const BEHIND_MS: u64 = 1_000;
 /// How often that is looked up.
 const LOOK_AGAIN: Duration = Duration::from_mins(1);
 
-/// Reads both clocks; `wall` is at least the last moment that was persisted, and goes on with the monotonic clock when
-/// the system clock is set back.
+/// Reads the clocks; `wall` is at least the last moment that was persisted, and goes on with the machine's uptime when the system
+/// clock is set back.
 #[derive(Debug)]
 pub(super) struct Clock {
-    /// The last moment that was persisted before the start, and when that was read.
-    started: (Millis, Instant),
+    /// The last moment that was persisted before the start, and the uptime when that was read.
+    started: (Millis, i64),
     highest: Millis,
-    highest_at: Instant,
+    highest_at: i64,
     synced: Option<(Instant, bool)>,
-    /// Milliseconds by which the wall clock went ahead of the monotonic one, and nobody was told.
+    /// Milliseconds by which the wall clock went ahead of the uptime, and nobody was told.
     jumped: u64,
     /// The machine has started since the database was made, and nothing says how long it was off.
     doubtful: bool,
@@ -35,7 +35,7 @@ pub(super) struct Clock {
 impl Clock {
     /// `booted`: the database is older than the machine's last start.
     pub(super) fn new(last_persisted: Millis, booted: bool) -> Self {
-        let (at, jumped) = (instant(), 0);
+        let (at, jumped) = (uptime(), 0);
         let (started, highest, highest_at) = ((last_persisted, at), last_persisted, at);
         let mut clock = Self { started, highest, highest_at, synced: None, jumped, doubtful: false };
         clock.doubtful = booted && doubtful(clock.quality() == "synced", rtc(), last_persisted);
@@ -52,21 +52,20 @@ impl Clock {
     /// between is not known.
     pub(super) fn is_behind(&self) -> bool {
         let (persisted, at) = self.started;
-        let least = persisted.plus(u64::try_from(at.elapsed().as_millis()).unwrap_or(0));
+        let least = persisted.plus(since(at));
         system().plus(BEHIND_MS) < least
     }
 
     pub(super) fn now(&mut self) -> Now {
-        let at = instant();
-        let elapsed = at.duration_since(self.highest_at).as_millis();
-        let carried = self.highest.plus(u64::try_from(elapsed).unwrap_or(0));
+        let elapsed = since(self.highest_at);
+        let carried = self.highest.plus(elapsed);
         let wall = system().max(carried);
         let ahead = wall.since(carried);
         self.jumped += if ahead > JUMP_MS { ahead } else { 0 };
         if wall > carried || elapsed > 1_000 {
-            (self.highest, self.highest_at) = (wall, at);
+            (self.highest, self.highest_at) = (wall, self.highest_at.saturating_add_unsigned(elapsed));
         }
-        Now { wall, mono: mono(at) }
+        Now { wall, mono: mono(instant()) }
     }
 
     /// Milliseconds by which the wall clock was set ahead since this was asked last: no time that has passed.
@@ -110,6 +109,11 @@ fn system() -> Millis {
 pub(super) fn uptime() -> i64 {
     let since = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
     since.tv_sec * 1_000 + since.tv_nsec / 1_000_000
+}
+
+/// Milliseconds since then, by that clock.
+fn since(then: i64) -> u64 {
+    u64::try_from(uptime() - then).unwrap_or(0)
 }
 
 fn mono(at: Instant) -> u64 {

@@ -187,6 +187,7 @@ fn a_dead_letter_goes_again_when_a_person_says_so_and_its_successors_follow() {
     let (code, told) = floor.gateway.say(&["dead", "audit", "--verify"]);
     let head = told.strip_prefix("1 row, as it was written\nhead ").map(str::trim).expect("one row and its hash");
     assert_eq!(code, Some(0));
+    assert!(floor.gateway.log().contains(head), "it is noted where the log is kept");
     let (code, told) = floor.gateway.say(&["dead", "audit", "--verify", "--head", head]);
     assert!(code == Some(0) && told.ends_with("the head that was noted is that of row 1\n"), "{told}");
     let (code, told) = floor.gateway.say(&["dead", "audit", "--verify", "--head", "4711", "--json"]);

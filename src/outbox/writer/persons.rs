@@ -61,7 +61,9 @@ impl Writer {
             counters.skipped += i64::from(skipped);
         }
         self.capture.flush(&tx)?;
+        let end = audit::kept(&tx)?;
         tx.commit()?;
+        note(&end);
         for (lane, Freed { row, next, .. }) in freed {
             self.step(lane, Input::Freed { row, next }, &Cause::default())?;
             if !self.lanes.lane(lane).is_stopped() {
@@ -79,8 +81,10 @@ impl Writer {
         let now = self.clock.now().wall;
         let tx = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let (acted, changes) = hold::set(&tx, &self.capture.site, &self.capture.routes, hold, actor, now)?;
+        let end = audit::kept(&tx)?;
         tx.commit()?;
         tracing::info!(actor, done = acted.done, reason = hold.reason, "{}: {}", acted.key, acted.text);
+        note(&end);
         for (lane, change) in changes {
             let input = match change {
                 Change::Lane(on) => Input::Held(on),
@@ -91,4 +95,9 @@ impl Writer {
         }
         Ok(acted)
     }
+}
+
+/// Where the log is kept elsewhere, the audit's head is noted there.
+fn note((rows, head): &(i64, String)) {
+    tracing::info!(rows, head, "the audit ends");
 }
