@@ -100,10 +100,7 @@ fn tell(command: &Command, scope: Scope, name: &str, reason: &str, on: bool) -> 
         Ok(acted) if acted.done => {
             let mut text = format!("{}: {}\n", acted.key, acted.text);
             if on {
-                line(
-                    &mut text,
-                    &format!("`floorgate release {} {} --reason …` lets it go again", scope.name(), quoted(name)),
-                );
+                line(&mut text, &format!("{} lets it go again", release_of(scope.name(), name)));
             }
             print::out(&if command.json { print::json(&acted) } else { text });
             Exit::Clean.into()
@@ -151,6 +148,17 @@ pub(super) fn by(Held { scope, name, at, actor, reason }: &Held, lane: &str, now
     let own = scope == "lane" && name == lane;
     let system = if own { String::new() } else { format!(" with {scope} {}", clean(name)) };
     format!("HELD{system} by {actor} {}: {}", ago(*at, now), clean(reason))
+}
+
+/// What a hold does to what would be tried otherwise, and what ends it.
+pub(super) fn ends(hold: &Held, now: Millis) -> String {
+    let Held { scope, name, at, actor, reason } = hold;
+    let (since, reason, release) = (ago(*at, now), clean(reason), release_of(scope, name));
+    format!("HELD by {actor} {since}: {reason}; nothing is tried until {release}")
+}
+
+fn release_of(scope: &str, name: &str) -> String {
+    format!("`floorgate release {scope} {} --reason …`", quoted(name))
 }
 
 #[cfg(test)]

@@ -274,6 +274,7 @@ fn lanes(db: &Connection) -> Result<Vec<LaneStatus>, rusqlite::Error> {
             let told = LaneStatus { lane, system, delivered, skipped, ..LaneStatus::default() };
             Ok((r.get(0)?, pending, good_at, told))
         })?;
+    let held = holds::of(db)?;
     let mut lanes = Vec::new();
     for (id, pending, good_at, mut lane) in named {
         let of_state = |state: i64| {
@@ -323,6 +324,11 @@ fn lanes(db: &Connection) -> Result<Vec<LaneStatus>, rusqlite::Error> {
                    ORDER BY p.seq, p.tx LIMIT 1";
         lane.oldest_tx = db.query_row(sql, [id], |r| r.get(0)).optional()?;
         lane.last_answer = last_answer::of(db, id, good_at)?;
+        if let Some(last) =
+            lane.last_answer.as_mut().filter(|_| held.iter().any(|h| h.keeps(&lane.lane, &lane.system, "")))
+        {
+            last.again = None; // a person says when
+        }
         lanes.push(lane);
     }
     Ok(lanes)

@@ -131,7 +131,7 @@ impl<'a> Report<'a> {
             _ => line(&mut text, error.as_deref().unwrap_or_default()),
         }
         for system in systems {
-            target(&mut text, system, now);
+            target(&mut text, system, &status.holds, now);
         }
         lanes::table(&mut text, &status.lanes, now);
         lanes::stops(&mut text, &self.stopped, &status.lanes);

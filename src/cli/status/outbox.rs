@@ -28,6 +28,8 @@ pub(super) struct Outbox {
     /// Taken over by their targets, which book them later; they count as pending.
     pub(super) accepted: i64,
     pub(super) held: i64,
+    /// What persons have stopped.
+    pub(super) holds: Vec<read::Held>,
     /// Lanes in trouble.
     pub(super) lanes: Vec<Kept>,
 }
@@ -48,7 +50,7 @@ impl Outbox {
             let hold = status.holds.iter().find(|hold| hold.keeps(&lane.lane, &lane.system, ""));
             let known = |trouble, since| {
                 let (lane, system) = (lane.lane.clone(), lane.system.clone());
-                Some(Kept { lane, system, trouble, since, help: None, wide: None })
+                Some(Kept { lane, system, trouble, since, help: None, seq: None, wide: None })
             };
             if let Some(hold) = hold {
                 known(hold::by(hold, &lane.lane, now), Some(hold.at))
@@ -67,6 +69,7 @@ impl Outbox {
             dead_letters: status.dead_letters,
             accepted: status.lanes.iter().map(|lane| lane.accepted).sum(),
             held: status.held,
+            holds: status.holds.clone(),
             lanes: lanes.collect(),
         }
     }
