@@ -170,8 +170,12 @@ pub struct LaneStatus {
 impl LaneStatus {
     /// Rows that go by themselves. In a lane that `parks` those behind a rejected or held one do not.
     pub fn going(&self, parks: bool) -> i64 {
-        let behind = if parks { self.behind.min(self.ready) } else { 0 };
-        self.ready + self.sending + self.accepted + self.unknown + self.waiting - behind
+        self.ready + self.sending + self.accepted + self.unknown + self.waiting - self.behind_parked(parks)
+    }
+
+    /// Rows behind a rejected or held one, in a lane that `parks`: they go when a person has decided of that.
+    pub fn behind_parked(&self, parks: bool) -> i64 {
+        if parks { self.behind.min(self.ready) } else { 0 }
     }
 
     /// It has something to send, and the last answer spoke against it. Rejected rows are told as dead letters: they keep

@@ -97,6 +97,8 @@ struct Report<'a> {
     room: Option<Room>,
     /// Lanes that send nothing new: too many subjects are parked.
     stopped: Vec<&'a str>,
+    #[serde(skip)]
+    bounds: Option<&'a Bounds>,
     #[serde(flatten)]
     status: &'a Status,
 }
@@ -105,13 +107,14 @@ impl<'a> Report<'a> {
     fn of(
         dir: &Path,
         status: &'a Status,
-        bounds: Option<&Bounds>,
+        bounds: Option<&'a Bounds>,
         gateway: Result<&control::Status, &Unanswered>,
     ) -> Self {
         Self {
             data_dir: dir.display().to_string(),
             gateway: Gateway::of(gateway),
             room: bounds.map(|bounds| Room::of(status, bounds.max_size)),
+            bounds,
             stopped: bounds.map(|bounds| stopped(status, bounds)).unwrap_or_default(),
             status,
         }
@@ -135,6 +138,7 @@ impl<'a> Report<'a> {
         }
         lanes::table(&mut text, &status.lanes, now);
         lanes::stops(&mut text, &self.stopped, &status.lanes);
+        lanes::behind(&mut text, &status.lanes, self.bounds);
         hold::told(&mut text, &status.holds, now);
         lanes::accepted(&mut text, &status.lanes, now);
         lanes::troubles(&mut text, &status.lanes, systems, now);

@@ -89,8 +89,9 @@ fn a_person_sees_who_is_away_and_why() {
         full: true,
         fill: Some(0.96),
         dead_letters: 2,
+        behind: 51,
         accepted: 0,
-        held: 0,
+        held: 1,
         holds: Vec::new(),
         lanes: vec![Kept {
             lane: "outbound".to_owned(),
@@ -119,7 +120,7 @@ fn a_person_sees_who_is_away_and_why() {
     lane display: STOPPED, 21 rows were rejected (validation unknown_item): the ERP says: unknown_item: no such item
       one row is sent in 30 s, to find out; when three are posted, the lane goes on
       what helps: correct what they have in common, then free one of them: `floorgate dead retry KEY --reason …`
-    outbox: 17 pending, the oldest 5 min old; 54 need a person; FULL: devices are not acknowledged; dead letters: 2
+    outbox: 17 pending, the oldest 5 min old; 54 need a person (dead letters: 2, held: 1, behind these: 51); FULL: devices are not acknowledged
       lane outbound: STOPPED, 2 subjects are parked: `floorgate dead list` shows why
     "#);
     let read: serde_json::Value = serde_json::from_str(&print::json(&report)).expect("it is JSON");

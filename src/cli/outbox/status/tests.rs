@@ -19,6 +19,7 @@ fn status() -> Status {
                 rejected: 1,
                 held: 1,
                 parked: 2,
+                behind: 3,
                 delivered: 123_456,
                 oldest_at: Some(ago(4_000)),
                 ..LaneStatus::default()
@@ -110,6 +111,7 @@ no gateway runs on it: nothing is read and nothing is posted
   outbound: STOPPED: 2 subjects are parked, more than max_parked: nothing new is sent
     look at its dead letters: one reason for all is a mapping to correct, here or at the target;
     with max_parked raised and a restart the other subjects go on
+  outbound: 3 of the ready wait behind a dead letter or a held row
   outbound: 7 accepted by erp, which books them later, the first 4 min ago, asked again in 20 s
 pending 1.0 GiB of 2.0 GiB (50.0 %)
 on disk 3.0 GiB, 2.0 GiB of it in use, 20.0 GiB free
@@ -155,7 +157,8 @@ fn a_full_outbox_is_told() {
 fn scripts_read_one_object() {
     let status = status();
     let none = Unanswered::NotRunning("/d".to_owned());
-    let report = Report::of(Path::new("/d"), &status, Some(&bounds(2 << 30)), Err(&none));
+    let bounds = bounds(2 << 30);
+    let report = Report::of(Path::new("/d"), &status, Some(&bounds), Err(&none));
     let read: serde_json::Value = serde_json::from_str(&print::json(&report)).expect("it is JSON");
     assert_eq!((&read["gateway"]["running"], &read["stopped"]), (&false.into(), &serde_json::json!(["outbound"])));
     assert_eq!(read["held_rows"][0]["subject"], "ITEM-7");
