@@ -140,6 +140,7 @@ impl<'a> Report<'a> {
         lanes::stops(&mut text, &self.stopped, &status.lanes);
         lanes::behind(&mut text, &status.lanes, self.bounds);
         hold::told(&mut text, &status.holds, now);
+        lanes::unknown(&mut text, &status.lanes, now);
         lanes::accepted(&mut text, &status.lanes, now);
         lanes::troubles(&mut text, &status.lanes, systems, now);
         room::storage(&mut text, status, self.room.as_ref());

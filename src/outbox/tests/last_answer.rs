@@ -3,6 +3,24 @@
 use super::*;
 
 #[tokio::test]
+async fn what_may_be_there_is_counted_and_the_first_of_it_named() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (outbox, ended, mut work) = open(config(dir.path()));
+    outbox.capture(vec![counted("1", 1, "a"), counted("1", 2, "b")]).await.expect("there is room");
+    let sent = next(&mut work).await;
+    let mut answer = all(&sent, Class::Delivered);
+    answer.outcomes[1].class = Class::Unknown;
+    outbox.answered(0, sent.batch, answer).expect("the writer runs");
+    outbox.pulse().await.expect("the writer answers");
+    stop(outbox, ended).await;
+    let db = rusqlite::Connection::open(dir.path().join("outbox.db")).expect("it opens");
+    db.execute_batch("UPDATE batch SET unknown = 1").expect("it is there"); // whether it is under way again or not
+    let lane = read::lanes_of(dir.path()).expect("it reads").remove(0);
+    let first = lane.oldest_unknown.expect("it is named");
+    assert_eq!((lane.unknown, first.key), (1, sent.keys[1].to_string()));
+}
+
+#[tokio::test]
 async fn trouble_is_as_old_as_the_first_answer_after_which_none_was_good() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let (outbox, ended, mut work) = open(config(dir.path()));

@@ -30,6 +30,19 @@ pub(super) fn accepted(text: &mut String, lanes: &[LaneStatus], now: Millis) {
     }
 }
 
+/// What may be there or not, and goes on by itself; how one of them is looked at.
+pub(super) fn unknown(text: &mut String, lanes: &[LaneStatus], now: Millis) {
+    for LaneStatus { lane, unknown, oldest_unknown, .. } in lanes.iter().filter(|lane| lane.unknown > 0) {
+        let sent =
+            oldest_unknown.as_ref().map_or_else(String::new, |row| format!(", the first {}", ago(row.sent_at, now)));
+        let what = "and nobody knows whether they are there: looked up, or sent again under their keys";
+        line(text, &format!("  {lane}: {unknown} unknown: sent{sent}, {what}"));
+        if let Some(row) = oldest_unknown {
+            line(text, &format!("    `floorgate trace {}` tells of the first", row.key));
+        }
+    }
+}
+
 /// What a person frees with the dead letter or held row before it.
 pub(super) fn behind(text: &mut String, lanes: &[LaneStatus], bounds: Option<&Bounds>) {
     for lane in lanes {
