@@ -154,7 +154,7 @@ pub(super) fn by(Held { scope, name, at, actor, reason }: &Held, lane: &str, now
 pub(super) fn ends(hold: &Held, now: Millis) -> String {
     let Held { scope, name, at, actor, reason } = hold;
     let (since, reason, release) = (ago(*at, now), clean(reason), release_of(scope, name));
-    format!("HELD by {actor} {since}: {reason}; nothing is tried until {release}")
+    format!("HELD by {actor} {since}: {}; nothing is tried until {release}", reason.trim_end_matches('.'))
 }
 
 fn release_of(scope: &str, name: &str) -> String {
@@ -181,6 +181,8 @@ mod tests {
           system erp: HELD by root 3 s ago: stock count until 06:00
           subject shipment/SH-1: HELD by root 3 s ago: stock count until 06:00
         ");
+        let update = Held { reason: "Update till six.".to_owned(), ..hold("system", "erp") };
+        assert!(ends(&update, NOW).contains(": Update till six; nothing is tried until `"), "{}", ends(&update, NOW));
         let of = |scope, name| format!("lane outbound: {}", by(&hold(scope, name), "outbound", NOW));
         assert_eq!(of("lane", "outbound"), "lane outbound: HELD by root 3 s ago: stock count until 06:00");
         assert_eq!(of("system", "erp"), "lane outbound: HELD with system erp by root 3 s ago: stock count until 06:00");

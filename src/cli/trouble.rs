@@ -146,7 +146,9 @@ pub(super) fn sentence(last: &LastAnswer, now: Millis) -> String {
     });
     let again = again.filter(|again| *again > now.0);
     let again = again.map_or_else(String::new, |again| format!("; again in {}", age(now.0, Millis(again))));
-    format!("{class}{since}, the last time {} ago: {}{again}", age(*at, now), clean(&words))
+    let words = clean(&words);
+    let words = if again.is_empty() { &words } else { words.trim_end_matches('.') };
+    format!("{class}{since}, the last time {} ago: {words}{again}", age(*at, now))
 }
 
 #[cfg(test)]
@@ -209,6 +211,14 @@ mod tests {
             told(&[], old),
             "  lane outbound: unknown, the last time 2 s ago: HTTP 200: <html><title>Log in</title>\n"
         );
+    }
+
+    #[test]
+    fn a_sentence_of_the_target_ends_where_ours_does() {
+        let said = |again| LastAnswer { said: Some("This token has expired.".to_owned()), again, ..web_page() };
+        let told = |again| sentence(&said(again), NOW);
+        assert!(told(None).ends_with(": This token has expired."), "{}", told(None));
+        assert!(told(Some(NOW.0 + 7_000)).ends_with(": This token has expired; again in 7 s"));
     }
 
     #[test]
