@@ -43,7 +43,7 @@ fn sentence(subject: &str, events: &[&Traced], now: Millis) -> String {
             |at| format!("nothing is open, the last was {}", ago(at, now)),
         ));
     }
-    let told = parts.iter().map(|part| part.trim_end_matches('.')).collect::<Vec<_>>().join("; ");
+    let told = parts.join("; ");
     format!("{}: {told}{}", named(subject), end_of(&told))
 }
 
