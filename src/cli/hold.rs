@@ -100,10 +100,7 @@ fn tell(command: &Command, scope: Scope, name: &str, reason: &str, on: bool) -> 
         Ok(acted) if acted.done => {
             let mut text = format!("{}: {}\n", clean(&acted.key), without_control(&acted.text));
             if on {
-                line(
-                    &mut text,
-                    &format!("`floorgate release {} {} --reason …` lets it go again", scope.name(), quoted(name)),
-                );
+                line(&mut text, &format!("{} lets it go again", release_of(scope.name(), name)));
             }
             print::out(&if command.json { print::json(&acted) } else { text });
             Exit::Clean.into()
@@ -157,6 +154,17 @@ pub(super) fn by(Held { scope, name, at, actor, reason }: &Held, lane: &str, now
     format!("HELD{system} by {actor} {}: {}", ago(*at, now), clean(reason))
 }
 
+/// What a hold does to what would be tried otherwise, and what ends it.
+pub(super) fn ends(hold: &Held, now: Millis) -> String {
+    let Held { scope, name, at, actor, reason } = hold;
+    let (since, reason, release) = (ago(*at, now), clean(reason), release_of(scope, name));
+    format!("HELD by {actor} {since}: {}; nothing is tried until {release}", reason.trim_end_matches('.'))
+}
+
+fn release_of(scope: &str, name: &str) -> String {
+    format!("`floorgate release {scope} {} --reason …`", quoted(name))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -177,6 +185,8 @@ mod tests {
           system erp: HELD by root 3 s ago: stock count until 06:00
           subject shipment/SH-1: HELD by root 3 s ago: stock count until 06:00
         ");
+        let update = Held { reason: "Update till six.".to_owned(), ..hold("system", "erp") };
+        assert!(ends(&update, NOW).contains(": Update till six; nothing is tried until `"), "{}", ends(&update, NOW));
         let of = |scope, name| format!("lane outbound: {}", by(&hold(scope, name), "outbound", NOW));
         assert_eq!(of("lane", "outbound"), "lane outbound: HELD by root 3 s ago: stock count until 06:00");
         assert_eq!(of("system", "erp"), "lane outbound: HELD with system erp by root 3 s ago: stock count until 06:00");

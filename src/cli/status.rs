@@ -21,7 +21,7 @@ use crate::source::health;
 
 use outbox::Outbox;
 pub(super) use parts::state;
-pub(super) use system::target;
+pub(super) use system::{shows, target};
 
 /// Ask the running gateway how its links, devices and outbox are doing.
 ///
@@ -126,7 +126,8 @@ impl Report {
             let since = age(since.0, now);
             line(&mut text, &format!("gateway {id} of site {site} runs for {since}: process {pid}, version {version}"));
             parts::table(&mut text, &gateway.health, now);
-            gateway.systems.iter().for_each(|system| target(&mut text, system, now));
+            let holds = self.outbox.as_ref().map(|outbox| outbox.holds.as_slice()).unwrap_or_default();
+            gateway.systems.iter().for_each(|system| target(&mut text, system, holds, now));
         }
         if let Some(why) = &self.gateway_error {
             line(&mut text, why);

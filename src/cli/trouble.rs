@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::cli::print::{age, clean, line};
+use crate::cli::status::shows;
 use crate::event::Millis;
 use crate::lane::{Category, Class, Standing, System};
 use crate::outbox::read::parked::Whose;
@@ -19,6 +20,8 @@ pub(super) struct Kept {
     pub(super) since: Option<i64>,
     /// What a person does about it, where the target keeps it.
     pub(super) help: Option<&'static str>,
+    /// Number of a posting that was answered so, where an answer came.
+    pub(super) seq: Option<i64>,
     /// Whose it is, where that is asked for.
     #[serde(flatten)]
     pub(super) wide: Option<Wide>,
@@ -31,6 +34,8 @@ pub(super) struct Wide {
     opened_at: i64,
     /// Rows that wait for its end.
     rows: i64,
+    #[serde(skip)]
+    class: Class,
     #[serde(flatten)]
     whose: Whose,
 }
@@ -49,15 +54,19 @@ impl Wide {
         let oldest = |lane: &&&LaneStatus| (shows(lane), lane.oldest_going_at.unwrap_or(i64::MAX));
         let first = lanes.iter().min_by_key(oldest);
         let tx_type = first.and_then(|lane| lane.oldest_tx.as_deref()).unwrap_or_default();
-        let class = if class == Class::Unknown { Class::Transient } else { class };
         let desks = Bounds::desks(bounds);
-        let category = desks.category(class, tx_type, None, first.is_some_and(|lane| shows(lane)));
+        let away = if class == Class::Unknown { Class::Transient } else { class };
+        let category = desks.category(away, tx_type, None, first.is_some_and(|lane| shows(lane)));
         let rows = lanes.iter().map(|lane| lane.going(!shows(lane))).sum();
-        Self { opened_at, rows, whose: Whose::of(desks, category, now.since(Millis(opened_at))) }
+        Self { opened_at, rows, class, whose: Whose::of(desks, category, now.since(Millis(opened_at))) }
     }
 
     pub(super) fn category(&self) -> Category {
         self.whose.category
+    }
+
+    pub(super) fn class(&self) -> Class {
+        self.class
     }
 
     /// Behind the lines that say what it is, and since when.
@@ -89,7 +98,8 @@ impl Kept {
     pub(super) fn of(lane: &LaneStatus, now: Millis) -> Option<Self> {
         let last = lane.last_answer.as_ref().filter(|_| lane.meets_trouble())?;
         let (lane, system) = (lane.lane.clone(), lane.system.clone());
-        Some(Self { lane, system, trouble: sentence(last, now), since: last.since, help: last.help, wide: None })
+        let (trouble, since, help) = (sentence(last, now), last.since, last.help);
+        Some(Self { lane, system, trouble, since, help, seq: last.seq.filter(|_| help.is_some()), wide: None })
     }
 
     /// The same, whose target keeps it, with whose trouble that is.
@@ -121,6 +131,7 @@ pub(super) fn told(text: &mut String, lanes: &[Kept], systems: &[System], indent
         }
         if let Some(help) = alike[0].help {
             line(text, &format!("{indent}  what helps: {help}"));
+            shows(text, indent, alike[0].seq);
         }
     }
 }
@@ -135,7 +146,9 @@ pub(super) fn sentence(last: &LastAnswer, now: Millis) -> String {
     });
     let again = again.filter(|again| *again > now.0);
     let again = again.map_or_else(String::new, |again| format!("; again in {}", age(now.0, Millis(again))));
-    format!("{class}{since}, the last time {} ago: {}{again}", age(*at, now), clean(&words))
+    let words = clean(&words);
+    let words = if again.is_empty() { &words } else { words.trim_end_matches('.') };
+    format!("{class}{since}, the last time {} ago: {words}{again}", age(*at, now))
 }
 
 #[cfg(test)]
@@ -165,6 +178,7 @@ mod tests {
             since: Some(NOW.0 - 61_000),
             again: Some(NOW.0 + 7_000),
             help: Some("look what came"),
+            seq: Some(4_711),
         }
     }
 
@@ -179,12 +193,14 @@ mod tests {
         insta::assert_snapshot!(told(&[], web_page()), @r"
           lane outbound: unknown for 61 s, the last time 2 s ago: the ERP answered with a web page, which proves nothing: is this the right URL? (HTTP 200); again in 7 s
             what helps: look what came
+            `floorgate trace '#4711'` shows the answer
         ");
-        let standing = Standing::Open { trouble: Trouble::default(), next_try: NOW };
+        let standing = Standing::Open { trouble: Trouble::default(), next_try: None };
         let open =
             System { system: "erp".to_owned(), standing, per_minute: None, stopped: Vec::new(), late: Vec::new() };
         assert_eq!(told(from_ref(&open), web_page()), "", "the system says so of all its lanes");
-        let standing = Standing::HalfOpen { trouble: Trouble::default(), good_since: Some(NOW), good: 1, closes_at: 3 };
+        let (trouble, next_try) = (Trouble::default(), None);
+        let standing = Standing::HalfOpen { trouble, next_try, good_since: Some(NOW), good: 1, closes_at: 3 };
         assert_ne!(
             told(&[System { standing, ..open }], web_page()),
             "",
@@ -195,6 +211,14 @@ mod tests {
             told(&[], old),
             "  lane outbound: unknown, the last time 2 s ago: HTTP 200: <html><title>Log in</title>\n"
         );
+    }
+
+    #[test]
+    fn a_sentence_of_the_target_ends_where_ours_does() {
+        let said = |again| LastAnswer { said: Some("This token has expired.".to_owned()), again, ..web_page() };
+        let told = |again| sentence(&said(again), NOW);
+        assert!(told(None).ends_with(": This token has expired."), "{}", told(None));
+        assert!(told(Some(NOW.0 + 7_000)).ends_with(": This token has expired; again in 7 s"));
     }
 
     #[test]
@@ -224,7 +248,8 @@ mod tests {
         let mut text = String::new();
         told(&mut text, &kept, &[], "");
         let begins: Vec<&str> = text.lines().filter_map(|line| line.split(": ").next()).collect();
-        assert_eq!(begins, ["lane outbound", "lane inbound", "  what helps"], "{text}");
+        let answer = "  `floorgate trace '#4711'` shows the answer";
+        assert_eq!(begins, ["lane outbound", "lane inbound", "  what helps", answer], "{text}");
     }
 
     #[test]

@@ -31,13 +31,11 @@ pub fn advice(class: Class, status: Option<u16>) -> Option<&'static str> {
             "look why the ERP is slow, or what on the way cuts connections; the same bytes go again by themselves"
         }
         (Class::Unknown, Some(200..300)) => {
-            "look what came, with `floorgate trace` of any shipment that waits: a web page is of a proxy, a login page or a \
-             wrong `url`; anything else without results, of an endpoint that the target's `answers` do not fit"
+            "look what came: a web page is of a proxy, a login page or a wrong `url`; anything else without results, of an \
+             endpoint that the target's `answers` do not fit"
         }
         (Class::Transient, Some(200..300)) => return None, // each item's own `retry`
-        (Class::Unknown, Some(409 | 412)) => {
-            "ask the ERP team what conflicts there: `floorgate trace` shows the answer with any shipment that waits"
-        }
+        (Class::Unknown, Some(409 | 412)) => "ask the ERP team what conflicts there",
         (Class::Transient | Class::Unknown, Some(503)) => {
             "ask the ERP team whether it is maintenance, and until when; it goes on by itself"
         }

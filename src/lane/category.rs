@@ -236,9 +236,8 @@ impl Category {
 /// The sentence that says what is wrong to somebody who knows the warehouse and not the gateway.
 pub fn sentence(class: Class, tx_type: &str, subject: &str, system: &str, reason: &str) -> String {
     let what = format!("the {} of {subject}", tx_type.replace(['_', '.'], " "));
-    let why = reason.strip_prefix("the ERP says: ").unwrap_or(reason);
-    // The target's own words may be a sentence already.
-    let end = if why.ends_with(['.', '!', '?', '…']) { "" } else { "." };
+    let why = reason.strip_prefix("the ERP says: ").unwrap_or(reason).trim_end();
+    let end = end_of(why);
     match class {
         Class::Unresolvable | Class::Unknown => {
             format!("Nobody knows whether {what} is in {system}: {why}{end}")
@@ -250,6 +249,11 @@ pub fn sentence(class: Class, tx_type: &str, subject: &str, system: &str, reason
         Class::Conflict => format!("{system} kept {what} locked, however often it was tried: {why}{end}"),
         _ => format!("{system} refused {what}: {why}{end}"),
     }
+}
+
+/// What a sentence ends with: the target's own words at its end may be a sentence already.
+pub fn end_of(words: &str) -> &'static str {
+    if words.ends_with(['.', '!', '?', '…']) { "" } else { "." }
 }
 
 #[cfg(test)]
@@ -339,7 +343,8 @@ mod tests {
             sentence(Class::Validation, "goods_issue", "shipment/SH-88121", "erp", reason),
             "erp refused the goods issue of shipment/SH-88121: order_on_hold: Order SO-10077 is on credit hold."
         );
-        let whole = sentence(Class::Reference, "stock_count", "stock/A//B", "erp", "the ERP says: There is no item A.");
+        let whole =
+            sentence(Class::Reference, "stock_count", "stock/A//B", "erp", "the ERP says: There is no item A. ");
         assert_eq!(whole, "erp does not know what the stock count of stock/A//B refers to: There is no item A.");
     }
 }

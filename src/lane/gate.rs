@@ -66,14 +66,17 @@ pub enum Standing {
         /// Why not.
         #[serde(flatten)]
         trouble: Trouble,
-        /// When one row is sent, to find out.
-        next_try: Millis,
+        /// When one row is sent, to find out; `None`: no row waits that may go.
+        next_try: Option<Millis>,
     },
     /// One row at a time goes, to find out.
     HalfOpen {
         /// Why nothing went before.
         #[serde(flatten)]
         trouble: Trouble,
+        /// When the next one is sent; `None`: one is under way, or none waits that may go.
+        #[serde(default)]
+        next_try: Option<Millis>,
         /// When the first row was answered well since; `None`: none was yet.
         #[serde(default)]
         good_since: Option<Millis>,
@@ -86,18 +89,24 @@ pub enum Standing {
     },
 }
 
-/// What opened a breaker, and kept it open. Times are UTC milliseconds.
+/// What opened a breaker, or has kept it open since. Times are UTC milliseconds.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Trouble {
     /// Since the first opening.
     pub since: Millis,
-    /// Why it opened.
+    /// When the last answer came that was no good, or none came.
+    #[serde(default)]
+    pub at: Millis,
+    /// Why, by that answer.
     pub why: Why,
-    /// The words of the last answer that kept it open, for people.
+    /// Its words, for people.
     pub words: String,
     /// What a person does about that answer.
     #[serde(default)]
     pub help: String,
+    /// Number of the first posting that was answered so, where an answer came.
+    #[serde(default)]
+    pub seq: Option<i64>,
 }
 
 /// One system's gate.
@@ -151,15 +160,28 @@ impl Gate {
         }
     }
 
-    /// What came of a request that posted. `isolated`: it held one row that fails alone, which says nothing of the system.
-    pub(super) fn answered(&mut self, lane: usize, batch: u64, answer: &Answer, isolated: bool, now: Millis) {
-        let judged = judge(answer);
-        if judged == Judged::Throttled
+    /// What came of a request that posted, the first of its rows of that number. `isolated`: it held one row that fails alone,
+    /// which says nothing of the system.
+    pub(super) fn answered(
+        &mut self,
+        (lane, batch): (usize, u64),
+        seq: Option<i64>,
+        answer: &Answer,
+        isolated: bool,
+        now: Millis,
+    ) {
+        let judged = judge(answer, seq);
+        if matches!(judged, Judged::Throttled(..))
             && let Some(bucket) = &mut self.bucket
         {
             bucket.shrink(now);
         }
         self.breaker.answered(lane, batch, judged, isolated, now);
+    }
+
+    /// What came of a request that asked for rows, the first of them of that number.
+    pub(super) fn heard(&mut self, seq: Option<i64>, answer: &Answer, now: Millis) {
+        self.breaker.heard(judge(answer, seq), now);
     }
 
     /// The batch is no longer under way, whatever became of it.
@@ -188,21 +210,24 @@ impl Gate {
 }
 
 /// What an answer says of the system rather than of rows. A 503 with a Retry-After is a word of the system's: it asks for fewer.
-fn judge(answer: &Answer) -> Judged {
+fn judge(answer: &Answer, seq: Option<i64>) -> Judged {
     let all = |is: fn(Class) -> bool| answer.whole && answer.outcomes.iter().all(|outcome| is(outcome.class));
-    let why = |why| {
+    let said = || {
         let said = answer.outcomes.first();
         let help = said.and_then(|said| advice(said.class, answer.status)).unwrap_or_default();
-        Judged::Bad(why, Said { words: said.map(|said| said.reason.clone()).unwrap_or_default(), help })
+        let words = said.map(|said| said.reason.clone()).unwrap_or_default();
+        Said { words, help, seq: seq.filter(|_| answer.status.is_some()) }
     };
-    if all(|class| class == Class::Throttled) || (answer.retry_after_ms.is_some() && all(|c| c == Class::Unknown)) {
-        Judged::Throttled
+    if all(|class| class == Class::Throttled) {
+        Judged::Throttled(Why::Throttled, said())
+    } else if answer.retry_after_ms.is_some() && all(|class| class == Class::Unknown) {
+        Judged::Throttled(Why::Failing, said())
     } else if all(|class| class == Class::Auth) {
-        why(Why::Auth)
+        Judged::Bad(Why::Auth, said())
     } else if all(|class| class == Class::Contract) {
-        why(Why::Contract)
+        Judged::Bad(Why::Contract, said())
     } else if all(|class| matches!(class, Class::Transient | Class::Unknown)) {
-        why(Why::Failing)
+        Judged::Bad(Why::Failing, said())
     } else {
         Judged::Good
     }

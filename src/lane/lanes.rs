@@ -152,7 +152,7 @@ impl Lanes {
     pub fn systems(&self, now: Millis) -> Vec<System> {
         let system = |(target, gate): (usize, &Gate)| {
             let lane = self.members.iter().find(|lane| lane.config().target == target)?;
-            let (system, standing) = (lane.config().system.clone(), gate.standing());
+            let (system, standing) = (lane.config().system.clone(), self.standing(target, now));
             let stopped = |(_, lane): (usize, &Lane)| {
                 let (lane, storm) = (lane.config().id.clone(), lane.storm()?.clone());
                 Some(Stopped { lane, storm })
@@ -175,21 +175,38 @@ impl Lanes {
         self.of(target).map(|(_, lane)| lane.flying()).sum()
     }
 
-    fn wakes_at(&self, lane: usize, now: Millis) -> Option<Millis> {
+    /// How a system stands. What is asked of it next, and when, the lanes know.
+    fn standing(&self, target: usize, now: Millis) -> Standing {
+        let mut standing = self.gates[target].standing();
+        if let Standing::Open { next_try, .. } | Standing::HalfOpen { next_try, .. } = &mut standing {
+            *next_try = self.of(target).filter_map(|(lane, _)| self.sends_at(lane, now)).min();
+        }
+        standing
+    }
+
+    fn sends_at(&self, lane: usize, now: Millis) -> Option<Millis> {
         let target = self.members[lane].config().target;
-        let sends = self.members[lane].sends_at().and_then(|at| {
-            let opens = self.gates[target].opens_at(self.flying(target), now)?;
-            Some(at.max(opens))
-        });
+        let (sends, opens) = (self.members[lane].sends_at()?, self.gates[target].opens_at(self.flying(target), now)?);
+        Some(sends.max(opens))
+    }
+
+    fn wakes_at(&self, lane: usize, now: Millis) -> Option<Millis> {
+        let sends = self.sends_at(lane, now);
         [sends, self.members[lane].reads_at(), self.members[lane].gives_back_at()].into_iter().flatten().min()
     }
 
     fn take(&mut self, lane: usize, input: Input, now: Millis) -> Vec<(usize, Action)> {
         let target = self.members[lane].config().target;
-        let (before, storm) = (self.gates[target].standing(), self.members[lane].storm().cloned());
-        if let Input::Answered { batch, answer } = &input {
-            let isolated = self.members[lane].is_isolated(*batch);
-            self.gates[target].answered(lane, *batch, answer, isolated, now);
+        let (before, storm) = (self.standing(target, now), self.members[lane].storm().cloned());
+        match &input {
+            Input::Answered { batch, answer } => {
+                let (first, isolated) = (self.members[lane].first_of(*batch), self.members[lane].is_isolated(*batch));
+                self.gates[target].answered((lane, *batch), first, answer, isolated, now);
+            }
+            Input::Looked { batch, answer } | Input::Polled { batch, answer } => {
+                self.gates[target].heard(self.members[lane].first_of(*batch), answer, now);
+            }
+            _ => {}
         }
         let actions = self.members[lane].take(input, now).into_iter().map(|action| (lane, action)).collect();
         let late = self.members[lane].overdue(now);
@@ -203,11 +220,10 @@ impl Lanes {
             self.gates[target].gone(lane, batch); // it was not to leave after all
         }
         self.changes += u64::from(self.members[lane].storm() != storm.as_ref());
-        let now_stands = self.gates[target].standing();
-        self.changes += u64::from(now_stands != before);
-        if discriminant(&now_stands) != discriminant(&before) {
+        if discriminant(&self.gates[target].standing()) != discriminant(&before) {
             self.members.iter_mut().filter(|lane| lane.config().target == target).for_each(|lane| lane.calm(now));
         }
+        self.changes += u64::from(self.standing(target, now) != before);
         actions
     }
 

@@ -499,6 +499,11 @@ impl Lane {
         }
     }
 
+    /// Number of the first row of a batch that is not resolved.
+    pub(super) fn first_of(&self, batch: u64) -> Option<i64> {
+        self.flights.get(&batch)?.rows.first().map(|row| row.seq)
+    }
+
     /// Whether the batch is under way.
     pub(super) fn is_flying(&self, batch: u64) -> bool {
         self.flights.get(&batch).is_some_and(|flight| flight.resend_at.is_none())

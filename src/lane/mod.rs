@@ -20,7 +20,7 @@ pub use answer::{
     AnswerShape, Dialect, Expected, Head, Location, Reply, Rule, Subject, Task, Test, classify, classify_lookup,
     classify_poll, classify_tasks, is_done, tasks_of, unanswered,
 };
-pub use category::{Category, Desk, Desks, sentence};
+pub use category::{Category, Desk, Desks, end_of, sentence};
 pub use config::{Config, Idempotency, KeyScope, Worth};
 pub use edit::{Change, Edited, edited};
 pub use gate::{Limits, Standing, Trouble, Why};

@@ -208,12 +208,13 @@ fn pack(told: &[(RowKey, String)]) -> Vec<u8> {
     out
 }
 
-/// The words of the first row that was told to be of this class.
-pub(super) fn first_of(mut told: &[u8], class: &str) -> Option<String> {
-    let texts = texts(&mut told)?;
-    let of_class =
-        |text: &&[u8]| Some(String::from_utf8_lossy(text).strip_prefix(class)?.strip_prefix(": ")?.to_owned());
-    texts.iter().find_map(of_class)
+/// The first row that was told to be of this class, and its words.
+pub(super) fn first_of(told: &[u8], class: &str) -> Option<(RowKey, Option<String>)> {
+    rows_told(told)?.find_map(|(row, text)| {
+        let text = String::from_utf8_lossy(text);
+        let words = text.strip_prefix(class)?;
+        (words.is_empty() || words.starts_with(": ")).then(|| (row, words.strip_prefix(": ").map(str::to_owned)))
+    })
 }
 
 /// Whether an attempt spoke of this row, as far as it is known.
@@ -222,17 +223,20 @@ pub(super) fn spoke_of(told: Option<&[u8]>, row: RowKey) -> bool {
 }
 
 /// What was told of this row, if it is among them. Damaged bytes tell nothing.
-fn said_of(mut told: &[u8], row: RowKey) -> Option<String> {
+fn said_of(told: &[u8], row: RowKey) -> Option<String> {
+    let (_, text) = rows_told(told)?.find(|(told, _)| *told == row)?;
+    Some(String::from_utf8_lossy(text).into_owned())
+}
+
+/// Each row, and what was told of it, up to the first that can't be read.
+fn rows_told(mut told: &[u8]) -> Option<impl Iterator<Item = (RowKey, &[u8])>> {
     let texts = texts(&mut told)?;
-    let mut seq = 0;
-    while !told.is_empty() {
-        seq += i64::try_from(take(&mut told)?).ok()?;
+    let mut seq = 0_i64;
+    Some(std::iter::from_fn(move || {
+        seq = seq.checked_add(i64::try_from(take(&mut told)?).ok()?)?;
         let (tx, number) = (i64::try_from(take(&mut told)?).ok()?, usize::try_from(take(&mut told)?).ok()?);
-        if (RowKey { seq, tx }) == row {
-            return Some(String::from_utf8_lossy(texts.get(number)?).into_owned());
-        }
-    }
-    None
+        Some((RowKey { seq, tx }, *texts.get(number)?))
+    }))
 }
 
 /// The texts before the rows.

@@ -19,9 +19,11 @@ use std::path::Path;
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::{Deserialize, Serialize};
 
-use crate::lane::{self, Desks};
+use crate::event::Id;
+use crate::lane::{self, Desks, RowKey};
 use crate::outbox::StorageError;
 use crate::outbox::capture::{LAST_SEQ, PENDING_BYTES};
+use crate::outbox::delivery::unpack;
 use crate::outbox::open::{DATABASE, disk_bytes, open_read_only};
 use crate::outbox::trim::used_bytes;
 
@@ -143,6 +145,8 @@ pub struct LaneStatus {
     pub ask_at: Option<i64>,
     /// May have had effect: resent under its key.
     pub unknown: i64,
+    /// The one of these that was sent first.
+    pub oldest_unknown: Option<Unknown>,
     /// Had no effect, goes again later.
     pub waiting: i64,
     /// Needs a person.
@@ -167,11 +171,24 @@ pub struct LaneStatus {
     pub last_answer: Option<LastAnswer>,
 }
 
+/// A row that may have had effect.
+#[derive(Debug, Clone, Serialize)]
+pub struct Unknown {
+    /// Key of its posting.
+    pub key: String,
+    /// When it was sent first.
+    pub sent_at: i64,
+}
+
 impl LaneStatus {
     /// Rows that go by themselves. In a lane that `parks` those behind a rejected or held one do not.
     pub fn going(&self, parks: bool) -> i64 {
-        let behind = if parks { self.behind.min(self.ready) } else { 0 };
-        self.ready + self.sending + self.accepted + self.unknown + self.waiting - behind
+        self.ready + self.sending + self.accepted + self.unknown + self.waiting - self.behind_parked(parks)
+    }
+
+    /// Rows behind a rejected or held one, in a lane that `parks`: they go when a person has decided of that.
+    pub fn behind_parked(&self, parks: bool) -> i64 {
+        if parks { self.behind.min(self.ready) } else { 0 }
     }
 
     /// It has something to send, and the last answer spoke against it. Rejected rows are told as dead letters: they keep
@@ -274,6 +291,7 @@ fn lanes(db: &Connection) -> Result<Vec<LaneStatus>, rusqlite::Error> {
             let told = LaneStatus { lane, system, delivered, skipped, ..LaneStatus::default() };
             Ok((r.get(0)?, pending, good_at, told))
         })?;
+    let held = holds::of(db)?;
     let mut lanes = Vec::new();
     for (id, pending, good_at, mut lane) in named {
         let of_state = |state: i64| {
@@ -285,14 +303,22 @@ fn lanes(db: &Connection) -> Result<Vec<LaneStatus>, rusqlite::Error> {
                    WHERE lane = ? AND state IN (2, 3) AND state <> 0";
         lane.parked = db.query_row(sql, [id], |r| r.get(0))?;
         let mut statement =
-            db.prepare("SELECT rows, unknown IS NOT NULL, accepted, ask_at FROM batch WHERE lane = ?")?;
+            db.prepare("SELECT rows, unknown IS NOT NULL, accepted, ask_at, first_sent FROM batch WHERE lane = ?")?;
         let mut batches = statement.query([id])?;
+        let mut oldest: Option<(i64, RowKey)> = None;
         while let Some(batch) = batches.next()? {
             // Two varints a row: the bytes without the continuation bit are the ends of numbers.
             let rows = batch.get_ref(0)?.as_blob().unwrap_or_default();
             let n = rows.iter().filter(|b| **b < 0x80).count() as i64 / 2;
             let (unknown, accepted, ask_at): (bool, Option<i64>, Option<i64>) =
                 (batch.get(1)?, batch.get(2)?, batch.get(3)?);
+            if unknown
+                && accepted.is_none()
+                && let Some(row) = unpack(rows).first()
+            {
+                let this = (batch.get(4)?, *row);
+                oldest = Some(oldest.map_or(this, |oldest| oldest.min(this)));
+            }
             *(match accepted {
                 Some(_) => &mut lane.accepted,
                 None if unknown => &mut lane.unknown,
@@ -300,6 +326,11 @@ fn lanes(db: &Connection) -> Result<Vec<LaneStatus>, rusqlite::Error> {
             }) += n;
             let earlier = |a: Option<i64>, b: Option<i64>| [a, b].into_iter().flatten().min();
             (lane.accepted_since, lane.ask_at) = (earlier(lane.accepted_since, accepted), earlier(lane.ask_at, ask_at));
+        }
+        if let Some((sent_at, row)) = oldest {
+            let sql = "SELECT posting FROM pending WHERE lane = ? AND seq = ? AND tx = ?";
+            let key = db.query_row(sql, [id, row.seq, row.tx], |r| Ok(Id(r.get(0)?).to_string())).optional()?;
+            lane.oldest_unknown = key.map(|key| Unknown { key, sent_at });
         }
         lane.ready = pending - lane.sending - lane.accepted - lane.unknown - lane.waiting - lane.rejected - lane.held;
         // A waiting row that is on its way again counts as what it is now.
@@ -323,6 +354,11 @@ fn lanes(db: &Connection) -> Result<Vec<LaneStatus>, rusqlite::Error> {
                    ORDER BY p.seq, p.tx LIMIT 1";
         lane.oldest_tx = db.query_row(sql, [id], |r| r.get(0)).optional()?;
         lane.last_answer = last_answer::of(db, id, good_at)?;
+        if let Some(last) =
+            lane.last_answer.as_mut().filter(|_| held.iter().any(|h| h.keeps(&lane.lane, &lane.system, "")))
+        {
+            last.again = None; // a person says when
+        }
         lanes.push(lane);
     }
     Ok(lanes)

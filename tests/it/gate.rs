@@ -50,7 +50,7 @@ fn a_credential_that_works_again_is_told_before_three_rows_have_closed_the_break
     floor.scan(1);
     wait_for("the breaker to be open", || system(&floor)["breaker"] == "open");
     let (_, text) = floor.gateway.say(&["status"]);
-    assert!(text.contains(", auth: the ERP does not accept our credentials (HTTP 401)\n"), "{text}");
+    assert!(text.contains(" ago: the ERP does not accept our credentials (HTTP 401)\n"), "{text}");
     floor.erp.behave_well();
     wait_for("the one row to be posted", || system(&floor)["good"] == 1);
     for verb in [&["status"][..], &["dead", "list"], &["outbox", "status"]] {
@@ -60,6 +60,38 @@ fn a_credential_that_works_again_is_told_before_three_rows_have_closed_the_break
     }
     floor.scan(2);
     wait_for("the breaker to be closed", || system(&floor)["breaker"] == "closed");
+}
+
+/// Opened by a refused token, asked for fewer requests since, and then held by a person: each is told when it is so.
+#[test]
+fn a_breaker_is_told_by_the_last_answer_and_by_what_is_tried_next() {
+    let Some(mut floor) = Floor::start(5, Settings::Shipped, |site| site) else { return };
+    floor.erp.behave(|_| Behaviour::Status(401, None));
+    floor.scan(1);
+    wait_for("the breaker to be open", || system(&floor)["breaker"] == "open");
+    floor.erp.behave(|_| Behaviour::Status(429, Some("600")));
+    wait_for("its newest answer to be told", || system(&floor)["why"] == "throttled");
+    let say = |args: &[&str]| floor.gateway.say(args).1;
+    for verb in [&["status"][..], &["dead", "list"], &["outbox", "status"]] {
+        let text = say(verb);
+        let told =
+            ["system erp: breaker open for ", ", throttled, the last time ", "(HTTP 429)", "  one row is sent in "];
+        assert!(told.iter().all(|told| text.contains(told)) && !text.contains("HTTP 401"), "{verb:?}: {text}");
+    }
+    let answered = format!("#{}", system(&floor)["seq"]);
+    let told = format!("  `floorgate trace '{answered}'` shows the answer\n");
+    assert!(say(&["status"]).contains(&told) && say(&["trace", &answered]).contains("HTTP 429"), "{answered}");
+
+    let (code, said) = floor.gateway.say(&["hold", "system", "erp", "--reason", "ERP update"]);
+    assert_eq!(code, Some(0), "{said}");
+    for verb in [&["status"][..], &["dead", "list"], &["outbox", "status"]] {
+        let text = say(verb);
+        let held = ": ERP update; nothing is tried until `floorgate release system erp --reason …`\n";
+        assert!(text.contains(held) && !text.contains("one row is sent"), "{verb:?}: {text}");
+        assert!(!text.contains("again in "), "{verb:?}: {text}");
+    }
+    let other = say(&["dead", "list", "--class", "validation"]);
+    assert!(other.starts_with("nothing is as was asked for, but other systems or lanes stand still: "), "{other}");
 }
 
 #[test]

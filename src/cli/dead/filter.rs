@@ -5,6 +5,7 @@ use std::path::Path;
 use clap::builder::PossibleValuesParser;
 
 use crate::cli::place::Place;
+use crate::cli::trouble::Wide;
 use crate::form::there_is_no;
 use crate::lane::{Category, Class};
 use crate::outbox::read::names;
@@ -54,10 +55,12 @@ impl Filter {
         }
     }
 
-    /// Whether the trouble of these lanes is meant.
-    pub(super) fn takes_wide<'a>(&self, category: Category, mut lanes: impl Iterator<Item = &'a str>) -> bool {
-        is(self.category.as_ref(), category.name())
-            && (self.lane.is_none() || lanes.any(|lane| is(self.lane.as_ref(), lane)))
+    /// Whether what keeps these lanes is meant; a hold is of no class or category.
+    pub(super) fn takes_wide(&self, wide: Option<&Wide>, lanes: &[String]) -> bool {
+        is(self.class.as_ref(), wide.map_or("", |wide| wide.class().name()))
+            && is(self.category.as_ref(), wide.map_or("", |wide| wide.category().name()))
+            && self.code.is_none()
+            && (self.lane.is_none() || lanes.iter().any(|lane| is(self.lane.as_ref(), lane)))
     }
 
     pub(super) fn takes(&self, need: &Need) -> bool {

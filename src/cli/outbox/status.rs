@@ -97,6 +97,8 @@ struct Report<'a> {
     room: Option<Room>,
     /// Lanes that send nothing new: too many subjects are parked.
     stopped: Vec<&'a str>,
+    #[serde(skip)]
+    bounds: Option<&'a Bounds>,
     #[serde(flatten)]
     status: &'a Status,
 }
@@ -105,13 +107,14 @@ impl<'a> Report<'a> {
     fn of(
         dir: &Path,
         status: &'a Status,
-        bounds: Option<&Bounds>,
+        bounds: Option<&'a Bounds>,
         gateway: Result<&control::Status, &Unanswered>,
     ) -> Self {
         Self {
             data_dir: dir.display().to_string(),
             gateway: Gateway::of(gateway),
             room: bounds.map(|bounds| Room::of(status, bounds.max_size)),
+            bounds,
             stopped: bounds.map(|bounds| stopped(status, bounds)).unwrap_or_default(),
             status,
         }
@@ -131,11 +134,13 @@ impl<'a> Report<'a> {
             _ => line(&mut text, error.as_deref().unwrap_or_default()),
         }
         for system in systems {
-            target(&mut text, system, now);
+            target(&mut text, system, &status.holds, now);
         }
         lanes::table(&mut text, &status.lanes, now);
         lanes::stops(&mut text, &self.stopped, &status.lanes);
+        lanes::behind(&mut text, &status.lanes, self.bounds);
         hold::told(&mut text, &status.holds, now);
+        lanes::unknown(&mut text, &status.lanes, now);
         lanes::accepted(&mut text, &status.lanes, now);
         lanes::troubles(&mut text, &status.lanes, systems, now);
         room::storage(&mut text, status, self.room.as_ref());

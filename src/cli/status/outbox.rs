@@ -25,9 +25,13 @@ pub(super) struct Outbox {
     /// Share of `outbox.max_size` that is pending, where that is known: from 0.7 on something is done about it.
     pub(super) fill: Option<f64>,
     pub(super) dead_letters: i64,
+    /// Rows that wait behind a dead letter or a held one.
+    pub(super) behind: i64,
     /// Taken over by their targets, which book them later; they count as pending.
     pub(super) accepted: i64,
     pub(super) held: i64,
+    /// What persons have stopped.
+    pub(super) holds: Vec<read::Held>,
     /// Lanes in trouble.
     pub(super) lanes: Vec<Kept>,
 }
@@ -39,8 +43,8 @@ impl Outbox {
         gateway: Option<&control::Status>,
         now: Millis,
     ) -> Self {
-        let going = |lane: &read::LaneStatus| lane.going(bounds.is_none_or(|bounds| bounds.parks(&lane.lane)));
-        let parked = |lane: &read::LaneStatus| lane.rejected + lane.held + lane.going(false) - going(lane);
+        let parks = |lane: &read::LaneStatus| bounds.is_none_or(|bounds| bounds.parks(&lane.lane));
+        let behind = status.lanes.iter().map(|lane| lane.behind_parked(parks(lane))).sum();
         let stopped = bounds.map(|bounds| stopped(status, bounds)).unwrap_or_default();
         let room = bounds.map(|bounds| Room::of(status, bounds.max_size));
         let by_size = room.as_ref().is_some_and(|room| room.full);
@@ -48,7 +52,7 @@ impl Outbox {
             let hold = status.holds.iter().find(|hold| hold.keeps(&lane.lane, &lane.system, ""));
             let known = |trouble, since| {
                 let (lane, system) = (lane.lane.clone(), lane.system.clone());
-                Some(Kept { lane, system, trouble, since, help: None, wide: None })
+                Some(Kept { lane, system, trouble, since, help: None, seq: None, wide: None })
             };
             if let Some(hold) = hold {
                 known(hold::by(hold, &lane.lane, now), Some(hold.at))
@@ -59,14 +63,16 @@ impl Outbox {
             }
         });
         Self {
-            pending: status.lanes.iter().map(going).sum(),
+            pending: status.lanes.iter().map(|lane| lane.going(parks(lane))).sum(),
             oldest_at: status.lanes.iter().filter_map(|lane| lane.oldest_going_at).min(),
-            need_a_person: status.lanes.iter().map(parked).sum(),
+            need_a_person: status.lanes.iter().map(|lane| lane.rejected + lane.held).sum::<i64>() + behind,
             full: gateway.map_or(by_size, |gateway| !gateway.room),
             fill: room.map(|room| room.fill),
             dead_letters: status.dead_letters,
+            behind,
             accepted: status.lanes.iter().map(|lane| lane.accepted).sum(),
             held: status.held,
+            holds: status.holds.clone(),
             lanes: lanes.collect(),
         }
     }
@@ -80,14 +86,15 @@ impl Outbox {
         };
         let count = |n: i64, what: &str| if n > 0 { format!("; {what}: {n}") } else { String::new() };
         let accepted = count(self.accepted, "accepted and not booked yet");
-        let (letters, held) = (count(self.dead_letters, "dead letters"), count(self.held, "held"));
         let person = if self.need_a_person > 0 {
             let be = if self.need_a_person == 1 { "needs" } else { "need" };
-            format!("; {} {be} a person", self.need_a_person)
+            let of = [("dead letters", self.dead_letters), ("held", self.held), ("behind these", self.behind)];
+            let of = of.iter().filter(|(_, n)| *n > 0).map(|(what, n)| format!("{what}: {n}"));
+            format!("; {} {be} a person ({})", self.need_a_person, of.collect::<Vec<_>>().join(", "))
         } else {
             String::new()
         };
-        line(text, &format!("outbox: {} pending{oldest}{accepted}{person}{full}{letters}{held}", self.pending));
+        line(text, &format!("outbox: {} pending{oldest}{accepted}{person}{full}", self.pending));
         told(text, &self.lanes, systems, "  ");
     }
 }

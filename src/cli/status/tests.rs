@@ -5,6 +5,7 @@ use super::parts::note;
 use super::*;
 use crate::cli::trouble::Kept;
 use crate::lane::{Late, Overdue, Standing, Stopped, Storm, System, Trouble, Why};
+use crate::outbox::read::Held;
 use crate::source::health::{Cause, Health, State};
 use crate::tagmap::points::{Standing as Alarm, Stands};
 
@@ -54,8 +55,8 @@ fn gateway() -> control::Status {
 fn systems() -> Vec<System> {
     let words = "not sent: tcp connect error: Connection refused (os error 111)".to_owned();
     let help = "look whether the ERP runs".to_owned();
-    let trouble = Trouble { since: ago(61), why: Why::Failing, words, help };
-    let open = Standing::Open { trouble, next_try: ago(-19) };
+    let trouble = Trouble { since: ago(61), at: ago(11), why: Why::Failing, words, help, seq: None };
+    let open = Standing::Open { trouble, next_try: Some(ago(-19)) };
     let storm = Storm {
         since: ago(30),
         class: "validation".to_owned(),
@@ -88,14 +89,17 @@ fn a_person_sees_who_is_away_and_why() {
         full: true,
         fill: Some(0.96),
         dead_letters: 2,
+        behind: 51,
         accepted: 0,
-        held: 0,
+        held: 1,
+        holds: Vec::new(),
         lanes: vec![Kept {
             lane: "outbound".to_owned(),
             system: "erp".to_owned(),
             trouble: "STOPPED, 2 subjects are parked: `floorgate dead list` shows why".to_owned(),
             since: None,
             help: None,
+            seq: None,
             wide: None,
         }],
     });
@@ -110,13 +114,13 @@ fn a_person_sees_who_is_away_and_why() {
       sorter-1: events wait and nothing is committed
       sorter-1: the last error 9 min ago, timeout: reading 4 registers from 100: no answer within 500ms
     lane slow: 3 postings are accepted for 2 h and not booked: what does erp do?
-    system erp: breaker open for 61 s, failing: not sent: tcp connect error: Connection refused (os error 111)
+    system erp: breaker open for 61 s, failing, the last time 11 s ago: not sent: tcp connect error: Connection refused (os error 111)
       one row is sent in 19 s, to find out; when three in a row are answered well, everything goes
       what helps: look whether the ERP runs
     lane display: STOPPED, 21 rows were rejected (validation unknown_item): the ERP says: unknown_item: no such item
       one row is sent in 30 s, to find out; when three are posted, the lane goes on
       what helps: correct what they have in common, then free one of them: `floorgate dead retry KEY --reason …`
-    outbox: 17 pending, the oldest 5 min old; 54 need a person; FULL: devices are not acknowledged; dead letters: 2
+    outbox: 17 pending, the oldest 5 min old; 54 need a person (dead letters: 2, held: 1, behind these: 51); FULL: devices are not acknowledged
       lane outbound: STOPPED, 2 subjects are parked: `floorgate dead list` shows why
     "#);
     let read: serde_json::Value = serde_json::from_str(&print::json(&report)).expect("it is JSON");
@@ -124,36 +128,86 @@ fn a_person_sees_who_is_away_and_why() {
     assert_eq!((&read["outbox"]["full"], &read["outbox"]["lanes"][0]["lane"]), (&true.into(), &"outbound".into()));
 }
 
+fn system_told(standing: Standing, holds: &[Held]) -> String {
+    let (system, stopped, late) = ("erp".to_owned(), Vec::new(), Vec::new());
+    let mut text = String::new();
+    target(&mut text, &System { system, standing, per_minute: None, stopped, late }, holds, NOW);
+    text
+}
+
 #[test]
 fn a_breaker_that_closes_says_what_is_true_by_now() {
     let trouble = |why| Trouble {
         since: ago(540),
+        at: ago(22),
         why,
         words: "the ERP does not accept our credentials (HTTP 401)".to_owned(),
         help: "correct the file".to_owned(),
+        seq: Some(4_711),
     };
-    let told = |why, good: u32| {
+    let told = |why, good: u32, next_try| {
         let good_since = (good > 0).then(|| ago(12));
-        let standing = Standing::HalfOpen { trouble: trouble(why), good_since, good, closes_at: 3 };
-        let mut text = String::new();
-        target(
-            &mut text,
-            &System { system: "erp".to_owned(), standing, per_minute: None, stopped: Vec::new(), late: Vec::new() },
-            NOW,
-        );
-        text
+        let standing = Standing::HalfOpen { trouble: trouble(why), next_try, good_since, good, closes_at: 3 };
+        system_told(standing, &[])
     };
-    insta::assert_snapshot!(told(Why::Auth, 0) + &told(Why::Auth, 1), @r"
-    system erp: is being tried again, its breaker was open for 9 min, auth: the ERP does not accept our credentials (HTTP 401)
+    insta::assert_snapshot!(told(Why::Auth, 0, Some(ago(1))) + &told(Why::Auth, 1, None), @r"
+    system erp: is being tried again, its breaker was open for 9 min, auth, the last time 22 s ago: the ERP does not accept our credentials (HTTP 401)
       one row at a time is sent, to find out; when 3 in a row are answered well, everything goes
       what helps: correct the file
+      `floorgate trace '#4711'` shows the answer
     system erp: accepts our credentials again, for 12 s: 1 row is answered well of the 3 that close its breaker
       nothing has to be done: the next rows go one by one, then everything goes
-      it was open for 9 min, auth: the ERP does not accept our credentials (HTTP 401)
+      it was open for 9 min, auth, the last time 22 s ago: the ERP does not accept our credentials (HTTP 401)
     ");
     assert!(
-        told(Why::Failing, 2).starts_with("system erp: answers again, for 12 s: 2 rows are answered well of the 3")
+        told(Why::Failing, 2, None)
+            .starts_with("system erp: answers again, for 12 s: 2 rows are answered well of the 3")
     );
+}
+
+/// Asked to be left alone while single rows find out, or stopped by a person: nobody waits for a row that is not sent.
+#[test]
+fn when_a_system_is_tried_next_is_told_and_that_it_is_not_while_a_person_holds_it() {
+    let (words, help) = ("the ERP asks for fewer requests (HTTP 429)".to_owned(), String::new());
+    let trouble = Trouble { since: ago(540), at: ago(5), why: Why::Throttled, words, help, seq: Some(7) };
+    let standing = |good: u32, next_try| Standing::HalfOpen {
+        trouble: trouble.clone(),
+        next_try,
+        good_since: (good > 0).then(|| ago(12)),
+        good,
+        closes_at: 3,
+    };
+    let [scope, name, actor, reason] = ["system", "erp", "root", "ERP update"].map(str::to_owned);
+    let hold = [Held { scope, name, at: ago(90).0, actor, reason }];
+    let open = |next_try| Standing::Open { trouble: trouble.clone(), next_try };
+    let lines = [
+        system_told(standing(0, Some(ago(-20))), &[]),
+        system_told(standing(0, Some(ago(-20))), &hold),
+        system_told(standing(1, Some(ago(-20))), &[]),
+        system_told(standing(1, None), &hold),
+        system_told(open(Some(ago(-20))), &hold),
+        system_told(open(None), &[]),
+    ];
+    insta::assert_snapshot!(lines.concat(), @r"
+    system erp: breaker open for 9 min, throttled, the last time 5 s ago: the ERP asks for fewer requests (HTTP 429)
+      one row is sent in 20 s, to find out; when three in a row are answered well, everything goes
+      `floorgate trace '#7'` shows the answer
+    system erp: breaker open for 9 min, throttled, the last time 5 s ago: the ERP asks for fewer requests (HTTP 429)
+      HELD by root 90 s ago: ERP update; nothing is tried until `floorgate release system erp --reason …`
+      `floorgate trace '#7'` shows the answer
+    system erp: takes requests again, for 12 s: 1 row is answered well of the 3 that close its breaker
+      one row is sent in 20 s, to find out
+      it was open for 9 min, throttled, the last time 5 s ago: the ERP asks for fewer requests (HTTP 429)
+    system erp: takes requests again, for 12 s: 1 row is answered well of the 3 that close its breaker
+      HELD by root 90 s ago: ERP update; nothing is tried until `floorgate release system erp --reason …`
+      it was open for 9 min, throttled, the last time 5 s ago: the ERP asks for fewer requests (HTTP 429)
+    system erp: breaker open for 9 min, throttled, the last time 5 s ago: the ERP asks for fewer requests (HTTP 429)
+      HELD by root 90 s ago: ERP update; nothing is tried until `floorgate release system erp --reason …`
+      `floorgate trace '#7'` shows the answer
+    system erp: breaker open for 9 min, throttled, the last time 5 s ago: the ERP asks for fewer requests (HTTP 429)
+      no row may go now; the next one that may is sent, to find out; when three in a row are answered well, everything goes
+      `floorgate trace '#7'` shows the answer
+    ");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use crate::cli::print::{ago, clean};
 use crate::cli::{hold, trouble};
 use crate::event::Millis;
+use crate::lane::end_of;
 use crate::outbox::read::trace::{Followed, Trace, Traced};
 
 /// A sentence for each subject, the one with the newest event first.
@@ -42,7 +43,8 @@ fn sentence(subject: &str, events: &[&Traced], now: Millis) -> String {
             |at| format!("nothing is open, the last was {}", ago(at, now)),
         ));
     }
-    format!("{}: {}.", named(subject), parts.join("; "))
+    let told = parts.join("; ");
+    format!("{}: {told}{}", named(subject), end_of(&told))
 }
 
 /// `shipment/SH-1` is shipment SH-1.
@@ -124,7 +126,7 @@ fn open(posting: &Followed, now: Millis) -> String {
         1 => "; 1 later event waits behind it".to_owned(),
         n => format!("; {n} later events wait behind it"),
     };
-    format!("{state}{behind}")
+    format!("{}{behind}", state.trim_end_matches('.'))
 }
 
 fn in_line(posting: &Followed, what: &str, now: Millis) -> String {

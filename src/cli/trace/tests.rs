@@ -199,6 +199,8 @@ fn a_sentence_says_where_each_lane_is() {
         more(&mut posting.delivery);
         one(posting)
     };
+    let mut refused = posting("stock_count", "rejected", 3);
+    refused.delivery.reason = Some("validation: the ERP says: There is no item A.".to_owned());
     let told = [
         with("delivered", |_| {}),
         with("skipped", |_| {}),
@@ -210,6 +212,8 @@ fn a_sentence_says_where_each_lane_is() {
         with("accepted", |told| told.next_at = Some(NOW.0 + 20_000)),
         with("held", |told| told.reason = Some("a repeat".to_owned())),
         with("rejected", |told| (told.maybe_posted, told.reason) = (true, Some("unresolvable: too old".to_owned()))),
+        with("rejected", |told| told.reason = Some("validation: the ERP says: Which item?".to_owned())),
+        one(Followed { successors: 2, ..refused }),
         with("ready", |told| told.lane_stopped = true),
         with("ready", |_| {}),
         with("ready", |told| {
@@ -227,6 +231,8 @@ fn a_sentence_says_where_each_lane_is() {
     Shipment SH-88121: erp has taken stock count over 3 min ago and not booked it yet: it is asked in 20 s.
     Shipment SH-88121: stock count is held: a repeat.
     Shipment SH-88121: nobody knows whether the stock count is in erp, a person decides: unresolvable: too old.
+    Shipment SH-88121: stock count refused by erp 3 min ago because Which item?
+    Shipment SH-88121: stock count refused by erp 3 min ago because There is no item A; 2 later events wait behind it.
     Shipment SH-88121: stock count waits: lane outbound has STOPPED, too many subjects are parked.
     Shipment SH-88121: stock count is in line for erp.
     Shipment SH-88121: stock count is in line for erp; lane outbound: HELD by root 3 s ago: stock count.

@@ -23,7 +23,7 @@ pub(super) const REMEMBERED: usize = 1_024;
 /// Good ones in a row that close it.
 const GOOD: u32 = 3;
 
-/// Why a breaker opened.
+/// Why a breaker opened, or stays open.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Why {
@@ -34,6 +34,8 @@ pub enum Why {
     Auth,
     /// It refuses what we send: URL, method, content type.
     Contract,
+    /// It opened for another reason, and is asked for fewer requests since.
+    Throttled,
 }
 
 impl Why {
@@ -43,6 +45,7 @@ impl Why {
             Self::Failing => "failing",
             Self::Auth => "auth",
             Self::Contract => "contract",
+            Self::Throttled => "throttled",
         }
     }
 
@@ -52,6 +55,7 @@ impl Why {
             Self::Failing => Class::Transient,
             Self::Auth => Class::Auth,
             Self::Contract => Class::Contract,
+            Self::Throttled => Class::Throttled,
         }
     }
 }
@@ -61,7 +65,7 @@ impl Why {
 pub(super) enum Judged {
     Good,
     /// Slow down: neither good nor a failure.
-    Throttled,
+    Throttled(Why, Said),
     Bad(Why, Said),
 }
 
@@ -70,6 +74,7 @@ pub(super) enum Judged {
 pub(super) struct Said {
     pub(super) words: String,
     pub(super) help: &'static str,
+    pub(super) seq: Option<i64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,7 +89,7 @@ pub(super) struct Breaker {
     first_ms: u64,
     max_ms: u64,
     state: State,
-    /// Of the answer that opened it, or of the last one that kept it open.
+    /// Of the answer that opened it, or of the last one since that was no good.
     trouble: Trouble,
     wait_ms: u64,
     in_a_row: u32,
@@ -159,7 +164,10 @@ impl Breaker {
                 let (good, good_since) = match judged {
                     Judged::Good if good + 1 >= GOOD => return self.close(),
                     Judged::Good => (good + 1, good_since.or(Some(now))),
-                    Judged::Throttled => (good, good_since),
+                    Judged::Throttled(why, said) => {
+                        self.tell(why, said, now);
+                        (good, good_since)
+                    }
                     Judged::Bad(why, said) => {
                         self.tried = Some(lane);
                         self.wait_ms = self.wait_ms.saturating_mul(2).min(self.max_ms);
@@ -172,15 +180,22 @@ impl Breaker {
         }
     }
 
+    /// What a question was answered says nothing of postings, and is what the system said last.
+    pub(super) fn heard(&mut self, judged: Judged, now: Millis) {
+        if let (false, Judged::Throttled(why, said) | Judged::Bad(why, said)) = (self.is_closed(), judged) {
+            self.tell(why, said, now);
+        }
+    }
+
     fn counted(&mut self, judged: Judged, isolated: bool, now: Millis) {
         let (good, said) = match judged {
-            Judged::Throttled => return,
+            Judged::Throttled(..) => return,
             Judged::Bad(Why::Failing, _) if isolated => return,
             Judged::Bad(why @ (Why::Auth | Why::Contract), said) => {
                 self.trouble.since = now;
                 return self.open(why, said, now);
             }
-            Judged::Bad(Why::Failing, said) => (false, said),
+            Judged::Bad(Why::Failing | Why::Throttled, said) => (false, said),
             Judged::Good => (true, Said::default()),
         };
         self.in_a_row = if good { 0 } else { self.in_a_row + 1 };
@@ -199,11 +214,14 @@ impl Breaker {
     }
 
     fn open(&mut self, why: Why, said: Said, now: Millis) {
-        let Said { words, help } = said;
-        self.trouble = Trouble { why, words, help: help.to_owned(), since: self.trouble.since };
+        self.tell(why, said, now);
         self.in_a_row = 0;
         self.recent.clear();
         self.state = State::Open { until: now.plus(self.wait_ms) };
+    }
+
+    fn tell(&mut self, why: Why, Said { words, help, seq }: Said, now: Millis) {
+        self.trouble = Trouble { since: self.trouble.since, at: now, why, words, help: help.to_owned(), seq };
     }
 
     fn close(&mut self) {
@@ -216,9 +234,9 @@ impl Breaker {
         let trouble = self.trouble.clone();
         match self.state {
             State::Closed => Standing::Closed,
-            State::Open { until } => Standing::Open { trouble, next_try: until },
+            State::Open { until } => Standing::Open { trouble, next_try: Some(until) },
             State::HalfOpen { good, good_since, .. } => {
-                Standing::HalfOpen { trouble, good_since, good, closes_at: GOOD }
+                Standing::HalfOpen { trouble, next_try: None, good_since, good, closes_at: GOOD }
             }
         }
     }

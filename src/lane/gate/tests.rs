@@ -20,7 +20,7 @@ fn gate() -> Gate {
 /// A request leaves and is answered at once.
 fn ask(gate: &mut Gate, batch: u64, class: Class, now: Millis) {
     gate.left(LANE, batch, true, now);
-    gate.answered(LANE, batch, &whole(class), false, now);
+    gate.answered((LANE, batch), None, &whole(class), false, now);
 }
 
 fn is_open(gate: &Gate) -> bool {
@@ -41,15 +41,15 @@ fn five_failures_in_a_row_open_it_and_three_good_ones_close_it() {
     ask(&mut gate, 4, Class::Unknown, at(0));
     let standing = gate.standing();
     let help = advice(Class::Unknown, None).unwrap_or_default().to_owned();
-    let trouble = Trouble { since: at(0), why: Why::Failing, words: "test".to_owned(), help };
-    assert_eq!(standing, Standing::Open { trouble, next_try: at(10) });
+    let trouble = Trouble { since: at(0), at: at(0), why: Why::Failing, words: "test".to_owned(), help, seq: None };
+    assert_eq!(standing, Standing::Open { trouble, next_try: Some(at(10)) });
     assert_eq!((gate.permit(0, at(9)), gate.opens_at(0, at(9))), (None, Some(at(10))));
     for (batch, second) in [(5, 10), (6, 11), (7, 12)] {
         gate.wake(at(second));
         assert_eq!(gate.permit(0, at(second)), Some(Permit::Probe), "one row finds out");
         gate.left(LANE, batch, true, at(second));
         assert_eq!((gate.permit(0, at(second)), gate.opens_at(0, at(second))), (None, None), "one at a time");
-        gate.answered(LANE, batch, &whole(Class::Delivered), false, at(second));
+        gate.answered((LANE, batch), None, &whole(Class::Delivered), false, at(second));
     }
     assert_eq!((gate.standing(), gate.permit(0, at(13))), (Standing::Closed, Some(Permit::Batch)));
 }
@@ -63,7 +63,7 @@ fn an_endpoint_that_tells_of_no_item_opens_it() {
     for batch in 0..5 {
         assert!(!is_open(&gate));
         gate.left(LANE, batch, true, at(0));
-        gate.answered(LANE, batch, &classify(&reply, &shape, &[Id([1; 16])]), false, at(0));
+        gate.answered((LANE, batch), None, &classify(&reply, &shape, &[Id([1; 16])]), false, at(0));
     }
     assert!(is_open(&gate));
 }
@@ -84,6 +84,39 @@ fn what_is_answered_well_since_is_told_until_it_closes() {
     ask(&mut gate, 3, Class::Auth, at(13));
     gate.wake(at(40));
     assert_eq!(told(&gate), Some((None, 0, 3)), "it begins again");
+}
+
+/// Whoever is told of a token at 3 o'clock looks for it, though the ERP asks for fewer requests by now.
+#[test]
+fn an_open_breaker_tells_the_last_answer_and_since_when_it_is_open() {
+    let mut gate = gate();
+    let answer = |status, class, retry_after_ms| Answer { status: Some(status), retry_after_ms, ..whole(class) };
+    ask(&mut gate, 0, Class::Auth, at(0));
+    let told = |gate: &Gate| match gate.standing() {
+        Standing::Open { trouble, .. } | Standing::HalfOpen { trouble, .. } => trouble,
+        Standing::Closed => Trouble::default(),
+    };
+    for (batch, asked) in [
+        (1, answer(429, Class::Throttled, Some(20_000))),
+        (2, answer(503, Class::Unknown, Some(20_000))),
+        (3, answer(404, Class::Contract, None)),
+        (4, answer(500, Class::Unknown, None)),
+    ] {
+        let now = at(batch * 400);
+        gate.wake(now);
+        let (seq, batch) = (Some(batch), batch.unsigned_abs());
+        gate.left(LANE, batch, true, now);
+        gate.answered((LANE, batch), seq, &asked, false, now);
+        let why = [Why::Auth, Why::Throttled, Why::Failing, Why::Contract, Why::Failing];
+        let why = why[usize::try_from(batch).expect("small")];
+        let help = advice(asked.outcomes[0].class, asked.status).expect("there is some").to_owned();
+        assert_eq!(told(&gate), Trouble { since: at(0), at: now, why, words: "test".to_owned(), help, seq });
+    }
+    gate.wake(at(3_000));
+    gate.heard(Some(9), &answer(401, Class::Auth, None), at(3_001));
+    let last = told(&gate);
+    assert_eq!((last.why, last.at, last.seq), (Why::Auth, at(3_001), Some(9)), "a question is answered, too");
+    assert!(gate.standing() != Standing::Closed && !is_open(&gate), "and decides nothing");
 }
 
 #[test]
@@ -129,7 +162,7 @@ fn being_asked_for_fewer_requests_is_no_failure() {
     let busy = Answer { retry_after_ms: Some(1_000), ..whole(Class::Unknown) }; // 503 with Retry-After
     for batch in 0..50 {
         ask(&mut gate, batch, Class::Throttled, at(0));
-        gate.answered(LANE, batch, &busy, false, at(0));
+        gate.answered((LANE, batch), None, &busy, false, at(0));
         let refused = Class::Validation;
         ask(&mut gate, batch, refused, at(0));
     }
@@ -153,9 +186,9 @@ fn a_system_that_refuses_who_we_are_or_what_we_send_is_left_alone_at_once() {
 fn what_left_before_it_opened_says_nothing_of_the_system_now() {
     let mut gate = gate();
     (0..5).for_each(|batch| ask(&mut gate, batch, Class::Transient, at(0)));
-    gate.answered(LANE, 99, &whole(Class::Delivered), false, at(1));
+    gate.answered((LANE, 99), None, &whole(Class::Delivered), false, at(1));
     gate.wake(at(10));
-    gate.answered(LANE, 98, &whole(Class::Transient), false, at(10));
+    gate.answered((LANE, 98), None, &whole(Class::Transient), false, at(10));
     assert_eq!(gate.permit(0, at(10)), Some(Permit::Probe), "the probe alone decides");
 }
 
@@ -163,7 +196,7 @@ fn what_left_before_it_opened_says_nothing_of_the_system_now() {
 fn a_row_that_fails_alone_opens_nothing() {
     let mut gate = gate();
     for batch in 0..50 {
-        gate.answered(LANE, batch, &whole(Class::Unknown), true, at(0));
+        gate.answered((LANE, batch), None, &whole(Class::Unknown), true, at(0));
     }
     assert_eq!(gate.standing(), Standing::Closed);
 }
@@ -209,7 +242,7 @@ proptest! {
         for (batch, (what, seconds)) in (0_u64..).zip(days) {
             now = now.plus(seconds.unsigned_abs() * 1_000);
             gate.wake(now);
-            if let Standing::Open { next_try, .. } = gate.standing() {
+            if let Standing::Open { next_try: Some(next_try), .. } = gate.standing() {
                 prop_assert!(next_try > now && next_try <= now.plus(300_000));
                 prop_assert_eq!(gate.permit(0, now), None);
             }
@@ -222,14 +255,14 @@ proptest! {
             match class.get(usize::from(what)) {
                 Some(class) if !flying.is_empty() => {
                     let answered = flying.swap_remove(usize::from(what) % flying.len());
-                    gate.answered(LANE, answered, &whole(*class), false, now);
+                    gate.answered((LANE, answered), None, &whole(*class), false, now);
                 }
                 _ => {}
             }
         }
         // The system is well again, and everything is answered.
         for batch in flying {
-            gate.answered(LANE, batch, &whole(Class::Delivered), false, now);
+            gate.answered((LANE, batch), None, &whole(Class::Delivered), false, now);
         }
         for batch in 1_000..1_003 {
             now = now.plus(300_000);

@@ -194,6 +194,32 @@ fn each_row_that_is_answered_well_by_a_breaker_that_closes_is_told() {
     assert_eq!(play.lanes.changes(), before + 2, "half open, and one row: shown anew both times");
 }
 
+/// The breaker would try after ten seconds, the lane may not for twenty, and a person may hold all of it meanwhile.
+#[test]
+fn when_a_system_is_tried_next_is_what_its_lanes_will_do() {
+    let mut play = Play::new(vec![config("a", Worth::Document), config("b", Worth::Document)]);
+    let told = |play: &Play| match play.lanes.systems(play.now).remove(0).standing {
+        Standing::Open { trouble, next_try } | Standing::HalfOpen { trouble, next_try, .. } => (trouble.seq, next_try),
+        Standing::Closed => (None, None),
+    };
+    let refused = |request: &Request, class, status, after| {
+        Some(Answer { status: Some(status), retry_after_ms: after, ..whole(request, class)? })
+    };
+    play.put(0, [4]);
+    play.run(0, &mut |request| refused(request, Class::Auth, 401, None));
+    assert_eq!(told(&play), (Some(4), Some(START.plus(10_000))));
+    play.run(10_000, &mut |request| refused(request, Class::Throttled, 429, Some(20_000)));
+    assert_eq!(told(&play), (Some(4), Some(START.plus(30_000))), "half open, and asked to stay away");
+    let shown = play.lanes.changes();
+    play.step(0, Input::Held(true));
+    assert_eq!(told(&play).1, None, "a person holds what waits");
+    play.put(1, [5]);
+    assert_eq!((play.flying.len(), told(&play).1), (1, None), "the other lane was not asked to");
+    play.run(0, &mut |request| refused(request, Class::Auth, 401, None));
+    assert_eq!(told(&play), (Some(5), Some(START.plus(30_000))));
+    assert!(play.lanes.changes() >= shown + 2, "shown anew each time");
+}
+
 #[test]
 fn the_oldest_row_of_the_highest_class_finds_out_and_one_in_vain_lets_others_try() {
     let worths = [("shown", Worth::Visibility), ("doc", Worth::Document), ("books", Worth::Ledger)];

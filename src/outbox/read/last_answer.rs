@@ -28,6 +28,8 @@ pub struct LastAnswer {
     pub again: Option<i64>,
     /// What a person does about it, where it speaks of the target and not of rows.
     pub help: Option<&'static str>,
+    /// Number of the first posting that was answered so, where an answer came.
+    pub seq: Option<i64>,
 }
 
 impl LastAnswer {
@@ -42,11 +44,12 @@ pub(super) fn of(db: &Connection, lane: i64, good_at: Option<i64>) -> Result<Opt
     let sql = "SELECT at, status, class, excerpt, again, told FROM attempt WHERE lane = ? AND class <> ? ORDER BY id DESC LIMIT 1";
     let bad = db.query_row(sql, params![lane, UNHEARD], |r| {
         let (status, class): (Option<u16>, String) = (r.get(1)?, r.get(2)?);
-        let told = r.get_ref(5)?.as_blob_or_null()?;
+        let (row, said) = r.get_ref(5)?.as_blob_or_null()?.and_then(|told| first_of(told, &class)).unzip();
         Ok(LastAnswer {
             at: r.get(0)?,
             status,
-            said: told.and_then(|told| first_of(told, &class)),
+            said: said.flatten(),
+            seq: row.filter(|_| status.is_some()).map(|row| row.seq),
             help: Class::parse(&class).and_then(|class| advice(class, status)),
             class,
             excerpt: r.get(3)?,

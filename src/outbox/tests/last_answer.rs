@@ -3,6 +3,24 @@
 use super::*;
 
 #[tokio::test]
+async fn what_may_be_there_is_counted_and_the_first_of_it_named() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (outbox, ended, mut work) = open(config(dir.path()));
+    outbox.capture(vec![counted("1", 1, "a"), counted("1", 2, "b")]).await.expect("there is room");
+    let sent = next(&mut work).await;
+    let mut answer = all(&sent, Class::Delivered);
+    answer.outcomes[1].class = Class::Unknown;
+    outbox.answered(0, sent.batch, answer).expect("the writer runs");
+    outbox.pulse().await.expect("the writer answers");
+    stop(outbox, ended).await;
+    let db = rusqlite::Connection::open(dir.path().join("outbox.db")).expect("it opens");
+    db.execute_batch("UPDATE batch SET unknown = 1").expect("it is there"); // whether it is under way again or not
+    let lane = read::lanes_of(dir.path()).expect("it reads").remove(0);
+    let first = lane.oldest_unknown.expect("it is named");
+    assert_eq!((lane.unknown, first.key), (1, sent.keys[1].to_string()));
+}
+
+#[tokio::test]
 async fn trouble_is_as_old_as_the_first_answer_after_which_none_was_good() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let (outbox, ended, mut work) = open(config(dir.path()));
@@ -13,7 +31,8 @@ async fn trouble_is_as_old_as_the_first_answer_after_which_none_was_good() {
     let last = || read::lanes_of(dir.path()).expect("it reads").remove(0).last_answer.expect("there is one");
     let told = last();
     assert_eq!((told.said.as_deref(), told.since), (Some("test"), Some(told.at)));
-    assert!(told.help.is_some_and(|help| help.contains("`floorgate trace`")), "{told:?}");
+    assert!(told.help.is_some_and(|help| help.contains("look what came")), "{told:?}");
+    assert_eq!(told.seq, Some(1), "whose history has the answer");
     stop(outbox, ended).await;
 
     let db = rusqlite::Connection::open(dir.path().join("outbox.db")).expect("it opens");
@@ -50,6 +69,11 @@ async fn a_target_that_asked_us_to_stay_away_is_left_alone_over_a_restart() {
     stop(outbox, ended).await;
 
     let db = rusqlite::Connection::open(dir.path().join("outbox.db")).expect("it opens");
+    let again = || read::lanes_of(dir.path()).expect("it reads").remove(0).last_answer.expect("there is one").again;
+    assert!(again().is_some());
+    db.execute("INSERT INTO hold VALUES ('system', 'erp', 1, 'root', 'update')", []).expect("it fits");
+    assert_eq!(again(), None, "it goes again when a person says so");
+    db.execute("DELETE FROM hold", []).expect("it is there");
     db.execute("UPDATE lane SET away_until = away_until - 600000", []).expect("it is there");
     drop(db);
     let (outbox, ended, mut work) = open(config(dir.path()));

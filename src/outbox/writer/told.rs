@@ -78,7 +78,7 @@ impl Writer {
                     system = system.system,
                     why = why.name(),
                     reason = words,
-                    next_try = %next_try,
+                    next_try = next_try.map(tracing::field::display),
                     "the breaker is open: nothing is posted to this system until one row of it is taken"
                 ),
                 Standing::Closed if !closed => {

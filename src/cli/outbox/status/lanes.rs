@@ -4,7 +4,7 @@ use crate::cli::print::{self, age, ago, asked, line};
 use crate::cli::trouble::{Kept, told};
 use crate::event::Millis;
 use crate::lane::System;
-use crate::outbox::read::LaneStatus;
+use crate::outbox::read::{Bounds, LaneStatus};
 
 pub(super) fn stops(text: &mut String, stopped: &[&str], lanes: &[LaneStatus]) {
     for lane in lanes.iter().filter(|lane| stopped.contains(&lane.lane.as_str())) {
@@ -27,6 +27,30 @@ pub(super) fn accepted(text: &mut String, lanes: &[LaneStatus], now: Millis) {
         let since = accepted_since.map_or_else(String::new, |at| format!(", the first {}", ago(at, now)));
         let asked = ask_at.map_or_else(String::new, |at| asked(at, now));
         line(text, &format!("  {lane}: {accepted} accepted by {system}, which books them later{since}{asked}"));
+    }
+}
+
+/// What may be there or not, and goes on by itself; how one of them is looked at.
+pub(super) fn unknown(text: &mut String, lanes: &[LaneStatus], now: Millis) {
+    for LaneStatus { lane, unknown, oldest_unknown, .. } in lanes.iter().filter(|lane| lane.unknown > 0) {
+        let sent =
+            oldest_unknown.as_ref().map_or_else(String::new, |row| format!(", the first {}", ago(row.sent_at, now)));
+        let what = "and nobody knows whether they are there: looked up, or sent again under their keys";
+        line(text, &format!("  {lane}: {unknown} unknown: sent{sent}, {what}"));
+        if let Some(row) = oldest_unknown {
+            line(text, &format!("    `floorgate trace {}` tells of the first", row.key));
+        }
+    }
+}
+
+/// What a person frees with the dead letter or held row before it.
+pub(super) fn behind(text: &mut String, lanes: &[LaneStatus], bounds: Option<&Bounds>) {
+    for lane in lanes {
+        let behind = lane.behind_parked(bounds.is_none_or(|bounds| bounds.parks(&lane.lane)));
+        if behind > 0 {
+            let (id, wait) = (&lane.lane, if behind == 1 { "waits" } else { "wait" });
+            line(text, &format!("  {id}: {behind} of the ready {wait} behind a dead letter or a held row"));
+        }
     }
 }
 

@@ -1,5 +1,5 @@
 use super::*;
-use crate::outbox::read::{BadInput, Count, HeldRow, LaneStatus, Letter, WaitingRow};
+use crate::outbox::read::{BadInput, Count, HeldRow, LaneStatus, Letter, Unknown, WaitingRow};
 
 const NOW: Millis = Millis(1_763_906_709_412);
 
@@ -16,9 +16,15 @@ fn status() -> Status {
                 accepted: 7,
                 accepted_since: Some(ago(240)),
                 ask_at: Some(ago(-20)),
+                unknown: 2,
+                oldest_unknown: Some(Unknown {
+                    key: "7d5f5c7d-bf6e-879a-b6e2-a74afa96e7d1".to_owned(),
+                    sent_at: ago(300),
+                }),
                 rejected: 1,
                 held: 1,
                 parked: 2,
+                behind: 3,
                 delivered: 123_456,
                 oldest_at: Some(ago(4_000)),
                 ..LaneStatus::default()
@@ -105,11 +111,14 @@ fn a_person_sees_the_backlog_and_what_needs_them() {
 outbox in /var/lib/floorgate: 124707 events, the newest 3 s old
 no gateway runs on it: nothing is read and nothing is posted
   lane      system  ready  sending  accepted  unknown  waiting  rejected  held  delivered  oldest
-  outbound  erp      1200       50         7        0        0         1     1     123456  66 min
+  outbound  erp      1200       50         7        2        0         1     1     123456  66 min
   inbound   erp         0        0         0        0        0         0     0          0       -
   outbound: STOPPED: 2 subjects are parked, more than max_parked: nothing new is sent
     look at its dead letters: one reason for all is a mapping to correct, here or at the target;
     with max_parked raised and a restart the other subjects go on
+  outbound: 3 of the ready wait behind a dead letter or a held row
+  outbound: 2 unknown: sent, the first 5 min ago, and nobody knows whether they are there: looked up, or sent again under their keys
+    `floorgate trace 7d5f5c7d-bf6e-879a-b6e2-a74afa96e7d1` tells of the first
   outbound: 7 accepted by erp, which books them later, the first 4 min ago, asked again in 20 s
 pending 1.0 GiB of 2.0 GiB (50.0 %)
 on disk 3.0 GiB, 2.0 GiB of it in use, 20.0 GiB free
@@ -155,7 +164,8 @@ fn a_full_outbox_is_told() {
 fn scripts_read_one_object() {
     let status = status();
     let none = Unanswered::NotRunning("/d".to_owned());
-    let report = Report::of(Path::new("/d"), &status, Some(&bounds(2 << 30)), Err(&none));
+    let bounds = bounds(2 << 30);
+    let report = Report::of(Path::new("/d"), &status, Some(&bounds), Err(&none));
     let read: serde_json::Value = serde_json::from_str(&print::json(&report)).expect("it is JSON");
     assert_eq!((&read["gateway"]["running"], &read["stopped"]), (&false.into(), &serde_json::json!(["outbound"])));
     assert_eq!(read["held_rows"][0]["subject"], "ITEM-7");
