@@ -192,7 +192,7 @@ fn judge(answer: &Answer) -> Judged {
     let all = |is: fn(Class) -> bool| answer.whole && answer.outcomes.iter().all(|outcome| is(outcome.class));
     let why = |why| {
         let said = answer.outcomes.first();
-        let help = said.and_then(|said| advice(said.class, answer.status)).unwrap_or_default();
+        let help = said.and_then(|said| advice(said.class, answer.status, &said.reason)).unwrap_or_default();
         Judged::Bad(why, Said { words: said.map(|said| said.reason.clone()).unwrap_or_default(), help })
     };
     if all(|class| class == Class::Throttled) || (answer.retry_after_ms.is_some() && all(|c| c == Class::Unknown)) {

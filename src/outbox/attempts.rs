@@ -208,12 +208,17 @@ fn pack(told: &[(RowKey, String)]) -> Vec<u8> {
     out
 }
 
-/// The words of the first row that was told to be of this class.
-pub(super) fn first_of(mut told: &[u8], class: &str) -> Option<String> {
+/// The words of the first row that was told to be of this class, how many rows were, and of how many anything was told: the others
+/// have their effect.
+pub(super) fn of_class(mut told: &[u8], class: &str) -> Option<(String, usize, usize)> {
     let texts = texts(&mut told)?;
-    let of_class =
-        |text: &&[u8]| Some(String::from_utf8_lossy(text).strip_prefix(class)?.strip_prefix(": ")?.to_owned());
-    texts.iter().find_map(of_class)
+    let words = |text: &&[u8]| Some(String::from_utf8_lossy(text).strip_prefix(class)?.strip_prefix(": ")?.to_owned());
+    let (mut of_class, mut all) = (0, 0);
+    for (_, number) in numbered(told) {
+        of_class += usize::from(texts.get(number).is_some_and(|text| text.starts_with(class.as_bytes())));
+        all += 1;
+    }
+    Some((texts.iter().find_map(words)?, of_class, all))
 }
 
 /// Whether an attempt spoke of this row, as far as it is known.
@@ -224,15 +229,18 @@ pub(super) fn spoke_of(told: Option<&[u8]>, row: RowKey) -> bool {
 /// What was told of this row, if it is among them. Damaged bytes tell nothing.
 fn said_of(mut told: &[u8], row: RowKey) -> Option<String> {
     let texts = texts(&mut told)?;
-    let mut seq = 0;
-    while !told.is_empty() {
-        seq += i64::try_from(take(&mut told)?).ok()?;
+    let (_, number) = numbered(told).find(|(told, _)| *told == row)?;
+    Some(String::from_utf8_lossy(texts.get(number)?).into_owned())
+}
+
+/// The rows behind the texts, each with the number of its text.
+fn numbered(mut told: &[u8]) -> impl Iterator<Item = (RowKey, usize)> {
+    let mut seq = 0_i64;
+    std::iter::from_fn(move || {
+        seq = seq.checked_add(i64::try_from(take(&mut told)?).ok()?)?;
         let (tx, number) = (i64::try_from(take(&mut told)?).ok()?, usize::try_from(take(&mut told)?).ok()?);
-        if (RowKey { seq, tx }) == row {
-            return Some(String::from_utf8_lossy(texts.get(number)?).into_owned());
-        }
-    }
-    None
+        Some((RowKey { seq, tx }, number))
+    })
 }
 
 /// The texts before the rows.

@@ -74,7 +74,7 @@ fn looked_up(item: &Value, print: &str) -> Outcome {
         Some("present") => {
             let at = reference.as_deref().map_or(String::new(), |at| format!(" as {at}"));
             let reason = format!("the ERP has this key{at} with other content: compare the two");
-            Outcome { reference, ..Outcome::new(Class::KeyClash, reason) }
+            Outcome { reference, part: part(Class::KeyClash, item), ..Outcome::new(Class::KeyClash, reason) }
         }
         Some("absent") => Outcome::new(Class::NotAttempted, "the ERP was asked for it and does not have it"),
         Some("processing") => Outcome::new(Class::Accepted, "the ERP is at work on it"),
@@ -174,25 +174,39 @@ fn one(status: u16, item: &Value, places: &Places, rule: Option<&Rule>) -> Outco
         (Some("retry"), _) => Class::Transient,
         _ => Class::Unknown,
     };
+    let odd = class == Class::Unknown && rule.is_none();
     let undone = status >= 400 && class.has_effect() && rule.is_none();
     let class = if undone { Class::Unknown } else { rule.map_or(class, |rule| rule.class) };
-    let mut text = match (class, word) {
-        (Class::Unknown, Some(word)) if undone => {
+    let given = places.status.value(item).filter(|given| !given.is_null() && given.as_str() != Some(""));
+    let mut text = match (given, word) {
+        (_, Some(word)) if undone => {
             format!("the ERP refuses the request (HTTP {status}) and says \"{}\" of this item", bounded(word, 64))
         }
-        (Class::Unknown, Some(word)) => {
-            format!("the ERP says \"{}\", which is no status this gateway knows", bounded(word, 64))
+        (Some(given), _) if odd => {
+            let given = given
+                .as_str()
+                .map_or_else(|| given.to_string(), |word| word.split_whitespace().collect::<Vec<_>>().join(" "));
+            format!("{}\"{}\", {ODD}", Outcome::ODD_STATUS, bounded(&given, 64))
         }
-        (Class::Unknown, None) => "the ERP's answer gives this item no status".to_owned(),
+        (None, _) if odd => "the ERP's answer gives this item no status".to_owned(),
         (_, word) => format!("the ERP says: {}", word.unwrap_or_default()),
     };
     if reason.or(message).is_some() {
         let told: Vec<&str> = reason.into_iter().chain(message).collect();
         let told = bounded(&told.join(": "), REASON);
-        text = if class == Class::Unknown { format!("{text}: {told}") } else { format!("the ERP says: {told}") };
+        text = if odd || undone { format!("{text}: {told}") } else { format!("the ERP says: {told}") };
     }
     let code = rule.and_then(|rule| rule.code.clone()).or_else(|| reason.map(|code| bounded(code, 64)));
-    Outcome { class, code, reason: text, reference: reference(item, places) }
+    Outcome { class, code, reason: text, reference: reference(item, places), part: part(class, item) }
+}
+
+/// Behind a status that nobody knows: what becomes of the item, and what the ERP has to answer.
+const ODD: &str = "which is no word of the contract: it may be booked or not, and goes again under its key, or is looked up, until \
+                   the ERP answers posted, duplicate, accepted, rejected or retry";
+
+/// What is kept of the result of a row without effect.
+pub(super) fn part(class: Class, item: &Value) -> Option<String> {
+    (!class.has_effect()).then(|| bounded(&item.to_string(), Answer::EXCERPT))
 }
 
 /// The document's number in the target: text, or a number written as such.

@@ -40,7 +40,7 @@ fn five_failures_in_a_row_open_it_and_three_good_ones_close_it() {
     }
     ask(&mut gate, 4, Class::Unknown, at(0));
     let standing = gate.standing();
-    let help = advice(Class::Unknown, None).unwrap_or_default().to_owned();
+    let help = advice(Class::Unknown, None, "").unwrap_or_default().to_owned();
     let trouble = Trouble { since: at(0), why: Why::Failing, words: "test".to_owned(), help };
     assert_eq!(standing, Standing::Open { trouble, next_try: at(10) });
     assert_eq!((gate.permit(0, at(9)), gate.opens_at(0, at(9))), (None, Some(at(10))));

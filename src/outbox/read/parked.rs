@@ -78,7 +78,7 @@ pub struct Need {
     pub code: Option<String>,
     /// HTTP status of the answer.
     pub status: Option<u16>,
-    /// The beginning of the answer.
+    /// Its own part of the answer, or the beginning of all of it where it has none.
     pub answer: Option<String>,
     /// First 64 bits of what orders it.
     #[serde(skip)]
