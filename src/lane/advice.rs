@@ -1,10 +1,10 @@
 //! What a person does about a system, or a lane, whose last answer keeps it from going on.
 
-use super::Class;
+use super::{Class, Outcome};
 
-/// What helps where an answer, or that none came, says `class` of all rows of a request. `status`: of HTTP, where an answer came.
-/// `None`: what keeps single rows is told with them.
-pub fn advice(class: Class, status: Option<u16>) -> Option<&'static str> {
+/// What helps where an answer, or that none came, says `class` of all rows of a request, in these `words`. `status`: of HTTP, where
+/// an answer came. `None`: what keeps single rows is told with them.
+pub fn advice(class: Class, status: Option<u16>, words: &str) -> Option<&'static str> {
     Some(match (class, status) {
         (Class::Transient, None) => {
             "look whether the ERP runs, and at the network, the name and the proxy on the way to it; it goes on by itself"
@@ -30,6 +30,9 @@ pub fn advice(class: Class, status: Option<u16>) -> Option<&'static str> {
         (Class::Unknown, None) => {
             "look why the ERP is slow, or what on the way cuts connections; the same bytes go again by themselves"
         }
+        (Class::Unknown, _) if words.starts_with(Outcome::ODD_STATUS) => {
+            "have the ERP team answer each item with a word of the contract, or say in the target's `classify` what theirs means"
+        }
         (Class::Unknown, Some(200..300)) => {
             "look what came: a web page is of a proxy, a login page or a wrong `url`; anything else without results, of an \
              endpoint that the target's `answers` do not fit"
@@ -50,14 +53,17 @@ mod tests {
 
     #[test]
     fn whoever_is_woken_by_an_odd_answer_is_told_where_to_look() {
-        let told = |class, status| advice(class, status).unwrap_or_default();
+        let told = |class, status| advice(class, status, "").unwrap_or_default();
         assert!(told(Class::Unknown, Some(200)).contains("a login page or a wrong `url`"));
         assert!(told(Class::Contract, Some(302)).contains("who redirects"));
         assert!(told(Class::Contract, Some(415)).contains("`batch.format`"));
         assert!(told(Class::Unknown, Some(503)).contains("maintenance"));
         assert!(told(Class::Unknown, None).contains("slow"));
         assert!(told(Class::Auth, Some(401)).contains("read anew for each request"));
-        assert_eq!(advice(Class::Validation, Some(200)), None, "that is told with its row");
-        assert_eq!(advice(Class::Transient, Some(200)), None, "and so is an item that is to come again");
+        assert_eq!(advice(Class::Validation, Some(200), ""), None, "that is told with its row");
+        assert_eq!(advice(Class::Transient, Some(200), ""), None, "and so is an item that is to come again");
+        let odd = format!("{}\"banana\"", Outcome::ODD_STATUS);
+        let odd = advice(Class::Unknown, Some(200), &odd).unwrap_or_default();
+        assert!(odd.contains("the ERP team") && !odd.contains("web page"), "{odd}");
     }
 }

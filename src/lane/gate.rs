@@ -214,7 +214,7 @@ fn judge(answer: &Answer, seq: Option<i64>) -> Judged {
     let all = |is: fn(Class) -> bool| answer.whole && answer.outcomes.iter().all(|outcome| is(outcome.class));
     let said = || {
         let said = answer.outcomes.first();
-        let help = said.and_then(|said| advice(said.class, answer.status)).unwrap_or_default();
+        let help = said.and_then(|said| advice(said.class, answer.status, &said.reason)).unwrap_or_default();
         let words = said.map(|said| said.reason.clone()).unwrap_or_default();
         Said { words, help, seq: seq.filter(|_| answer.status.is_some()) }
     };

@@ -107,12 +107,14 @@ pub struct Outcome {
     pub reason: String,
     /// The target's own reference of the posting.
     pub reference: Option<String>,
+    /// Its own part of an answer that tells of each row by itself, where it has no effect; at most [`Answer::EXCERPT`] bytes.
+    pub part: Option<String>,
 }
 
 impl Outcome {
     /// An outcome without reference.
     pub fn new(class: Class, reason: impl Into<String>) -> Self {
-        Self { class, code: None, reason: reason.into(), reference: None }
+        Self { class, code: None, reason: reason.into(), reference: None, part: None }
     }
 }
 
@@ -121,7 +123,7 @@ impl Outcome {
 pub struct Answer {
     /// HTTP status, if there was one.
     pub status: Option<u16>,
-    /// The beginning of the answer, kept with what it rejected; at most [`Answer::EXCERPT`] bytes.
+    /// The beginning of the answer, kept with what it rejected and has no part of its own in it; at most [`Answer::EXCERPT`] bytes.
     pub excerpt: String,
     /// One for each row, in the order of the batch.
     pub outcomes: Vec<Outcome>,
@@ -161,6 +163,8 @@ impl Answer {
 }
 
 impl Outcome {
+    /// What the reason of a row begins with to which the target gave a status that the contract does not know.
+    pub const ODD_STATUS: &str = "the ERP gave this item the status ";
     /// The code of a batch, or a row, that is larger than the target takes at once.
     pub const TOO_LARGE: &str = "too_large";
     /// The code of a posting whose key the target answers with an error that it has kept; it was looked up, and is not there.

@@ -208,13 +208,34 @@ fn pack(told: &[(RowKey, String)]) -> Vec<u8> {
     out
 }
 
-/// The first row that was told to be of this class, and its words.
-pub(super) fn first_of(told: &[u8], class: &str) -> Option<(RowKey, Option<String>)> {
-    rows_told(told)?.find_map(|(row, text)| {
-        let text = String::from_utf8_lossy(text);
-        let words = text.strip_prefix(class)?;
-        (words.is_empty() || words.starts_with(": ")).then(|| (row, words.strip_prefix(": ").map(str::to_owned)))
-    })
+/// What an attempt told of rows of one class.
+pub(super) struct OfClass {
+    /// The first of them.
+    pub(super) first: RowKey,
+    /// Its words.
+    pub(super) words: Option<String>,
+    /// How many they are.
+    pub(super) rows: i64,
+    /// Of how many rows anything was told: the others have their effect.
+    pub(super) told: i64,
+}
+
+impl OfClass {
+    /// `None` where none was of this class.
+    pub(super) fn of(told: &[u8], class: &str) -> Option<Self> {
+        let mut of_class: Option<Self> = None;
+        let mut all = 0;
+        for (row, text) in rows_told(told)? {
+            all += 1;
+            let text = String::from_utf8_lossy(text);
+            let Some(words) = text.strip_prefix(class).filter(|rest| rest.is_empty() || rest.starts_with(": ")) else {
+                continue;
+            };
+            let words = words.strip_prefix(": ").map(str::to_owned);
+            of_class.get_or_insert(Self { first: row, words, rows: 0, told: 0 }).rows += 1;
+        }
+        of_class.map(|found| Self { told: all, ..found })
+    }
 }
 
 /// Whether an attempt spoke of this row, as far as it is known.

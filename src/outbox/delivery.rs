@@ -287,7 +287,7 @@ pub(super) fn apply(
                 maybe,
                 outcome.reason,
                 cause.status,
-                cause.excerpt,
+                outcome.part.as_ref().or(cause.excerpt.as_ref()),
                 outcome.code
             ])?;
         }

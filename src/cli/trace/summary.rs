@@ -107,10 +107,11 @@ fn open(posting: &Followed, now: Millis) -> String {
         }
         "unknown" => {
             let again = if told.hold.is_some() { "" } else { ", and goes again by itself under its key" };
-            format!(
-                "nobody knows yet whether the {what} is in {system}: it was last sent{since}{again}{}",
-                kept(posting, now)
-            )
+            let why = match (kept(posting, now), because(&reason)) {
+                (kept, why) if kept.is_empty() && !why.is_empty() => format!("; {why}"),
+                (kept, _) => kept,
+            };
+            format!("nobody knows yet whether the {what} is in {system}: it was last sent{since}{again}{why}")
         }
         "accepted" => {
             format!(

@@ -270,3 +270,20 @@ fn the_requests_are_named_by_which_the_target_may_have_logged_them() {
         told.lines().filter_map(|line| line.trim().strip_prefix("request")).map(str::trim).collect();
     assert_eq!(requests, ["second (attempt 2)", "third (attempts 3 to 4)", "last (attempt 5)"]);
 }
+
+#[test]
+fn an_attempt_is_told_with_the_key_that_it_went_under() {
+    let mut refused = tried(1, 5, Some(200), "validation", Some("the ERP says: bad_quantity"));
+    refused.key = Some("26e38610-f6eb-8962-b27a-e6e860dbf94f".to_owned());
+    let attempts = vec![refused, tried(2, 3, Some(200), "delivered", None)];
+    let corrected = Followed { attempts, ..posting("stock_count", "delivered", 3) };
+    let told =
+        text(&found(vec![event(1, "counted", 5, vec![corrected])]), "1", Path::new("/data"), &TimeZone::UTC, NOW);
+    let (_, attempts) = told.split_once("    attempts").expect("there are some");
+    insta::assert_snapshot!(attempts, @r"
+     under its key before, 26e38610-f6eb-8962-b27a-e6e860dbf94f
+          1  2026-11-26 13:55:00.000 +00:00  31 ms  HTTP 200  validation: the ERP says: bad_quantity
+        attempts
+          2  2026-11-26 13:57:00.000 +00:00  31 ms  HTTP 200  delivered
+    ");
+}

@@ -8,6 +8,7 @@ use crate::cli::hold;
 use crate::cli::print::{self, age, ago, clean, line, on_one_line, table, without_control};
 use crate::cli::trouble;
 use crate::event::Millis;
+use crate::lane::Outcome;
 use crate::outbox::read::trace::{Attempt, Followed, Traced};
 
 /// Runs of attempts that say the same are told in one line from so many on.
@@ -151,8 +152,17 @@ fn state(followed: &Followed, zone: &TimeZone, now: Millis) -> String {
     }
 }
 
-/// Number, when it left, how long it took, what came. Runs that say the same are told in one line.
+/// The attempts by the keys under which they went.
 fn attempts(text: &mut String, attempts: &[Attempt], zone: &TimeZone) {
+    for under in attempts.chunk_by(|a, b| a.key == b.key) {
+        let before = under[0].key.as_ref().map_or_else(String::new, |key| format!(" under its key before, {key}"));
+        line(text, &format!("    attempts{before}"));
+        runs(text, under, zone);
+    }
+}
+
+/// Number, when it left, how long it took, what came. Runs that say the same are told in one line.
+fn runs(text: &mut String, attempts: &[Attempt], zone: &TimeZone) {
     let same = |a: &Attempt, b: &Attempt| (&a.class, &a.reason, a.status) == (&b.class, &b.reason, b.status);
     let mut rows = Vec::new();
     for run in attempts.chunk_by(same) {
@@ -167,12 +177,8 @@ fn attempts(text: &mut String, attempts: &[Attempt], zone: &TimeZone) {
         let [_, at, ..] = attempt(first, zone);
         rows.push([format!("{} to {}", first.n, last.n), at, String::new(), http, format!("{until}{said}")]);
     }
-    if rows.is_empty() {
-        return;
-    }
     let mut lines = String::new();
     table(&mut lines, &rows, 5);
-    line(text, "    attempts");
     for row in lines.lines() {
         line(text, &format!("    {row}"));
     }
@@ -186,7 +192,8 @@ fn attempt(tried: &Attempt, zone: &TimeZone) -> [String; 5] {
     if let Some(reason) = &tried.reason {
         write!(said, ": {}", clean(reason)).expect("writing to a String cannot fail");
     }
-    if let (Some(200..300), "unknown", Some(answer)) = (tried.status, tried.class.as_str(), &tried.answer) {
+    let odd = tried.reason.as_ref().is_some_and(|reason| reason.starts_with(Outcome::ODD_STATUS));
+    if let (Some(200..300), "unknown", Some(answer), false) = (tried.status, tried.class.as_str(), &tried.answer, odd) {
         let begins: String = answer.chars().take(BEGINS).collect();
         write!(said, "; it begins: {}", clean(&begins)).expect("writing to a String cannot fail");
     }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
-use super::{AnswerShape, REASON, Rule, bounded, rule};
+use super::{AnswerShape, REASON, Rule, bounded, rule, took_over};
 use crate::event::Id;
 use crate::lane::{Answer, Class, Outcome};
 
@@ -16,7 +16,9 @@ pub(super) fn judge(status: u16, items: &[Value], pointer: &str, shape: &AnswerS
     let outcomes: Vec<Outcome> = keys
         .iter()
         .map(|key| match named.get(key) {
-            Some(Named::Once(item)) => one(status, item, &places, rule::of_item(&shape.rules, status, item)),
+            Some(Named::Once(item)) => {
+                one((status, item), shape.lookup, &places, rule::of_item(&shape.rules, status, item))
+            }
             Some(Named::Twice) => Outcome::new(Class::Unknown, "the ERP's answer names this item twice"),
             Some(Named::Never) | None => Outcome::new(Class::Unknown, "the ERP's answer does not name this item"),
         })
@@ -42,7 +44,7 @@ pub(super) fn judge_before(
     let (named, _) = by_key(items, &places.key, keys);
     let ruled = |key| {
         let Some(Named::Once(item)) = named.get(key) else { return None };
-        rule::of_item(before, status, item).map(|rule| one(status, item, &places, Some(rule)))
+        rule::of_item(before, status, item).map(|rule| one((status, item), shape.lookup, &places, Some(rule)))
     };
     let ruled: Vec<Option<Outcome>> = keys.iter().map(ruled).collect();
     ruled.iter().any(Option::is_some).then(|| {
@@ -74,7 +76,7 @@ fn looked_up(item: &Value, print: &str) -> Outcome {
         Some("present") => {
             let at = reference.as_deref().map_or(String::new(), |at| format!(" as {at}"));
             let reason = format!("the ERP has this key{at} with other content: compare the two");
-            Outcome { reference, ..Outcome::new(Class::KeyClash, reason) }
+            Outcome { reference, part: part(Class::KeyClash, item), ..Outcome::new(Class::KeyClash, reason) }
         }
         Some("absent") => Outcome::new(Class::NotAttempted, "the ERP was asked for it and does not have it"),
         Some("processing") => Outcome::new(Class::Accepted, "the ERP is at work on it"),
@@ -158,9 +160,9 @@ const MAY_COME: [&str; 10] = [
     "unknown_posting",
 ];
 
-/// What one result says; `rule`: what this target means by it. A request that was refused has no effects: whoever lists one
+/// What one result says; `lookup`: it can be asked for; `rule`: what this target means by it. A request that was refused has no effects: whoever lists one
 /// there may have undone it.
-fn one(status: u16, item: &Value, places: &Places, rule: Option<&Rule>) -> Outcome {
+fn one((status, item): (u16, &Value), lookup: bool, places: &Places, rule: Option<&Rule>) -> Outcome {
     let (word, reason, message) = (places.status.text(item), places.reason.text(item), places.message.text(item));
     let class = match (word, reason) {
         (Some("posted" | "ok" | "created" | "delivered"), _) => Class::Delivered,
@@ -174,25 +176,44 @@ fn one(status: u16, item: &Value, places: &Places, rule: Option<&Rule>) -> Outco
         (Some("retry"), _) => Class::Transient,
         _ => Class::Unknown,
     };
+    let odd = class == Class::Unknown && rule.is_none();
     let undone = status >= 400 && class.has_effect() && rule.is_none();
     let class = if undone { Class::Unknown } else { rule.map_or(class, |rule| rule.class) };
-    let mut text = match (class, word) {
-        (Class::Unknown, Some(word)) if undone => {
+    let given = places.status.value(item).filter(|given| !given.is_null() && given.as_str() != Some(""));
+    let mut text = match (given, word) {
+        (_, Some(word)) if undone => {
             format!("the ERP refuses the request (HTTP {status}) and says \"{}\" of this item", bounded(word, 64))
         }
-        (Class::Unknown, Some(word)) => {
-            format!("the ERP says \"{}\", which is no status this gateway knows", bounded(word, 64))
+        (Some(given), _) if odd => {
+            let given = given
+                .as_str()
+                .map_or_else(|| given.to_string(), |word| word.split_whitespace().collect::<Vec<_>>().join(" "));
+            format!("{}\"{}\", {ODD}", Outcome::ODD_STATUS, bounded(&given, 64))
         }
-        (Class::Unknown, None) => "the ERP's answer gives this item no status".to_owned(),
+        (None, _) if odd => "the ERP's answer gives this item no status".to_owned(),
+        _ if class == Class::Accepted => format!("the ERP {}", took_over(None, lookup)),
         (_, word) => format!("the ERP says: {}", word.unwrap_or_default()),
     };
     if reason.or(message).is_some() {
         let told: Vec<&str> = reason.into_iter().chain(message).collect();
         let told = bounded(&told.join(": "), REASON);
-        text = if class == Class::Unknown { format!("{text}: {told}") } else { format!("the ERP says: {told}") };
+        text = if odd || undone || class == Class::Accepted {
+            format!("{text}: {told}")
+        } else {
+            format!("the ERP says: {told}")
+        };
     }
     let code = rule.and_then(|rule| rule.code.clone()).or_else(|| reason.map(|code| bounded(code, 64)));
-    Outcome { class, code, reason: text, reference: reference(item, places) }
+    Outcome { class, code, reason: text, reference: reference(item, places), part: part(class, item) }
+}
+
+/// Behind a status that nobody knows: what becomes of the item, and what the ERP has to answer.
+const ODD: &str = "which is no word of the contract: it may be booked or not, and goes again under its key, or is looked up, until \
+                   the ERP answers posted, duplicate, accepted, rejected or retry";
+
+/// What is kept of the result of a row without effect.
+pub(super) fn part(class: Class, item: &Value) -> Option<String> {
+    (!class.has_effect()).then(|| bounded(&item.to_string(), Answer::EXCERPT))
 }
 
 /// The document's number in the target: text, or a number written as such.

@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::items::{Named, Place, by_key, reference_of};
+use super::items::{self, Named, Place, by_key, reference_of};
 use super::{AnswerShape, Head, REASON, bounded, rule, said, whole};
 use crate::event::Id;
 use crate::lane::render::GROUP;
@@ -143,7 +143,8 @@ fn response(outer: u16, part: &Value, shape: &AnswerShape) -> Outcome {
         _ => body.and_then(|body| body.pointer("/error/code")?.as_str()).map(|code| bounded(code, 64)),
     };
     let code = rule.and_then(|rule| rule.code.clone()).or(code.filter(|_| !class.has_effect()));
-    Outcome { class, code, reason, reference: Place::of(&shape.reference).value(part).and_then(reference_of) }
+    let reference = Place::of(&shape.reference).value(part).and_then(reference_of);
+    Outcome { class, code, reason, reference, part: items::part(class, part) }
 }
 
 #[cfg(test)]

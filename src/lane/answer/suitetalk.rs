@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use serde_json::Value;
 
 use super::body::Body;
-use super::{AnswerShape, Location, REASON, Reply, bounded, rule, said};
+use super::{AnswerShape, Location, REASON, Reply, bounded, items, rule, said};
 use crate::event::Id;
 use crate::lane::{Answer, Class, Outcome};
 
@@ -72,7 +72,9 @@ impl Task {
         let told = said(&self.body).map_or_else(String::new, |told| format!(": {}", bounded(&told, REASON)));
         let code = details(&self.body).find_map(error_code).filter(|_| !class.has_effect());
         let code = rule.and_then(|rule| rule.code.clone()).or(code.map(|code| bounded(code, 64)));
-        Outcome { class, code, reason: format!("the ERP {words} (HTTP {status}){told}"), reference: self.reference() }
+        let part = items::part(class, &self.body);
+        let reason = format!("the ERP {words} (HTTP {status}){told}");
+        Outcome { class, code, reason, reference: self.reference(), part }
     }
 }
 
@@ -170,7 +172,8 @@ fn whoever(outcomes: &[Outcome]) -> Option<Outcome> {
             )
         }
     };
-    Some(Outcome { class: if same { first.class } else { Class::Validation }, code, reason, reference: None })
+    let class = if same { first.class } else { Class::Validation };
+    Some(Outcome { code, ..Outcome::new(class, reason) })
 }
 
 /// What SuiteTalk says more of an error: `"o:errorDetails": [{"detail", "o:errorCode", "o:errorPath"}]`.

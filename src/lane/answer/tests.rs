@@ -78,18 +78,42 @@ fn each_status_word_of_an_item_has_its_class() {
         (r#""status":"retry","reason":"busy""#, Class::Transient, "the ERP says: busy"),
         (r#""status":"retry","reason":"lane_blocked""#, Class::NotAttempted, "the ERP says: lane_blocked"),
         (r#""status":"retry","reason":"concurrent""#, Class::Conflict, "the ERP says: concurrent"),
-        (r#""status":"accepted""#, Class::Accepted, "the ERP says: accepted"),
         (
-            r#""status":"fine","message":"all good""#,
-            Class::Unknown,
-            "the ERP says \"fine\", which is no status this gateway knows: all good",
+            r#""status":"accepted""#,
+            Class::Accepted,
+            "the ERP accepted it for later, and can't be asked for it: the target has no `lookup`, so that the same is sent again",
         ),
-        (r#""status":7"#, Class::Unknown, "the ERP's answer gives this item no status"),
+        (
+            r#""status":"fine\n one","message":"all good""#,
+            Class::Unknown,
+            "the ERP gave this item the status \"fine one\", which is no word of the contract: it may be booked or not, and goes \
+             again under its key, or is looked up, until the ERP answers posted, duplicate, accepted, rejected or retry: all \
+             good",
+        ),
+        (
+            r#""status":7"#,
+            Class::Unknown,
+            "the ERP gave this item the status \"7\", which is no word of the contract: it may be booked or not, and goes again \
+             under its key, or is looked up, until the ERP answers posted, duplicate, accepted, rejected or retry",
+        ),
         (r#""reason":"x""#, Class::Unknown, "the ERP's answer gives this item no status: x"),
     ] {
         let answer = classify(&json(200, &results(&[result(1, more)])), &shape(Some("/results")), &keys(1));
         assert_eq!((answer.outcomes[0].class, answer.outcomes[0].reason.as_str()), (class, reason), "{more}");
         assert_eq!(answer.whole, class == Class::Unknown);
+    }
+}
+
+#[test]
+fn what_is_accepted_says_how_it_is_asked_for() {
+    let shape = AnswerShape { lookup: true, ..shape(Some("/results")) };
+    let item = json(200, &results(&[result(1, r#""status":"accepted","message":"queued""#)]));
+    for (reply, reason) in [
+        (item, "the ERP accepted it for later, and is asked for it by lookup: queued"),
+        (json(202, "{}"), "the ERP accepted it for later, and is asked for it by lookup (HTTP 202)"),
+    ] {
+        let answer = classify(&reply, &shape, &keys(1));
+        assert_eq!((answer.outcomes[0].class, answer.outcomes[0].reason.as_str()), (Class::Accepted, reason));
     }
 }
 
@@ -150,7 +174,8 @@ fn pointers_reach_a_list_at_the_root_and_nested_members() {
     let body = format!(r#"[{{"ref":{{"key":"{}"}},"state":"rejected","why":"closed","doc":null}}]"#, Id([1; 16]));
     let answer = classify(&json(200, &body), &shape, &keys(1));
     let closed = Outcome::new(Class::Validation, "the ERP says: closed");
-    assert_eq!(answer.outcomes, [Outcome { code: Some("closed".to_owned()), ..closed }]);
+    let part = Some(body[1..body.len() - 1].to_owned());
+    assert_eq!(answer.outcomes, [Outcome { code: Some("closed".to_owned()), part, ..closed }]);
 }
 
 #[test]
@@ -211,6 +236,7 @@ fn what_is_kept_of_an_answer_is_bounded_and_harmless_on_a_terminal() {
     let long = results(&[result(1, &format!(r#""status":"rejected","reason":"{}""#, "x".repeat(9_000)))]);
     let answer = classify(&json(200, &long), &shape(Some("/results")), &keys(1));
     assert!(answer.outcomes[0].reason.len() < 600);
+    assert_eq!(answer.outcomes[0].part.as_ref().map(String::len), Some(Answer::EXCERPT));
 }
 
 /// Bodies between noise and nearly right.

@@ -40,7 +40,7 @@ fn five_failures_in_a_row_open_it_and_three_good_ones_close_it() {
     }
     ask(&mut gate, 4, Class::Unknown, at(0));
     let standing = gate.standing();
-    let help = advice(Class::Unknown, None).unwrap_or_default().to_owned();
+    let help = advice(Class::Unknown, None, "").unwrap_or_default().to_owned();
     let trouble = Trouble { since: at(0), at: at(0), why: Why::Failing, words: "test".to_owned(), help, seq: None };
     assert_eq!(standing, Standing::Open { trouble, next_try: Some(at(10)) });
     assert_eq!((gate.permit(0, at(9)), gate.opens_at(0, at(9))), (None, Some(at(10))));
@@ -109,7 +109,8 @@ fn an_open_breaker_tells_the_last_answer_and_since_when_it_is_open() {
         gate.answered((LANE, batch), seq, &asked, false, now);
         let why = [Why::Auth, Why::Throttled, Why::Failing, Why::Contract, Why::Failing];
         let why = why[usize::try_from(batch).expect("small")];
-        let help = advice(asked.outcomes[0].class, asked.status).expect("there is some").to_owned();
+        let help =
+            advice(asked.outcomes[0].class, asked.status, &asked.outcomes[0].reason).expect("there is some").to_owned();
         assert_eq!(told(&gate), Trouble { since: at(0), at: now, why, words: "test".to_owned(), help, seq });
     }
     gate.wake(at(3_000));

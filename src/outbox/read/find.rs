@@ -13,9 +13,9 @@ use super::wanted::Wanted;
 use super::{Bounds, HELD, Held, LaneStatus, LastAnswer, holds, lanes};
 use crate::event::{Id, posting_id};
 use crate::lane::RowKey;
-use crate::outbox::StorageError;
 use crate::outbox::delivery::unpack;
 use crate::outbox::open::open_read_only;
+use crate::outbox::{StorageError, attempts};
 
 /// What became of a row that is for show only, and was refused.
 const IDLE: &str = "refused, and made idle by a later one of its subject, which was posted";
@@ -329,6 +329,9 @@ impl Look<'_> {
             let spoke = |last: &LastAnswer| last.help.is_some();
             let last = lane.filter(|lane| lane.meets_trouble()).and_then(|lane| lane.last_answer.clone());
             told.trouble = last.filter(spoke);
+            let words = told.trouble.as_ref().and_then(|last| last.said.as_ref());
+            let twice = |reason: &String| words.is_some_and(|words| reason.ends_with(words)) && told.state == "unknown";
+            told.reason = told.reason.filter(|reason| !twice(reason));
         }
         Ok(told)
     }
@@ -339,7 +342,11 @@ impl Look<'_> {
                 let how = job.map_or_else(|| "asked by lookup".to_owned(), |job| format!("asked at {job}"));
                 return Ok(("accepted", Some(format!("the target has taken it over, and is {how}"))));
             }
-            Some(batch) => return Ok((if batch.unknown { "unknown" } else { "sending" }, None)),
+            Some(batch) if batch.unknown => {
+                let last = attempts::of_row(self.db, open.lane, open.key)?.pop();
+                return Ok(("unknown", last.map(|last| last.said)));
+            }
+            Some(_) => return Ok(("sending", None)),
             None => {}
         }
         Ok(match open.state {

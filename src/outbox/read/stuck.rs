@@ -31,7 +31,7 @@ pub struct Letter {
     pub reason: String,
     /// HTTP status of the answer.
     pub status: Option<u16>,
-    /// The beginning of the answer.
+    /// Its own part of the answer, or the beginning of all of it where it has none.
     pub answer: Option<String>,
 }
 

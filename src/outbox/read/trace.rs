@@ -74,7 +74,7 @@ pub struct Followed {
     pub sentence: Option<String>,
     /// The target's word for the reason.
     pub code: Option<String>,
-    /// The beginning of the answer that rejected it.
+    /// Its own part of the answer that rejected it, or the beginning of all of it where it has none.
     pub answer: Option<String>,
     /// In their order. In JSON they stand in the place of their number.
     pub attempts: Vec<Attempt>,
@@ -95,6 +95,8 @@ pub struct Attempt {
     pub attempt: i64,
     /// The lane's number of the batch.
     pub batch: i64,
+    /// The key under which it went, where the posting has another one now.
+    pub key: Option<String>,
     /// The batch as the target saw it, where it is known.
     pub batch_id: Option<String>,
     /// When it left.
@@ -109,7 +111,7 @@ pub struct Attempt {
     pub reason: Option<String>,
     /// The beginning of an answer that was not all good.
     pub answer: Option<String>,
-    /// When the batch or its lane was to go on, as far as it was known then.
+    /// When the batch or its lane was to go on, as far as it was known then; `None` where the row was not to go again.
     pub next_at: Option<i64>,
 }
 
@@ -196,11 +198,12 @@ impl Gather<'_> {
             revision: rev,
             how: how(&delivery),
             attempts: self.attempts(&delivery)?,
+            deeds: deeds(self.look.db, &delivery.lane, key.seq, &tx_type)?,
             delivery,
             ..Followed::default()
         };
+        told.take_decisions();
         self.need(&mut told, subject)?;
-        told.deeds = deeds(self.look.db, &told.delivery.lane, key.seq, &tx_type)?;
         if let Some(order) = order.filter(|_| told.delivery.behind.is_none() && told.delivery.state != "ready") {
             let parks = self.look.bounds.is_none_or(|bounds| bounds.parks(&told.delivery.lane));
             if parks || !matches!(told.delivery.state, "rejected" | "held") {
@@ -306,7 +309,28 @@ fn how(delivery: &Delivery) -> Option<&'static str> {
     }
 }
 
+impl Followed {
+    /// A row that a person decides on was not to go again, and what is sent after that may have another key.
+    fn take_decisions(&mut self) {
+        let parked = matches!(self.delivery.state, "rejected" | "held" | "delivered" | "auto_resolved" | "skipped");
+        let decided = |tried: &Attempt| self.deeds.iter().find(|deed| tried.is_before(deed));
+        let decisions: Vec<Option<&Deed>> = self.attempts.iter().map(decided).collect();
+        let ends = |i: usize| match decisions.get(i + 1) {
+            Some(next) => decisions[i].map(|deed| deed.at) != next.map(|deed| deed.at),
+            None => decisions[i].is_some() || parked,
+        };
+        for (i, tried) in self.attempts.iter_mut().enumerate() {
+            tried.key = decisions[i].map(|deed| deed.key.clone()).filter(|key| *key != self.delivery.key);
+            tried.next_at = tried.next_at.filter(|_| !ends(i));
+        }
+    }
+}
+
 impl Attempt {
+    fn is_before(&self, deed: &Deed) -> bool {
+        self.answered_at.map_or(self.sent_at.is_some_and(|sent| sent < deed.at), |answered| answered <= deed.at)
+    }
+
     fn of(tried: attempts::Tried) -> Self {
         let (class, reason) = match tried.said.split_once(": ") {
             Some((class, reason)) => (class.to_owned(), Some(reason.to_owned())),
@@ -317,6 +341,7 @@ impl Attempt {
             n: 0,
             attempt: tried.attempt,
             batch: tried.batch,
+            key: None,
             batch_id: tried.key.map(|key| key.to_string()),
             sent_at: tried.sent,
             answered_at: heard.then_some(tried.at),

@@ -1,6 +1,90 @@
 //! What the target of a lane said last, and since when it keeps the lane.
 
+use std::path::Path;
+
 use super::*;
+use crate::lane::{AnswerShape, Head, Reply, classify};
+use crate::outbox::read::find::Delivery;
+use crate::outbox::read::parked;
+use crate::outbox::read::wanted::Wanted;
+
+/// What an ERP says of each item of a batch, in this order.
+fn says(batch: &Outgoing, items: &[&str]) -> Answer {
+    let results = batch.keys.iter().zip(items).map(|(key, more)| format!(r#"{{"key":"{key}",{more}}}"#));
+    let body = format!(r#"{{"results":[{}]}}"#, results.collect::<Vec<_>>().join(","));
+    let [items, key, status, reason, reference] =
+        ["/results", "/key", "/status", "/reason", "/reference"].map(str::to_owned);
+    let shape = AnswerShape { items: Some(items), key, status, reason, reference, ..AnswerShape::default() };
+    classify(&Reply::Http { status: 200, head: Box::new(Head::default()), body: body.into() }, &shape, &batch.keys)
+}
+
+fn delivery(dir: &Path, seq: &str) -> Delivery {
+    let mut found = read::find::find(dir, &Wanted::parse(seq), 1, None).expect("it reads");
+    found.events.remove(0).deliveries.remove(0)
+}
+
+#[tokio::test]
+async fn a_status_that_nobody_knows_is_told_of_its_item_and_hides_no_other() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (outbox, ended, mut work) = open(config(dir.path()));
+    let three = vec![counted("1", 1, "a"), counted("1", 2, "b"), counted("1", 3, "c")];
+    outbox.capture(three).await.expect("there is room");
+    let sent = next(&mut work).await;
+    assert_eq!(sent.keys.len(), 3);
+    let (posted, odd) = (r#""status":"posted""#, r#""status":"banana""#);
+    outbox.answered(0, sent.batch, says(&sent, &[posted, odd, posted])).expect("the writer runs");
+    let again = next(&mut work).await;
+    let lane = || read::lanes_of(dir.path()).expect("it reads").remove(0);
+    let last = lane().last_answer.expect("there is one");
+    let said = last.said.expect("it is told");
+    assert!(said.starts_with("the ERP gave this item the status \"banana\""), "{said}");
+    assert!(said.ends_with("(1 of 3 items; 2 of them are booked)"), "{said}");
+    assert_eq!((last.since, last.help), (None, None), "the target keeps nobody");
+
+    outbox.answered(0, again.batch, says(&again, &[odd])).expect("the writer runs");
+    outbox.pulse().await.expect("it is stored");
+    let last = lane().last_answer.expect("there is one");
+    assert!(last.help.is_some_and(|help| help.contains("the ERP team") && !help.contains("web page")), "{last:?}");
+    stop(outbox, ended).await;
+}
+
+#[tokio::test]
+async fn a_row_of_which_nothing_is_known_says_why() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (outbox, ended, mut work) = open(config(dir.path()));
+    outbox.capture(vec![counted("1", 1, "a"), counted("1", 2, "b")]).await.expect("there is room");
+    let sent = next(&mut work).await;
+    let answer = says(&sent, &[r#""status":"posted""#, r#""status":"banana""#]);
+    outbox.answered(0, sent.batch, answer).expect("the writer runs");
+    next(&mut work).await;
+    stop(outbox, ended).await;
+    let db = rusqlite::Connection::open(dir.path().join("outbox.db")).expect("it opens");
+    db.execute("UPDATE batch SET unknown = last_sent", []).expect("it is there");
+    let told = delivery(dir.path(), "#2");
+    assert!(told.reason.as_ref().is_some_and(|why| why.contains("\"banana\"")), "{told:?}");
+}
+
+#[tokio::test]
+async fn what_is_kept_of_an_answer_with_a_refused_row_is_its_own_part() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (outbox, ended, mut work) = open(config(dir.path()));
+    outbox.capture(vec![counted("1", 1, "a"), counted("1", 2, "b")]).await.expect("there is room");
+    let sent = next(&mut work).await;
+    let refused = r#""status":"rejected","reason":"no_stock""#;
+    outbox.answered(0, sent.batch, says(&sent, &[r#""status":"posted""#, refused])).expect("the writer runs");
+    outbox.pulse().await.expect("it is stored");
+    let needs = parked::needs(dir.path(), None, Millis(0)).expect("it reads");
+    let part = format!(r#"{{"key":"{}",{refused}}}"#, sent.keys[1]);
+    assert_eq!(needs[0].answer.as_ref(), Some(&part));
+
+    outbox.capture(vec![counted("1", 3, "c")]).await.expect("there is room");
+    let sent = next(&mut work).await;
+    outbox.answered(0, sent.batch, all(&sent, Class::Validation)).expect("the writer runs");
+    outbox.pulse().await.expect("it is stored");
+    let needs = parked::needs(dir.path(), None, Millis(0)).expect("it reads");
+    assert_eq!(needs[1].answer.as_deref(), Some("test"), "it has no part of its own: the beginning of all");
+    stop(outbox, ended).await;
+}
 
 #[tokio::test]
 async fn what_may_be_there_is_counted_and_the_first_of_it_named() {

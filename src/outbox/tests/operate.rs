@@ -306,7 +306,34 @@ async fn what_is_corrected_goes_in_its_place_under_a_key_of_its_own() {
     let told = &traced.events[0].event.deliveries[0];
     assert_eq!(told.correction.as_ref().map(|data| &data["qty"]), Some(&serde_json::json!("3")));
     assert_eq!(told.deeds.iter().map(|deed| deed.act.as_str()).collect::<Vec<_>>(), ["edit"]);
+    let under: Vec<_> = told.attempts.iter().map(|tried| (tried.class.as_str(), tried.key.clone())).collect();
+    assert_eq!(under[0], ("validation", Some(key.to_string())), "it went under the key that it had then");
+    assert_eq!(under.last(), Some(&("delivered", None)));
     assert!(told.traceparent.contains(&item_id.replace('-', "")), "{}", told.traceparent);
+    stop(outbox, ended).await;
+}
+
+/// When the lane meant to go on says nothing of a row that waits for a person.
+#[tokio::test]
+async fn no_attempt_is_to_come_again_before_a_decision() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (outbox, ended, mut work, key) = parked_at(dir.path(), Class::Validation, false).await;
+    let again = || {
+        let db = rusqlite::Connection::open(dir.path().join("outbox.db")).expect("it opens");
+        db.execute("UPDATE attempt SET again = at + 60000", []).expect("it is there");
+        let wanted = read::wanted::Wanted::parse("#1");
+        let traced = read::trace::trace(dir.path(), &wanted, 1, None, &mut |_| {}).expect("it reads");
+        let told = &traced.events[0].event.deliveries[0];
+        told.attempts.iter().map(|tried| tried.next_at.is_some()).collect::<Vec<_>>()
+    };
+    assert_eq!(again(), [false], "a person decides");
+    let acted = outbox.operate(order("r1", Act::Retry, &[key]), "anna".to_owned()).await.expect("the writer runs");
+    assert!(acted[0].done, "{acted:?}");
+    let sent = next(&mut work).await;
+    assert_eq!(sent.keys, [key]);
+    outbox.answered(0, sent.batch, all(&sent, Class::Unknown)).expect("the writer runs");
+    next(&mut work).await;
+    assert_eq!(again(), [false, true, false], "what is sent after that comes again, and is under way");
     stop(outbox, ended).await;
 }
 
