@@ -4,7 +4,7 @@ use regex::RegexBuilder;
 use serde_json::Value;
 use toml::de::DeValue;
 
-use crate::form::{Entry, Kind, Table};
+use crate::form::{Entry, Fault, Kind, Table};
 use crate::lane::{Class, Expected, Rule, Subject, Test};
 
 /// Memory that a pattern may take, bytes.
@@ -30,15 +30,25 @@ const CLASSES: [(&str, Class); 13] = [
 ];
 
 /// The rules of a target, in their order; `items`: it answers for each item.
-pub(super) fn read_all(target: &Table<'_>, items: bool) -> Vec<Rule> {
+pub(super) fn read_all(target: &Table<'_>, items: bool, warn: &dyn Fn(Fault)) -> Vec<Rule> {
     let tables = target.tables("classify");
     if tables.len() > MAX_RULES {
         target.refuse_key("classify", &format!("has {} rules", tables.len()), "write 100 at most");
     }
-    tables.iter().filter_map(|table| rule(table, items)).collect()
+    let asked = target.entry("lookup").is_some();
+    let unasked = |class: &Entry<'_>| {
+        if !asked {
+            warn(class.fault(UNASKED, "add where keys can be looked up: `lookup = { url = \"https://…\" }`"));
+        }
+    };
+    tables.iter().filter_map(|table| rule(table, items, &unasked)).collect()
 }
 
-fn rule(table: &Table<'_>, items: bool) -> Option<Rule> {
+const UNASKED: &str =
+    "is asked for by lookup, and the target has none: unless there is a job at its `Location`, the same is sent again";
+
+/// `accepts`: hears of what is to be asked for later.
+fn rule(table: &Table<'_>, items: bool, accepts: &dyn Fn(&Entry<'_>)) -> Option<Rule> {
     let status = table.entry("status").map(|entry| statuses(&entry));
     let (body, item) = (table.entry("at"), table.entry("item"));
     if let (Some(_), Some(item)) = (&body, &item) {
@@ -53,7 +63,11 @@ fn rule(table: &Table<'_>, items: bool) -> Option<Rule> {
         table.refuse("says of no answer that it is meant", "add `status`, or `at` and what stands there");
     }
     let test = place.map(|(of, entry)| pointer(&entry).map(|pointer| (of, pointer)));
-    let class = table.required_entry("class").and_then(|entry| entry.choice(&CLASSES));
+    let given = table.required_entry("class");
+    let class = given.as_ref().and_then(|entry| entry.choice(&CLASSES));
+    if let (Some(entry), Some(Class::Accepted)) = (&given, class) {
+        accepts(entry);
+    }
     let code = table.entry("code").map(|entry| word(&entry));
     Some(Rule {
         status: status.unwrap_or_default(),
@@ -152,9 +166,10 @@ mod tests {
 
     fn rules(text: &str) -> Result<Vec<Rule>, String> {
         let document = Document { name: "gateway.toml".to_owned(), text: text.to_owned() };
-        let faults =
-            |faults: Vec<crate::form::Fault>| faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
-        document.read(|root| root.tables("target").first().map(|target| read_all(target, true))).map_err(faults)
+        let faults = |faults: Vec<Fault>| faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+        document
+            .read(|root| root.tables("target").first().map(|target| read_all(target, true, &|_| {})))
+            .map_err(faults)
     }
 
     #[test]

@@ -48,7 +48,7 @@ fn read(table: &Table<'_>, reading: &Reading, id: &str) -> Option<Made> {
     let url = url(table, reading);
     let profile = profile::read(table);
     let mut batch = batch(table);
-    let mut answers = answers(table, profile.is_some());
+    let mut answers = answers(table, reading, profile.is_some());
     if !profile::is_named(table) && answers.items.is_none() {
         let help = "add `answers = { items = \"/results\" }` to read one result for each key";
         reading.warn(table.fault_at("answers", "is missing: a 200, 201 or 204 counts the whole batch as posted", help));
@@ -64,6 +64,7 @@ fn read(table: &Table<'_>, reading: &Reading, id: &str) -> Option<Made> {
     let connect_timeout = duration(table, "connect_timeout", SECOND * 10, MS * 10..=SECOND * 60);
     let horizon = horizon(table, idempotency, timeout);
     let lookup = lookup(table, reading, idempotency);
+    answers.lookup = lookup.is_some();
     let settle = duration(table, "settle_delay", timeout * 2, SECOND..=DAY);
     let settle_ms = lookup.is_some().then(|| ms(settle));
     if table.entry("lookup").is_none() && table.entry("settle_delay").is_some() {
@@ -200,7 +201,7 @@ fn batch(table: &Table<'_>) -> Batch {
     batch
 }
 
-fn answers(table: &Table<'_>, profile: bool) -> AnswerShape {
+fn answers(table: &Table<'_>, reading: &Reading, profile: bool) -> AnswerShape {
     let given = table.table("answers");
     let pointer = |key: &str, default: &str| {
         let Some(table) = &given else { return default.to_owned() };
@@ -217,8 +218,9 @@ fn answers(table: &Table<'_>, profile: bool) -> AnswerShape {
         reason: pointer("reason", "/reason"),
         reference: pointer("reference", "/reference"),
         definite_503: table.or("definite_503", false),
+        lookup: false,
         dialect: Dialect::Contract,
-        rules: classify::read_all(table, profile || given.is_some()),
+        rules: classify::read_all(table, profile || given.is_some(), &|warning| reading.warn(warning)),
     }
 }
 

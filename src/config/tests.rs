@@ -144,7 +144,7 @@ fn a_missing_section_is_told() {
 fn ids_follow_the_rule_and_are_told_apart_without_case() {
     insta::assert_snapshot!(told(&[("id = \"dc1\"", "id = \"dc 1\""), ("\"inbound\"", "\"OutBound\"")]), @r#"
     gateway.toml:6:6: site.id: "dc 1" is not an id (write letters, digits, - and _, at most 32, a letter or digit first)
-    gateway.toml:75:6: lane[2].id: "OutBound" is taken by lane[1].id (choose another: ids differ also when case is ignored)
+    gateway.toml:76:6: lane[2].id: "OutBound" is taken by lane[1].id (choose another: ids differ also when case is ignored)
     "#);
 }
 
@@ -188,8 +188,8 @@ fn references_name_the_nearest() {
     gateway.toml:50:7: device[2].map: there is no map "sorter@2" (did you mean `sorter@1`? Your own maps stand in devices/<vendor>-<model>/map.toml)
     "#);
     insta::assert_snapshot!(told(&[("id = \"erp\"", "id = \"erp2\"")]), @r#"
-    gateway.toml:70:10: lane[1].target: there is no target "erp" (did you mean `erp2`?)
-    gateway.toml:76:10: lane[2].target: there is no target "erp" (did you mean `erp2`?)
+    gateway.toml:71:10: lane[1].target: there is no target "erp" (did you mean `erp2`?)
+    gateway.toml:77:10: lane[2].target: there is no target "erp" (did you mean `erp2`?)
     "#);
 }
 
@@ -215,8 +215,8 @@ fn addresses_are_read() {
 fn two_links_may_not_share_a_client_id() {
     let more = "[[link]]\nid = \"b2\"\nkind = \"mqtt\"\naddress = \"localhost\"\nclient_id = \"floorgate-gw-7\"\n";
     insta::assert_snapshot!(told_with(more), @r#"
-    gateway.toml:83:13: link[3].client_id: "floorgate-gw-7" is also the client id of link[1] (give each link its own: the broker drops one for the other)
-    warning: gateway.toml:80:6: link[3].id: no device uses this link (remove it, or add its devices)
+    gateway.toml:84:13: link[3].client_id: "floorgate-gw-7" is also the client id of link[1] (give each link its own: the broker drops one for the other)
+    warning: gateway.toml:81:6: link[3].id: no device uses this link (remove it, or add its devices)
     "#);
 }
 
@@ -284,15 +284,15 @@ fn lanes_of_one_map_may_share_a_unit() {
     assert!(told.lines().all(|line| line.contains("no lane takes")), "{told}");
     let beyond = lane(1).replace("lane = 1,", "lane = 100,");
     insta::assert_snapshot!(told_with(&beyond), @"
-    gateway.toml:84:19: device[3].params.lane: is 100 (write 1 to 99: divert-lane@1 declares it so, built-in:devices/acme-photo-eyes/map.toml:14)
-    warning: gateway.toml:83:7: device[3].map: no lane takes lane.blocked, lane.cleared, lane.entered, lane.full (they are kept and not posted; a lane that is added later takes those that come from then on)
+    gateway.toml:85:19: device[3].params.lane: is 100 (write 1 to 99: divert-lane@1 declares it so, built-in:devices/acme-photo-eyes/map.toml:14)
+    warning: gateway.toml:84:7: device[3].map: no lane takes lane.blocked, lane.cleared, lane.entered, lane.full (they are kept and not posted; a lane that is added later takes those that come from then on)
     ");
 }
 
 #[test]
 fn one_event_queue_has_one_reader() {
     insta::assert_snapshot!(told_with("[[device]]\nid = \"sorter-2\"\nlink = \"sorter-net\"\nunit = 1\nmap = \"sorter@1\"\n"), @r#"
-    gateway.toml:82:8: device[3].unit: is 1, as of device "sorter-1" with the same link and map (remove one of the two: they would acknowledge each other's events)
+    gateway.toml:83:8: device[3].unit: is 1, as of device "sorter-1" with the same link and map (remove one of the two: they would acknowledge each other's events)
     "#);
 }
 
@@ -307,7 +307,7 @@ fn a_device_may_not_have_the_id_of_a_scanner_behind_another() {
 fn devices_of_one_link_may_not_share_topics() {
     let more = "[[device]]\nid = \"packing\"\nlink = \"broker\"\nmap = \"hand-scanner@1\"\nparams = { topic_root = \"dc1/+\" }\n";
     insta::assert_snapshot!(told_with(more), @r#"
-    gateway.toml:83:10: device[3].params: the topics "dc1/+/+/read" and "dc1/scan/+/read" of device "hand" meet (give one of them another `topic_root`: a message may be of one device alone. Scanners that share their topics are one device)
+    gateway.toml:84:10: device[3].params: the topics "dc1/+/+/read" and "dc1/scan/+/read" of device "hand" meet (give one of them another `topic_root`: a message may be of one device alone. Scanners that share their topics are one device)
     "#);
     assert_eq!(told_with(&more.replace("dc1/+", "dc1/packing")), "");
     let set = |root: &str| {
@@ -316,8 +316,8 @@ fn devices_of_one_link_may_not_share_topics() {
         told_with(&format!("{set}{root}"))
     };
     insta::assert_snapshot!([set("params = { topic_root = \"dc1/pack\" }\n"), set("")].join("\n"), @r#"
-    gateway.toml:84:10: device_set[1](n = 2).params: the topics "dc1/pack/+/read" and "dc1/pack/+/read" of device "pack-1" meet (give each member its own: params = { topic_root = "floor/{n}" })
-    gateway.toml:79:1: device_set[1](n = 1).params: the map needs the parameter `topic_root`, and so it is with 1 other members (write params = { topic_root = "floor/{n}" } with the device's own levels: that makes the topics "floor/{n}/+/read")
+    gateway.toml:85:10: device_set[1](n = 2).params: the topics "dc1/pack/+/read" and "dc1/pack/+/read" of device "pack-1" meet (give each member its own: params = { topic_root = "floor/{n}" })
+    gateway.toml:80:1: device_set[1](n = 1).params: the map needs the parameter `topic_root`, and so it is with 1 other members (write params = { topic_root = "floor/{n}" } with the device's own levels: that makes the topics "floor/{n}/+/read")
     "#);
     assert_eq!(set("params = { topic_root = \"dc1/pack/{n}\" }\n"), "");
 }
@@ -343,16 +343,16 @@ fn a_business_unit_has_lanes_of_its_own() {
     };
     insta::assert_snapshot!(lane("b2b"), @"");
     insta::assert_snapshot!(lane("b2"), @r#"
-    gateway.toml:85:17: lane[3].business_unit: no device is of the business unit "b2" (did you mean `b2b`?)
+    gateway.toml:86:17: lane[3].business_unit: no device is of the business unit "b2" (did you mean `b2b`?)
     warning: gateway.toml:51:7: device[2].map: no lane takes divert.confirmed, divert.missed, divert.recirculated, divert.unknown of business unit "b2b" (they are kept and not posted; a lane that is added later takes those that come from then on)
     "#);
     insta::assert_snapshot!(lane("b 2"), @r#"
-    gateway.toml:85:17: lane[3].business_unit: "b 2" is not an id (write letters, digits, - and _, at most 32, a letter or digit first)
+    gateway.toml:86:17: lane[3].business_unit: "b 2" is not an id (write letters, digits, - and _, at most 32, a letter or digit first)
     warning: gateway.toml:51:7: device[2].map: no lane takes divert.confirmed, divert.missed, divert.recirculated, divert.unknown of business unit "b2b" (they are kept and not posted; a lane that is added later takes those that come from then on)
     "#);
     insta::assert_snapshot!(lane("main"), @r#"
-    gateway.toml:84:8: lane[3].take: "*" and "divert.*" of lane "outbound" both take the same types (take each transaction type in one lane of a target)
-    gateway.toml:84:8: lane[3].take: "*" and "scan.item" of lane "inbound" both take the same types, such as "scan.item" (take each transaction type in one lane of a target)
+    gateway.toml:85:8: lane[3].take: "*" and "divert.*" of lane "outbound" both take the same types (take each transaction type in one lane of a target)
+    gateway.toml:85:8: lane[3].take: "*" and "scan.item" of lane "inbound" both take the same types, such as "scan.item" (take each transaction type in one lane of a target)
     warning: gateway.toml:51:7: device[2].map: no lane takes divert.confirmed, divert.missed, divert.recirculated, divert.unknown of business unit "b2b" (they are kept and not posted; a lane that is added later takes those that come from then on)
     "#);
 }
@@ -364,9 +364,9 @@ fn a_category_is_one_that_there_is_and_a_reason_belongs_to_one() {
          [category.master_stale]\ncodes = [\"closed\"]\n",
     );
     insta::assert_snapshot!(told, @r#"
-    gateway.toml:80:11: category.shipment_bloked: unknown key (did you mean `shipment_blocked`?)
-    gateway.toml:83:8: category.invoice_delayed.warn: is later than `breach` (write a `warn` that comes first)
-    gateway.toml:86:9: category.master_stale.codes: "closed" is one of invoice_delayed already (a reason belongs to one category)
+    gateway.toml:81:11: category.shipment_bloked: unknown key (did you mean `shipment_blocked`?)
+    gateway.toml:84:8: category.invoice_delayed.warn: is later than `breach` (write a `warn` that comes first)
+    gateway.toml:87:9: category.master_stale.codes: "closed" is one of invoice_delayed already (a reason belongs to one category)
     "#);
 }
 
@@ -431,10 +431,10 @@ fn batches_and_answers_are_checked() {
 #[test]
 fn a_transaction_type_has_one_lane_of_a_target() {
     insta::assert_snapshot!(told(&[("[\"scan.item\"]", "[\"scan.*\"]")]), @r#"
-    gateway.toml:78:8: lane[2].take: "scan.*" and "scan.carton" of lane "outbound" both take the same types, such as "scan.carton" (take each transaction type in one lane of a target)
+    gateway.toml:79:8: lane[2].take: "scan.*" and "scan.carton" of lane "outbound" both take the same types, such as "scan.carton" (take each transaction type in one lane of a target)
     "#);
     insta::assert_snapshot!(told(&[("[\"scan.item\"]", "[\"Scan Item\"]")]), @r#"
-    gateway.toml:78:8: lane[2].take: "Scan Item" can't be a transaction type (write dotted lower-case words, `*` for any run of characters: "divert.*")
+    gateway.toml:79:8: lane[2].take: "Scan Item" can't be a transaction type (write dotted lower-case words, `*` for any run of characters: "divert.*")
     "#);
 }
 
@@ -442,21 +442,21 @@ fn a_transaction_type_has_one_lane_of_a_target() {
 fn what_no_lane_takes_and_a_lane_that_takes_nothing_are_doubtful() {
     insta::assert_snapshot!(told(&[("[\"scan.item\"]", "[\"scan.pallet\"]")]), @"
     warning: gateway.toml:43:7: device[1].map: no lane takes scan.item (they are kept and not posted; a lane that is added later takes those that come from then on)
-    warning: gateway.toml:78:8: lane[2].take: takes nothing that the gateway emits with these maps (there are: divert.confirmed, divert.missed, divert.recirculated, divert.unknown, scan.carton, scan.item, sequence_gap)
+    warning: gateway.toml:79:8: lane[2].take: takes nothing that the gateway emits with these maps (there are: divert.confirmed, divert.missed, divert.recirculated, divert.unknown, scan.carton, scan.item, sequence_gap)
     ");
 }
 
 #[test]
 fn an_unused_link_is_doubtful() {
     insta::assert_snapshot!(told_with("[[link]]\nid = \"b2\"\nkind = \"mqtt\"\naddress = \"localhost\"\n"), @r#"
-    warning: gateway.toml:80:6: link[3].id: no device uses this link (remove it, or add its devices)
+    warning: gateway.toml:81:6: link[3].id: no device uses this link (remove it, or add its devices)
     "#);
 }
 
 #[test]
 fn parts_to_come_are_not_in_this_version() {
     insta::assert_snapshot!(told_with("[control]\nlisten = \"127.0.0.1:8470\"\n"), @r#"
-    gateway.toml:79:1: control: is not in this version (remove it: there is no HTTP API yet, and the control socket in data_dir needs no key)
+    gateway.toml:80:1: control: is not in this version (remove it: there is no HTTP API yet, and the control socket in data_dir needs no key)
     "#);
 }
 
@@ -469,6 +469,15 @@ fn what_a_system_allows_is_read_and_its_faults_are_told() {
     gateway.toml:66:18: target[1].max_concurrent: is 0 (write at least 1 and at most 1024)
     ");
     insta::assert_snapshot!(with("rate = { burst = 2 }"), @"gateway.toml:65:8: target[1].rate.per_second: is missing (write how many requests the system takes: `per_second = 10` or `per_minute = 120`)");
+}
+
+#[test]
+fn what_is_accepted_can_be_asked_for_where_there_is_a_lookup() {
+    let asked = |text: &str| {
+        let config = Site::new(&edited(&[("gzip = false", text)])).check().config.expect("no fault");
+        config.targets[0].answers.lookup
+    };
+    assert_eq!(["gzip = false", "lookup = { url = \"https://erp.example.com/lookup\" }"].map(asked), [false, true]);
 }
 
 #[test]
@@ -617,30 +626,30 @@ fn what_is_wrong_with_a_set_is_told_once_and_names_a_member() {
         |told: String| told.lines().filter(|line| !line.contains("no lane takes")).collect::<Vec<_>>().join("\n");
     let lines: Vec<String> = cases.iter().map(|edits| here(told(edits))).collect();
     insta::assert_snapshot!(lines.join("\n"), @r#"
-    gateway.toml:89:8: device_set[1](lane = 1).link: there is no link "lane-net", and so it is with 38 other members (did you mean `lanes-net`?)
-    gateway.toml:90:12: device_set[1](lane = 1).unit: there is no `lain`, and so it is with 38 other members (did you mean `lane`?)
-    gateway.toml:88:6: device_set[1](lane = 2).id: "lane" is taken by device_set[1](lane = 1).id, and so it is with 37 other members (write {lane} in it, so that each member has its own: ids differ also when case is ignored)
-    gateway.toml:92:55: device_set[1](lane = 5).params.coil_base: divides 5 by 0 (divide by another number)
-    gateway.toml:90:1: device_set[1](lane = 1).units: unknown key, and so it is with 38 other members (did you mean `unit`?)
-    gateway.toml:86:16: device_set[1].for.lane: goes from 40 to 1 (write the lower one first; at most 1000 members)
-    gateway.toml:86:16: device_set[1].for.lane: has 3 values, 2 of them different (write for = { lane = { from = 1, to = 40 } }, or for = { lane = [1, 2, 5] })
-    gateway.toml:87:10: device_set[1].except: 41 is none of the set's values (remove it, or widen `for`)
-    gateway.toml:94:8: device_set[1].override[1].lane: 41 is none of the set's values (name one that `for` has)
-    gateway.toml:95:25: device_set[1](lane = 33).params.full_delay: is 8 (write a duration with its unit, such as "500ms", "20s", "5m", "24h" or "30d": divert-lane@1 declares it so, built-in:devices/acme-photo-eyes/map.toml:17)
-    gateway.toml:91:7: device_set[1](lane = 1).map: there is no map "divert-lne", and so it is with 38 other members (did you mean `divert-lane@1`? Your own maps stand in devices/<vendor>-<model>/map.toml)
-    gateway.toml:85:1: device_set[1].for: is missing (add `for = …` here)
-    gateway.toml:86:7: device_set[1].for: is no loop (write for = { lane = { from = 1, to = 40 } }, or for = { lane = [1, 2, 5] })
-    gateway.toml:86:16: device_set[1].for.lane: is neither a range nor a list (write for = { lane = { from = 1, to = 40 } }, or for = { lane = [1, 2, 5] })
-    gateway.toml:92:10: device_set[1](lane = 100).params: `lane` is 100 (write 1 to 99: divert-lane@1 declares it so, built-in:devices/acme-photo-eyes/map.toml:14)
-    warning: gateway.toml:81:6: link[3].id: can't keep its periods: 26 polls take 143 % of the time if each answer takes 1ms; the largest is io of lane-33 and 7 others (4 requests each 20ms: 4.0 ms, and 2s if none is answered) (poll less often, read less, or share the units out among links; if they answer faster, write answer_time: floorgate status shows it)
-    gateway.toml:88:6: device_set[1](lane = 1).id: "lane-{lain:02}" is not an id, and so it is with 38 other members (the name of this loop is `lane`: write {lane})
-    gateway.toml:93:14: device_set[1](lane = 1).overide: unknown key, and so it is with 38 other members (did you mean `override`?)
-    gateway.toml:93:12: device_set[1].override: is not a list of tables (write `[[device_set.override]]` above each)
-    gateway.toml:95:43: device_set[1](lane = 33).params.coil_base: is "900a" (write a whole number: divert-lane@1 declares it so, built-in:devices/acme-photo-eyes/map.toml:15)
-    gateway.toml:95:25: device_set[1](lane = 33).params.full_delay: is 8 (write a duration with its unit, such as "500ms", "20s", "5m", "24h" or "30d": divert-lane@1 declares it so, built-in:devices/acme-photo-eyes/map.toml:17)
-    gateway.toml:92:40: device_set[1](lane = 1).params.coil_bse: is no parameter of divert-lane@1, and so it is with 38 other members (did you mean `coil_base`?)
-    gateway.toml:92:1: device_set[1](lane = 1).parm: unknown key, and so it is with 38 other members (did you mean `params`?)
-    gateway.toml:95:10: device_set[1](lane = 33).params: the map needs the parameter `reg_base` (write params = { reg_base = … })
+    gateway.toml:90:8: device_set[1](lane = 1).link: there is no link "lane-net", and so it is with 38 other members (did you mean `lanes-net`?)
+    gateway.toml:91:12: device_set[1](lane = 1).unit: there is no `lain`, and so it is with 38 other members (did you mean `lane`?)
+    gateway.toml:89:6: device_set[1](lane = 2).id: "lane" is taken by device_set[1](lane = 1).id, and so it is with 37 other members (write {lane} in it, so that each member has its own: ids differ also when case is ignored)
+    gateway.toml:93:55: device_set[1](lane = 5).params.coil_base: divides 5 by 0 (divide by another number)
+    gateway.toml:91:1: device_set[1](lane = 1).units: unknown key, and so it is with 38 other members (did you mean `unit`?)
+    gateway.toml:87:16: device_set[1].for.lane: goes from 40 to 1 (write the lower one first; at most 1000 members)
+    gateway.toml:87:16: device_set[1].for.lane: has 3 values, 2 of them different (write for = { lane = { from = 1, to = 40 } }, or for = { lane = [1, 2, 5] })
+    gateway.toml:88:10: device_set[1].except: 41 is none of the set's values (remove it, or widen `for`)
+    gateway.toml:95:8: device_set[1].override[1].lane: 41 is none of the set's values (name one that `for` has)
+    gateway.toml:96:25: device_set[1](lane = 33).params.full_delay: is 8 (write a duration with its unit, such as "500ms", "20s", "5m", "24h" or "30d": divert-lane@1 declares it so, built-in:devices/acme-photo-eyes/map.toml:17)
+    gateway.toml:92:7: device_set[1](lane = 1).map: there is no map "divert-lne", and so it is with 38 other members (did you mean `divert-lane@1`? Your own maps stand in devices/<vendor>-<model>/map.toml)
+    gateway.toml:86:1: device_set[1].for: is missing (add `for = …` here)
+    gateway.toml:87:7: device_set[1].for: is no loop (write for = { lane = { from = 1, to = 40 } }, or for = { lane = [1, 2, 5] })
+    gateway.toml:87:16: device_set[1].for.lane: is neither a range nor a list (write for = { lane = { from = 1, to = 40 } }, or for = { lane = [1, 2, 5] })
+    gateway.toml:93:10: device_set[1](lane = 100).params: `lane` is 100 (write 1 to 99: divert-lane@1 declares it so, built-in:devices/acme-photo-eyes/map.toml:14)
+    warning: gateway.toml:82:6: link[3].id: can't keep its periods: 26 polls take 143 % of the time if each answer takes 1ms; the largest is io of lane-33 and 7 others (4 requests each 20ms: 4.0 ms, and 2s if none is answered) (poll less often, read less, or share the units out among links; if they answer faster, write answer_time: floorgate status shows it)
+    gateway.toml:89:6: device_set[1](lane = 1).id: "lane-{lain:02}" is not an id, and so it is with 38 other members (the name of this loop is `lane`: write {lane})
+    gateway.toml:94:14: device_set[1](lane = 1).overide: unknown key, and so it is with 38 other members (did you mean `override`?)
+    gateway.toml:94:12: device_set[1].override: is not a list of tables (write `[[device_set.override]]` above each)
+    gateway.toml:96:43: device_set[1](lane = 33).params.coil_base: is "900a" (write a whole number: divert-lane@1 declares it so, built-in:devices/acme-photo-eyes/map.toml:15)
+    gateway.toml:96:25: device_set[1](lane = 33).params.full_delay: is 8 (write a duration with its unit, such as "500ms", "20s", "5m", "24h" or "30d": divert-lane@1 declares it so, built-in:devices/acme-photo-eyes/map.toml:17)
+    gateway.toml:93:40: device_set[1](lane = 1).params.coil_bse: is no parameter of divert-lane@1, and so it is with 38 other members (did you mean `coil_base`?)
+    gateway.toml:93:1: device_set[1](lane = 1).parm: unknown key, and so it is with 38 other members (did you mean `params`?)
+    gateway.toml:96:10: device_set[1](lane = 33).params: the map needs the parameter `reg_base` (write params = { reg_base = … })
     "#);
 }
 

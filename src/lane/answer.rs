@@ -42,6 +42,8 @@ pub struct AnswerShape {
     pub reference: String,
     /// A 503 promises that there is no effect.
     pub definite_503: bool,
+    /// Keys can be looked up: what is accepted without a job is asked for.
+    pub lookup: bool,
     /// Whose words they are.
     pub dialect: Dialect,
     /// What comes first: the first one that applies decides.
@@ -266,7 +268,7 @@ fn judge_status(status: u16, head: &Head, body: &Body, shape: &AnswerShape, rows
             (Class::Unknown, "answered with something else than JSON: what it means, a `classify` has to say")
         }
         204 => (Class::Unknown, "answered without the results that `answers.items` expects"),
-        202 => (Class::Accepted, took_over(head)),
+        202 => (Class::Accepted, took_over(head.location.as_ref(), shape.lookup)),
         200..300 => (Class::Unknown, "gave an answer that proves nothing of the batch"),
         300..400 => (Class::Contract, "redirects, and a posting is never sent elsewhere: correct the target's URL"),
         401 => (Class::Auth, "does not accept our credentials"),
@@ -322,13 +324,21 @@ fn takes_all(status: u16, body: &Body, shape: &AnswerShape) -> bool {
     if body.empty { !shape.rules.iter().any(|rule| rule.looks_into(status)) } else { body.as_expected }
 }
 
-fn took_over(head: &Head) -> &'static str {
-    match head.location {
-        Some(Location::Here(_)) => "accepted it for later, and is asked for it",
-        Some(Location::Elsewhere(_)) => {
-            "accepted it for later, and points to another system, where nobody asks: it is looked up if it can be"
+/// What becomes of a batch, or of one item of it, that the target will book later.
+fn took_over(location: Option<&Location>, lookup: bool) -> &'static str {
+    match (location, lookup) {
+        (Some(Location::Here(_)), _) => "accepted it for later, and is asked for it",
+        (Some(Location::Elsewhere(_)), true) => {
+            "accepted it for later, and points to another system, where nobody asks: it is looked up"
         }
-        None => "accepted it for later without a handle to ask by: it is looked up if it can be",
+        (Some(Location::Elsewhere(_)), false) => {
+            "accepted it for later, and points to another system, where nobody asks; the target has no `lookup`, so that the same \
+             is sent again"
+        }
+        (None, true) => "accepted it for later, and is asked for it by lookup",
+        (None, false) => {
+            "accepted it for later, and can't be asked for it: the target has no `lookup`, so that the same is sent again"
+        }
     }
 }
 

@@ -110,7 +110,7 @@ fn scanners_on_sockets_and_serial_lines() {
          stop_bits = 2 }}\n[[device]]\nid = \"s-2\"\nlink = \"bench\"\nmap = \"serial-scanner@1\"\naccept_weak_identity = true\n"
     );
     let site = Site::new(&format!("{SHIPPED}{more}"));
-    insta::assert_snapshot!(site.told(), @"warning: gateway.toml:86:7: device[3].map: no lane takes scan.no_read (they are kept and not posted; a lane that is added later takes those that come from then on)");
+    insta::assert_snapshot!(site.told(), @"warning: gateway.toml:87:7: device[3].map: no lane takes scan.no_read (they are kept and not posted; a lane that is added later takes those that come from then on)");
     let config = site.check().config.expect("no fault");
     let places: Vec<String> = config.sockets.iter().map(|link| link.place.to_string()).collect();
     assert_eq!(places, ["listening on 0.0.0.0:9004", "/dev/serial/by-path/p-1"]);
@@ -123,37 +123,37 @@ fn what_is_wrong_with_a_scanners_link_is_told() {
         "{DEVICE}[[device]]\nid = \"s-2\"\nlink = \"line\"\nmap = \"serial-scanner@1\"\naccept_weak_identity = true\n"
     );
     insta::assert_snapshot!(scanner("kind = \"tcp\"\naddress = \"10.20.0.9\"", DEVICE), @r#"
-    gateway.toml:82:11: link[3].address: "10.20.0.9" is no address with a port (write "host:port")
-    warning: gateway.toml:86:7: device[3].map: no lane takes scan.no_read (they are kept and not posted; a lane that is added later takes those that come from then on)
+    gateway.toml:83:11: link[3].address: "10.20.0.9" is no address with a port (write "host:port")
+    warning: gateway.toml:87:7: device[3].map: no lane takes scan.no_read (they are kept and not posted; a lane that is added later takes those that come from then on)
     "#);
     insta::assert_snapshot!(scanner("kind = \"tcp\"\naddress = \"127.0.0.300:9004\"", DEVICE), @r#"
-    gateway.toml:82:11: link[3].address: "127.0.0.300" is neither an address (four numbers up to 255) nor a name (write "host:port")
-    warning: gateway.toml:86:7: device[3].map: no lane takes scan.no_read (they are kept and not posted; a lane that is added later takes those that come from then on)
+    gateway.toml:83:11: link[3].address: "127.0.0.300" is neither an address (four numbers up to 255) nor a name (write "host:port")
+    warning: gateway.toml:87:7: device[3].map: no lane takes scan.no_read (they are kept and not posted; a lane that is added later takes those that come from then on)
     "#);
     insta::assert_snapshot!(scanner("kind = \"tcp\"\naddress = \"h:1\"\nlisten = \"h:1\"", DEVICE), @"
-    gateway.toml:83:10: link[3].listen: stands beside `address` (one of the two: who of both connects?)
-    warning: gateway.toml:87:7: device[3].map: no lane takes scan.no_read (they are kept and not posted; a lane that is added later takes those that come from then on)
+    gateway.toml:84:10: link[3].listen: stands beside `address` (one of the two: who of both connects?)
+    warning: gateway.toml:88:7: device[3].map: no lane takes scan.no_read (they are kept and not posted; a lane that is added later takes those that come from then on)
     ");
     insta::assert_snapshot!(scanner("kind = \"tcp\"\nlisten = \"0.0.0.0:9004\"", &two), @r#"
-    gateway.toml:89:8: device[4].link: the link "line" is that of device "s-1" (give each device its own link)
-    warning: gateway.toml:86:7: device[3].map: no lane takes scan.no_read (they are kept and not posted; a lane that is added later takes those that come from then on)
+    gateway.toml:90:8: device[4].link: the link "line" is that of device "s-1" (give each device its own link)
+    warning: gateway.toml:87:7: device[3].map: no lane takes scan.no_read (they are kept and not posted; a lane that is added later takes those that come from then on)
     "#);
     insta::assert_snapshot!(scanner("kind = \"tcp\"\naddress = \"h:1\"", &DEVICE.replace("fixed-scanner@1", "sorter@1")), @r#"
-    gateway.toml:86:7: device[3].map: sorter@1 is for Modbus, the link "line" is for sockets and serial lines (name a map for that link, or a link for that map)
+    gateway.toml:87:7: device[3].map: sorter@1 is for Modbus, the link "line" is for sockets and serial lines (name a map for that link, or a link for that map)
     "#);
     insta::assert_snapshot!(scanner("kind = \"tcp\"\naddress = \"h:1\"", &DEVICE.replace("map", "unit = 1\nmap")), @"
-    gateway.toml:86:8: device[3].unit: means nothing with sockets and serial lines (remove it)
-    warning: gateway.toml:87:7: device[3].map: no lane takes scan.no_read (they are kept and not posted; a lane that is added later takes those that come from then on)
+    gateway.toml:87:8: device[3].unit: means nothing with sockets and serial lines (remove it)
+    warning: gateway.toml:88:7: device[3].map: no lane takes scan.no_read (they are kept and not posted; a lane that is added later takes those that come from then on)
     ");
     insta::assert_snapshot!(scanner("kind = \"serial\"", DEVICE), @"
-    gateway.toml:79:1: link[3].serial: is missing (add `serial = { … }` here)
-    warning: gateway.toml:85:7: device[3].map: no lane takes scan.no_read (they are kept and not posted; a lane that is added later takes those that come from then on)
+    gateway.toml:80:1: link[3].serial: is missing (add `serial = { … }` here)
+    warning: gateway.toml:86:7: device[3].map: no lane takes scan.no_read (they are kept and not posted; a lane that is added later takes those that come from then on)
     ");
     insta::assert_snapshot!(scanner("kind = \"serial\"\nserial = { port = \"/dev/ttyUSB0\", data_bits = 9, parity = \"evn\" }", DEVICE), @r#"
-    gateway.toml:82:47: link[3].serial.data_bits: is 9 (write 7 or 8)
-    gateway.toml:82:59: link[3].serial.parity: "evn" is not known here (did you mean `even`? One of "none", "even", "odd")
-    warning: gateway.toml:82:19: link[3].serial.port: /dev/ttyUSB0 may be another adapter after the next start (write the name below /dev/serial/by-path that `ls -l /dev/serial/by-path` shows for it)
-    warning: gateway.toml:86:7: device[3].map: no lane takes scan.no_read (they are kept and not posted; a lane that is added later takes those that come from then on)
+    gateway.toml:83:47: link[3].serial.data_bits: is 9 (write 7 or 8)
+    gateway.toml:83:59: link[3].serial.parity: "evn" is not known here (did you mean `even`? One of "none", "even", "odd")
+    warning: gateway.toml:83:19: link[3].serial.port: /dev/ttyUSB0 may be another adapter after the next start (write the name below /dev/serial/by-path that `ls -l /dev/serial/by-path` shows for it)
+    warning: gateway.toml:87:7: device[3].map: no lane takes scan.no_read (they are kept and not posted; a lane that is added later takes those that come from then on)
     "#);
 }
 
@@ -164,9 +164,9 @@ fn a_serial_port_has_one_reader() {
     };
     let device = DEVICE.replace("s-1", "s-2").replace("line", "line-2");
     insta::assert_snapshot!(told_with(&format!("{}{DEVICE}{}{device}", line("line"), line("line-2"))), @"
-    gateway.toml:90:19: link[4].serial.port: /dev/serial/by-path/p is also the port of link[3].serial (two readers would each get a part; one link carries all units of a Modbus line)
-    warning: gateway.toml:86:7: device[3].map: no lane takes scan.no_read (they are kept and not posted; a lane that is added later takes those that come from then on)
-    warning: gateway.toml:94:7: device[4].map: no lane takes scan.no_read (they are kept and not posted; a lane that is added later takes those that come from then on)
+    gateway.toml:91:19: link[4].serial.port: /dev/serial/by-path/p is also the port of link[3].serial (two readers would each get a part; one link carries all units of a Modbus line)
+    warning: gateway.toml:87:7: device[3].map: no lane takes scan.no_read (they are kept and not posted; a lane that is added later takes those that come from then on)
+    warning: gateway.toml:95:7: device[4].map: no lane takes scan.no_read (they are kept and not posted; a lane that is added later takes those that come from then on)
     ");
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
-use super::{AnswerShape, REASON, Rule, bounded, rule};
+use super::{AnswerShape, REASON, Rule, bounded, rule, took_over};
 use crate::event::Id;
 use crate::lane::{Answer, Class, Outcome};
 
@@ -16,7 +16,9 @@ pub(super) fn judge(status: u16, items: &[Value], pointer: &str, shape: &AnswerS
     let outcomes: Vec<Outcome> = keys
         .iter()
         .map(|key| match named.get(key) {
-            Some(Named::Once(item)) => one(status, item, &places, rule::of_item(&shape.rules, status, item)),
+            Some(Named::Once(item)) => {
+                one((status, item), shape.lookup, &places, rule::of_item(&shape.rules, status, item))
+            }
             Some(Named::Twice) => Outcome::new(Class::Unknown, "the ERP's answer names this item twice"),
             Some(Named::Never) | None => Outcome::new(Class::Unknown, "the ERP's answer does not name this item"),
         })
@@ -42,7 +44,7 @@ pub(super) fn judge_before(
     let (named, _) = by_key(items, &places.key, keys);
     let ruled = |key| {
         let Some(Named::Once(item)) = named.get(key) else { return None };
-        rule::of_item(before, status, item).map(|rule| one(status, item, &places, Some(rule)))
+        rule::of_item(before, status, item).map(|rule| one((status, item), shape.lookup, &places, Some(rule)))
     };
     let ruled: Vec<Option<Outcome>> = keys.iter().map(ruled).collect();
     ruled.iter().any(Option::is_some).then(|| {
@@ -158,9 +160,9 @@ const MAY_COME: [&str; 10] = [
     "unknown_posting",
 ];
 
-/// What one result says; `rule`: what this target means by it. A request that was refused has no effects: whoever lists one
+/// What one result says; `lookup`: it can be asked for; `rule`: what this target means by it. A request that was refused has no effects: whoever lists one
 /// there may have undone it.
-fn one(status: u16, item: &Value, places: &Places, rule: Option<&Rule>) -> Outcome {
+fn one((status, item): (u16, &Value), lookup: bool, places: &Places, rule: Option<&Rule>) -> Outcome {
     let (word, reason, message) = (places.status.text(item), places.reason.text(item), places.message.text(item));
     let class = match (word, reason) {
         (Some("posted" | "ok" | "created" | "delivered"), _) => Class::Delivered,
@@ -189,12 +191,17 @@ fn one(status: u16, item: &Value, places: &Places, rule: Option<&Rule>) -> Outco
             format!("{}\"{}\", {ODD}", Outcome::ODD_STATUS, bounded(&given, 64))
         }
         (None, _) if odd => "the ERP's answer gives this item no status".to_owned(),
+        _ if class == Class::Accepted => format!("the ERP {}", took_over(None, lookup)),
         (_, word) => format!("the ERP says: {}", word.unwrap_or_default()),
     };
     if reason.or(message).is_some() {
         let told: Vec<&str> = reason.into_iter().chain(message).collect();
         let told = bounded(&told.join(": "), REASON);
-        text = if odd || undone { format!("{text}: {told}") } else { format!("the ERP says: {told}") };
+        text = if odd || undone || class == Class::Accepted {
+            format!("{text}: {told}")
+        } else {
+            format!("the ERP says: {told}")
+        };
     }
     let code = rule.and_then(|rule| rule.code.clone()).or_else(|| reason.map(|code| bounded(code, 64)));
     Outcome { class, code, reason: text, reference: reference(item, places), part: part(class, item) }

@@ -78,7 +78,11 @@ fn each_status_word_of_an_item_has_its_class() {
         (r#""status":"retry","reason":"busy""#, Class::Transient, "the ERP says: busy"),
         (r#""status":"retry","reason":"lane_blocked""#, Class::NotAttempted, "the ERP says: lane_blocked"),
         (r#""status":"retry","reason":"concurrent""#, Class::Conflict, "the ERP says: concurrent"),
-        (r#""status":"accepted""#, Class::Accepted, "the ERP says: accepted"),
+        (
+            r#""status":"accepted""#,
+            Class::Accepted,
+            "the ERP accepted it for later, and can't be asked for it: the target has no `lookup`, so that the same is sent again",
+        ),
         (
             r#""status":"fine\n one","message":"all good""#,
             Class::Unknown,
@@ -97,6 +101,19 @@ fn each_status_word_of_an_item_has_its_class() {
         let answer = classify(&json(200, &results(&[result(1, more)])), &shape(Some("/results")), &keys(1));
         assert_eq!((answer.outcomes[0].class, answer.outcomes[0].reason.as_str()), (class, reason), "{more}");
         assert_eq!(answer.whole, class == Class::Unknown);
+    }
+}
+
+#[test]
+fn what_is_accepted_says_how_it_is_asked_for() {
+    let shape = AnswerShape { lookup: true, ..shape(Some("/results")) };
+    let item = json(200, &results(&[result(1, r#""status":"accepted","message":"queued""#)]));
+    for (reply, reason) in [
+        (item, "the ERP accepted it for later, and is asked for it by lookup: queued"),
+        (json(202, "{}"), "the ERP accepted it for later, and is asked for it by lookup (HTTP 202)"),
+    ] {
+        let answer = classify(&reply, &shape, &keys(1));
+        assert_eq!((answer.outcomes[0].class, answer.outcomes[0].reason.as_str()), (Class::Accepted, reason));
     }
 }
 

@@ -157,6 +157,7 @@ mod tests {
                 reason: place("reason"),
                 reference: place("reference"),
                 definite_503: false,
+                lookup: false,
                 dialect: Dialect::Contract,
                 rules: Vec::new(),
             },
