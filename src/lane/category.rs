@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::lane::{Class, Parked};
+use crate::lane::{Class, Outcome, Parked};
 
 /// The business trouble that a parked posting is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -74,6 +74,11 @@ impl Desks {
         own.unwrap_or_else(|| Category::of(class, tx_type, code, visibility))
     }
 
+    /// Whether the site has said where that word of the target belongs.
+    pub fn know(&self, code: &str) -> bool {
+        self.0.values().any(|desk| desk.codes.iter().any(|known| known == code))
+    }
+
     /// Who looks after it.
     pub fn owner(&self, category: Category) -> &str {
         let owner = self.0.get(&category).and_then(|desk| desk.owner.as_deref());
@@ -97,6 +102,9 @@ impl Desks {
 /// The target does not know a document, or a part of one.
 const UNKNOWN_DOCUMENTS: [&str; 6] =
     ["unknown_order", "unknown_line", "unknown_shipment", "unknown_purchase", "unknown_request", "unknown_posting"];
+
+/// What the words begin with that say why a carrier gives no label.
+const FOR_CARRIERS: [&str; 3] = ["address_", "carrier_", "label_"];
 
 impl Category {
     /// All of them.
@@ -127,7 +135,7 @@ impl Category {
             Class::Corrupt | Class::Poison | Class::Contract | Class::Auth => Self::ContractBroken,
             _ if code == "period_closed" => Self::InvoiceDelayed,
             _ if matches!(code, "malformed" | "unknown_tx_type" | "not_permitted") => Self::ContractBroken,
-            _ if ["address_", "carrier_", "label_"].iter().any(|of| code.starts_with(of)) => Self::LabelMissing,
+            _ if FOR_CARRIERS.iter().any(|of| code.starts_with(of)) => Self::LabelMissing,
             // What its own document lacks is no master data.
             _ if UNKNOWN_DOCUMENTS.contains(&code) => Self::of_type(tx_type),
             _ if code.starts_with("unknown_") => Self::MasterStale,
@@ -210,8 +218,9 @@ impl Category {
         self.line().owner
     }
 
-    /// What usually helps, of what may be done with it ([`decide`](crate::lane::decide)).
-    pub fn helps(self, parked: Parked) -> &'static str {
+    /// What usually helps, of what may be done with it ([`decide`](crate::lane::decide)); `code`: the target's word for the reason, where
+    /// the site does not say itself what that means.
+    pub fn helps(self, parked: Parked, code: Option<&str>) -> &'static str {
         match parked {
             _ if self == Self::VisibilityOnly => self.line().action,
             Parked::Held => "look whether it was scanned twice: `skip` it then, else `retry` it",
@@ -228,9 +237,51 @@ impl Category {
                 "look in the ERP whether it is there: then `resolve` it; else mend what it was refused for, and `repost` it (two \
                  persons)"
             }
+            Parked::Rejected { class: Class::Validation | Class::Reference, maybe: false } => {
+                code.and_then(of_code).unwrap_or(self.line().action)
+            }
             Parked::Rejected { maybe: false, .. } => self.line().action,
         }
     }
+}
+
+/// What helps where the target gives this word for the reason; `None`: what usually helps in its category.
+fn of_code(code: &str) -> Option<&'static str> {
+    Some(match code {
+        "no_stock" => {
+            "put the stock right in the ERP (a receipt, a move or a count is missing there), then `retry`; where the floor meant \
+             another place, lot or quantity, `edit` it"
+        }
+        "wrong_quantity" | "bad_quantity" | "uom_not_whole" | "unexpected_item" => {
+            "where the floor meant something else, `edit` it (`floorgate dead edit KEY --set /qty=…`); where the document in the ERP \
+             is wrong, correct that, then `retry`"
+        }
+        "lot_required" => {
+            "`edit` it with the lot (`floorgate dead edit KEY --add /lot=…`); or have the ERP want none, then `retry`"
+        }
+        "malformed" => {
+            "`edit` the member that is wrong or missing, and correct the map, so that the next ones are right; where the endpoint is \
+             wrong, correct that, then `retry`"
+        }
+        "unknown_tx_type" | "not_permitted" => {
+            "have the ERP team take such postings from the gateway's user, then `retry`"
+        }
+        Outcome::TOO_LARGE => "have the endpoint take a body of this size, then `retry`",
+        "order_on_hold" | "period_closed" | "bad_state" => return None,
+        code if [Outcome::REPLAYED, Outcome::ETAG_CHANGED, Outcome::ETAG_MISSING].contains(&code) => return None,
+        code if FOR_CARRIERS.iter().any(|of| code.starts_with(of)) => return None,
+        code if code.starts_with("unknown_") => {
+            "add what is missing in the ERP, then `retry`; where the floor's number or code is wrong, `edit` it"
+        }
+        "erp_error" => {
+            "the ERP's own words say why, and its team knows what they mean: where its data was mended, `retry`; where a member of \
+             the event is wrong, `edit` it"
+        }
+        _ => {
+            "the code is the ERP's own, and its team knows what it means: where its data was mended, `retry`; where a member of the \
+             event is wrong, `edit` it"
+        }
+    })
 }
 
 /// The sentence that says what is wrong to somebody who knows the warehouse and not the gateway.
@@ -293,9 +344,13 @@ mod tests {
         let classes = [Class::Validation, Class::Reference, Class::Conflict, Class::Poison, Class::Corrupt];
         let classes = classes.into_iter().chain([Class::KeyClash, Class::Unresolvable]);
         let rejected = classes.flat_map(|class| [false, true].map(|maybe| Parked::Rejected { class, maybe }));
-        for parked in rejected.chain([Parked::Held]) {
+        let codes = ["no_stock", "bad_quantity", "lot_required", "malformed", "not_permitted", "unknown_item", "FI_42"];
+        let codes = codes.into_iter().map(Some).chain([Some(Outcome::TOO_LARGE), Some("erp_error"), None]);
+        for (parked, code) in
+            rejected.chain([Parked::Held]).flat_map(|parked| codes.clone().map(move |code| (parked, code)))
+        {
             for category in Category::ALL {
-                let told = category.helps(parked);
+                let told = category.helps(parked, code);
                 let named = |act: &&Act| told.contains(&format!("`{}`", act.name()));
                 let named: Vec<&Act> = verbs.iter().filter(named).collect();
                 assert!(!named.is_empty() || category == Category::VisibilityOnly, "{told}");
@@ -304,6 +359,23 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn unlike_reasons_have_unlike_help() {
+        let helps = |code: &str, maybe| {
+            let parked = Parked::Rejected { class: Class::Validation, maybe };
+            Category::ShipmentBlocked.helps(parked, Some(code))
+        };
+        let edits = ["no_stock", "bad_quantity", "lot_required", "malformed", "unknown_item", "FI_42"];
+        assert!(edits.iter().all(|code| helps(code, false).contains("`edit`")));
+        assert!(helps("FI_42", false).starts_with("the code is the ERP's own"));
+        assert!(helps("no_stock", false).starts_with("put the stock right in the ERP"));
+        assert!(helps("order_on_hold", false).starts_with("clear what blocks it"), "nothing of the event is wrong");
+        assert!(helps("no_stock", true).contains("`repost`"), "it may be there");
+        let visible = Category::VisibilityOnly
+            .helps(Parked::Rejected { class: Class::Validation, maybe: false }, Some("no_stock"));
+        assert_eq!(visible, "nothing has to be done");
     }
 
     #[test]
@@ -328,6 +400,7 @@ mod tests {
         assert_eq!(of("fiscal_year_closed", false), Category::InvoiceDelayed);
         assert_eq!(of("fiscal_year_closed", true), Category::VisibilityOnly);
         assert_eq!(of("order_on_hold", false), Category::ShipmentBlocked);
+        assert!(desks.know("fiscal_year_closed") && !desks.know("order_on_hold"));
         assert_eq!(desks.owner(Category::InvoiceDelayed), "night desk");
         assert_eq!(desks.owner(Category::ShipmentBlocked), Category::ShipmentBlocked.owner());
     }

@@ -181,7 +181,7 @@ fn need(r: &Row<'_>, bounds: Option<&Bounds>, now: Millis) -> Result<Need, rusql
         class: parked.class().to_owned(),
         whose: Whose::of(desks, category, now.since(Millis(opened_at))),
         sentence,
-        action: category.helps(parked),
+        action: category.helps(parked, code.as_deref().filter(|code| !desks.know(code))),
         may: acts.into_iter().filter(|act| decide(*act, parked, false).is_ok()).map(Act::name).collect(),
         maybe_posted: matches!(parked, Parked::Rejected { maybe: true, .. }),
         code,
