@@ -35,6 +35,9 @@ pub(super) struct Args {
 }
 
 /// Let a held lane, system or subject go again
+///
+/// A lane or system that is not held, and whose target has asked to be left alone (Retry-After, RateLimit), is tried again at once: for
+/// one that asked for too long by mistake.
 #[derive(Debug, clap::Args)]
 #[command(after_help = RELEASE)]
 pub(super) struct Release {
@@ -72,6 +75,7 @@ Examples:
 const RELEASE: &str = "\
 Examples:
   floorgate release lane outbound --reason 'stock count is done'
+  floorgate release system erp --reason 'its Retry-After of an hour was a mistake'
   floorgate release subject shipment/SH-88121 --reason 'packed anew'";
 
 fn scope(text: &str) -> Result<Scope, String> {

@@ -9,7 +9,10 @@ pub fn advice(class: Class, status: Option<u16>, words: &str) -> Option<&'static
         (Class::Transient, None) => {
             "look whether the ERP runs, and at the network, the name and the proxy on the way to it; it goes on by itself"
         }
-        (Class::Throttled, _) => "nothing: less is sent, and all of it goes by itself",
+        (Class::Throttled, _) => {
+            "nothing: less is sent, and all of it goes by itself; `floorgate release system NAME` ends a wait that was asked for by \
+             mistake"
+        }
         (Class::Auth, _) => {
             "correct the file with the secret (it is read anew for each request), or the gateway's rights at the ERP; nothing \
              is restarted"

@@ -404,6 +404,10 @@ impl Lane {
                 self.freed(row, next);
             }
             Input::Held(held) => self.held = held,
+            Input::CalledBack => {
+                self.away_until = Millis::default();
+                self.calm(now);
+            }
             Input::Kept(order) => {
                 self.give_back(now, &mut actions);
                 self.keep(order);

@@ -64,6 +64,8 @@ impl Hold {
 pub(super) enum Change {
     /// The lane sends nothing, or goes on.
     Lane(bool),
+    /// What its target has asked for is over: it goes on.
+    CalledBack,
     /// Nothing that is ordered by this is sent.
     Kept(i64),
     /// It goes again.
@@ -114,13 +116,20 @@ pub(super) fn set(
     } else {
         db.execute("DELETE FROM hold WHERE scope = ? AND name = ?", [scope, &hold.name])?
     };
-    if changed == 0 {
+    let away = |lane: &usize| hold.scope != Scope::Subject && routes[*lane].counters.away_until > now.0;
+    let called_back = !hold.on && changed == 0 && lanes.iter().any(away);
+    if changed == 0 && !called_back {
         let text = if hold.on { "it is held already" } else { "it is not held" };
         return Ok((told(false, text.to_owned()), Vec::new()));
     }
     let mut changes = Vec::new();
     for lane in lanes {
         let route = &routes[lane];
+        if called_back {
+            db.execute("UPDATE lane SET away_until = 0 WHERE id = ?", [route.id])?;
+            changes.push((lane, Change::CalledBack));
+            continue;
+        }
         if hold.scope != Scope::Subject {
             changes.push((lane, Change::Lane(is_held(db, &route.config.id, &route.config.system)?)));
             continue;
@@ -139,6 +148,7 @@ pub(super) fn set(
         (true, Scope::Subject) => {
             "held: what waits of it is not sent, nor what comes of it; what is under way is answered as ever"
         }
+        (false, _) if called_back => "it is not held; the time for which the target has asked to be left alone is over",
         (false, _) => "released",
     };
     let deed = Deed {

@@ -122,6 +122,8 @@ pub enum Input {
     },
     /// A person holds the lane, or its system: nothing leaves until it is `false` again.
     Held(bool),
+    /// A person says that the target's word to stay away is over.
+    CalledBack,
     /// A person holds what is ordered by this: nothing of it leaves that is not under way, until [`Input::Freed`].
     Kept(i64),
     /// The wall clock can be trusted again: [`Lane::restore`](super::Lane::restore)'s doubt is over.

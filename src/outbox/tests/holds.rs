@@ -177,3 +177,31 @@ async fn what_is_held_stays_so_under_every_name_of_its_order() {
     assert_eq!(next(&mut work).await.keys, first.keys);
     stop(outbox, ended).await;
 }
+
+/// An hour that was asked for by mistake outlasts a restart; who is asked about it ends it.
+#[tokio::test]
+async fn a_wait_that_the_target_asked_for_is_over_when_a_person_says_so() {
+    for (scope, name) in [(Scope::Lane, "outbound"), (Scope::System, "erp")] {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let (outbox, ended, mut work) = open(config(dir.path()));
+        assert_eq!(outbox.capture(vec![counted("1", 1, "a")]).await, Ok(vec![Placed::New]));
+        let sent = next(&mut work).await;
+        assert!(!told(&outbox, hold("h1", scope, name, false)).await.0, "nobody has asked for anything");
+        let busy = Answer { retry_after_ms: Some(3_600_000), whole: true, ..all(&sent, Class::Throttled) };
+        outbox.answered(0, sent.batch, busy).expect("the writer runs");
+        nothing_leaves(&outbox, &mut work).await;
+        stop(outbox, ended).await;
+        let (outbox, ended, mut work) = open(config(dir.path()));
+        nothing_leaves(&outbox, &mut work).await;
+
+        assert!(told(&outbox, hold("h2", scope, name, true)).await.0);
+        assert_eq!(told(&outbox, hold("h3", scope, name, false)).await, (true, "released".to_owned()));
+        nothing_leaves(&outbox, &mut work).await;
+        let (done, text) = told(&outbox, hold("h4", scope, name, false)).await;
+        assert!(done && text.ends_with("has asked to be left alone is over"), "{text}");
+        assert_eq!(next(&mut work).await.keys, sent.keys);
+        let deeds = parked::audit(dir.path(), None, 9).expect("it reads");
+        assert_eq!(deeds.iter().map(|deed| deed.act.as_str()).collect::<Vec<_>>(), ["release", "release", "hold"]);
+        stop(outbox, ended).await;
+    }
+}

@@ -88,6 +88,7 @@ impl Writer {
         for (lane, change) in changes {
             let input = match change {
                 Change::Lane(on) => Input::Held(on),
+                Change::CalledBack => Input::CalledBack,
                 Change::Kept(order) => Input::Kept(order),
                 Change::Let(Freed { row, next, .. }) => Input::Freed { row, next },
             };
