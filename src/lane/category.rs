@@ -74,6 +74,15 @@ impl Desks {
         own.unwrap_or_else(|| Category::of(class, tx_type, code, visibility))
     }
 
+    /// That of a posting that needs a person.
+    pub fn of_parked(&self, parked: Parked, tx_type: &str, code: Option<&str>, visibility: bool) -> Category {
+        match parked {
+            Parked::Held if visibility => Category::VisibilityOnly,
+            Parked::Held => Category::DuplicateSuspect,
+            Parked::Rejected { class, .. } => self.category(class, tx_type, code, visibility),
+        }
+    }
+
     /// Whether the site has said where that word of the target belongs.
     pub fn know(&self, code: &str) -> bool {
         self.0.values().any(|desk| desk.codes.iter().any(|known| known == code))
@@ -141,11 +150,6 @@ impl Category {
             _ if code.starts_with("unknown_") => Self::MasterStale,
             _ => Self::of_type(tx_type),
         }
-    }
-
-    /// A held one may be a repeat.
-    pub fn of_held(visibility: bool) -> Self {
-        if visibility { Self::VisibilityOnly } else { Self::DuplicateSuspect }
     }
 
     fn of_type(tx_type: &str) -> Self {
@@ -285,10 +289,14 @@ fn of_code(code: &str) -> Option<&'static str> {
 }
 
 /// The sentence that says what is wrong to somebody who knows the warehouse and not the gateway.
-pub fn sentence(class: Class, tx_type: &str, subject: &str, system: &str, reason: &str) -> String {
-    let what = format!("the {} of {subject}", tx_type.replace(['_', '.'], " "));
+pub fn sentence(parked: Parked, tx_type: &str, subject: &str, system: &str, reason: &str) -> String {
+    let what = format!("the {} of {subject}", spoken(tx_type));
     let why = reason.strip_prefix("the ERP says: ").unwrap_or(reason).trim_end();
     let end = end_of(why);
+    let class = match parked {
+        Parked::Held => return format!("The {} of {subject} is not sent: {why}{end}", spoken(tx_type)),
+        Parked::Rejected { class, .. } => class,
+    };
     match class {
         Class::Unresolvable | Class::Unknown => {
             format!("Nobody knows whether {what} is in {system}: {why}{end}")
@@ -300,6 +308,10 @@ pub fn sentence(class: Class, tx_type: &str, subject: &str, system: &str, reason
         Class::Conflict => format!("{system} kept {what} locked, however often it was tried: {why}{end}"),
         _ => format!("{system} refused {what}: {why}{end}"),
     }
+}
+
+fn spoken(tx_type: &str) -> String {
+    tx_type.replace(['_', '.'], " ")
 }
 
 /// What a sentence ends with: the target's own words at its end may be a sentence already.
@@ -413,11 +425,24 @@ mod tests {
     fn the_sentence_says_who_refused_what_and_why() {
         let reason = "the ERP says: order_on_hold: Order SO-10077 is on credit hold";
         assert_eq!(
-            sentence(Class::Validation, "goods_issue", "shipment/SH-88121", "erp", reason),
+            sentence(
+                Parked::Rejected { class: Class::Validation, maybe: false },
+                "goods_issue",
+                "shipment/SH-88121",
+                "erp",
+                reason
+            ),
             "erp refused the goods issue of shipment/SH-88121: order_on_hold: Order SO-10077 is on credit hold."
         );
-        let whole =
-            sentence(Class::Reference, "stock_count", "stock/A//B", "erp", "the ERP says: There is no item A. ");
+        let whole = sentence(
+            Parked::Rejected { class: Class::Reference, maybe: false },
+            "stock_count",
+            "stock/A//B",
+            "erp",
+            "the ERP says: There is no item A. ",
+        );
         assert_eq!(whole, "erp does not know what the stock count of stock/A//B refers to: There is no item A.");
+        let held = sentence(Parked::Held, "goods_issue", "shipment/SH-1", "erp", "it may be a repeat.");
+        assert_eq!(held, "The goods issue of shipment/SH-1 is not sent: it may be a repeat.");
     }
 }

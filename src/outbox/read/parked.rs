@@ -150,6 +150,11 @@ pub(in crate::outbox) fn parked(r: &Row<'_>, [state, class, maybe]: [usize; 3]) 
     if r.get::<_, i64>(state)? == 3 {
         return Ok(Parked::Held);
     }
+    rejected(r, [class, maybe])
+}
+
+/// Why a row is a dead letter: by the columns of its letter's class and `maybe`.
+pub(super) fn rejected(r: &Row<'_>, [class, maybe]: [usize; 2]) -> Result<Parked, rusqlite::Error> {
     let class = r.get::<_, Option<String>>(class)?.and_then(|name| Class::parse(&name)).unwrap_or(Class::Unresolvable);
     Ok(Parked::Rejected { class, maybe: r.get::<_, Option<bool>>(maybe)?.unwrap_or(true) })
 }
@@ -162,27 +167,18 @@ fn need(r: &Row<'_>, bounds: Option<&Bounds>, now: Millis) -> Result<Need, rusql
     let code: Option<String> = r.get(11)?;
     let reason = r.get::<_, Option<String>>(14)?.unwrap_or_else(|| HELD.to_owned());
     let desks = Bounds::desks(bounds);
-    let (state, category, sentence) = match parked {
-        Parked::Held => {
-            let sentence = format!("The {tx_type} of {subject} is not sent: {reason}.");
-            ("held", Category::of_held(visibility), sentence)
-        }
-        Parked::Rejected { class, .. } => {
-            let category = desks.category(class, &tx_type, code.as_deref(), visibility);
-            ("rejected", category, sentence(class, &tx_type, &subject, &system, &reason))
-        }
-    };
+    let category = desks.of_parked(parked, &tx_type, code.as_deref(), visibility);
     let acts = [Act::Retry, Act::Edit, Act::Repost, Act::Resolve, Act::Skip];
     Ok(Need {
         key: Id(r.get(0)?).to_string(),
         seq: r.get(1)?,
         kind: r.get(4)?,
-        state,
+        state: if parked == Parked::Held { "held" } else { "rejected" },
         opened_at,
         at,
         class: parked.class().to_owned(),
         whose: Whose::of(desks, category, now.since(Millis(opened_at))),
-        sentence,
+        sentence: sentence(parked, &tx_type, &subject, &system, &reason),
         action: category.helps(parked, code.as_deref().filter(|code| !desks.know(code))),
         may: acts.into_iter().filter(|act| decide(*act, parked, false).is_ok()).map(Act::name).collect(),
         maybe_posted: matches!(parked, Parked::Rejected { maybe: true, .. }),

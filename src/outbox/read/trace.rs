@@ -7,12 +7,12 @@ use rusqlite::{OptionalExtension as _, params};
 use serde::Serialize;
 
 use super::find::{Delivery, Event, Look, Place};
-use super::parked::{Deed, deeds};
+use super::parked::{Deed, deeds, rejected};
 use super::search::{BITE, Walk, search, within};
 use super::wanted::Wanted;
 use super::{Bounds, holds, lanes};
 use crate::event::{Id, posting_id, short_ref, traceparent};
-use crate::lane::{Category, Class, sentence};
+use crate::lane::{Category, Parked, sentence};
 use crate::outbox::StorageError;
 use crate::outbox::attempts::{self, id_at, sent_as};
 use crate::outbox::delivery::unpack;
@@ -220,26 +220,22 @@ impl Gather<'_> {
         let Place { lane, key, .. } = told.delivery.place;
         let (system, tx_type) = (&told.delivery.system, &told.delivery.tx_type);
         let visibility = self.look.bounds.is_some_and(|bounds| !bounds.parks(&told.delivery.lane));
-        match told.delivery.state {
-            "held" => {
-                told.category = Some(Category::of_held(visibility));
-                let reason = told.delivery.reason.as_deref().unwrap_or_default();
-                told.sentence = Some(format!("The {tx_type} of {subject} is not sent: {reason}."));
-            }
+        let (parked, reason) = match told.delivery.state {
+            "held" => (Parked::Held, told.delivery.reason.clone().unwrap_or_default()),
             "rejected" => {
-                let sql = "SELECT class, reason, code, answer FROM letter WHERE lane = ? AND seq = ? AND tx = ?";
+                let sql = "SELECT class, maybe, reason, code, answer FROM letter WHERE lane = ? AND seq = ? AND tx = ?";
                 let letter = self.look.db.query_row(sql, [lane, key.seq, key.tx], |r| {
-                    Ok((r.get::<_, String>(0)?, r.get::<_, String>(1)?, r.get(2)?, r.get(3)?))
+                    (told.code, told.answer) = (r.get(3)?, r.get(4)?);
+                    Ok((rejected(r, [0, 1])?, r.get(2)?))
                 });
-                let Some((class, reason, code, answer)) = letter.optional()? else { return Ok(()) };
-                let class = Class::parse(&class).unwrap_or(Class::Unresolvable);
-                (told.code, told.answer) = (code, answer);
-                let desks = Bounds::desks(self.look.bounds);
-                told.category = Some(desks.category(class, tx_type, told.code.as_deref(), visibility));
-                told.sentence = Some(sentence(class, tx_type, subject, system, &reason));
+                let Some(letter) = letter.optional()? else { return Ok(()) };
+                letter
             }
-            _ => {}
-        }
+            _ => return Ok(()),
+        };
+        told.category =
+            Some(Bounds::desks(self.look.bounds).of_parked(parked, tx_type, told.code.as_deref(), visibility));
+        told.sentence = Some(sentence(parked, tx_type, subject, system, &reason));
         Ok(())
     }
 
