@@ -60,6 +60,9 @@ impl Writer {
             counters.bytes_out += bytes;
             counters.skipped += i64::from(skipped);
         }
+        for (lane, freed) in &freed {
+            self.capture.routes[*lane].goes_again(freed);
+        }
         self.capture.flush(&tx)?;
         tx.commit()?;
         for (lane, Freed { row, next, .. }) in freed {
@@ -79,6 +82,12 @@ impl Writer {
         let now = self.clock.now().wall;
         let tx = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let (acted, changes) = hold::set(&tx, &self.capture.site, &self.capture.routes, hold, actor, now)?;
+        for (lane, change) in &changes {
+            if let Change::Let(freed) = change {
+                self.capture.routes[*lane].goes_again(freed);
+            }
+        }
+        self.capture.flush(&tx)?;
         tx.commit()?;
         tracing::info!(actor, done = acted.done, reason = hold.reason, "{}: {}", acted.key, acted.text);
         for (lane, change) in changes {
