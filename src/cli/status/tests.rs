@@ -215,7 +215,9 @@ fn a_stopped_lane_that_a_person_holds_waits_for_that_person() {
     let [scope, name, actor, reason] = ["lane", "display", "root", "stock count"].map(str::to_owned);
     let hold = [Held { scope, name, at: ago(90).0, actor, reason }];
     let mut text = String::new();
-    systems().iter().for_each(|system| target(&mut text, system, &hold, NOW));
+    for system in systems() {
+        target(&mut text, &system, &hold, NOW);
+    }
     let line =
         "  HELD by root 90 s ago: stock count; nothing is tried until `floorgate release lane display --reason …`\n";
     assert!(text.contains(line) && !text.contains("when three are posted"), "{text}");

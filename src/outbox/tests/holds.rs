@@ -198,7 +198,7 @@ async fn the_oldest_that_goes_is_looked_for_behind_what_is_rejected() {
     };
     assert_eq!(oldest(), (2, None));
     outbox
-        .operate(super::operate::order("r1", Act::Retry, &[both.keys[0]]), "anna".to_owned())
+        .operate(operate::order("r1", Act::Retry, &[both.keys[0]]), "anna".to_owned())
         .await
         .expect("the writer runs");
     assert_eq!(oldest(), (1, Some("scan.item".to_owned())));
