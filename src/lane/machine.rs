@@ -353,6 +353,12 @@ impl Lane {
         self.away_until
     }
 
+    /// Number of the row before which none goes without a person; some of those from it on may not either.
+    pub fn goes_from(&self) -> i64 {
+        let known = self.rows.keys().next().into_iter().chain(self.aside.values());
+        known.fold(self.cursor, |first, row| first.min(*row)).seq
+    }
+
     fn keep(&mut self, order: i64) {
         self.park(Row { key: RowKey::default(), order, size: 0, held: true });
     }

@@ -126,7 +126,6 @@ pub(super) fn set(
     for lane in lanes {
         let route = &routes[lane];
         if called_back {
-            db.execute("UPDATE lane SET away_until = 0 WHERE id = ?", [route.id])?;
             changes.push((lane, Change::CalledBack));
             continue;
         }

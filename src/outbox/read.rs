@@ -40,6 +40,9 @@ pub const LISTED: u32 = 10;
 /// What orders the parked subjects of lane ?1.
 const PARKED: &str =
     "SELECT order8 FROM pending INDEXED BY pending_exception WHERE lane = ?1 AND state IN (2, 3) AND state <> 0";
+/// Of the rows of lane ?1 from ?2 on.
+const OLDEST_TX: &str = "SELECT t.text FROM pending p CROSS JOIN name t ON t.id = p.tx
+    WHERE p.lane = ?1 AND p.seq >= ?2 AND p.state < 2 ORDER BY p.seq, p.tx LIMIT 1";
 /// Why a row is held, where the row itself does not say.
 const HELD: &str = "a repeat of the same content that can't be told from a second scan";
 
@@ -283,17 +286,20 @@ pub fn lanes_of(dir: &Path) -> Result<Vec<LaneStatus>, StorageError> {
 }
 
 fn lanes(db: &Connection) -> Result<Vec<LaneStatus>, rusqlite::Error> {
-    let named: Vec<(i64, i64, Option<i64>, LaneStatus)> =
-        all(db, "SELECT id, name, system, rows_out, good_at, rows_in, skipped FROM lane ORDER BY id", |r| {
+    let named: Vec<(i64, i64, Option<i64>, i64, LaneStatus)> = all(
+        db,
+        "SELECT id, name, system, rows_out, good_at, rows_in, skipped, goes_from FROM lane ORDER BY id",
+        |r| {
             let good_at = r.get(4)?;
             let (lane, system, out, skipped): (_, _, i64, i64) = (r.get(1)?, r.get(2)?, r.get(3)?, r.get(6)?);
             let (pending, delivered) = (r.get::<_, i64>(5)? - out, out - skipped);
             let told = LaneStatus { lane, system, delivered, skipped, ..LaneStatus::default() };
-            Ok((r.get(0)?, pending, good_at, told))
-        })?;
+            Ok((r.get(0)?, pending, good_at, r.get(7)?, told))
+        },
+    )?;
     let held = holds::of(db)?;
     let mut lanes = Vec::new();
-    for (id, pending, good_at, mut lane) in named {
+    for (id, pending, good_at, goes_from, mut lane) in named {
         let of_state = |state: i64| {
             let sql = "SELECT count(*) FROM pending WHERE lane = ? AND state = ? AND state <> 0";
             db.query_row(sql, params![id, state], |r| r.get::<_, i64>(0))
@@ -346,13 +352,11 @@ fn lanes(db: &Connection) -> Result<Vec<LaneStatus>, rusqlite::Error> {
             lane.behind = db.query_row(&sql, [id], |r| r.get(0))?;
             let sql = format!(
                 "SELECT recorded_at FROM event WHERE seq = (SELECT seq FROM pending
-                 WHERE lane = ?1 AND state < 2 AND order8 NOT IN ({PARKED}) ORDER BY seq LIMIT 1)"
+                 WHERE lane = ?1 AND seq >= ?2 AND state < 2 AND order8 NOT IN ({PARKED}) ORDER BY seq LIMIT 1)"
             );
-            lane.oldest_going_at = db.query_row(&sql, [id], |r| r.get(0)).optional()?;
+            lane.oldest_going_at = db.query_row(&sql, [id, goes_from], |r| r.get(0)).optional()?;
         }
-        let sql = "SELECT t.text FROM pending p JOIN name t ON t.id = p.tx WHERE p.lane = ? AND p.state < 2
-                   ORDER BY p.seq, p.tx LIMIT 1";
-        lane.oldest_tx = db.query_row(sql, [id], |r| r.get(0)).optional()?;
+        lane.oldest_tx = db.query_row(OLDEST_TX, [id, goes_from], |r| r.get(0)).optional()?;
         lane.last_answer = last_answer::of(db, id, good_at)?;
         if let Some(last) =
             lane.last_answer.as_mut().filter(|_| held.iter().any(|h| h.keeps(&lane.lane, &lane.system, "")))
@@ -397,4 +401,33 @@ fn first<T>(
     read: impl FnMut(&rusqlite::Row<'_>) -> Result<T, rusqlite::Error>,
 ) -> Result<Option<T>, rusqlite::Error> {
     db.prepare(sql)?.query_map([], read)?.next().transpose()
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::StatementStatus;
+
+    use super::*;
+
+    /// The steps of SQLite's machine that finding the oldest posting takes behind so many rejected ones, and its plan.
+    fn steps(rejected: i64) -> Result<(i32, String), rusqlite::Error> {
+        let db = crate::outbox::open::empty()?;
+        db.execute_batch(&format!(
+            "INSERT INTO name(id, text) VALUES (1, 'scan');
+             WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i <= {rejected})
+             INSERT INTO pending(lane, seq, tx, order8, posting, size, state)
+             SELECT 1, i, 1, i, x'00', 1, iif(i > {rejected}, 0, 2) FROM n"
+        ))?;
+        let mut statement = db.prepare(OLDEST_TX)?;
+        assert_eq!(statement.query_row([1, rejected], |r| r.get::<_, String>(0))?, "scan");
+        let plan = db.query_row(&format!("EXPLAIN QUERY PLAN {OLDEST_TX}"), [1, 1], |r| r.get(3))?;
+        Ok((statement.get_status(StatementStatus::VmStep), plan))
+    }
+
+    #[test]
+    fn rejected_rows_do_not_stand_before_the_oldest_that_goes() -> Result<(), rusqlite::Error> {
+        let ((few, plan), (many, _)) = (steps(2)?, steps(20_000)?);
+        assert_eq!((few, plan.as_str()), (many, "SEARCH p USING PRIMARY KEY (lane=? AND seq>?)"));
+        Ok(())
+    }
 }

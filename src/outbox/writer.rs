@@ -503,7 +503,7 @@ impl Writer {
         }
         let outgoing = self.apply_all(now)?;
         for (route, lane) in self.capture.routes.iter_mut().zip(self.lanes.all()) {
-            route.counters.away_until = lane.away_until().0;
+            (route.counters.away_until, route.counters.goes_from) = (lane.away_until().0, lane.goes_from());
         }
         self.capture.flush(&self.db)?;
         self.db.prepare_cached("COMMIT")?.execute([])?;

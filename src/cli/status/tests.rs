@@ -211,6 +211,20 @@ fn when_a_system_is_tried_next_is_told_and_that_it_is_not_while_a_person_holds_i
 }
 
 #[test]
+fn a_stopped_lane_that_a_person_holds_waits_for_that_person() {
+    let [scope, name, actor, reason] = ["lane", "display", "root", "stock count"].map(str::to_owned);
+    let hold = [Held { scope, name, at: ago(90).0, actor, reason }];
+    let mut text = String::new();
+    for system in systems() {
+        target(&mut text, &system, &hold, NOW);
+    }
+    let line =
+        "  HELD by root 90 s ago: stock count; nothing is tried until `floorgate release lane display --reason …`\n";
+    assert!(text.contains(line) && !text.contains("when three are posted"), "{text}");
+    assert!(text.contains("one row is sent in 19 s"), "the other system is not held: {text}");
+}
+
+#[test]
 fn trouble_that_is_over_is_told_as_such_and_then_no_more() {
     let (link, id): (Arc<str>, Arc<str>) = ("net".into(), "scale-1".into());
     let told = |failed: i64, good: Option<i64>| {

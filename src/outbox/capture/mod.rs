@@ -18,6 +18,7 @@ use crate::lane::{self, Row, RowKey};
 use crate::milestone::{interpret, order, sequence_gap};
 use crate::outbox::fill::Fill;
 use crate::outbox::finder::Finder;
+use crate::outbox::operate::Freed;
 use crate::outbox::{Placed, StorageError};
 use crate::tagmap::panic_text;
 
@@ -48,6 +49,13 @@ pub(super) struct Route {
     offered: u64,
 }
 
+impl Route {
+    /// The row, and what is behind it, goes without a person again.
+    pub(super) fn goes_again(&mut self, freed: &Freed) {
+        self.counters.goes_from = self.counters.goes_from.min(freed.row.key.seq);
+    }
+}
+
 /// What a lane counts: written once a commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Counters {
@@ -63,6 +71,8 @@ pub(super) struct Counters {
     pub(super) good_at: Option<i64>,
     /// Until when its target has asked us to stay away.
     pub(super) away_until: i64,
+    /// No row before this one goes without a person.
+    pub(super) goes_from: i64,
 }
 
 /// One source's present epochs, as cached between commits: one for each kind of epoch (`d`, `g`, `m`, `c`), since a device
@@ -142,7 +152,7 @@ impl Capture {
         let mut routes = Vec::new();
         for config in lanes {
             db.execute("INSERT OR IGNORE INTO lane(name, system) VALUES (?, ?)", [&config.id, &config.system])?;
-            let sql = "SELECT id, system, rows_in, rows_out, bytes_in, bytes_out, batches, good_at, skipped, away_until FROM lane WHERE name = ?";
+            let sql = "SELECT id, system, rows_in, rows_out, bytes_in, bytes_out, batches, good_at, skipped, away_until, goes_from FROM lane WHERE name = ?";
             let (id, system, mut counters): (i64, String, Counters) = db.query_row(sql, [&config.id], |r| {
                 let counters = Counters {
                     rows_in: r.get(2)?,
@@ -153,6 +163,7 @@ impl Capture {
                     good_at: r.get(7)?,
                     skipped: r.get(8)?,
                     away_until: r.get(9)?,
+                    goes_from: r.get(10)?,
                 };
                 Ok((r.get(0)?, r.get(1)?, counters))
             })?;
@@ -275,11 +286,11 @@ impl Capture {
     /// Writes the counters that this transaction moved.
     pub(super) fn flush(&mut self, db: &Connection) -> Sql<()> {
         for route in self.routes.iter_mut().filter(|route| route.counters != route.stored) {
-            let Counters { rows_in, rows_out, bytes_in, bytes_out, skipped, batches, good_at, away_until } =
+            let Counters { rows_in, rows_out, bytes_in, bytes_out, skipped, batches, good_at, away_until, goes_from } =
                 route.counters;
-            let sql = "UPDATE lane SET rows_in = ?, rows_out = ?, bytes_in = ?, bytes_out = ?, batches = ?, good_at = ?, skipped = ?, away_until = ? WHERE id = ?";
+            let sql = "UPDATE lane SET rows_in = ?, rows_out = ?, bytes_in = ?, bytes_out = ?, batches = ?, good_at = ?, skipped = ?, away_until = ?, goes_from = ? WHERE id = ?";
             db.prepare_cached(sql)?.execute(params![
-                rows_in, rows_out, bytes_in, bytes_out, batches, good_at, skipped, away_until, route.id
+                rows_in, rows_out, bytes_in, bytes_out, batches, good_at, skipped, away_until, goes_from, route.id
             ])?;
             route.stored = route.counters;
         }

@@ -205,3 +205,47 @@ async fn a_wait_that_the_target_asked_for_is_over_when_a_person_says_so() {
         stop(outbox, ended).await;
     }
 }
+
+/// What is rejected in such a lane is passed by for good, until a person frees it: then it is the oldest at once.
+#[tokio::test]
+async fn the_oldest_that_goes_is_looked_for_behind_what_is_rejected() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (out, mut work) = mpsc::channel(8);
+    let shown = lane::Config { worth: Worth::Visibility, ..lane() };
+    let (outbox, ended) = Outbox::open(config(dir.path()), vec![shown], vec![out]).expect("a fresh directory opens");
+    let scans = vec![counted("1", 1, "a"), counted("1", 2, "b")];
+    assert_eq!(outbox.capture(scans).await, Ok(vec![Placed::New; 2]));
+    let both = next(&mut work).await;
+    outbox.answered(0, both.batch, Answer { whole: false, ..all(&both, Class::Validation) }).expect("the writer runs");
+    outbox.pulse().await.expect("it is stored");
+    assert!(told(&outbox, hold("h1", Scope::Lane, "outbound", true)).await.0); // nothing leaves, so that nothing else is stored
+    let oldest = || {
+        let db = rusqlite::Connection::open(dir.path().join("outbox.db")).expect("it opens");
+        let from: i64 = db.query_row("SELECT goes_from FROM lane", [], |r| r.get(0)).expect("there is one lane");
+        (from, read::lanes_of(dir.path()).expect("it reads").remove(0).oldest_tx)
+    };
+    assert_eq!(oldest(), (2, None));
+    outbox
+        .operate(operate::order("r1", Act::Retry, &[both.keys[0]]), "anna".to_owned())
+        .await
+        .expect("the writer runs");
+    assert_eq!(oldest(), (1, Some("scan.item".to_owned())));
+    stop(outbox, ended).await;
+}
+
+#[tokio::test]
+async fn what_is_let_go_is_the_oldest_that_goes_at_once() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (outbox, ended, _work) = open(config(dir.path()));
+    assert!(told(&outbox, hold("h1", Scope::Lane, "outbound", true)).await.0);
+    assert!(told(&outbox, hold("h2", Scope::Subject, "a", true)).await.0);
+    outbox.capture(vec![counted("1", 1, "a"), counted("1", 2, "b")]).await.expect("there is room");
+    let from = || {
+        let db = rusqlite::Connection::open(dir.path().join("outbox.db")).expect("it opens");
+        db.query_row("SELECT goes_from FROM lane", [], |r| r.get::<_, i64>(0)).expect("there is one lane")
+    };
+    assert_eq!(from(), 2);
+    assert!(told(&outbox, hold("h3", Scope::Subject, "a", false)).await.0);
+    assert_eq!(from(), 1);
+    stop(outbox, ended).await;
+}

@@ -60,6 +60,9 @@ impl Writer {
             counters.bytes_out += bytes;
             counters.skipped += i64::from(skipped);
         }
+        for (lane, freed) in &freed {
+            self.capture.routes[*lane].goes_again(freed);
+        }
         self.capture.flush(&tx)?;
         let end = audit::kept(&tx)?;
         tx.commit()?;
@@ -81,6 +84,15 @@ impl Writer {
         let now = self.clock.now().wall;
         let tx = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let (acted, changes) = hold::set(&tx, &self.capture.site, &self.capture.routes, hold, actor, now)?;
+        for (lane, change) in &changes {
+            let route = &mut self.capture.routes[*lane];
+            match change {
+                Change::Let(freed) => route.goes_again(freed),
+                Change::CalledBack => route.counters.away_until = 0,
+                Change::Lane(_) | Change::Kept(_) => {}
+            }
+        }
+        self.capture.flush(&tx)?;
         let end = audit::kept(&tx)?;
         tx.commit()?;
         tracing::info!(actor, done = acted.done, reason = hold.reason, "{}: {}", acted.key, acted.text);

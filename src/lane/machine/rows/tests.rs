@@ -10,6 +10,7 @@ const WINDOW: usize = 64;
 fn posted(disk: &[Row], put_off: fn(&RowKey, usize) -> bool) -> Vec<i64> {
     let mut lane = Lane::new(Config { max_in_flight: 4, ..Config::example() }, 1).with_window(WINDOW);
     let (mut now, mut posted, mut inputs) = (Millis(0), Vec::new(), vec![Input::Tick]);
+    let mut open: BTreeSet<i64> = disk.iter().map(|row| row.key.seq).collect();
     for _ in 0..2_000 {
         let input = inputs.pop().unwrap_or(Input::Tick);
         now = now.plus(1_000);
@@ -27,11 +28,15 @@ fn posted(disk: &[Row], put_off: fn(&RowKey, usize) -> bool) -> Vec<i64> {
                     let answer = Answer { status: Some(200), excerpt, outcomes, whole: false, retry_after_ms, later };
                     inputs.insert(0, Input::Answered { batch, answer });
                 }
-                Action::Settle { row, .. } => posted.push(row.seq),
+                Action::Settle { row, .. } => {
+                    posted.push(row.seq);
+                    open.remove(&row.seq);
+                }
                 _ => {}
             }
         }
         assert!(lane.rows.len() <= WINDOW, "{} rows are in memory", lane.rows.len());
+        assert!(open.first().is_none_or(|first| lane.goes_from() <= *first), "{open:?} from {}", lane.goes_from());
     }
     posted
 }
