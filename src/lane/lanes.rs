@@ -188,7 +188,7 @@ impl Lanes {
         let target = self.members[lane].config().target;
         let (before, storm) = (self.gates[target].standing(), self.members[lane].storm().cloned());
         if let Input::Answered { batch, answer } = &input {
-            let isolated = self.members[lane].is_isolated(*batch);
+            let isolated = self.members[lane].is_isolated(*batch, answer);
             self.gates[target].answered(lane, *batch, answer, isolated, now);
         }
         let actions = self.members[lane].take(input, now).into_iter().map(|action| (lane, action)).collect();

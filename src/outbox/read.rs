@@ -322,7 +322,7 @@ fn lanes(db: &Connection) -> Result<Vec<LaneStatus>, rusqlite::Error> {
         let sql = "SELECT t.text FROM pending p JOIN name t ON t.id = p.tx WHERE p.lane = ? AND p.state < 2
                    ORDER BY p.seq, p.tx LIMIT 1";
         lane.oldest_tx = db.query_row(sql, [id], |r| r.get(0)).optional()?;
-        lane.last_answer = last_answer::of(db, id, good_at)?;
+        lane.last_answer = last_answer::of(db, id, good_at, lane.delivered > 0)?;
         lanes.push(lane);
     }
     Ok(lanes)
