@@ -210,12 +210,12 @@ fn pack(told: &[(RowKey, String)]) -> Vec<u8> {
 
 /// The words of the first row that was told to be of this class, how many rows were, and of how many anything was told: the others
 /// have their effect.
-pub(super) fn of_class(mut told: &[u8], class: &str) -> Option<(String, usize, usize)> {
+pub(super) fn of_class(mut told: &[u8], class: &str) -> Option<(String, i64, i64)> {
     let texts = texts(&mut told)?;
     let words = |text: &&[u8]| Some(String::from_utf8_lossy(text).strip_prefix(class)?.strip_prefix(": ")?.to_owned());
     let (mut of_class, mut all) = (0, 0);
     for (_, number) in numbered(told) {
-        of_class += usize::from(texts.get(number).is_some_and(|text| text.starts_with(class.as_bytes())));
+        of_class += i64::from(texts.get(number).is_some_and(|text| text.starts_with(class.as_bytes())));
         all += 1;
     }
     Some((texts.iter().find_map(words)?, of_class, all))

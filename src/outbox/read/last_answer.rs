@@ -50,14 +50,14 @@ pub(super) fn of(
     let bad = db.query_row(sql, params![lane, UNHEARD], |r| {
         let (status, class, rows): (Option<u16>, String, i64) = (r.get(1)?, r.get(2)?, r.get(6)?);
         let told = r.get_ref(5)?.as_blob_or_null()?.and_then(|told| of_class(told, &class));
-        let booked = told.as_ref().map_or(0, |(.., told)| rows - *told as i64);
         let odd = told.as_ref().is_some_and(|(words, ..)| words.starts_with(Outcome::ODD_STATUS));
         // Of a target that has posted others it is about the item.
-        let of_items = booked > 0 || (odd && rows == 1 && posts);
-        let said = told.map(|(words, n, _)| match booked {
-            0 => words,
+        let of_items = told.as_ref().is_some_and(|(_, n, _)| *n < rows) || (odd && rows == 1 && posts);
+        let said = told.map(|(words, n, told)| match rows - told {
+            _ if n == rows => words,
+            0 => format!("{n} of {rows} items: {words}"),
             1 => format!("{n} of {rows} items, 1 is booked: {words}"),
-            _ => format!("{n} of {rows} items, {booked} are booked: {words}"),
+            booked => format!("{n} of {rows} items, {booked} are booked: {words}"),
         });
         let words = said.as_deref().unwrap_or_default();
         let help = Class::parse(&class).and_then(|class| advice(class, status, words)).filter(|_| !of_items);
