@@ -200,7 +200,8 @@ impl Lanes {
         let (before, storm) = (self.standing(target, now), self.members[lane].storm().cloned());
         match &input {
             Input::Answered { batch, answer } => {
-                let (first, isolated) = (self.members[lane].first_of(*batch), self.members[lane].is_isolated(*batch));
+                let (first, isolated) =
+                    (self.members[lane].first_of(*batch), self.members[lane].is_isolated(*batch, answer));
                 self.gates[target].answered((lane, *batch), first, answer, isolated, now);
             }
             Input::Looked { batch, answer } | Input::Polled { batch, answer } => {

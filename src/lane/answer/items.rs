@@ -188,7 +188,7 @@ fn one((status, item): (u16, &Value), lookup: bool, places: &Places, rule: Optio
             let given = given
                 .as_str()
                 .map_or_else(|| given.to_string(), |word| word.split_whitespace().collect::<Vec<_>>().join(" "));
-            format!("{}\"{}\", {ODD}", Outcome::ODD_STATUS, bounded(&given, 64))
+            format!("{}\"{}\", {ODD}", Outcome::ODD_STATUS, bounded(&given, ODD_WORD))
         }
         (None, _) if odd => "the ERP's answer gives this item no status".to_owned(),
         _ if class == Class::Accepted => format!("the ERP {}", took_over(None, lookup)),
@@ -207,9 +207,11 @@ fn one((status, item): (u16, &Value), lookup: bool, places: &Places, rule: Optio
     Outcome { class, code, reason: text, reference: reference(item, places), part: part(class, item) }
 }
 
+/// Bytes of a status that nobody knows: what is told behind it has to stay in sight.
+const ODD_WORD: usize = 32;
 /// Behind a status that nobody knows: what becomes of the item, and what the ERP has to answer.
-const ODD: &str = "which is no word of the contract: it may be booked or not, and goes again under its key, or is looked up, until \
-                   the ERP answers posted, duplicate, accepted, rejected or retry";
+const ODD: &str =
+    "which the contract does not know: sent again, or looked up, until it says posted, duplicate, rejected or retry";
 
 /// What is kept of the result of a row without effect.
 pub(super) fn part(class: Class, item: &Value) -> Option<String> {

@@ -86,15 +86,14 @@ fn each_status_word_of_an_item_has_its_class() {
         (
             r#""status":"fine\n one","message":"all good""#,
             Class::Unknown,
-            "the ERP gave this item the status \"fine one\", which is no word of the contract: it may be booked or not, and goes \
-             again under its key, or is looked up, until the ERP answers posted, duplicate, accepted, rejected or retry: all \
-             good",
+            "the ERP gave this item the status \"fine one\", which the contract does not know: sent again, or looked up, until it \
+             says posted, duplicate, rejected or retry: all good",
         ),
         (
             r#""status":7"#,
             Class::Unknown,
-            "the ERP gave this item the status \"7\", which is no word of the contract: it may be booked or not, and goes again \
-             under its key, or is looked up, until the ERP answers posted, duplicate, accepted, rejected or retry",
+            "the ERP gave this item the status \"7\", which the contract does not know: sent again, or looked up, until it says \
+             posted, duplicate, rejected or retry",
         ),
         (r#""reason":"x""#, Class::Unknown, "the ERP's answer gives this item no status: x"),
     ] {

@@ -24,7 +24,7 @@ const LANE_BLOCKED: &str = "lane_blocked";
 
 impl Lane {
     pub(super) fn answered(&mut self, batch: u64, answer: &Answer, now: Millis, actions: &mut Vec<Action>) {
-        let isolated = self.is_isolated(batch);
+        let isolated = self.is_isolated(batch, answer);
         let Some(flight) = self.flights.remove(&batch) else { return };
         let never_taken = self.is_never_taken(&flight, answer).then(|| Self::never_taken(answer));
         let answer = never_taken.as_ref().unwrap_or(answer);

@@ -9,7 +9,7 @@
 use super::{Action, Flight, Lane, RowKey};
 use crate::event::Millis;
 use crate::lane::gate::Permit;
-use crate::lane::{Class, Outcome};
+use crate::lane::{Answer, Class, Outcome};
 
 /// Failures with others' success between them, after which a row is sent alone.
 const SUSPECT: u8 = 3;
@@ -41,9 +41,13 @@ impl Lane {
         self.rows.get(&row).is_some_and(|slot| slot.alone >= ALONE)
     }
 
-    /// The batch holds one row that fails alone: what comes of it says nothing of the system.
-    pub(in crate::lane) fn is_isolated(&self, batch: u64) -> bool {
-        self.flights.get(&batch).is_some_and(|flight| flight.rows.len() == 1 && self.is_suspect(flight.rows[0]))
+    /// The batch holds one row, and what comes of it says nothing of the system: it fails alone, or its status is one that nobody
+    /// knows, of a target that has posted others.
+    pub(in crate::lane) fn is_isolated(&self, batch: u64, answer: &Answer) -> bool {
+        let odd = |o: &Outcome| o.class == Class::Unknown && o.reason.starts_with(Outcome::ODD_STATUS);
+        let odd = self.goods > 0 && answer.outcomes.iter().any(odd);
+        let Some([row]) = self.flights.get(&batch).map(|flight| &flight.rows[..]) else { return false };
+        odd || self.is_suspect(*row)
     }
 
     pub(super) fn poisoned(outcome: &Outcome) -> Outcome {

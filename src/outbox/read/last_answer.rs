@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension as _, params};
 use serde::Serialize;
 
-use crate::lane::{Class, advice};
+use crate::lane::{Class, Outcome, advice};
 use crate::outbox::attempts::{OfClass, UNHEARD};
 
 /// Classes of answers that are told elsewhere: their rows are at their end, dead letters, or asked for.
@@ -22,7 +22,8 @@ pub struct LastAnswer {
     pub excerpt: Option<String>,
     /// What it means, in one sentence; `None` where it was good, or an older version wrote it.
     pub said: Option<String>,
-    /// When the first of the attempts came to nothing after which none was good; `None` where rows of the last one have their effect.
+    /// When the first of the attempts came to nothing after which none was good; `None` where the last one speaks of single
+    /// items.
     pub since: Option<i64>,
     /// When the lane goes on, as far as it knew then.
     pub again: Option<i64>,
@@ -39,27 +40,40 @@ impl LastAnswer {
     }
 }
 
-/// The last attempt of a lane, whose last good answer came at `good_at`.
-pub(super) fn of(db: &Connection, lane: i64, good_at: Option<i64>) -> Result<Option<LastAnswer>, rusqlite::Error> {
+/// The last attempt of a lane, whose last good answer came at `good_at`; `posts`: its target has posted some of it.
+pub(super) fn of(
+    db: &Connection,
+    lane: i64,
+    good_at: Option<i64>,
+    posts: bool,
+) -> Result<Option<LastAnswer>, rusqlite::Error> {
     let sql = "SELECT at, status, class, excerpt, again, told, rows FROM attempt
                WHERE lane = ? AND class <> ? ORDER BY id DESC LIMIT 1";
     let bad = db.query_row(sql, params![lane, UNHEARD], |r| {
         let (status, class, rows): (Option<u16>, String, i64) = (r.get(1)?, r.get(2)?, r.get(6)?);
         let told = r.get_ref(5)?.as_blob_or_null()?.and_then(|told| OfClass::of(told, &class));
-        let (seq, booked) = told.as_ref().map_or((None, 0), |told| (Some(told.first.seq), rows - told.told));
-        let said = told.and_then(|OfClass { words, rows: n, .. }| {
-            let words = words?;
-            Some(if booked > 0 { format!("{words} ({n} of {rows} items; {booked} of them are booked)") } else { words })
+        let seq = told.as_ref().filter(|_| status.is_some()).map(|told| told.first.seq);
+        let odd = told
+            .as_ref()
+            .and_then(|told| told.words.as_ref())
+            .is_some_and(|words| words.starts_with(Outcome::ODD_STATUS));
+        // Of a target that has posted others it is about the item.
+        let of_items = told.as_ref().is_some_and(|told| told.rows < rows) || (odd && rows == 1 && posts);
+        let said = told.and_then(|OfClass { words, rows: n, told, .. }| match (words?, rows - told) {
+            (words, _) if n == rows => Some(words),
+            (words, 0) => Some(format!("{n} of {rows} items: {words}")),
+            (words, 1) => Some(format!("{n} of {rows} items, 1 is booked: {words}")),
+            (words, booked) => Some(format!("{n} of {rows} items, {booked} are booked: {words}")),
         });
         let words = said.as_deref().unwrap_or_default();
-        let help = Class::parse(&class).and_then(|class| advice(class, status, words)).filter(|_| booked == 0);
-        let (at, excerpt, again, seq) = (r.get(0)?, r.get(3)?, r.get(4)?, seq.filter(|_| status.is_some()));
-        Ok((LastAnswer { at, status, help, said, class, excerpt, since: None, again, seq }, booked > 0))
+        let help = Class::parse(&class).and_then(|class| advice(class, status, words)).filter(|_| !of_items);
+        let (at, excerpt, again) = (r.get(0)?, r.get(3)?, r.get(4)?);
+        Ok((LastAnswer { at, status, help, said, class, excerpt, since: None, again, seq }, of_items))
     });
     let good = good_at.map(|at| LastAnswer { at, class: Class::Delivered.name().to_owned(), ..LastAnswer::default() });
     let newer = |(bad, _): &(LastAnswer, bool)| good_at.is_none_or(|good| good < bad.at);
-    let Some((mut bad, mixed)) = bad.optional()?.filter(newer) else { return Ok(good) };
-    if bad.keeps() && !mixed {
+    let Some((mut bad, of_items)) = bad.optional()?.filter(newer) else { return Ok(good) };
+    if bad.keeps() && !of_items {
         let elsewhere = TOLD_ELSEWHERE.join("', '");
         let sql = format!(
             "SELECT min(at) FROM attempt WHERE lane = ?1 AND at > ?2 AND class <> ?3 AND id > coalesce(

@@ -37,14 +37,43 @@ async fn a_status_that_nobody_knows_is_told_of_its_item_and_hides_no_other() {
     let lane = || read::lanes_of(dir.path()).expect("it reads").remove(0);
     let last = lane().last_answer.expect("there is one");
     let said = last.said.expect("it is told");
-    assert!(said.starts_with("the ERP gave this item the status \"banana\""), "{said}");
-    assert!(said.ends_with("(1 of 3 items; 2 of them are booked)"), "{said}");
+    assert!(said.starts_with("1 of 3 items, 2 are booked: the ERP gave this item the status \"banana\""), "{said}");
+    assert!(said.contains("posted, duplicate, rejected or retry"), "{said}");
     assert_eq!((last.since, last.help), (None, None), "the target keeps nobody");
 
     outbox.answered(0, again.batch, says(&again, &[odd])).expect("the writer runs");
     outbox.pulse().await.expect("it is stored");
     let last = lane().last_answer.expect("there is one");
+    assert_eq!((last.since, last.help), (None, None), "and so it is where the item is alone: {last:?}");
+    stop(outbox, ended).await;
+}
+
+#[tokio::test]
+async fn an_answer_that_tells_its_items_apart_keeps_nobody_else() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (outbox, ended, mut work) = open(config(dir.path()));
+    outbox.capture(vec![counted("1", 1, "a"), counted("1", 2, "b")]).await.expect("there is room");
+    let sent = next(&mut work).await;
+    let answer = says(&sent, &[r#""status":"banana""#, r#""status":"accepted""#]);
+    outbox.answered(0, sent.batch, answer).expect("the writer runs");
+    outbox.pulse().await.expect("it is stored");
+    let last = read::lanes_of(dir.path()).expect("it reads").remove(0).last_answer.expect("there is one");
+    assert!(last.said.as_ref().is_some_and(|said| said.starts_with("1 of 2 items: the ERP gave")), "{last:?}");
+    assert_eq!((last.since, last.help), (None, None), "{last:?}");
+    stop(outbox, ended).await;
+}
+
+#[tokio::test]
+async fn a_target_of_which_every_status_is_strange_is_for_its_team() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (outbox, ended, mut work) = open(config(dir.path()));
+    outbox.capture(vec![counted("1", 1, "a")]).await.expect("there is room");
+    let sent = next(&mut work).await;
+    outbox.answered(0, sent.batch, says(&sent, &[r#""status":"banana""#])).expect("the writer runs");
+    outbox.pulse().await.expect("it is stored");
+    let last = read::lanes_of(dir.path()).expect("it reads").remove(0).last_answer.expect("there is one");
     assert!(last.help.is_some_and(|help| help.contains("the ERP team") && !help.contains("web page")), "{last:?}");
+    assert!(last.since.is_some(), "{last:?}");
     stop(outbox, ended).await;
 }
 

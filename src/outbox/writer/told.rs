@@ -3,13 +3,23 @@
 use rusqlite::Connection;
 
 use super::Writer;
-use crate::lane::{Answer, Class, Lane, Late, SavedBatch, Standing, Stopped, Trouble};
+use crate::lane::{Answer, Class, Lane, Late, Outcome, SavedBatch, Standing, Stopped, Trouble};
 use crate::outbox::open::StorageError;
 
 impl Writer {
     /// Logs when a lane begins to meet trouble, meets another one, and when its target takes postings again. That it tells what
     /// it has (`looks`) does not show that it does.
     pub(super) fn tell_trouble(&mut self, lane: usize, answer: &Answer, looks: bool) {
+        let odd = answer.outcomes.iter().find(|o| o.reason.starts_with(Outcome::ODD_STATUS));
+        if let Some(odd) = odd.filter(|_| !answer.whole || answer.outcomes.len() == 1) {
+            let id = &self.capture.routes[lane].config.id;
+            tracing::warn!(
+                lane = id,
+                reason = odd.reason,
+                "the target gave an item a status that nobody knows: it goes again"
+            );
+            return;
+        }
         let worst = answer.outcomes.iter().filter(|_| answer.whole).max_by_key(|o| o.class);
         let trouble =
             worst.filter(|o| !o.class.has_effect() && o.class != Class::Accepted).map(|o| (answer.status, o.class));

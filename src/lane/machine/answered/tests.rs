@@ -209,3 +209,26 @@ fn each_trouble_of_a_row_has_tries_and_a_time_of_its_own() {
         }
     }
 }
+
+/// A target that posts others speaks the contract; one that does not is not sent all there is.
+#[test]
+fn a_status_that_nobody_knows_keeps_its_own_row_alone_where_others_are_posted() {
+    for posts in [true, false] {
+        let mut lane = Lane::new(Config::example(), 1);
+        let row = |n| Row { key: RowKey { seq: n, tx: 1 }, order: n, size: 10, held: false };
+        let mut sent = lane.step(Input::Loaded { rows: vec![row(1)], more: false }, Millis(0));
+        let mut batch = 1;
+        if posts {
+            lane.step(Input::Answered { batch, answer: says(200, Class::Delivered) }, Millis(0));
+            sent = lane.step(Input::Captured { rows: vec![row(2)], since: Millis(0) }, Millis(0));
+            batch = 2;
+        }
+        assert!(matches!(sent[..], [Action::Send { attempt: 1, .. }]), "{sent:?}");
+        let outcomes = vec![Outcome::new(Class::Unknown, format!("{}\"banana\"", Outcome::ODD_STATUS))];
+        let odd = Answer { outcomes, whole: true, ..says(200, Class::Unknown) };
+        let left = lane.step(Input::Answered { batch, answer: odd }, Millis(0));
+        assert!(matches!(left[..], [Action::Unknown { .. }]), "{left:?}");
+        let next = lane.step(Input::Captured { rows: vec![row(3)], since: Millis(0) }, Millis(0));
+        assert_eq!(matches!(next[..], [Action::Send { .. }]), posts, "{next:?}");
+    }
+}
