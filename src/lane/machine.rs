@@ -542,9 +542,9 @@ impl Lane {
         resend.or_else(|| self.release(now)).or_else(|| self.next_batch(permit, now))
     }
 
-    /// When rows that were never sent may leave; `None`: a person, or an answer, comes first.
+    /// When rows that were never sent may leave; `None`: a person comes first.
     fn new_rows_at(&self) -> Option<Millis> {
-        if self.stopped { None } else { self.guard.opens_at(|batch| self.flights.contains_key(&batch)) }
+        (!self.stopped).then(|| self.guard.opens_at(|batch| self.flights.contains_key(&batch)))
     }
 
     fn has_new_rows(&self, now: Millis) -> bool {
@@ -620,7 +620,7 @@ impl Lane {
         let flight =
             Flight { rows: rows.clone(), attempt: 1, first_sent: now, last_sent: now, probe, ..Flight::default() };
         self.flights.insert(batch, flight);
-        self.guard.left(batch);
+        self.guard.left(batch, now);
         Some(Action::Send { batch, rows, attempt: 1, first_sent: now })
     }
 }

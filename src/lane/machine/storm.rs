@@ -59,26 +59,26 @@ struct On {
     shown: Storm,
     wait_ms: u64,
     good: u32,
-    probe: Option<u64>,
+    /// The batch that finds out, and when another may, should it still be without an end.
+    probe: Option<(u64, Millis)>,
 }
 
 impl Guard {
-    /// When a new row may leave; `None`: the one that finds out is `under_way`, and has to come to its end first.
-    pub(super) fn opens_at(&self, under_way: impl FnOnce(u64) -> bool) -> Option<Millis> {
-        match &self.storm {
-            None => Some(Millis::default()),
-            Some(on) if on.probe.is_some_and(under_way) => None,
-            Some(on) => Some(on.shown.next_try),
-        }
+    /// When a new row may leave. While the one that finds out is `under_way` it is given time to come to its end; one that comes to none
+    /// (never answered, accepted and never booked) keeps no other.
+    pub(super) fn opens_at(&self, under_way: impl FnOnce(u64) -> bool) -> Millis {
+        let Some(on) = &self.storm else { return Millis::default() };
+        let again = on.probe.filter(|(batch, _)| under_way(*batch)).map(|(_, again)| again);
+        on.shown.next_try.max(again.unwrap_or_default())
     }
 
     pub(super) fn storm(&self) -> Option<&Storm> {
         self.storm.as_ref().map(|on| &on.shown)
     }
 
-    pub(super) fn left(&mut self, batch: u64) {
+    pub(super) fn left(&mut self, batch: u64, now: Millis) {
         if let Some(on) = &mut self.storm {
-            on.probe = Some(batch);
+            on.probe = Some((batch, now.plus(on.wait_ms)));
         }
     }
 
@@ -86,12 +86,15 @@ impl Guard {
     pub(super) fn freed(&mut self, now: Millis) {
         if let Some(on) = &mut self.storm {
             on.shown.next_try = on.shown.next_try.min(now);
+            if let Some((_, again)) = &mut on.probe {
+                *again = now;
+            }
         }
     }
 
     /// What came to its end. `answered`: the batch that something was said of.
     fn ended(&mut self, answered: Option<u64>, actions: &[Action], now: Millis) {
-        let probe = self.storm.as_ref().and_then(|on| on.probe);
+        let probe = self.storm.as_ref().and_then(|on| on.probe).map(|(batch, _)| batch);
         let probed = probe.is_some() && probe == answered;
         for action in actions {
             match action {

@@ -1,6 +1,6 @@
 use super::*;
 use crate::lane::machine::{Input, Row, RowKey};
-use crate::lane::{Answer, By, Config, Later, Outcome};
+use crate::lane::{Answer, By, Config, Idempotency, Later, Outcome};
 
 fn answer(class: Class, rows: usize, whole: bool) -> Answer {
     let outcomes = vec![Outcome::new(class, "said"); rows];
@@ -49,35 +49,40 @@ fn a_storm_ends_at_a_target_that_answers_later_and_one_row_at_a_time_finds_out()
     assert_eq!(single, GOOD);
 }
 
-/// Nobody hears of it any more, and its key is forgotten: a person's. Others find out.
+/// Its fate stays open however often it is sent, or booked however long: that is its own trouble, and the lane's is over.
 #[test]
-fn the_row_that_was_to_find_out_and_is_given_up_keeps_no_other_from_it() {
-    let mut lane = Lane::new(Config { max_events: 50, max_parked: 1_000, ..Config::example() }, 1);
-    let row = |seq| Row { key: RowKey { seq, tx: 1 }, order: seq, size: 10, held: false };
-    let mut actions = lane.step(Input::Loaded { rows: (1..=60).map(row).collect(), more: false }, Millis(0));
-    let (mut now, mut tried, mut given_up) = (Millis(0), Vec::new(), 0);
-    while tried.len() < 2 {
-        let mut next = Vec::new();
-        for action in actions {
-            match action {
-                Action::Send { batch, rows, .. } => {
-                    let stormed = lane.storm().is_some();
-                    if stormed && !tried.contains(&rows[0]) {
-                        tried.push(rows[0]);
-                    }
-                    let class = if stormed { Class::Unknown } else { Class::Validation };
-                    let answer = Answer { later: None, ..answer(class, rows.len(), stormed) };
-                    next.extend(lane.step(Input::Answered { batch, answer }, now));
-                }
-                Action::Reject { outcome, .. } => given_up += usize::from(outcome.class == Class::Unresolvable),
-                _ => {}
+fn the_row_that_was_to_find_out_and_comes_to_no_end_keeps_no_other_from_it() {
+    let natural = (Idempotency::Natural, Class::Unknown);
+    for (idempotency, class) in [natural, (Idempotency::Key, Class::Unknown), (Idempotency::Key, Class::Accepted)] {
+        let config = Config { idempotency, max_parked: 1_000, ..Config::example() };
+        let mut lane = Lane::new(config, 1);
+        let row = |seq| Row { key: RowKey { seq, tx: 1 }, order: seq, size: 10, held: false };
+        let mut actions = lane.step(Input::Loaded { rows: (1..=60).map(row).collect(), more: false }, Millis(0));
+        let (mut now, mut first, mut stormed) = (Millis(0), None, false);
+        while now < Millis(0).plus(86_400_000) && !(stormed && lane.storm().is_none()) {
+            let mut next = Vec::new();
+            for action in actions {
+                let (Action::Send { batch, rows, .. } | Action::Poll { batch, rows, .. }) = action else { continue };
+                let said = if lane.storm().is_none() {
+                    answer(Class::Validation, rows.len(), false)
+                } else if *first.get_or_insert(rows[0]) == rows[0] {
+                    answer(class, rows.len(), class == Class::Accepted)
+                } else {
+                    answer(Class::Delivered, rows.len(), false)
+                };
+                next.extend(lane.step(Input::Answered { batch, answer: said }, now));
             }
+            stormed |= lane.storm().is_some();
+            if stormed && first.is_none() {
+                next.extend(lane.step(Input::Captured { rows: (101..=110).map(row).collect(), since: now }, now));
+            }
+            if next.is_empty() {
+                let Some(at) = lane.wake_at() else { break };
+                now = at.max(now.plus(1));
+                next = lane.step(Input::Tick, now);
+            }
+            actions = next;
         }
-        if next.is_empty() {
-            now = lane.wake_at().expect("the next one finds out").max(now);
-            next = lane.step(Input::Tick, now);
-        }
-        actions = next;
+        assert!(stormed && lane.storm().is_none(), "{class:?}: {:?} at {now}", lane.storm());
     }
-    assert_eq!(given_up, 1);
 }
