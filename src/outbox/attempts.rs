@@ -11,6 +11,7 @@ use crate::event::{Id, Millis, batch_id};
 use crate::lane::{Answer, Class, Outcome, RowKey, Way};
 use crate::outbox::capture::Route;
 use crate::outbox::delivery::{Cause, Flight, unpack};
+use crate::outbox::read::is_damage;
 
 /// Attempts that are kept.
 const KEPT: i64 = 10_000;
@@ -114,18 +115,14 @@ pub(super) fn sent_as(db: &Connection, lane: i64, request: Option<Id>, rows: &[R
     let keys = rows.iter().map(|row| key.query_row([lane, row.seq, row.tx], |r| r.get(0).map(Id)));
     match keys.collect::<Sql<Vec<Id>>>() {
         Ok(keys) => Ok(Some(batch_id(&keys))),
-        Err(
-            rusqlite::Error::QueryReturnedNoRows
-            | rusqlite::Error::FromSqlConversionFailure(..)
-            | rusqlite::Error::InvalidColumnType(..),
-        ) => Ok(None),
+        Err(e) if e == rusqlite::Error::QueryReturnedNoRows || is_damage(&e) => Ok(None),
         Err(e) => Err(e),
     }
 }
 
-/// An id that may be missing.
+/// An id that may be missing, or damaged.
 pub(super) fn id_at(row: &rusqlite::Row<'_>, column: usize) -> Sql<Option<Id>> {
-    Ok(row.get::<_, Option<Vec<u8>>>(column)?.and_then(|id| Id::from_slice(&id)))
+    Ok(row.get_ref(column)?.as_bytes_or_null().ok().flatten().and_then(Id::from_slice))
 }
 
 fn rows_of(db: &Connection, lane: i64, batch: i64) -> Sql<Vec<RowKey>> {

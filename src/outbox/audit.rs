@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 
 use crate::event::{Millis, content_hash};
-use crate::outbox::read::legible;
+use crate::outbox::read::words;
 
 type Sql<T> = Result<T, rusqlite::Error>;
 
@@ -28,7 +28,7 @@ pub(super) struct Deed<'a> {
 /// Who gave the command `request`, and what it was, when it came before.
 pub(super) fn command(db: &Connection, request: &str) -> Sql<Option<(String, String)>> {
     let sql = "SELECT actor, act FROM audit WHERE request = ? LIMIT 1";
-    db.prepare_cached(sql)?.query_row([request], |r| Ok((r.get(0)?, r.get(1)?))).optional()
+    db.prepare_cached(sql)?.query_row([request], |r| Ok((words(r, 0)?, words(r, 1)?))).optional()
 }
 
 /// What came of the command for `posting` when it came `before`; or why it can't be carried out under its id: it names another
@@ -40,7 +40,7 @@ pub(super) fn repeated(
     posting: &str,
 ) -> Sql<Option<Result<String, String>>> {
     let sql = "SELECT outcome FROM audit WHERE request = ? AND posting = ?";
-    let outcome = db.prepare_cached(sql)?.query_row([request, posting], |r| r.get(0)).optional()?;
+    let outcome = db.prepare_cached(sql)?.query_row([request, posting], |r| words(r, 0)).optional()?;
     Ok(match before {
         None => outcome.map(Ok),
         Some((who, what)) => Some(outcome.filter(|_| (who.as_str(), what.as_str()) == (actor, act)).ok_or_else(|| {
@@ -72,7 +72,7 @@ pub(super) fn kept(db: &Connection) -> Sql<(i64, String)> {
     let sql = "SELECT CAST(coalesce((SELECT v FROM meta WHERE k = 'audit_rows'), 0) AS INTEGER),
                       CAST(coalesce((SELECT v FROM meta WHERE k = 'audit_head'), '') AS TEXT)";
     // What was damaged is no reason to stop: it shows.
-    db.prepare_cached(sql)?.query_row([], |r| Ok((r.get(0)?, legible(r, 1)?.0)))
+    db.prepare_cached(sql)?.query_row([], |r| Ok((r.get(0)?, words(r, 1)?)))
 }
 
 /// The hash of an audit row behind one with the hash `before`.

@@ -11,6 +11,7 @@ use crate::milestone::order;
 use crate::outbox::capture::{Checked, Route};
 use crate::outbox::clock::uptime;
 use crate::outbox::operate::correction_sum;
+use crate::outbox::read::is_damage;
 
 type Sql<T> = Result<T, rusqlite::Error>;
 
@@ -195,11 +196,8 @@ fn postings(db: &Connection, site: &str, route: &Route, rows: &[RowKey]) -> Sql<
                 posting.order_key = order_key(site, &config.business_unit, class, of).0;
                 postings.push(posting);
             }
-            // A damaged text or blob is the row's trouble; a damaged page is the storage's.
-            Ok(_) | Err(rusqlite::Error::FromSqlConversionFailure(..) | rusqlite::Error::InvalidColumnType(..)) => {
-                corrupt.push(*row);
-            }
-            Err(e) => return Err(e),
+            Err(e) if !is_damage(&e) => return Err(e),
+            Ok(_) | Err(_) => corrupt.push(*row),
         }
     }
     Ok((postings, corrupt))
@@ -389,9 +387,7 @@ pub(super) fn named(db: &Connection, route: &Route, row: RowKey) -> Sql<(String,
         .query_row(params![route.id, row.seq, row.tx], |r| Ok((r.get(0)?, Id(r.get(1)?).to_string())));
     match named.optional() {
         // A damaged row is told without its name: that it is damaged is what counts.
-        Err(rusqlite::Error::FromSqlConversionFailure(..) | rusqlite::Error::InvalidColumnType(..)) => {
-            Ok(Default::default())
-        }
+        Err(e) if is_damage(&e) => Ok(Default::default()),
         named => named.map(Option::unwrap_or_default),
     }
 }

@@ -11,6 +11,7 @@ use rusqlite::{Connection, params};
 
 use crate::event::{Id, posting_id, short_hash};
 use crate::lane::RowKey;
+use crate::outbox::read::{is_damage, words};
 
 /// Events of a block.
 const BLOCK: i64 = 1_024;
@@ -67,15 +68,15 @@ impl Finder {
         let mut rows = events.query([first, next])?;
         while let Some(row) = rows.next()? {
             let place = row.get::<_, i64>(0)? - first;
-            self.push(place, of_id(row.get_ref(1)?.as_blob()?));
-            self.push(place, of_subject(row.get_ref(2)?.as_str()?));
+            self.push(place, of_id(row.get_ref(1)?.as_bytes().unwrap_or_default())); // a damaged id is nobody's
+            self.push(place, of_subject(&words(row, 2)?));
         }
         let mut open = db.prepare(
             "SELECT p.seq, p.posting FROM lane l CROSS JOIN pending p ON p.lane = l.id WHERE p.seq >= ? AND p.seq < ?",
         )?;
         let mut rows = open.query([first, next])?;
         while let Some(row) = rows.next()? {
-            self.push(row.get::<_, i64>(0)? - first, of_id(row.get_ref(1)?.as_blob()?));
+            self.push(row.get::<_, i64>(0)? - first, of_id(row.get_ref(1)?.as_bytes().unwrap_or_default()));
         }
         for ended in ended(db, first, next)? {
             self.push(ended.row.seq - first, of_id(&ended.key.0));
@@ -127,7 +128,7 @@ pub(super) struct Ended {
     pub(super) key: Id,
 }
 
-/// The deliveries of the events from `low` to before `high` that have come to their end.
+/// The deliveries of the events from `low` to before `high` that have come to their end; without those of which damage leaves no key.
 pub(super) fn ended(db: &Connection, low: i64, high: i64) -> Sql<Vec<Ended>> {
     let mut statement = db.prepare_cached(
         "SELECT d.seq, d.lane, d.tx, d.batch, coalesce(c.id, e.id), l.system, t.text, d.rev
@@ -144,7 +145,7 @@ pub(super) fn ended(db: &Connection, low: i64, high: i64) -> Sql<Vec<Ended>> {
             key: posting_id(Id(r.get(4)?), system, tx, r.get(7)?),
         })
     })?;
-    found.collect()
+    found.filter(|ended| !ended.as_ref().is_err_and(is_damage)).collect()
 }
 
 /// Events that may have one of these prints, the newest first, and the ones that all blocks together speak of.

@@ -6,11 +6,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::{Id, Millis, manual_event_id, posting_id, steers};
 use crate::lane::{Act, Becomes, Change, Class, Edited, Parked, Row, RowKey, decide, edited};
+use crate::outbox::attempts::id_at;
 use crate::outbox::audit::{self, Deed};
 use crate::outbox::capture::Route;
 use crate::outbox::hold;
-use crate::outbox::read::legible;
 use crate::outbox::read::parked::parked;
+use crate::outbox::read::{legible, words};
 
 type Sql<T> = Result<T, rusqlite::Error>;
 
@@ -204,6 +205,7 @@ fn find(db: &Connection, posting: Id) -> Sql<Vec<Found>> {
     let found = statement.query_map([posting.0], |r| {
         let stored = parked(r, [4, 6, 7])?;
         let ((subject, whole), (body, body_whole)) = (legible(r, 10)?, legible(r, 11)?);
+        let event = id_at(r, 8)?;
         let damaged = || {
             let maybe = matches!(stored, Parked::Rejected { maybe: true, .. });
             Parked::Rejected { class: Class::Corrupt, maybe }
@@ -211,10 +213,10 @@ fn find(db: &Connection, posting: Id) -> Sql<Vec<Found>> {
         Ok(Found {
             lane: r.get(12)?,
             row: Row { key: RowKey { seq: r.get(0)?, tx: r.get(1)? }, order: r.get(2)?, size: r.get(3)?, held: false },
-            parked: if whole && body_whole { stored } else { damaged() },
+            parked: if whole && body_whole && event.is_some() { stored } else { damaged() },
             seen: Seen { at: Millis(r.get(13)?), class: stored.class().to_owned() },
             rev: r.get(5)?,
-            event: Id(r.get(8)?),
+            event: event.unwrap_or_default(),
             tx_type: r.get(9)?,
             subject,
             body,
@@ -230,13 +232,13 @@ fn why_none(db: &Connection, key: &str, elsewhere: Option<&Found>) -> Sql<String
         return Ok(format!("its lane {name} is not in the configuration: put it back, then decide"));
     }
     let told = |r: &rusqlite::Row<'_>| {
-        let (actor, act, at, outcome): (String, String, i64, String) = (r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?);
+        let (actor, act, at, outcome): (_, _, i64, _) = (words(r, 0)?, words(r, 1)?, r.get(2)?, words(r, 3)?);
         Ok(format!(
             "no posting of this key needs a person any more: `{act}` by {actor} at {}: {outcome}; `floorgate trace {key}` tells what came of it",
             Millis(at)
         ))
     };
-    let sql = "SELECT actor, act, at, outcome FROM audit WHERE posting = ? ORDER BY id DESC LIMIT 1";
+    let sql = "SELECT actor, act, CAST(at AS INTEGER), outcome FROM audit WHERE posting = ? ORDER BY id DESC LIMIT 1";
     let dealt_with = db.prepare_cached(sql)?.query_row([key], told).optional()?;
     Ok(dealt_with.unwrap_or_else(|| {
         format!("no posting of this key needs a person: it goes on by itself, or was posted; `floorgate trace {key}` tells which")
@@ -245,9 +247,11 @@ fn why_none(db: &Connection, key: &str, elsewhere: Option<&Found>) -> Sql<String
 
 /// Who has asked for a new key, and when, not long ago; the first one first.
 fn asked(db: &Connection, key: &str, now: Millis) -> Sql<Vec<(String, Millis)>> {
-    let sql = "SELECT actor, at FROM audit WHERE posting = ? AND act = 'repost' AND at > ? ORDER BY id";
+    let sql =
+        "SELECT actor, CAST(at AS INTEGER) FROM audit WHERE posting = ? AND act = 'repost' AND at > ? ORDER BY id";
     let mut statement = db.prepare_cached(sql)?;
-    let asked = statement.query_map(params![key, now.0 - SECOND_WITHIN_MS], |r| Ok((r.get(0)?, Millis(r.get(1)?))))?;
+    let asked =
+        statement.query_map(params![key, now.0 - SECOND_WITHIN_MS], |r| Ok((words(r, 0)?, Millis(r.get(1)?))))?;
     asked.collect()
 }
 

@@ -16,6 +16,7 @@ pub mod wanted;
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::{Deserialize, Serialize};
 
@@ -385,6 +386,32 @@ pub(in crate::outbox) fn legible(row: &rusqlite::Row<'_>, column: usize) -> Resu
     let bytes = row.get_ref(column)?.as_bytes().map_err(rusqlite::Error::from)?;
     let text = String::from_utf8_lossy(bytes);
     Ok((text.to_string(), matches!(text, std::borrow::Cow::Borrowed(_))))
+}
+
+/// A text, with U+FFFD for what damage has made illegible; empty where there is none.
+pub(in crate::outbox) fn words(row: &rusqlite::Row<'_>, column: usize) -> Result<String, rusqlite::Error> {
+    Ok(match row.get_ref(column)? {
+        ValueRef::Null => String::new(),
+        ValueRef::Integer(n) => n.to_string(),
+        ValueRef::Real(n) => n.to_string(),
+        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+    })
+}
+
+/// The same, where there may be none.
+pub(in crate::outbox) fn said(row: &rusqlite::Row<'_>, column: usize) -> Result<Option<String>, rusqlite::Error> {
+    Ok(Some(words(row, column)?).filter(|words| !words.is_empty()))
+}
+
+/// A value of the row is damaged: the row's trouble. A damaged page is the storage's.
+pub(in crate::outbox) fn is_damage(error: &rusqlite::Error) -> bool {
+    matches!(
+        error,
+        rusqlite::Error::Utf8Error(..)
+            | rusqlite::Error::FromSqlConversionFailure(..)
+            | rusqlite::Error::IntegralValueOutOfRange(..)
+            | rusqlite::Error::InvalidColumnType(..)
+    )
 }
 
 fn all<T>(

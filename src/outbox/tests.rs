@@ -485,6 +485,58 @@ async fn a_damaged_row_never_leaves_and_parks_its_subject_only() {
     stop(outbox, ended).await;
 }
 
+/// Whatever a bit flips in: the row is a dead letter, or goes as it was; the rest of the lane goes on, and so does the next start.
+#[tokio::test]
+async fn a_row_with_a_flipped_bit_stops_no_other_and_no_start() {
+    for (done, parked) in [
+        ("UPDATE event SET body = CAST(x'7b22e1227d' AS TEXT) WHERE pos = 2", true),
+        ("UPDATE event SET subject = CAST(x'e1' AS TEXT) WHERE pos = 2", true),
+        ("UPDATE event SET quality = CAST(x'e1' AS TEXT) WHERE pos = 2", true),
+        ("UPDATE event SET id = x'00' WHERE pos = 2", true),
+        ("UPDATE event SET subject = CAST(x'e1' AS TEXT), id = 'text' WHERE pos = 1", false),
+        ("UPDATE done SET rev = -1", false),
+    ] {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let (outbox, ended, mut work) = open(config(dir.path()));
+        outbox.capture(vec![counted("1", 1, "first")]).await.expect("there is room");
+        let before = next(&mut work).await;
+        outbox.capture(vec![counted("1", 2, "a"), counted("1", 3, "b")]).await.expect("there is room");
+        outbox.answered(0, before.batch, all(&before, Class::Delivered)).expect("the writer runs");
+        let under_way = next(&mut work).await;
+        stop(outbox, ended).await;
+        let db = rusqlite::Connection::open(dir.path().join("outbox.db")).expect("it opens");
+        db.execute(done, []).expect("a bit flips");
+        drop(db);
+
+        let (outbox, ended, mut work) = open(config(dir.path()));
+        let again = next(&mut work).await;
+        assert_eq!(again.keys, under_way.keys[usize::from(parked)..], "{done}");
+        outbox.answered(0, again.batch, all(&again, Class::Delivered)).expect("the writer runs");
+        outbox.capture(vec![counted("1", 4, "c")]).await.expect("there is room");
+        let later = next(&mut work).await;
+        outbox.answered(0, later.batch, all(&later, Class::Delivered)).expect("the writer runs");
+        outbox.pulse().await.expect("the writer runs");
+        let needs = read::parked::needs(dir.path(), None, Millis(0)).expect("it reads");
+        assert_eq!(
+            needs.iter().map(|need| need.class.as_str()).collect::<Vec<_>>(),
+            vec!["corrupt"; usize::from(parked)],
+            "{done}"
+        );
+        let wanted = read::wanted::Wanted::parse("#2");
+        assert_eq!(
+            read::trace::trace(dir.path(), &wanted, 9, None, &mut |_| {}).expect("it reads").events.len(),
+            1,
+            "{done}"
+        );
+        for need in &needs {
+            let key = Id::parse(&need.key).expect("a key");
+            let acted = outbox.operate(operate::order("r1", lane::Act::Skip, &[key]), "anna".to_owned()).await;
+            assert!(acted.expect("the writer runs")[0].done, "{done}");
+        }
+        stop(outbox, ended).await;
+    }
+}
+
 #[tokio::test]
 async fn a_damaged_row_of_a_resend_is_left_out_and_the_rest_goes() {
     let dir = tempfile::tempdir().expect("a temporary directory");

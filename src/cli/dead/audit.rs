@@ -60,8 +60,8 @@ pub(super) fn run(args: &Args) -> ExitCode {
         Ok(deeds) => {
             let mut text = String::new();
             for deed in &deeds {
-                let of = [deed.lane.as_str(), &clean(&deed.subject), &deed.key];
-                let of: Vec<&str> = of.into_iter().filter(|part| !part.is_empty()).collect();
+                let of = [clean(&deed.lane), clean(&deed.subject), clean(&deed.key)];
+                let of: Vec<String> = of.into_iter().filter(|part| !part.is_empty()).collect();
                 line(&mut text, &of.join(" "));
                 deed_line(&mut text, deed, now);
             }

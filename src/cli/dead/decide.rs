@@ -68,7 +68,7 @@ pub(in crate::cli) struct Edit {
 
 /// So long after a decision a name may mean the next one of it without anybody's intent; and so many decisions are looked at.
 const RECENT_MS: i64 = 600_000;
-const RECENT_DEEDS: u32 = 200;
+const RECENT_DEEDS: u32 = 20 * Order::MOST as u32;
 
 pub(super) fn act(act: Act, args: &Do, reference: Option<String>, changes: Vec<Change>) -> ExitCode {
     let (dir, needs, now) = match needs(&args.place) {

@@ -10,9 +10,10 @@ use serde::Serialize;
 
 use super::search::{BITE, Walk, search};
 use super::wanted::Wanted;
-use super::{Bounds, HELD, Held, LaneStatus, LastAnswer, holds, lanes};
+use super::{Bounds, HELD, Held, LaneStatus, LastAnswer, holds, lanes, said, words};
 use crate::event::{Id, posting_id};
 use crate::lane::RowKey;
+use crate::outbox::attempts::id_at;
 use crate::outbox::delivery::unpack;
 use crate::outbox::open::open_read_only;
 use crate::outbox::{StorageError, attempts};
@@ -215,20 +216,20 @@ impl Look<'_> {
                   LEFT JOIN event w ON w.epoch = e.epoch AND w.pos = e.pos AND w.raw IS NOT NULL AND e.ordinal >= 0
              WHERE e.seq = ?1";
         let event = self.db.query_row(sql, [seq, self.raw], |r| {
-            let id = Id(r.get(0)?);
+            let id = id_at(r, 0)?.unwrap_or_default();
             let event = Event {
                 seq,
                 id: id.to_string(),
-                kind: r.get(1)?,
-                subject: r.get(2)?,
+                kind: words(r, 1)?,
+                subject: words(r, 2)?,
                 occurred_at: r.get(3)?,
-                time_quality: r.get(4)?,
-                device_time: r.get(5)?,
+                time_quality: words(r, 4)?,
+                device_time: said(r, 5)?,
                 recorded_at: r.get(6)?,
-                device: r.get(7)?,
-                epoch: r.get(8)?,
-                number: r.get(9)?,
-                map: r.get(10)?,
+                device: words(r, 7)?,
+                epoch: words(r, 8)?,
+                number: words(r, 9)?,
+                map: words(r, 10)?,
                 length: r.get(11)?,
                 raw: r.get::<_, Option<Vec<u8>>>(12)?.unwrap_or_default(),
                 deliveries: Vec::new(),
@@ -257,7 +258,7 @@ impl Look<'_> {
             let (how, rev): (String, u32) = (r.get(5)?, r.get(7)?);
             Ok(Delivery {
                 lane: r.get(0)?,
-                key: posting_id(r.get::<_, Option<_>>(11)?.map_or(id, Id), &system, &tx_type, rev).to_string(),
+                key: posting_id(id_at(r, 11)?.unwrap_or(id), &system, &tx_type, rev).to_string(),
                 system,
                 tx_type,
                 state: match how.as_str() {
@@ -268,10 +269,10 @@ impl Look<'_> {
                 since: r.get(3)?,
                 attempts: r.get(4)?,
                 reason: Some(if how == "auto_resolved" { IDLE.to_owned() } else { how }),
-                reference: r.get(6)?,
+                reference: said(r, 6)?,
                 status: r.get(8)?,
                 place: Place { lane: r.get(9)?, key: RowKey { seq, tx: r.get(10)? }, rev, order: None },
-                suspect: r.get(12)?,
+                suspect: said(r, 12)?,
                 ..Delivery::default()
             })
         })?;
@@ -285,12 +286,12 @@ impl Look<'_> {
         let mut statement = self.db.prepare_cached(sql)?;
         let rows = statement.query_map([seq], |r| {
             let key = RowKey { seq, tx: r.get(1)? };
-            let open = Open { lane: r.get(0)?, key, order: r.get(2)?, state: r.get(3)?, why: r.get(4)? };
+            let open = Open { lane: r.get(0)?, key, order: r.get(2)?, state: r.get(3)?, why: said(r, 4)? };
             let delivery = Delivery {
                 lane: r.get(5)?,
                 system: r.get(6)?,
                 tx_type: r.get(7)?,
-                key: Id(r.get(8)?).to_string(),
+                key: id_at(r, 8)?.unwrap_or_default().to_string(),
                 attempts: r.get(9)?,
                 since: r.get(10)?,
                 next_at: r.get(11)?,

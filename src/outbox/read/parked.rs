@@ -6,9 +6,10 @@ use rusqlite::{Connection, Row, params};
 use serde::Serialize;
 
 use super::wanted::Wanted;
-use super::{HELD, legible};
+use super::{HELD, said, words};
 use crate::event::{Id, Millis};
 use crate::lane::{Act, Category, Class, Desks, Parked, decide, sentence};
+use crate::outbox::attempts::id_at;
 use crate::outbox::open::open_read_only;
 use crate::outbox::read::Bounds;
 use crate::outbox::{Named, Seen, StorageError};
@@ -155,22 +156,22 @@ pub(in crate::outbox) fn parked(r: &Row<'_>, [state, class, maybe]: [usize; 3]) 
 
 /// Why a row is a dead letter: by the columns of its letter's class and `maybe`.
 pub(super) fn rejected(r: &Row<'_>, [class, maybe]: [usize; 2]) -> Result<Parked, rusqlite::Error> {
-    let class = r.get::<_, Option<String>>(class)?.and_then(|name| Class::parse(&name)).unwrap_or(Class::Unresolvable);
+    let class = Class::parse(&words(r, class)?).unwrap_or(Class::Unresolvable);
     Ok(Parked::Rejected { class, maybe: r.get::<_, Option<bool>>(maybe)?.unwrap_or(true) })
 }
 
 fn need(r: &Row<'_>, bounds: Option<&Bounds>, now: Millis) -> Result<Need, rusqlite::Error> {
     let (lane, system, tx_type): (String, String, String) = (r.get(2)?, r.get(3)?, r.get(5)?);
-    let (subject, _) = legible(r, 6)?;
+    let subject = words(r, 6)?;
     let visibility = bounds.is_some_and(|bounds| !bounds.parks(&lane));
     let (parked, at, opened_at) = (parked(r, [7, 9, 10])?, r.get(8)?, r.get(17)?);
-    let code: Option<String> = r.get(11)?;
-    let reason = r.get::<_, Option<String>>(14)?.unwrap_or_else(|| HELD.to_owned());
+    let code = said(r, 11)?;
+    let reason = said(r, 14)?.unwrap_or_else(|| HELD.to_owned());
     let desks = Bounds::desks(bounds);
     let category = desks.of_parked(parked, &tx_type, code.as_deref(), visibility);
     let acts = [Act::Retry, Act::Edit, Act::Repost, Act::Resolve, Act::Skip];
     Ok(Need {
-        key: Id(r.get(0)?).to_string(),
+        key: id_at(r, 0)?.unwrap_or_default().to_string(),
         seq: r.get(1)?,
         kind: r.get(4)?,
         state: if parked == Parked::Held { "held" } else { "rejected" },
@@ -184,7 +185,7 @@ fn need(r: &Row<'_>, bounds: Option<&Bounds>, now: Millis) -> Result<Need, rusql
         maybe_posted: matches!(parked, Parked::Rejected { maybe: true, .. }),
         code,
         status: r.get(12)?,
-        answer: r.get(13)?,
+        answer: said(r, 13)?,
         order: r.get(15)?,
         lane_id: r.get(16)?,
         lane,
@@ -212,7 +213,7 @@ pub fn behind(dir: &Path, need: &Need) -> Result<(i64, Option<i64>), StorageErro
 pub fn audit(dir: &Path, of: Option<&str>, most: u32) -> Result<Vec<Deed>, StorageError> {
     let db = open_read_only(dir)?;
     let mut statement = db.prepare(
-        "SELECT at, actor, act, lane, subject, posting, reason, outcome, request, seq FROM audit
+        "SELECT CAST(at AS INTEGER), actor, act, lane, subject, posting, reason, outcome, request, seq FROM audit
          WHERE ?1 IS NULL OR posting = ?1 OR subject = ?1 ORDER BY id DESC LIMIT ?2",
     )?;
     Ok(statement.query_map(params![of, most], deed)?.collect::<Result<_, _>>()?)
@@ -229,7 +230,7 @@ pub fn history(dir: &Path, need: &Need) -> Result<Vec<Deed>, StorageError> {
 /// What persons did with one posting, in order, whatever its key was then.
 pub(super) fn deeds(db: &Connection, lane: &str, seq: i64, tx_type: &str) -> Result<Vec<Deed>, rusqlite::Error> {
     let mut statement = db.prepare_cached(
-        "SELECT at, actor, act, lane, subject, posting, reason, outcome, request, seq FROM audit
+        "SELECT CAST(at AS INTEGER), actor, act, lane, subject, posting, reason, outcome, request, seq FROM audit
          WHERE seq = ? AND lane = ? AND tx_type = ? ORDER BY id",
     )?;
     statement.query_map(params![seq, lane, tx_type], deed)?.collect()
@@ -238,14 +239,14 @@ pub(super) fn deeds(db: &Connection, lane: &str, seq: i64, tx_type: &str) -> Res
 fn deed(r: &Row<'_>) -> Result<Deed, rusqlite::Error> {
     Ok(Deed {
         at: r.get(0)?,
-        actor: r.get(1)?,
-        act: r.get(2)?,
-        lane: r.get(3)?,
-        subject: r.get(4)?,
-        key: r.get(5)?,
-        reason: r.get(6)?,
-        outcome: r.get(7)?,
-        request: r.get(8)?,
+        actor: words(r, 1)?,
+        act: words(r, 2)?,
+        lane: words(r, 3)?,
+        subject: words(r, 4)?,
+        key: words(r, 5)?,
+        reason: words(r, 6)?,
+        outcome: words(r, 7)?,
+        request: words(r, 8)?,
         seq: r.get(9)?,
     })
 }

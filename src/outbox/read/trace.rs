@@ -10,7 +10,7 @@ use super::find::{Delivery, Event, Look, Place};
 use super::parked::{Deed, deeds, rejected};
 use super::search::{BITE, Walk, search, within};
 use super::wanted::Wanted;
-use super::{Bounds, holds, lanes};
+use super::{Bounds, holds, lanes, said, words};
 use crate::event::{Id, posting_id, short_ref, traceparent};
 use crate::lane::{Category, Parked, sentence};
 use crate::outbox::StorageError;
@@ -173,12 +173,12 @@ impl Gather<'_> {
     fn event(&mut self, seq: i64) -> Result<Option<Traced>, rusqlite::Error> {
         let Some(event) = self.look.event(seq)? else { return Ok(None) };
         let sql = "SELECT ordinal, body, id FROM event WHERE seq = ?";
-        let (ordinal, body, id): (i64, String, [u8; 16]) =
-            self.look.db.query_row(sql, [seq], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)))?;
+        let (ordinal, body, id) =
+            self.look.db.query_row(sql, [seq], |r| Ok((r.get(0)?, words(r, 1)?, id_at(r, 2)?.unwrap_or_default())))?;
         let subject = event.subject.clone();
         let (mut event, deliveries) = event.with(Vec::new());
         for delivery in deliveries {
-            event.deliveries.push(self.followed(delivery, &subject, Id(id))?);
+            event.deliveries.push(self.followed(delivery, &subject, id)?);
         }
         Ok(Some(Traced { event, ordinal, fields: parsed(body) }))
     }
@@ -187,9 +187,12 @@ impl Gather<'_> {
         let Place { lane, key, rev, order } = delivery.place;
         let (system, tx_type) = (delivery.system.clone(), delivery.tx_type.clone());
         let sql = "SELECT id, body FROM correction WHERE lane = ? AND seq = ? AND tx = ?";
-        let correction: Option<([u8; 16], String)> =
-            self.look.db.query_row(sql, [lane, key.seq, key.tx], |r| Ok((r.get(0)?, r.get(1)?))).optional()?;
-        let id = correction.as_ref().map_or(id, |(id, _)| Id(*id));
+        let correction = self
+            .look
+            .db
+            .query_row(sql, [lane, key.seq, key.tx], |r| Ok((id_at(r, 0)?.unwrap_or_default(), words(r, 1)?)));
+        let correction = correction.optional()?;
+        let id = correction.as_ref().map_or(id, |(id, _)| *id);
         let posting = posting_id(id, &system, &tx_type, rev);
         let mut told = Followed {
             short_ref: short_ref(id, &system, &tx_type, rev),
@@ -225,8 +228,8 @@ impl Gather<'_> {
             "rejected" => {
                 let sql = "SELECT class, maybe, reason, code, answer FROM letter WHERE lane = ? AND seq = ? AND tx = ?";
                 let letter = self.look.db.query_row(sql, [lane, key.seq, key.tx], |r| {
-                    (told.code, told.answer) = (r.get(3)?, r.get(4)?);
-                    Ok((rejected(r, [0, 1])?, r.get(2)?))
+                    (told.code, told.answer) = (said(r, 3)?, said(r, 4)?);
+                    Ok((rejected(r, [0, 1])?, words(r, 2)?))
                 });
                 let Some(letter) = letter.optional()? else { return Ok(()) };
                 letter

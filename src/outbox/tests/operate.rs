@@ -337,6 +337,33 @@ async fn no_attempt_is_to_come_again_before_a_decision() {
     stop(outbox, ended).await;
 }
 
+/// The same command again, and another one for what was dealt with, are answered.
+#[tokio::test]
+async fn a_damaged_row_of_the_audit_stops_no_command() {
+    for done in [
+        "outcome = CAST(x'ff61' AS TEXT)",
+        "actor = CAST(x'ff61' AS TEXT)",
+        "act = x'00ff'",
+        "at = 'x'",
+        "request = x'00ff'",
+        "posting = x'00ff'",
+    ] {
+        for (class, first) in [(Class::Validation, Act::Skip), (Class::KeyClash, Act::Repost)] {
+            let dir = tempfile::tempdir().expect("a temporary directory");
+            let (outbox, ended, _work, key) = parked_at(dir.path(), class, false).await;
+            let command = |request: &str, act| outbox.operate(order(request, act, &[key]), "anna".to_owned());
+            assert!(command("r1", first).await.expect("the writer runs")[0].done);
+            let db = rusqlite::Connection::open(dir.path().join("outbox.db")).expect("it opens");
+            db.execute(&format!("UPDATE audit SET {done}"), []).expect("a bit flips");
+            for (request, act) in [("r1", first), ("r2", Act::Retry), ("r3", Act::Skip)] {
+                assert_eq!(command(request, act).await.expect("the writer runs").len(), 1, "{done}");
+            }
+            assert!(!parked::audit(dir.path(), None, 9).expect("it reads").is_empty(), "{done}");
+            stop(outbox, ended).await;
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_correction_that_was_damaged_never_leaves() {
     let dir = tempfile::tempdir().expect("a temporary directory");
