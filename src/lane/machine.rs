@@ -319,6 +319,7 @@ impl Lane {
             let flight = Flight { resend_at, doubtful, again, accepted, ..known };
             self.flights.insert(saved.batch, flight);
         }
+        let mut parked = Vec::new();
         for (row, exception) in exceptions {
             match exception {
                 Exception::Waiting { until, class: failed, tries, since } => {
@@ -330,9 +331,10 @@ impl Lane {
                         self.insert(Slot { state, failed, tries, since, ..Slot::queued(row, until) });
                     }
                 }
-                Exception::Parked => self.park(row),
+                Exception::Parked => parked.push(row),
             }
         }
+        self.park_all(parked);
     }
 
     /// Takes back what a person had stopped: the lane itself, and what is ordered by these.

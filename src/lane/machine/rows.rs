@@ -33,11 +33,11 @@ impl Lane {
     }
 
     pub(super) fn captured(&mut self, rows: Vec<Row>, ready_at: Millis) {
+        let (held, rows): (Vec<Row>, Vec<Row>) = rows.into_iter().partition(|row| row.held);
+        if !held.is_empty() {
+            self.park_all(held);
+        }
         for row in rows {
-            if row.held {
-                self.park(row);
-                continue;
-            }
             if self.more || self.rows.len() >= self.window {
                 self.more = true; // it is on disk, behind the cursor
                 continue;
@@ -232,6 +232,16 @@ impl Lane {
 
     /// Parks the row's subject from this row on: what is behind it leaves the memory, but for what is under way.
     pub(super) fn park(&mut self, row: Row) {
+        self.park_all([row]);
+    }
+
+    /// Walks all that are parked, once.
+    pub(super) fn park_all(&mut self, rows: impl IntoIterator<Item = Row>) {
+        rows.into_iter().for_each(|row| self.set_parked(row));
+        self.stopped = self.parked() > self.config.max_parked;
+    }
+
+    fn set_parked(&mut self, row: Row) {
         if !self.config.parks() {
             return;
         }
@@ -248,7 +258,6 @@ impl Lane {
             self.aside.remove(&row.order); // nothing of it is wanted back
             self.hungry.remove(&(first, row.order));
         }
-        self.stopped = self.parked() > self.config.max_parked;
     }
 
     /// The subject is parked from `next` on only; what is on disk before it is read again, the row itself included if it is
