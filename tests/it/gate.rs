@@ -10,6 +10,15 @@ fn system(floor: &Floor) -> Value {
     status["gateway"]["systems"][0].clone()
 }
 
+/// One scan, and an ERP that does not accept the token: the breaker is open.
+fn refused_for_its_token() -> Option<Floor> {
+    let mut floor = Floor::start(5, Settings::Shipped, |site| site)?;
+    floor.erp.behave(|_| Behaviour::Status(401, None));
+    floor.scan(1);
+    wait_for("the breaker to be open", || system(&floor)["breaker"] == "open");
+    Some(floor)
+}
+
 fn said(floor: &Floor, what: &str) -> usize {
     floor.gateway.log().matches(what).count()
 }
@@ -45,10 +54,7 @@ fn an_open_breaker_is_told_once_shown_and_closed_by_three_rows() {
 
 #[test]
 fn a_credential_that_works_again_is_told_before_three_rows_have_closed_the_breaker() {
-    let Some(mut floor) = Floor::start(5, Settings::Shipped, |site| site) else { return };
-    floor.erp.behave(|_| Behaviour::Status(401, None));
-    floor.scan(1);
-    wait_for("the breaker to be open", || system(&floor)["breaker"] == "open");
+    let Some(mut floor) = refused_for_its_token() else { return };
     let (_, text) = floor.gateway.say(&["status"]);
     assert!(text.contains(" ago: the ERP does not accept our credentials (HTTP 401)\n"), "{text}");
     floor.erp.behave_well();
@@ -65,10 +71,7 @@ fn a_credential_that_works_again_is_told_before_three_rows_have_closed_the_break
 /// Opened by a refused token, asked for fewer requests since, and then held by a person: each is told when it is so.
 #[test]
 fn a_breaker_is_told_by_the_last_answer_and_by_what_is_tried_next() {
-    let Some(mut floor) = Floor::start(5, Settings::Shipped, |site| site) else { return };
-    floor.erp.behave(|_| Behaviour::Status(401, None));
-    floor.scan(1);
-    wait_for("the breaker to be open", || system(&floor)["breaker"] == "open");
+    let Some(floor) = refused_for_its_token() else { return };
     floor.erp.behave(|_| Behaviour::Status(429, Some("600")));
     wait_for("its newest answer to be told", || system(&floor)["why"] == "throttled");
     let say = |args: &[&str]| floor.gateway.say(args).1;

@@ -210,14 +210,7 @@ async fn a_wait_that_the_target_asked_for_is_over_when_a_person_says_so() {
 #[tokio::test]
 async fn the_oldest_that_goes_is_looked_for_behind_what_is_rejected() {
     let dir = tempfile::tempdir().expect("a temporary directory");
-    let (out, mut work) = mpsc::channel(8);
-    let shown = lane::Config { worth: Worth::Visibility, ..lane() };
-    let (outbox, ended) = Outbox::open(config(dir.path()), vec![shown], vec![out]).expect("a fresh directory opens");
-    let scans = vec![counted("1", 1, "a"), counted("1", 2, "b")];
-    assert_eq!(outbox.capture(scans).await, Ok(vec![Placed::New; 2]));
-    let both = next(&mut work).await;
-    outbox.answered(0, both.batch, Answer { whole: false, ..all(&both, Class::Validation) }).expect("the writer runs");
-    outbox.pulse().await.expect("it is stored");
+    let (outbox, ended, _work, both) = operate::refused_for_show(dir.path()).await;
     assert!(told(&outbox, hold("h1", Scope::Lane, "outbound", true)).await.0); // nothing leaves, so that nothing else is stored
     let oldest = || {
         let db = rusqlite::Connection::open(dir.path().join("outbox.db")).expect("it opens");

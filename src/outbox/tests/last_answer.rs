@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::*;
 use crate::lane::{AnswerShape, Head, Reply, classify};
+use crate::outbox::read::LastAnswer;
 use crate::outbox::read::find::Delivery;
 use crate::outbox::read::parked;
 use crate::outbox::read::wanted::Wanted;
@@ -16,6 +17,11 @@ fn says(batch: &Outgoing, items: &[&str]) -> Answer {
         ["/results", "/key", "/status", "/reason", "/reference"].map(str::to_owned);
     let shape = AnswerShape { items: Some(items), key, status, reason, reference, ..AnswerShape::default() };
     classify(&Reply::Http { status: 200, head: Box::new(Head::default()), body: body.into() }, &shape, &batch.keys)
+}
+
+/// Of the only lane.
+fn last_of(dir: &Path) -> LastAnswer {
+    read::lanes_of(dir).expect("it reads").remove(0).last_answer.expect("there is one")
 }
 
 fn delivery(dir: &Path, seq: &str) -> Delivery {
@@ -34,8 +40,7 @@ async fn a_status_that_nobody_knows_is_told_of_its_item_and_hides_no_other() {
     let (posted, odd) = (r#""status":"posted""#, r#""status":"banana""#);
     outbox.answered(0, sent.batch, says(&sent, &[posted, odd, posted])).expect("the writer runs");
     let again = next(&mut work).await;
-    let lane = || read::lanes_of(dir.path()).expect("it reads").remove(0);
-    let last = lane().last_answer.expect("there is one");
+    let last = last_of(dir.path());
     let said = last.said.expect("it is told");
     assert!(said.starts_with("1 of 3 items, 2 are booked: the ERP gave this item the status \"banana\""), "{said}");
     assert!(said.contains("posted, duplicate, rejected or retry"), "{said}");
@@ -43,7 +48,7 @@ async fn a_status_that_nobody_knows_is_told_of_its_item_and_hides_no_other() {
 
     outbox.answered(0, again.batch, says(&again, &[odd])).expect("the writer runs");
     outbox.pulse().await.expect("it is stored");
-    let last = lane().last_answer.expect("there is one");
+    let last = last_of(dir.path());
     assert_eq!((last.since, last.help), (None, None), "and so it is where the item is alone: {last:?}");
     stop(outbox, ended).await;
 }
@@ -57,7 +62,7 @@ async fn an_answer_that_tells_its_items_apart_keeps_nobody_else() {
     let answer = says(&sent, &[r#""status":"banana""#, r#""status":"accepted""#]);
     outbox.answered(0, sent.batch, answer).expect("the writer runs");
     outbox.pulse().await.expect("it is stored");
-    let last = read::lanes_of(dir.path()).expect("it reads").remove(0).last_answer.expect("there is one");
+    let last = last_of(dir.path());
     assert!(last.said.as_ref().is_some_and(|said| said.starts_with("1 of 2 items: the ERP gave")), "{last:?}");
     assert_eq!((last.since, last.help), (None, None), "{last:?}");
     stop(outbox, ended).await;
@@ -71,7 +76,7 @@ async fn a_target_of_which_every_status_is_strange_is_for_its_team() {
     let sent = next(&mut work).await;
     outbox.answered(0, sent.batch, says(&sent, &[r#""status":"banana""#])).expect("the writer runs");
     outbox.pulse().await.expect("it is stored");
-    let last = read::lanes_of(dir.path()).expect("it reads").remove(0).last_answer.expect("there is one");
+    let last = last_of(dir.path());
     assert!(last.help.is_some_and(|help| help.contains("the ERP team") && !help.contains("web page")), "{last:?}");
     assert!(last.since.is_some(), "{last:?}");
     stop(outbox, ended).await;
@@ -141,7 +146,7 @@ async fn trouble_is_as_old_as_the_first_answer_after_which_none_was_good() {
     let sent = next(&mut work).await;
     outbox.answered(0, sent.batch, all(&sent, Class::Unknown)).expect("the writer runs");
     outbox.pulse().await.expect("the writer answers");
-    let last = || read::lanes_of(dir.path()).expect("it reads").remove(0).last_answer.expect("there is one");
+    let last = || last_of(dir.path());
     let told = last();
     assert_eq!((told.said.as_deref(), told.since), (Some("test"), Some(told.at)));
     assert!(told.help.is_some_and(|help| help.contains("look what came")), "{told:?}");
@@ -182,7 +187,7 @@ async fn a_target_that_asked_us_to_stay_away_is_left_alone_over_a_restart() {
     stop(outbox, ended).await;
 
     let db = rusqlite::Connection::open(dir.path().join("outbox.db")).expect("it opens");
-    let again = || read::lanes_of(dir.path()).expect("it reads").remove(0).last_answer.expect("there is one").again;
+    let again = || last_of(dir.path()).again;
     assert!(again().is_some());
     db.execute("INSERT INTO hold VALUES ('system', 'erp', 1, 'root', 'update')", []).expect("it fits");
     assert_eq!(again(), None, "it goes again when a person says so");

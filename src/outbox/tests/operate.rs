@@ -384,17 +384,23 @@ async fn a_correction_that_was_damaged_never_leaves() {
     stop(outbox, ended).await;
 }
 
-#[tokio::test]
-async fn a_later_posting_of_a_visibility_lane_closes_the_rejected_ones_before_it() {
-    let dir = tempfile::tempdir().expect("a temporary directory");
+/// Scans of cartons `a` and `b` for a display, both refused.
+pub(super) async fn refused_for_show(dir: &std::path::Path) -> (Outbox, Ended, mpsc::Receiver<Outgoing>, Outgoing) {
     let (out, mut work) = mpsc::channel(8);
     let shown = lane::Config { worth: Worth::Visibility, ..lane() };
-    let (outbox, ended) = Outbox::open(config(dir.path()), vec![shown], vec![out]).expect("a fresh directory opens");
+    let (outbox, ended) = Outbox::open(config(dir), vec![shown], vec![out]).expect("a fresh directory opens");
     let scans = vec![counted("1", 1, "a"), counted("1", 2, "b")];
     assert_eq!(outbox.capture(scans).await, Ok(vec![Placed::New; 2]));
     let both = next(&mut work).await;
     outbox.answered(0, both.batch, Answer { whole: false, ..all(&both, Class::Validation) }).expect("the writer runs");
     outbox.pulse().await.expect("it is stored");
+    (outbox, ended, work, both)
+}
+
+#[tokio::test]
+async fn a_later_posting_of_a_visibility_lane_closes_the_rejected_ones_before_it() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (outbox, ended, mut work, _) = refused_for_show(dir.path()).await;
     assert_eq!(parked::needs(dir.path(), None, Millis(0)).expect("it reads").len(), 2);
     assert_eq!(outbox.capture(vec![counted("1", 3, "a")]).await, Ok(vec![Placed::New]));
     let later = next(&mut work).await;
