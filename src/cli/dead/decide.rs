@@ -1,5 +1,6 @@
 //! `floorgate dead retry`, `edit`, `repost`, `resolve` and `skip`: what a person decides, carried out by the gateway.
 
+use std::cell::LazyCell;
 use std::collections::{BTreeSet, HashSet};
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
@@ -78,7 +79,8 @@ pub(super) fn act(act: Act, args: &Do, reference: Option<String>, changes: Vec<C
     if let Some(why) = args.filter.unknown_lane(&args.place, &dir) {
         return print::refuse(args.json, &why, Exit::Usage);
     }
-    let deeds = parked::audit(&dir, None, RECENT_DEEDS).unwrap_or_default(); // without them nothing was decided
+    // Without them nothing was decided.
+    let deeds = LazyCell::new(|| parked::audit(&dir, None, RECENT_DEEDS).unwrap_or_default());
     let (mut chosen, mut keys) = (Vec::new(), Vec::new());
     for word in &args.words {
         let found = named(&needs, word);
