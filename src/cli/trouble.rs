@@ -50,7 +50,7 @@ impl Wide {
         bounds: Option<&Bounds>,
         now: Millis,
     ) -> Self {
-        let shows = |lane: &LaneStatus| bounds.is_some_and(|bounds| !bounds.parks(&lane.lane));
+        let shows = |lane: &LaneStatus| !Bounds::parks_in(bounds, &lane.lane);
         let oldest = |lane: &&&LaneStatus| (shows(lane), lane.oldest_going_at.unwrap_or(i64::MAX));
         let first = lanes.iter().min_by_key(oldest);
         let tx_type = first.and_then(|lane| lane.oldest_tx.as_deref()).unwrap_or_default();
@@ -72,11 +72,15 @@ impl Wide {
     /// Behind the lines that say what it is, and since when.
     pub(super) fn text(&self, text: &mut String, indent: &str) {
         let Whose { category, owner, contact, escalate, lateness } = &self.whose;
-        let wait = if self.rows == 1 { "row waits" } else { "rows wait" };
         let (name, late) = (category.name(), late(lateness));
-        line(text, &format!("{indent}  {name}{late}, for {}; {} {wait}", clean(owner), self.rows));
+        line(text, &format!("{indent}  {name}{late}, for {}; {}", clean(owner), wait(self.rows)));
         reach(text, indent, contact.as_deref(), escalate.as_deref());
     }
+}
+
+/// How many rows wait for the end of it.
+pub(super) fn wait(rows: i64) -> String {
+    format!("{rows} {}", if rows == 1 { "row waits" } else { "rows wait" })
 }
 
 /// That it is late, if it is.

@@ -72,6 +72,11 @@ impl Bounds {
         self.max_parked.contains_key(lane)
     }
 
+    /// The same where no configuration may be known: it parks, as is usual.
+    pub fn parks_in(bounds: Option<&Self>, lane: &str) -> bool {
+        bounds.is_none_or(|bounds| bounds.parks(lane))
+    }
+
     /// Who looks after what; where no configuration is known, as it is usual.
     pub fn desks(bounds: Option<&Self>) -> &Desks {
         static USUAL: Desks = Desks(BTreeMap::new());

@@ -12,7 +12,7 @@ use crate::cli::hold;
 use crate::cli::place::Place;
 use crate::cli::print::{self, clean, line};
 use crate::cli::status::target;
-use crate::cli::trouble::{Kept, Wide, told};
+use crate::cli::trouble::{Kept, Wide, told, wait};
 use crate::control::{self, Request};
 use crate::event::Millis;
 use crate::lane::{Class, Standing, System};
@@ -99,10 +99,9 @@ struct Waited {
 
 impl Waited {
     fn of(hold: Held, lanes: &[LaneStatus], bounds: Option<&Bounds>) -> Option<Self> {
-        let parks = |lane: &LaneStatus| bounds.is_none_or(|bounds| bounds.parks(&lane.lane));
         let kept = lanes.iter().filter(|lane| hold.keeps(&lane.lane, &lane.system, ""));
         let (rows, lanes): (Vec<i64>, Vec<String>) =
-            kept.map(|lane| (lane.going(parks(lane)), lane.lane.clone())).unzip();
+            kept.map(|lane| (lane.going(Bounds::parks_in(bounds, &lane.lane)), lane.lane.clone())).unzip();
         let rows = rows.iter().sum();
         (rows > 0).then_some(Self { hold, rows, lanes })
     }
@@ -159,9 +158,8 @@ impl List {
             systems.iter().any(is)
         };
         for Waited { hold, rows, .. } in holds.iter().filter(|waited| !told_above(&waited.hold)) {
-            let wait = if *rows == 1 { "row waits" } else { "rows wait" };
             let (scope, name, ends) = (&hold.scope, clean(&hold.name), hold::ends(hold, *now));
-            line(&mut text, &format!("{scope} {name}: {ends}; {rows} {wait}"));
+            line(&mut text, &format!("{scope} {name}: {ends}; {}", wait(*rows)));
         }
         told(&mut text, lanes, &[], "");
         for need in needs {

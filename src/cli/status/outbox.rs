@@ -43,7 +43,7 @@ impl Outbox {
         gateway: Option<&control::Status>,
         now: Millis,
     ) -> Self {
-        let parks = |lane: &read::LaneStatus| bounds.is_none_or(|bounds| bounds.parks(&lane.lane));
+        let parks = |lane: &read::LaneStatus| Bounds::parks_in(bounds, &lane.lane);
         let behind = status.lanes.iter().map(|lane| lane.behind_parked(parks(lane))).sum();
         let stopped = bounds.map(|bounds| stopped(status, bounds)).unwrap_or_default();
         let room = bounds.map(|bounds| Room::of(status, bounds.max_size));

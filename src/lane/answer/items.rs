@@ -16,9 +16,7 @@ pub(super) fn judge(status: u16, items: &[Value], pointer: &str, shape: &AnswerS
     let outcomes: Vec<Outcome> = keys
         .iter()
         .map(|key| match named.get(key) {
-            Some(Named::Once(item)) => {
-                one((status, item), shape.lookup, &places, rule::of_item(&shape.rules, status, item))
-            }
+            Some(Named::Once(item)) => one(status, item, &places, rule::of_item(&shape.rules, status, item)),
             Some(Named::Twice) => Outcome::new(Class::Unknown, "the ERP's answer names this item twice"),
             Some(Named::Never) | None => Outcome::new(Class::Unknown, "the ERP's answer does not name this item"),
         })
@@ -44,7 +42,7 @@ pub(super) fn judge_before(
     let (named, _) = by_key(items, &places.key, keys);
     let ruled = |key| {
         let Some(Named::Once(item)) = named.get(key) else { return None };
-        rule::of_item(before, status, item).map(|rule| one((status, item), shape.lookup, &places, Some(rule)))
+        rule::of_item(before, status, item).map(|rule| one(status, item, &places, Some(rule)))
     };
     let ruled: Vec<Option<Outcome>> = keys.iter().map(ruled).collect();
     ruled.iter().any(Option::is_some).then(|| {
@@ -130,19 +128,22 @@ impl Place {
     }
 }
 
+/// How the results of a target are read.
 struct Places {
     key: Place,
     status: Place,
     reason: Place,
     message: Place,
     reference: Place,
+    /// What it takes over can be asked for.
+    lookup: bool,
 }
 
 impl Places {
     fn of(shape: &AnswerShape) -> Self {
         let [key, status, reason, message, reference] =
             [&shape.key, &shape.status, &shape.reason, "/message", &shape.reference].map(Place::of);
-        Self { key, status, reason, message, reference }
+        Self { key, status, reason, message, reference, lookup: shape.lookup }
     }
 }
 
@@ -160,9 +161,9 @@ const MAY_COME: [&str; 10] = [
     "unknown_posting",
 ];
 
-/// What one result says; `lookup`: it can be asked for; `rule`: what this target means by it. A request that was refused has no effects: whoever lists one
+/// What one result says; `rule`: what this target means by it. A request that was refused has no effects: whoever lists one
 /// there may have undone it.
-fn one((status, item): (u16, &Value), lookup: bool, places: &Places, rule: Option<&Rule>) -> Outcome {
+fn one(status: u16, item: &Value, places: &Places, rule: Option<&Rule>) -> Outcome {
     let (word, reason, message) = (places.status.text(item), places.reason.text(item), places.message.text(item));
     let class = match (word, reason) {
         (Some("posted" | "ok" | "created" | "delivered"), _) => Class::Delivered,
@@ -191,7 +192,7 @@ fn one((status, item): (u16, &Value), lookup: bool, places: &Places, rule: Optio
             format!("{}\"{}\", {ODD}", Outcome::ODD_STATUS, bounded(&given, ODD_WORD))
         }
         (None, _) if odd => "the ERP's answer gives this item no status".to_owned(),
-        _ if class == Class::Accepted => format!("the ERP {}", took_over(None, lookup)),
+        _ if class == Class::Accepted => format!("the ERP {}", took_over(None, places.lookup)),
         (_, word) => format!("the ERP says: {}", word.unwrap_or_default()),
     };
     if reason.or(message).is_some() {

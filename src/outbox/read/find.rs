@@ -394,7 +394,7 @@ impl Look<'_> {
     /// and held rows keep nobody.
     fn behind(&self, open: &Open) -> Result<Option<Behind>, rusqlite::Error> {
         let name: String = self.db.query_row("SELECT name FROM lane WHERE id = ?", [open.lane], |r| r.get(0))?;
-        let parks = self.bounds.is_none_or(|bounds| bounds.parks(&name));
+        let parks = Bounds::parks_in(self.bounds, &name);
         let sql = "SELECT seq, tx, state, why FROM pending WHERE lane = ?1 AND order8 = ?2 AND (seq, tx) < (?3, ?4)
                    AND (state < 2 OR ?5) ORDER BY seq, tx LIMIT 1";
         let first = self.db.query_row(sql, params![open.lane, open.order, open.key.seq, open.key.tx, parks], |r| {

@@ -163,7 +163,7 @@ pub(super) fn rejected(r: &Row<'_>, [class, maybe]: [usize; 2]) -> Result<Parked
 fn need(r: &Row<'_>, bounds: Option<&Bounds>, now: Millis) -> Result<Need, rusqlite::Error> {
     let (lane, system, tx_type): (String, String, String) = (r.get(2)?, r.get(3)?, r.get(5)?);
     let subject = words(r, 6)?;
-    let visibility = bounds.is_some_and(|bounds| !bounds.parks(&lane));
+    let visibility = !Bounds::parks_in(bounds, &lane);
     let (parked, at, opened_at) = (parked(r, [7, 9, 10])?, r.get(8)?, r.get(17)?);
     let code = said(r, 11)?;
     let reason = said(r, 14)?.unwrap_or_else(|| HELD.to_owned());

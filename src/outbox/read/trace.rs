@@ -208,7 +208,7 @@ impl Gather<'_> {
         told.take_decisions();
         self.need(&mut told, subject)?;
         if let Some(order) = order.filter(|_| told.delivery.behind.is_none() && told.delivery.state != "ready") {
-            let parks = self.look.bounds.is_none_or(|bounds| bounds.parks(&told.delivery.lane));
+            let parks = Bounds::parks_in(self.look.bounds, &told.delivery.lane);
             if parks || !matches!(told.delivery.state, "rejected" | "held") {
                 let behind: Vec<i64> = self.queue(lane, order)?.iter().copied().filter(|seq| *seq > key.seq).collect();
                 told.successors = i64::try_from(behind.len()).unwrap_or(i64::MAX);
@@ -222,7 +222,7 @@ impl Gather<'_> {
     fn need(&self, told: &mut Followed, subject: &str) -> Result<(), rusqlite::Error> {
         let Place { lane, key, .. } = told.delivery.place;
         let (system, tx_type) = (&told.delivery.system, &told.delivery.tx_type);
-        let visibility = self.look.bounds.is_some_and(|bounds| !bounds.parks(&told.delivery.lane));
+        let visibility = !Bounds::parks_in(self.look.bounds, &told.delivery.lane);
         let (parked, reason) = match told.delivery.state {
             "held" => (Parked::Held, told.delivery.reason.clone().unwrap_or_default()),
             "rejected" => {

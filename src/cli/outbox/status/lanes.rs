@@ -46,7 +46,7 @@ pub(super) fn unknown(text: &mut String, lanes: &[LaneStatus], now: Millis) {
 /// What a person frees with the dead letter or held row before it.
 pub(super) fn behind(text: &mut String, lanes: &[LaneStatus], bounds: Option<&Bounds>) {
     for lane in lanes {
-        let behind = lane.behind_parked(bounds.is_none_or(|bounds| bounds.parks(&lane.lane)));
+        let behind = lane.behind_parked(Bounds::parks_in(bounds, &lane.lane));
         if behind > 0 {
             let (id, wait) = (&lane.lane, if behind == 1 { "waits" } else { "wait" });
             line(text, &format!("  {id}: {behind} of the ready {wait} behind a dead letter or a held row"));
