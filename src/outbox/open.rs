@@ -255,6 +255,9 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// How often it is looked meanwhile.
 const LOOK: Duration = Duration::from_millis(20);
 
+/// How often its holder is looked for.
+const LOCK_LOOKS: u32 = 10;
+
 /// Takes the lock, which its last holder may still be giving up.
 fn take(lock: &File, patience: Duration) -> Result<(), TryLockError> {
     let start = instant();
@@ -266,15 +269,16 @@ fn take(lock: &File, patience: Duration) -> Result<(), TryLockError> {
     }
 }
 
-/// The process that has the lock, from the system's list: `1: FLOCK  ADVISORY  WRITE 4711 fd:01:131090 0 EOF`.
+/// The process that has the lock, from the system's list: `1: FLOCK  ADVISORY  WRITE 4711 fd:01:131090 0 EOF`. That is told in pieces:
+/// a lock may be missing in it where others go meanwhile, and is looked for again.
 fn lock_holder(lock: &File) -> Option<u32> {
     let inode = format!(":{}", lock.metadata().ok()?.ino());
-    let locks = std::fs::read_to_string("/proc/locks").ok()?;
-    locks.lines().find_map(|line| {
+    let held = |line: &str| {
         let mut words = line.split_whitespace().skip_while(|word| *word != "FLOCK");
         let pid = words.nth(3)?.parse().ok()?;
         words.next()?.ends_with(&inode).then_some(pid)
-    })
+    };
+    (0..LOCK_LOOKS).find_map(|_| std::fs::read_to_string("/proc/locks").ok()?.lines().find_map(held))
 }
 
 fn holder(pid: Option<u32>) -> String {

@@ -83,7 +83,9 @@ fn a_breaker_is_told_by_the_last_answer_and_by_what_is_tried_next() {
     }
     let answered = format!("#{}", system(&floor)["seq"]);
     let told = format!("  `floorgate trace '{answered}'` shows the answer\n");
-    assert!(say(&["status"]).contains(&told) && say(&["trace", &answered]).contains("HTTP 429"), "{answered}");
+    let text = say(&["status"]);
+    assert!(text.contains(&told), "{text}");
+    wait_for("its answer to be stored", || say(&["trace", &answered]).contains("HTTP 429"));
 
     let (code, said) = floor.gateway.say(&["hold", "system", "erp", "--reason", "ERP update"]);
     assert_eq!(code, Some(0), "{said}");
