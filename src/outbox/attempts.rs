@@ -12,6 +12,7 @@ use crate::lane::{Answer, Class, Outcome, RowKey, Way};
 use crate::outbox::capture::Route;
 use crate::outbox::delivery::{Cause, Flight, unpack};
 use crate::outbox::read::is_damage;
+use crate::outbox::varint::{push, take};
 
 /// Attempts that are kept.
 const KEPT: i64 = 10_000;
@@ -68,7 +69,12 @@ pub(super) fn write(
         flight.id.0,
         pack(&told),
     ])?;
-    db.prepare_cached("DELETE FROM attempt WHERE id <= ?")?.execute([db.last_insert_rowid() - KEPT])?;
+    forget(db)
+}
+
+/// Takes off the oldest of more than are kept.
+fn forget(db: &Connection) -> Sql<()> {
+    db.prepare_cached("DELETE FROM attempt WHERE id <= (SELECT max(id) FROM attempt) - ?")?.execute([KEPT])?;
     Ok(())
 }
 
@@ -102,7 +108,7 @@ pub(super) fn unheard(db: &Connection) -> Sql<()> {
             ],
         )?;
     }
-    Ok(())
+    forget(db)
 }
 
 /// What the target knows the batch by that these rows are under way in: as stored with it, or as it follows from them; nothing, where
@@ -269,27 +275,6 @@ fn texts<'t>(told: &mut &'t [u8]) -> Option<Vec<&'t [u8]>> {
     Some(texts)
 }
 
-fn push(out: &mut Vec<u8>, mut n: u64) {
-    while n >= 0x80 {
-        out.push((n as u8) | 0x80);
-        n >>= 7;
-    }
-    out.push(n as u8);
-}
-
-fn take(bytes: &mut &[u8]) -> Option<u64> {
-    let (mut n, mut shift) = (0_u64, 0);
-    loop {
-        let (byte, rest) = bytes.split_first()?;
-        *bytes = rest;
-        n |= u64::from(byte & 0x7f).checked_shl(shift)?;
-        shift += 7;
-        if byte & 0x80 == 0 {
-            return Some(n);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -309,6 +294,23 @@ mod tests {
             proptest::prop_assert_eq!(said_of(&packed, RowKey { seq: seq + 1, tx: 1 }), None);
             said_of(&bytes, RowKey { seq: 1, tx: 1 }); // whatever the disk says, it doesn't panic
         }
+    }
+
+    /// A gateway that is started again and again, and hears nothing.
+    #[test]
+    fn attempts_that_nobody_heard_have_a_bound() -> Sql<()> {
+        let db = crate::outbox::open::empty()?;
+        db.execute(
+            "INSERT INTO batch(lane, id, attempt, first_sent, last_sent, renderer, sum, rows) VALUES (1, 1, 1, 1, 1, 1, 0, ?)",
+            [vec![1_u8, 1]],
+        )?;
+        db.execute(&format!("INSERT INTO attempt(id, lane, batch, attempt, at, rows, first_seq, last_seq, class) VALUES ({KEPT}, 1, 1, 1, 1, 1, 1, 1, 'auth')"), [])?;
+        let oldest = || db.query_row("SELECT min(id) FROM attempt", [], |r| r.get::<_, i64>(0));
+        unheard(&db)?;
+        assert_eq!(oldest()?, KEPT);
+        (0..KEPT).try_for_each(|_| unheard(&db))?;
+        assert_eq!(oldest()?, KEPT + 2);
+        Ok(())
     }
 
     #[test]

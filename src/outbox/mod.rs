@@ -20,6 +20,7 @@ mod tap;
 #[cfg(test)]
 mod tests;
 mod trim;
+mod varint;
 mod writer;
 
 use std::path::PathBuf;

@@ -935,3 +935,25 @@ async fn what_an_instance_contradicts_is_kept_under_its_name_and_found_by_its_fa
     assert_eq!(Vec::from_iter(known), ["scanner-A1", "scanner2"]);
     assert_eq!(Vec::from_iter(read::names::lanes(dir.path()).expect("it reads")), ["outbound"]);
 }
+
+/// Who sends under ever other names finds no place at some time: it is told of, under the name of its device, and takes no more room.
+#[tokio::test]
+async fn instances_past_the_limit_count_as_their_device() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (outbox, ended, _work) = open(config(dir.path()));
+    let db = rusqlite::Connection::open(dir.path().join("outbox.db")).expect("it opens");
+    db.execute_batch(
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 4096) INSERT INTO source(name) SELECT 's' || i FROM n",
+    )
+    .expect("the schema is ours");
+    for n in 0..3 {
+        let mut scan = counted("1", n, "a");
+        scan.content.iter_mut().for_each(|decoded| decoded.device = format!("scanner-{n}").into());
+        let placed = outbox.capture(vec![scan]).await.expect("the writer runs");
+        assert!(matches!(&placed[0], Placed::Refused(why) if why.contains("4096 devices")), "{placed:?}");
+    }
+    let status = read::status(dir.path(), 0).expect("it reads");
+    let counts: Vec<_> = status.counts.iter().map(|count| (count.source.as_str(), count.n)).collect();
+    assert_eq!(counts, [("scanner", 3)]);
+    stop(outbox, ended).await;
+}

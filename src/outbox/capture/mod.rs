@@ -547,7 +547,9 @@ impl Capture {
         )?
         .execute(params![now.wall.0, &**source, &*sample.origin, reason, length, bytes])?;
         db.prepare_cached("DELETE FROM bad_input WHERE id <= ?")?.execute([db.last_insert_rowid() - BAD_INPUT_ROWS])?;
-        self.alarm(db, source, "bad_input", &format!("{}: {reason}", sample.origin), now)
+        // What comes from the wire can't grow the tally without bound: an instance that has no place counts as its device.
+        let counted = if self.sources.contains_key(source) { source } else { &sample.source };
+        self.alarm(db, counted, "bad_input", &format!("{}: {reason}", sample.origin), now)
     }
 
     fn tally(db: &Connection, source: &str, what: &'static str, now: Now) -> Sql<()> {

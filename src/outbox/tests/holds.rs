@@ -242,3 +242,33 @@ async fn what_is_let_go_is_the_oldest_that_goes_at_once() {
     assert_eq!(from(), 1);
     stop(outbox, ended).await;
 }
+
+/// What a batch carried that can't be read may have had its effect: no row of its lane leaves before a person has looked, and all else
+/// goes on.
+#[tokio::test]
+async fn a_batch_that_is_damaged_holds_its_lane_and_stops_no_start() {
+    for damaged in ["x''", "x'81'", "CAST(rows || x'01' AS BLOB)", "x'0901'", "x'ffffffffffffffffffff'"] {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let (outbox, ended, mut work) = open(config(dir.path()));
+        outbox.capture(vec![counted("1", 1, "a")]).await.expect("captured");
+        let sent = next(&mut work).await;
+        stop(outbox, ended).await;
+        let db = rusqlite::Connection::open(dir.path().join("outbox.db")).expect("it opens");
+        db.execute(&format!("UPDATE batch SET rows = {damaged}"), []).expect("the schema is ours");
+        drop(db);
+
+        let (outbox, ended, mut work) = open(config(dir.path()));
+        assert_eq!(outbox.capture(vec![counted("1", 2, "b")]).await, Ok(vec![Placed::New]), "{damaged}");
+        nothing_leaves(&outbox, &mut work).await;
+        let held = holds(dir.path()).expect("it reads").remove(0);
+        assert_eq!((held.scope.as_str(), held.name.as_str(), held.actor.as_str()), ("lane", "outbound", "floorgate"));
+        assert!(held.reason.starts_with("what batch 1 carried, sent at "), "{}", held.reason);
+        stop(outbox, ended).await;
+        let (outbox, ended, mut work) = open(config(dir.path()));
+        nothing_leaves(&outbox, &mut work).await;
+
+        assert!(told(&outbox, hold("r1", Scope::Lane, "outbound", false)).await.0);
+        assert_eq!(next(&mut work).await.keys[0], sent.keys[0], "under its key");
+        stop(outbox, ended).await;
+    }
+}
