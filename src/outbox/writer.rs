@@ -451,10 +451,7 @@ impl Writer {
     // ---- the commit
 
     fn commit(&mut self) -> Result<(), StorageError> {
-        // What housekeeping saw may be seconds old, and a COMMIT that finds no room ends the process.
-        if !self.disk_full && open::disk_bytes(&self.dir).is_some_and(open::is_short) {
-            self.disk_is_full("before a commit");
-        }
+        self.look_for_room();
         let mut waiting = std::mem::take(&mut self.waiting);
         self.waiting_samples = 0;
         if self.disk_full {
@@ -698,6 +695,13 @@ impl Writer {
             tracing::info!(pending_bytes = pending, "{}", fill.words());
         }
         self.room.send_replace(fill < Fill::Full);
+    }
+
+    /// What housekeeping saw may be seconds old, and a COMMIT that finds no room ends the process.
+    fn look_for_room(&mut self) {
+        if !self.disk_full && open::disk_bytes(&self.dir).is_some_and(open::is_short) {
+            self.disk_is_full("before a commit");
+        }
     }
 
     fn disk_is_full(&mut self, seen: &str) {

@@ -162,6 +162,10 @@ fn a_full_disk_stops_acknowledging_and_goes_on_draining() {
         floor.scan(100);
         wait_for("the gateway to see it", || told(&floor.gateway, FULL) > full);
         wait_for("`status` to say it", || floor.gateway.say(&["status"]).1.contains("FULL"));
+        for act in ["hold", "release"] {
+            let (code, said) = floor.gateway.say(&[act, "subject", "carton", "--reason", "is it here?"]);
+            assert_eq!(code, Some(0), "a person is heard: {said}");
+        }
         floor.scan(100);
         let (count, free) = (floor.erp.count(), disk.free());
         floor.erp.behave_well();

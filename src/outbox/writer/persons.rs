@@ -17,6 +17,7 @@ impl Writer {
         if self.has_work() {
             self.commit()?;
         }
+        self.look_for_room();
         let now = self.clock.now().wall;
         let tx = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let (mut acted, mut freed) = (Vec::new(), Vec::new());
@@ -81,6 +82,7 @@ impl Writer {
         if self.has_work() {
             self.commit()?;
         }
+        self.look_for_room();
         let now = self.clock.now().wall;
         let tx = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let (acted, changes) = hold::set(&tx, &self.capture.site, &self.capture.routes, hold, actor, now)?;
