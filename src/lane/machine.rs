@@ -231,6 +231,8 @@ pub struct Lane {
     failures: u32,
     /// Rows that had their effect since the start.
     goods: u64,
+    /// Rows of a status that nobody knows, while `goods` was so many.
+    odd: (u64, Vec<RowKey>),
     /// The target has asked us to stay away (Retry-After).
     away_until: Millis,
     /// Our own pause after trouble.
@@ -272,6 +274,7 @@ impl Lane {
             next_batch: 1,
             failures: 0,
             goods: 0,
+            odd: (0, Vec::new()),
             away_until: Millis::default(),
             pause_until: Millis::default(),
             idle_read: false,

@@ -231,7 +231,7 @@ fn what_outlasts_the_memory_for_keys_is_a_persons_where_nothing_can_be_looked_up
             assert_eq!((word("class"), word("category")), ("unresolvable", "duplicate_suspect"), "{need}");
             let (what, subject) = (word("tx_type").replace('_', " "), word("subject"));
             let sentence = format!(
-                "Nobody knows whether the {what} of {subject} is in erp: it was sent and never answered, and the target may have \
+                "Nobody knows whether the {what} of {subject} is in erp: it was sent, no answer told what came of it, and the target may have \
                  forgotten its key by now: look in the target whether it was posted."
             );
             assert_eq!(word("sentence"), sentence);

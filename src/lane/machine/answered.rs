@@ -29,6 +29,7 @@ impl Lane {
         let never_taken = self.is_never_taken(&flight, answer).then(|| Self::never_taken(answer));
         let answer = never_taken.as_ref().unwrap_or(answer);
         let trouble = self.note_trouble(answer, isolated, now);
+        self.note_odd(&flight.rows, answer);
         self.prompt = !trouble && now.since(flight.last_sent) <= PROMPT_MS;
         self.judge(batch, flight, answer, (trouble, isolated), now, actions);
     }
@@ -111,6 +112,11 @@ impl Lane {
                     more_alone |= self.strike(row, alone);
                     open.push(row);
                 }
+                // The target's own word for the row, again and again: no attempt had effect, as far as it knows.
+                Class::Reference | Class::Conflict if !clean && !said.whole && self.is_spent(row, class, now) => {
+                    rejected.insert(order);
+                    self.reject(row, outcome.clone(), maybe, actions);
+                }
                 _ if !clean => open.push(row),
                 Class::Transient if trouble => {
                     self.strike(row, alone);
@@ -164,7 +170,7 @@ impl Lane {
         }
         more_alone |= hearsay && !patient;
         let suspects = flight.rows.iter().all(|row| self.is_suspect(*row)) || hearsay;
-        let halves = more_alone && flight.accepted.is_none() && suspects;
+        let halves = too_large || (more_alone && flight.accepted.is_none() && suspects);
         let half = flight.rows.len() / 2;
         // What was accepted without a way to ask comes again, and not at once.
         let least = if accepted { FIRST_MS } else { early };
@@ -335,6 +341,24 @@ impl Lane {
         waits
     }
 
+    /// Counts the row's trouble. Whether that has lasted, so that a person is needed.
+    fn is_spent(&mut self, row: RowKey, class: Class, now: Millis) -> bool {
+        let Some(slot) = self.rows.get_mut(&row) else { return false };
+        let counted = class != Class::NotAttempted;
+        if counted && slot.failed != Some(class) {
+            (slot.failed, slot.tries) = (Some(class), 0); // another trouble has tries and a time of its own
+        }
+        if slot.tries == 0 {
+            slot.since = now;
+        }
+        slot.tries = slot.tries.saturating_add(u32::from(counted));
+        match class {
+            Class::Conflict => self.config.replays_errors || slot.tries >= CONFLICT_TRIES,
+            Class::Reference => self.config.replays_errors || now.since(slot.since) >= self.config.reference_grace_ms,
+            _ => false,
+        }
+    }
+
     /// A row that had trouble of its own waits, or needs a person when that has lasted.
     pub(super) fn again_later(
         &mut self,
@@ -344,26 +368,12 @@ impl Lane {
         now: Millis,
         actions: &mut Vec<Action>,
     ) {
-        let Some(slot) = self.rows.get_mut(&row) else { return };
-        let counted = class != Class::NotAttempted;
-        if counted && slot.failed != Some(class) {
-            (slot.failed, slot.tries) = (Some(class), 0); // another trouble has tries and a time of its own
-        }
-        if slot.tries == 0 {
-            slot.since = now;
-        }
-        slot.tries = slot.tries.saturating_add(u32::from(counted));
-        let (tries, since, waited) = (slot.tries, slot.since, now.since(slot.since));
-        let waits = tries.max(slot.put_off).max(1);
-        let spent = match class {
-            Class::Conflict => self.config.replays_errors || tries >= CONFLICT_TRIES,
-            Class::Reference => self.config.replays_errors || waited >= self.config.reference_grace_ms,
-            _ => false,
-        };
-        if spent {
+        if self.is_spent(row, class, now) {
             self.reject(row, outcome.clone(), false, actions);
             return;
         }
+        let Some(slot) = self.rows.get(&row) else { return };
+        let (tries, since, waits) = (slot.tries, slot.since, slot.tries.max(slot.put_off).max(1));
         let pause =
             self.backoff(waits).clamp(self.config.retry_first_ms, ROW_RETRY_MAX_MS.max(self.config.retry_first_ms));
         let until = now.plus(pause);

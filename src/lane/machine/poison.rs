@@ -15,6 +15,8 @@ use crate::lane::{Answer, Class, Outcome};
 const SUSPECT: u8 = 3;
 /// Failures alone, with others' success between them, that make it a person's.
 const ALONE: u8 = 8;
+/// Rows of an odd status without a success between them that are their own trouble: more of them are the target's.
+pub(super) const ODD: usize = 3;
 /// Batches of one row by which a lane finds out whether its target is back: they take turns, so that one that can't be posted
 /// keeps nobody from finding out.
 const PROBES: usize = 3;
@@ -42,12 +44,25 @@ impl Lane {
     }
 
     /// The batch holds one row, and what comes of it says nothing of the system: it fails alone, or its status is one that nobody
-    /// knows, of a target that has posted others.
+    /// knows, of a target that has posted others, and answers only a few so since.
     pub(in crate::lane) fn is_isolated(&self, batch: u64, answer: &Answer) -> bool {
-        let odd = |o: &Outcome| o.class == Class::Unknown && o.reason.starts_with(Outcome::ODD_STATUS);
-        let odd = self.goods > 0 && answer.outcomes.iter().any(odd);
         let Some([row]) = self.flights.get(&batch).map(|flight| &flight.rows[..]) else { return false };
-        odd || self.is_suspect(*row)
+        let (goods, odd) = &self.odd;
+        let few = *goods != self.goods || odd.contains(row) || odd.len() < ODD;
+        self.is_suspect(*row) || (self.goods > 0 && few && is_odd(answer))
+    }
+
+    /// Remembers whose status nobody knows since the last success of any.
+    pub(super) fn note_odd(&mut self, rows: &[RowKey], answer: &Answer) {
+        if let ([row], true) = (rows, is_odd(answer)) {
+            if self.odd.0 != self.goods {
+                self.odd = (self.goods, Vec::new());
+            }
+            let odd = &mut self.odd.1;
+            if odd.len() < ODD && !odd.contains(row) {
+                odd.push(*row);
+            }
+        }
     }
 
     pub(super) fn poisoned(outcome: &Outcome) -> Outcome {
@@ -93,4 +108,9 @@ impl Lane {
         self.flights.insert(new, part);
         Some(new)
     }
+}
+
+fn is_odd(answer: &Answer) -> bool {
+    let odd = |o: &Outcome| o.class == Class::Unknown && o.reason.starts_with(Outcome::ODD_STATUS);
+    answer.outcomes.iter().any(odd)
 }

@@ -111,7 +111,7 @@ fn why_a_person(idempotency: Idempotency, ageless: bool, again: Again) -> &'stat
              long ago: look in the target whether it was posted"
         }
         (_, false) => {
-            "it was sent and never answered, and the target may have forgotten its key by now: look in the target whether \
+            "it was sent, no answer told what came of it, and the target may have forgotten its key by now: look in the target whether \
              it was posted"
         }
     }

@@ -1,5 +1,6 @@
 use super::*;
 use crate::lane::Config;
+use crate::lane::machine::poison::ODD;
 use crate::lane::machine::{Input, Row, VAIN_MS};
 
 /// A lane to a target that gives its errors again, with one row under way.
@@ -231,4 +232,65 @@ fn a_status_that_nobody_knows_keeps_its_own_row_alone_where_others_are_posted() 
         let next = lane.step(Input::Captured { rows: vec![row(3)], since: Millis(0) }, Millis(0));
         assert_eq!(matches!(next[..], [Action::Send { .. }]), posts, "{next:?}");
     }
+}
+
+/// The breaker has to see a target that answers so for whatever it is sent; a few such rows that come again are their own trouble.
+#[test]
+fn a_status_that_nobody_knows_for_row_after_row_is_the_targets() {
+    let mut lane = Lane::new(Config { max_events: 1, ..Config::example() }, 1);
+    let row = |n| Row { key: RowKey { seq: n, tx: 1 }, order: n, size: 10, held: false };
+    lane.step(Input::Loaded { rows: vec![row(1)], more: false }, Millis(0));
+    lane.step(Input::Answered { batch: 1, answer: says(200, Class::Delivered) }, Millis(0));
+    let odd = || {
+        let outcomes = vec![Outcome::new(Class::Unknown, format!("{}\"banana\"", Outcome::ODD_STATUS))];
+        Answer { outcomes, whole: true, ..says(200, Class::Unknown) }
+    };
+    let (odd_rows, first) = (ODD as i64, 2);
+    let mut isolated = Vec::new();
+    for n in first..first + odd_rows + 2 {
+        let sent = lane.step(Input::Captured { rows: vec![row(n)], since: Millis(0) }, Millis(0));
+        let Some(Action::Send { batch, .. }) = sent.first() else { break };
+        isolated.push(lane.is_isolated(*batch, &odd()));
+        lane.step(Input::Answered { batch: *batch, answer: odd() }, Millis(0));
+    }
+    assert_eq!(isolated, [true, true, true, false]);
+}
+
+/// The target's own word for an item ends what a lost answer has begun, as it does without one; whether there was an effect before is
+/// not known.
+#[test]
+fn what_lacks_its_reference_or_is_locked_after_a_lost_answer_is_a_persons_in_the_end() {
+    for (class, least) in [(Class::Reference, 900_000), (Class::Conflict, 0)] {
+        let (mut lane, mut now) = lost(None, &[1]);
+        let (start, mut sends) = (now, 0);
+        let rejected = loop {
+            sends += 1;
+            lane.step(Input::Tick, now);
+            let actions = lane.step(Input::Answered { batch: 1, answer: says(200, class) }, now);
+            if !matches!(actions[..], [Action::Unknown { .. }, ..]) {
+                break actions;
+            }
+            now = lane.wake_at().unwrap_or(now);
+        };
+        let [Action::Reject { outcome, maybe: true, .. }, Action::Close { .. }] = &rejected[..] else {
+            panic!("{rejected:?}")
+        };
+        assert_eq!(outcome.class, class);
+        assert!(now.since(start) >= least && (class == Class::Reference || sends == CONFLICT_TRIES), "{sends}, {now}");
+    }
+    let (mut lane, now) = lost(None, &[1]);
+    lane.step(Input::Tick, now);
+    let (actions, _) = refused(&mut lane, 1, Some(404), Class::Reference, now);
+    assert!(matches!(actions[..], [Action::Unknown { .. }]), "of the whole request it is none: {actions:?}");
+}
+
+#[test]
+fn a_batch_that_is_too_large_when_it_comes_again_comes_in_halves() {
+    let (mut lane, now) = lost(None, &[1, 2, 3, 4]);
+    lane.step(Input::Tick, now);
+    let outcome = Outcome { code: Some(Outcome::TOO_LARGE.to_owned()), ..Outcome::new(Class::NotAttempted, "said") };
+    let answer = Answer { outcomes: vec![outcome; 4], ..says(413, Class::NotAttempted) };
+    let actions = lane.step(Input::Answered { batch: 1, answer }, now);
+    let cut = |a: &Action| matches!(a, Action::Cut { keep, off, .. } if (keep.len(), off.len()) == (2, 2));
+    assert!(actions.iter().any(cut), "{actions:?}");
 }
