@@ -268,7 +268,8 @@ pub(super) fn apply(
             )?
             .execute(params![until.0, told, tries, since.0, route.id, row.seq, row.tx])?;
         }
-        Action::Reject { row, outcome, maybe } => {
+        Action::Reject { row, outcome, maybe, answered } => {
+            let said = answered.then_some(cause);
             db.prepare_cached(
                 "UPDATE pending SET state = 2, why = ?, opened = coalesce(opened, ?) WHERE lane = ? AND seq = ? AND tx = ?",
             )?
@@ -285,8 +286,8 @@ pub(super) fn apply(
                 outcome.class.name(),
                 maybe,
                 outcome.reason,
-                cause.status,
-                outcome.part.as_ref().or(cause.excerpt.as_ref()),
+                said.and_then(|said| said.status),
+                outcome.part.as_ref().or(said.and_then(|said| said.excerpt.as_ref())),
                 outcome.code
             ])?;
         }

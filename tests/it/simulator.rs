@@ -639,7 +639,7 @@ impl World {
                 let class = Some(outcome.class);
                 disk.set(row, Stored::Waiting { until, class, tries, since });
             }
-            Action::Reject { row, outcome, maybe } => {
+            Action::Reject { row, outcome, maybe, .. } => {
                 let maybe = maybe && !(self.broken == Broken::PoisonTakenForNo && outcome.class == Class::Poison);
                 disk.set(row, Stored::Rejected(outcome.class, maybe));
                 disk.rejected.insert(row, self.now);

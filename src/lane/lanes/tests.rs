@@ -82,7 +82,7 @@ impl Play {
                 Action::Close { batch } => drop(self.stored.remove(&(lane, batch))),
                 Action::Look { batch, rows, .. } => self.flying.push(request(batch, rows, true)),
                 Action::Settle { row, class, .. } => drop(self.ends.insert((lane, row.seq), End::Delivered(class))),
-                Action::Reject { row, outcome, maybe } => {
+                Action::Reject { row, outcome, maybe, .. } => {
                     self.ends.insert((lane, row.seq), End::Rejected(outcome.class, maybe));
                 }
                 Action::Load { .. } => self.step(lane, Input::Loaded { rows: Vec::new(), more: false }),

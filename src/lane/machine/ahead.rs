@@ -83,7 +83,7 @@ impl Lane {
     pub(super) fn unstorable(&mut self, rows: &[RowKey], outcome: &Outcome, now: Millis, actions: &mut Vec<Action>) {
         self.give_back(now, actions);
         for row in rows {
-            self.reject(*row, outcome.clone(), false, actions);
+            self.set_apart(*row, outcome.clone(), false, actions);
         }
     }
 }

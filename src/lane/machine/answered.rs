@@ -383,11 +383,20 @@ impl Lane {
         }
     }
 
-    pub(super) fn reject(&mut self, key: RowKey, outcome: Outcome, maybe: bool, actions: &mut Vec<Action>) {
+    fn reject(&mut self, key: RowKey, outcome: Outcome, maybe: bool, actions: &mut Vec<Action>) {
+        self.needs_person(key, Action::Reject { row: key, outcome, maybe, answered: true }, actions);
+    }
+
+    /// A row that no answer is the reason for.
+    pub(super) fn set_apart(&mut self, key: RowKey, outcome: Outcome, maybe: bool, actions: &mut Vec<Action>) {
+        self.needs_person(key, Action::Reject { row: key, outcome, maybe, answered: false }, actions);
+    }
+
+    fn needs_person(&mut self, key: RowKey, reject: Action, actions: &mut Vec<Action>) {
         let Some(slot) = self.rows.get(&key).copied() else { return };
         self.end(key);
         self.park(slot.row);
-        actions.push(Action::Reject { row: key, outcome, maybe });
+        actions.push(reject);
     }
 
     /// These rows never leave; the rest of their batch does.
@@ -395,12 +404,12 @@ impl Lane {
         let Some(mut flight) = self.flights.remove(&batch) else { return };
         let never_sent = flight.attempt == 1 && flight.way == Way::Post;
         for row in rows {
-            self.reject(*row, outcome.clone(), !never_sent, actions);
+            self.set_apart(*row, outcome.clone(), !never_sent, actions);
         }
         flight.rows.retain(|row| !rows.contains(row));
         if self.config.is_frozen() && !never_sent {
             for row in std::mem::take(&mut flight.rows) {
-                self.reject(row, Self::broken_up(), true, actions);
+                self.set_apart(row, Self::broken_up(), true, actions);
             }
         }
         if never_sent {

@@ -82,7 +82,7 @@ impl Lane {
     /// An unknown batch that may not be sent again: a person looks.
     pub(super) fn give_up(&mut self, batch: u64, reason: &str, actions: &mut Vec<Action>) {
         for row in self.flights.remove(&batch).map(|flight| flight.rows).unwrap_or_default() {
-            self.reject(row, Outcome::new(Class::Unresolvable, reason), true, actions);
+            self.set_apart(row, Outcome::new(Class::Unresolvable, reason), true, actions);
         }
         actions.push(Action::Close { batch });
     }

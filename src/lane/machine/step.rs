@@ -255,5 +255,7 @@ pub enum Action {
         outcome: Outcome,
         /// An earlier attempt may have had effect.
         maybe: bool,
+        /// The answer that was handed in says so.
+        answered: bool,
     },
 }

@@ -555,3 +555,28 @@ async fn a_key_that_needs_nobody_says_why() {
     );
     stop(outbox, ended).await;
 }
+
+/// What keeps it from being sent again may show at any time, with whatever answer comes then.
+#[tokio::test]
+async fn a_row_that_is_given_up_has_no_answer_of_another() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (out, mut work) = mpsc::channel(8);
+    let config_none = lane::Config {
+        idempotency: lane::Idempotency::None,
+        retry_first_ms: 0,
+        max_in_flight: 2,
+        max_events: 1,
+        ..lane()
+    };
+    let (outbox, ended) = Outbox::open(config(dir.path()), vec![config_none], vec![out]).expect("it opens");
+    outbox.capture(vec![counted("1", 1, "a"), counted("1", 2, "b")]).await.expect("captured");
+    let (lost, other) = (next(&mut work).await, next(&mut work).await);
+    let refused = Answer { whole: false, excerpt: "b is unknown".to_owned(), ..all(&other, Class::Validation) };
+    outbox.answered(0, lost.batch, all(&lost, Class::Unknown)).expect("the writer runs");
+    outbox.answered(0, other.batch, refused).expect("the writer runs");
+    outbox.pulse().await.expect("it is stored");
+    let needs = parked::needs(dir.path(), None, Millis(0)).expect("it reads");
+    let said: Vec<_> = needs.iter().map(|need| (need.class.as_str(), need.status, need.answer.as_deref())).collect();
+    assert_eq!(said, [("unresolvable", None, None), ("validation", Some(200), Some("b is unknown"))]);
+    stop(outbox, ended).await;
+}

@@ -50,7 +50,9 @@ fn an_error_that_comes_again_under_its_key_is_looked_up_and_then_a_persons() {
 #[test]
 fn an_error_that_comes_again_and_can_not_be_looked_up_is_a_persons_who_looks() {
     let (_, next, _) = resent(None, 500);
-    let [Action::Reject { outcome, maybe: true, .. }, Action::Close { .. }] = &next[..] else { panic!("{next:?}") };
+    let [Action::Reject { outcome, maybe: true, answered: false, .. }, Action::Close { .. }] = &next[..] else {
+        panic!("{next:?}")
+    };
     assert!(outcome.reason.contains("answers its key with the error that it gave first"), "{}", outcome.reason);
 }
 
@@ -272,7 +274,7 @@ fn what_lacks_its_reference_or_is_locked_after_a_lost_answer_is_a_persons_in_the
             }
             now = lane.wake_at().unwrap_or(now);
         };
-        let [Action::Reject { outcome, maybe: true, .. }, Action::Close { .. }] = &rejected[..] else {
+        let [Action::Reject { outcome, maybe: true, answered: true, .. }, Action::Close { .. }] = &rejected[..] else {
             panic!("{rejected:?}")
         };
         assert_eq!(outcome.class, class);
