@@ -501,13 +501,19 @@ impl Lane {
         }
     }
 
-    /// What left before the clock was set ahead is as old as it was, and so is the target's word to stay away.
+    /// What left before the clock was set ahead is as old as it was, and so is a row's trouble, and the target's word to stay away.
     pub(super) fn clock_jumped(&mut self, ms: u64) {
         self.away_until = self.away_until.plus(ms);
+        for slot in self.rows.values_mut() {
+            slot.since = slot.since.plus(ms);
+        }
         // What is stored and has not left goes back in line by it: its times are those of another clock.
         for flight in self.flights.values_mut().filter(|flight| !flight.ahead) {
             flight.last_sent = flight.last_sent.plus(ms);
             flight.unheard = flight.unheard.map(|left| left.plus(ms));
+            if let Some(accepted) = &mut flight.accepted {
+                accepted.since = accepted.since.plus(ms);
+            }
             if let Some(vain) = &mut flight.vain {
                 vain.since = vain.since.plus(ms);
             }

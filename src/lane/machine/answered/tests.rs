@@ -296,3 +296,18 @@ fn a_batch_that_is_too_large_when_it_comes_again_comes_in_halves() {
     let cut = |a: &Action| matches!(a, Action::Cut { keep, off, .. } if (keep.len(), off.len()) == (2, 2));
     assert!(actions.iter().any(cut), "{actions:?}");
 }
+
+/// The clock is set ahead by more than a reference may be missing.
+#[test]
+fn a_clock_that_is_set_ahead_makes_no_trouble_of_a_row_older() {
+    for jump in [0, 3_600_000] {
+        let (mut lane, now) = lost(None, &[1]);
+        lane.step(Input::Tick, now);
+        lane.step(Input::Answered { batch: 1, answer: says(200, Class::Reference) }, now);
+        let now = lane.wake_at().unwrap_or(now).plus(jump);
+        lane.clock_jumped(jump);
+        lane.step(Input::Tick, now);
+        let told = lane.step(Input::Answered { batch: 1, answer: says(200, Class::Reference) }, now);
+        assert!(matches!(told[0], Action::Unknown { .. }), "{jump}: {told:?}");
+    }
+}

@@ -152,3 +152,17 @@ fn a_start_goes_on_asking() {
     lane.step(Input::Loaded { rows: vec![], more: false }, NOW.minus(1));
     assert_eq!(settled(&done(&mut lane, &[Class::Delivered; 3]).1), [1, 2, 3]);
 }
+
+#[test]
+fn a_job_is_no_older_by_a_clock_that_is_set_ahead() {
+    for jump in [0, 3_600_000] {
+        let mut lane = at_work(parts());
+        let at = lane.wake_at().expect("it asks").plus(jump);
+        lane.clock_jumped(jump);
+        lane.step(Input::Tick, at);
+        let silent = answer(&[Class::Delivered, Class::Unknown, Class::Delivered], false);
+        let told = lane.step(Input::Polled { batch: 1, answer: silent }, at);
+        let then = lane.step(Input::Tick, lane.wake_at().unwrap_or(at).max(at));
+        assert!(rejected(&told).is_empty() && rejected(&then).is_empty(), "{jump}: {told:?}, {then:?}");
+    }
+}
