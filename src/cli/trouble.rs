@@ -103,7 +103,7 @@ impl Kept {
         let last = lane.last_answer.as_ref().filter(|_| lane.meets_trouble())?;
         let (lane, system) = (lane.lane.clone(), lane.system.clone());
         let (trouble, since, help) = (sentence(last, now), last.since, last.help);
-        Some(Self { lane, system, trouble, since, help, seq: last.seq.filter(|_| help.is_some()), wide: None })
+        Some(Self { lane, system, trouble, since, help, seq: last.seq, wide: None })
     }
 
     /// The same, whose target keeps it, with whose trouble that is.
@@ -126,7 +126,7 @@ impl Kept {
 /// A line for each lane that its system does not speak for, and one for what helps where neighbours have that in common.
 pub(super) fn told(text: &mut String, lanes: &[Kept], systems: &[System], indent: &str) {
     let own: Vec<&Kept> = lanes.iter().filter(|lane| !lane.is_told_by(systems)).collect();
-    for alike in own.chunk_by(|a, b| a.help == b.help) {
+    for alike in own.chunk_by(|a, b| a.help.is_some() && a.help == b.help) {
         for Kept { lane, trouble, wide, .. } in alike {
             line(text, &format!("{indent}lane {lane}: {trouble}"));
             if let Some(wide) = wide {
@@ -135,8 +135,8 @@ pub(super) fn told(text: &mut String, lanes: &[Kept], systems: &[System], indent
         }
         if let Some(help) = alike[0].help {
             line(text, &format!("{indent}  what helps: {help}"));
-            shows(text, indent, alike[0].seq);
         }
+        shows(text, indent, alike[0].seq);
     }
 }
 
@@ -213,7 +213,7 @@ mod tests {
         let old = LastAnswer { said: None, since: None, again: None, help: None, ..web_page() };
         assert_eq!(
             told(&[], old),
-            "  lane outbound: unknown, the last time 2 s ago: HTTP 200: <html><title>Log in</title>\n"
+            "  lane outbound: unknown, the last time 2 s ago: HTTP 200: <html><title>Log in</title>\n    `floorgate trace '#4711'` shows the answer\n"
         );
     }
 

@@ -50,8 +50,8 @@ pub(super) fn write(
     };
     let told: Vec<(RowKey, String)> = rows.iter().zip(&answer.outcomes).filter_map(said).collect();
     db.prepare_cached(
-        "INSERT INTO attempt(lane, batch, attempt, at, status, rows, first_seq, last_seq, class, excerpt, sent, again, key, told)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO attempt(lane, batch, attempt, at, status, rows, first_seq, last_seq, class, excerpt, sent, again, key, told, whole)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )?
     .execute(params![
         route.id,
@@ -68,6 +68,7 @@ pub(super) fn write(
         again.filter(|again| again.0 > at).map(|again| again.0),
         flight.id.0,
         pack(&told),
+        answer.whole,
     ])?;
     forget(db)
 }

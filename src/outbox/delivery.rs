@@ -11,7 +11,7 @@ use crate::milestone::order;
 use crate::outbox::capture::{Checked, Route};
 use crate::outbox::clock::uptime;
 use crate::outbox::operate::correction_sum;
-use crate::outbox::read::is_damage;
+use crate::outbox::read::{is_damage, said, words};
 use crate::outbox::varint::{push, take};
 
 type Sql<T> = Result<T, rusqlite::Error>;
@@ -269,7 +269,7 @@ pub(super) fn apply(
             .execute(params![until.0, told, tries, since.0, route.id, row.seq, row.tx])?;
         }
         Action::Reject { row, outcome, maybe, answered } => {
-            let said = answered.then_some(cause);
+            let heard = answered.then_some(cause);
             db.prepare_cached(
                 "UPDATE pending SET state = 2, why = ?, opened = coalesce(opened, ?) WHERE lane = ? AND seq = ? AND tx = ?",
             )?
@@ -286,8 +286,8 @@ pub(super) fn apply(
                 outcome.class.name(),
                 maybe,
                 outcome.reason,
-                said.and_then(|said| said.status),
-                outcome.part.as_ref().or(said.and_then(|said| said.excerpt.as_ref())),
+                heard.and_then(|heard| heard.status),
+                outcome.part.as_ref().or(heard.and_then(|heard| heard.excerpt.as_ref())),
                 outcome.code
             ])?;
         }
@@ -453,7 +453,7 @@ pub(super) fn saved(db: &Connection, route: &Route) -> Sql<Saved> {
         };
         let since: Option<i64> = r.get(4)?;
         let ask_at: Option<i64> = r.get(6)?;
-        let job: Option<String> = r.get(5)?;
+        let job = said(r, 5)?;
         batches.push(SavedBatch {
             batch: batch.unsigned_abs(),
             rows,
@@ -480,7 +480,7 @@ pub(super) fn saved(db: &Connection, route: &Route) -> Sql<Saved> {
     let exceptions = statement.query_map([route.id, most], |r| {
         let waiting = Exception::Waiting {
             until: Millis(r.get::<_, Option<i64>>(5)?.unwrap_or(0)),
-            class: class_of(r.get::<_, Option<String>>(8)?.as_deref()),
+            class: class_of(&words(r, 8)?),
             tries: r.get::<_, Option<u32>>(6)?.unwrap_or(0),
             since: Millis(r.get::<_, Option<i64>>(7)?.unwrap_or(0)),
         };
@@ -506,8 +506,8 @@ fn hold_for(db: &Connection, route: &Route, batch: i64, sent: Millis) -> Sql<()>
 }
 
 /// What kept a row that waits, of the words that are stored of it: `conflict: the ERP has it locked`.
-fn class_of(why: Option<&str>) -> Option<Class> {
-    Class::parse(why?.split_once(':')?.0)
+fn class_of(why: &str) -> Option<Class> {
+    Class::parse(why.split_once(':')?.0)
 }
 
 /// Row names as numbers: the distance of each sequence from the one before, and the transaction type.

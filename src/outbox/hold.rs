@@ -9,6 +9,7 @@ use crate::milestone::orders;
 use crate::outbox::audit::{self, Deed};
 use crate::outbox::capture::Route;
 use crate::outbox::operate::{Acted, Freed, first_parked, line_up, unfit};
+use crate::outbox::read::words;
 
 type Sql<T> = Result<T, rusqlite::Error>;
 
@@ -215,7 +216,7 @@ pub(super) fn keeps(db: &Connection, site: &str, route: &Route, order: i64) -> S
 /// What the postings of all subjects that a person has stopped are ordered by in that lane.
 fn kept(db: &Connection, site: &str, route: &Route) -> Sql<Vec<i64>> {
     let mut statement = db.prepare_cached("SELECT name FROM hold WHERE scope = 'subject'")?;
-    let subjects: Vec<String> = statement.query_map([], |r| r.get(0))?.collect::<Result<_, _>>()?;
+    let subjects: Vec<String> = statement.query_map([], |r| words(r, 0))?.collect::<Result<_, _>>()?;
     Ok(subjects.iter().flat_map(|subject| ordered(site, route, subject)).collect())
 }
 

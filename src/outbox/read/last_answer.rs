@@ -47,7 +47,7 @@ pub(super) fn of(
     good_at: Option<i64>,
     posts: bool,
 ) -> Result<Option<LastAnswer>, rusqlite::Error> {
-    let sql = "SELECT at, status, class, excerpt, again, told, rows FROM attempt
+    let sql = "SELECT at, status, class, excerpt, again, told, rows, whole FROM attempt
                WHERE lane = ? AND class <> ? ORDER BY id DESC LIMIT 1";
     let bad = db.query_row(sql, params![lane, UNHEARD], |r| {
         let (status, class, rows): (Option<u16>, String, i64) = (r.get(1)?, r.get(2)?, r.get(6)?);
@@ -57,10 +57,13 @@ pub(super) fn of(
             .as_ref()
             .and_then(|told| told.words.as_ref())
             .is_some_and(|words| words.starts_with(Outcome::ODD_STATUS));
-        // Of a target that has posted others it is about the item.
-        let of_items = told.as_ref().is_some_and(|told| told.rows < rows) || (odd && rows == 1 && posts);
+        let whole = r.get::<_, Option<bool>>(7)?.unwrap_or_else(|| told.as_ref().is_none_or(|told| told.rows == rows));
+        // An odd one of a target that has posted others is about the item.
+        let of_items = !whole || (odd && rows == 1 && posts);
         let said = told.and_then(|OfClass { words, rows: n, told, .. }| match (words?, rows - told) {
-            (words, _) if n == rows => Some(words),
+            (words, _) if whole => Some(words),
+            (words, _) if rows == 1 => Some(format!("its one item: {words}")),
+            (words, _) if n == rows => Some(format!("all of {rows} items: {words}")),
             (words, 0) => Some(format!("{n} of {rows} items: {words}")),
             (words, 1) => Some(format!("{n} of {rows} items, 1 is booked: {words}")),
             (words, booked) => Some(format!("{n} of {rows} items, {booked} are booked: {words}")),
@@ -77,7 +80,7 @@ pub(super) fn of(
         let elsewhere = TOLD_ELSEWHERE.join("', '");
         let sql = format!(
             "SELECT min(at) FROM attempt WHERE lane = ?1 AND at > ?2 AND class <> ?3 AND id > coalesce(
-                 (SELECT max(id) FROM attempt WHERE lane = ?1 AND class IN ('{elsewhere}')), 0)"
+                 (SELECT max(id) FROM attempt WHERE lane = ?1 AND (class IN ('{elsewhere}') OR whole = 0)), 0)"
         );
         bad.since = db.query_row(&sql, params![lane, good_at.unwrap_or(-1), UNHEARD], |r| r.get(0))?;
     }

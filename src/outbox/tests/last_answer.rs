@@ -198,3 +198,34 @@ async fn a_target_that_asked_us_to_stay_away_is_left_alone_over_a_restart() {
     assert_eq!(next(&mut work).await.keys, sent.keys, "the time is over");
     stop(outbox, ended).await;
 }
+
+/// Items that are not posted yet are nobody's outage: that begins when the target says nothing of any.
+#[tokio::test]
+async fn an_outage_is_as_old_as_its_first_answer_and_no_word_for_an_item() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (outbox, ended, mut work) = open(config(dir.path()));
+    outbox.capture(vec![counted("1", 1, "a"), counted("1", 2, "b")]).await.expect("there is room");
+    let sent = next(&mut work).await;
+    let (posted, later) = (r#""status":"posted""#, r#""status":"retry","reason":"order_on_hold""#);
+    outbox.answered(0, sent.batch, says(&sent, &[posted, later])).expect("the writer runs");
+    let sent = next(&mut work).await;
+    outbox.answered(0, sent.batch, says(&sent, &[later])).expect("the writer runs");
+    outbox.pulse().await.expect("it is stored");
+    let last = last_of(dir.path());
+    let said = last.said.as_deref().unwrap_or_default();
+    assert!(said.starts_with("its one item: ") && last.since.is_none() && last.help.is_none(), "{last:?}");
+    assert_eq!(last.seq, Some(2));
+    stop(outbox, ended).await;
+    let db = rusqlite::Connection::open(dir.path().join("outbox.db")).expect("it opens");
+    db.execute("UPDATE attempt SET at = at - 3600000", []).expect("they are there");
+    db.execute("UPDATE lane SET good_at = good_at - 7200000", []).expect("it is there");
+    drop(db);
+
+    let (outbox, ended, mut work) = open(config(dir.path()));
+    let sent = next(&mut work).await;
+    outbox.answered(0, sent.batch, Answer { status: None, ..all(&sent, Class::Unknown) }).expect("the writer runs");
+    outbox.pulse().await.expect("it is stored");
+    let last = last_of(dir.path());
+    assert_eq!(last.since, Some(last.at), "{last:?}");
+    stop(outbox, ended).await;
+}

@@ -18,7 +18,9 @@ impl Writer {
                 reason = odd.reason,
                 "the target gave an item a status that nobody knows: it goes again"
             );
-            return;
+            if answer.whole {
+                return;
+            }
         }
         let worst = answer.outcomes.iter().filter(|_| answer.whole).max_by_key(|o| o.class);
         let trouble =
