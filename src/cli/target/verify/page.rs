@@ -84,6 +84,18 @@ mod tests {
     }
 
     #[test]
+    fn the_configuration_of_the_page_is_whole() {
+        let (_, block) = TEXT.split_once("```toml\n[site]").expect("the page has one");
+        let (block, _) = block.split_once("```").expect("it ends");
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let path = dir.path().join("gateway.toml");
+        std::fs::write(&path, format!("[site]{block}")).expect("it can be written");
+        std::fs::write(dir.path().join("erp.token"), "secret").expect("it can be written");
+        let config = crate::config::load(&path).expect("nothing is missing");
+        assert_eq!(config.targets[0].id, "erp");
+    }
+
+    #[test]
     fn the_checklist_is_the_pages_own() {
         let rows: Vec<(String, bool)> = ROWS.iter().map(|row| (row.name.to_owned(), row.posts)).collect();
         assert_eq!(rows, listed());
