@@ -185,19 +185,18 @@ fn later(status: u16, head: &Head, answer: &Answer) -> Option<Later> {
 /// [`Class::KeyClash`] where the target knows other content, [`Class::NotAttempted`] where it is definitely absent, and
 /// [`Class::Unknown`] where nothing is known, now.
 pub fn classify_lookup(reply: &Reply, keys: &[Id], prints: &[String]) -> Answer {
-    let unclear =
-        |class, why: String| whole(Outcome::new(class, format!("asked for it: {}", bounded(&why, REASON))), keys);
     match reply {
-        Reply::NotSent(why) | Reply::Lost(why) => unclear(Class::Transient, why.clone()),
-        Reply::Refused(why) => unclear(Class::Auth, why.clone()),
+        Reply::NotSent(why) => asked(Class::Transient, &format!("not sent: {why}"), keys),
+        Reply::Lost(why) => asked(Class::Transient, &format!("no answer: {why}"), keys),
+        Reply::Refused(why) => asked(Class::Auth, why, keys),
         Reply::Http { status: 200, body, .. } => match body::json(body) {
             Some(body) => items::found(&body, keys, prints),
-            None => unclear(Class::Contract, "the answer is not JSON (HTTP 200)".to_owned()),
+            None => asked(Class::Contract, "the answer is not JSON (HTTP 200)", keys),
         },
         Reply::Http { status, head, body } => {
             let class = trouble_of_question(*status);
             let words = body::json(body).as_ref().and_then(said).unwrap_or_default();
-            let mut answer = unclear(class, format!("HTTP {status} {words}"));
+            let mut answer = asked(class, &format!("HTTP {status} {words}"), keys);
             answer.status = Some(*status);
             answer.retry_after_ms = head.stay_away_ms(*status, false);
             answer
@@ -213,6 +212,11 @@ fn trouble_of_question(status: u16) -> Class {
         408 | 500.. => Class::Transient,
         _ => Class::Contract,
     }
+}
+
+/// What a question for these rows brought.
+fn asked(class: Class, what: &str, keys: &[Id]) -> Answer {
+    whole(Outcome::new(class, format!("asked what came of it: {}", bounded(what, REASON))), keys)
 }
 
 fn without_answer(class: Class, what: &str, why: &str, keys: &[Id]) -> Answer {

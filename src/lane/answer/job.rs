@@ -4,14 +4,14 @@
 use serde_json::Value;
 
 use super::body::Body;
-use super::{AnswerShape, Dialect, REASON, Reply, bounded, items, said, trouble_of_question, whole, with_excerpt};
+use super::{AnswerShape, Dialect, Reply, asked, items, said, trouble_of_question, with_excerpt};
 use crate::event::Id;
-use crate::lane::{Answer, By, Class, Later, Outcome};
+use crate::lane::{Answer, By, Class, Later};
 
 /// The results of each of `keys`; [`Class::Accepted`] for all of them while the target is at work; [`Class::Unknown`] for all
 /// of them where it does not know the job; otherwise why it says nothing, which proves nothing of the batch.
 pub fn classify_poll(reply: &Reply, shape: &AnswerShape, keys: &[Id]) -> Answer {
-    let all = |class, why: &str| whole(Outcome::new(class, format!("asked for it: {}", bounded(why, REASON))), keys);
+    let all = |class, why: &str| asked(class, why, keys);
     let Reply::Http { status, head, body } = reply else { return unanswered(reply, keys) };
     let status = *status;
     let Body { page: web, json, .. } = Body::of(head, body);
@@ -41,14 +41,14 @@ pub fn classify_poll(reply: &Reply, shape: &AnswerShape, keys: &[Id]) -> Answer 
 
 /// Why a question about a batch says nothing of it, which proves nothing.
 pub fn unanswered(reply: &Reply, keys: &[Id]) -> Answer {
-    let all = |class, why: &str| whole(Outcome::new(class, format!("asked for it: {}", bounded(why, REASON))), keys);
     let (status, head, body) = match reply {
-        Reply::NotSent(why) | Reply::Lost(why) => return all(Class::Transient, why),
-        Reply::Refused(why) => return all(Class::Auth, why),
+        Reply::NotSent(why) => return asked(Class::Transient, &format!("not sent: {why}"), keys),
+        Reply::Lost(why) => return asked(Class::Transient, &format!("no answer: {why}"), keys),
+        Reply::Refused(why) => return asked(Class::Auth, why, keys),
         Reply::Http { status, head, body } => (*status, head, body),
     };
     let words = super::body::json(body).as_ref().and_then(said).unwrap_or_default();
-    let mut answer = all(trouble_of_question(status), &format!("HTTP {status} {words}"));
+    let mut answer = asked(trouble_of_question(status), &format!("HTTP {status} {words}"), keys);
     answer.status = Some(status);
     answer.retry_after_ms = head.stay_away_ms(status, false);
     with_excerpt(answer, body)

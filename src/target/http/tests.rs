@@ -163,13 +163,13 @@ async fn a_job_is_asked_for_below_the_same_origin_and_nowhere_else() {
     assert!(request.head.starts_with("get /v1/jobs/7 http/1.1\r\n"), "{}", request.head);
     assert!(request.head.contains("\r\nfloorgate-contract: 1\r\n") && !request.head.contains("traceparent"));
     assert!(request.head.contains("\r\ncache-control: no-cache\r\n"), "{}", request.head);
-    check(&answer, Class::Accepted, "asked for it: the ERP is at work on it");
+    check(&answer, Class::Accepted, "asked what came of it: the ERP is at work on it");
     let elsewhere = Errand::Poll("http://erp.example.com/v1/jobs/7".to_owned());
     let answer = target.deliver(&Outgoing { errand: elsewhere, ..batch() }).await;
     check(
         &answer,
         Class::Transient,
-        "asked for it: http://erp.example.com/v1/jobs/7 is not of the target's own origin",
+        "asked what came of it: not sent: http://erp.example.com/v1/jobs/7 is not of the target's own origin",
     );
 }
 
