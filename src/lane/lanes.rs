@@ -93,10 +93,25 @@ impl Lanes {
 
     /// Takes an input to a lane and says what is to be done, by whom.
     pub fn step(&mut self, lane: usize, input: Input, now: Millis) -> Vec<(usize, Action)> {
-        let mut actions = self.take(lane, input, now);
-        self.leave(self.members[lane].config().target, now, &mut actions);
-        self.store_ahead(lane, now, &mut actions);
-        actions.extend(self.members[lane].refill().map(|action| (lane, action)));
+        self.step_all([(lane, input)], now)
+    }
+
+    /// The same for inputs of one moment: nothing leaves before all of them are known.
+    pub fn step_all(&mut self, inputs: impl IntoIterator<Item = (usize, Input)>, now: Millis) -> Vec<(usize, Action)> {
+        let mut actions = Vec::new();
+        let (mut targets, mut lanes) = (BTreeSet::new(), BTreeSet::new());
+        for (lane, input) in inputs {
+            actions.extend(self.take(lane, input, now));
+            targets.insert(self.members[lane].config().target);
+            lanes.insert(lane);
+        }
+        for target in targets {
+            self.leave(target, now, &mut actions);
+        }
+        for lane in lanes {
+            self.store_ahead(lane, now, &mut actions);
+            actions.extend(self.members[lane].refill().map(|action| (lane, action)));
+        }
         actions
     }
 
@@ -107,24 +122,9 @@ impl Lanes {
 
     /// Time has passed: what is due by it.
     pub fn tick(&mut self, now: Millis) -> Vec<(usize, Action)> {
-        let mut actions = Vec::new();
-        let (mut targets, mut due) = (BTreeSet::new(), BTreeSet::new());
-        for lane in 0..self.members.len() {
-            if self.wakes_at(lane, now).is_none_or(|at| at > now) {
-                continue;
-            }
-            actions.extend(self.take(lane, Input::Tick, now));
-            targets.insert(self.members[lane].config().target);
-            due.insert(lane);
-        }
-        for target in targets {
-            self.leave(target, now, &mut actions);
-        }
-        for lane in due {
-            self.store_ahead(lane, now, &mut actions);
-            actions.extend(self.members[lane].refill().map(|action| (lane, action)));
-        }
-        actions
+        let is_due = |lane: &usize| self.wakes_at(*lane, now).is_some_and(|at| at <= now);
+        let due: Vec<usize> = (0..self.members.len()).filter(is_due).collect();
+        self.step_all(due.into_iter().map(|lane| (lane, Input::Tick)), now)
     }
 
     /// Nothing new leaves any more: what was stored and has not left goes back in line.

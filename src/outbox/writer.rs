@@ -335,6 +335,13 @@ impl Writer {
         self.carry_out(actions, Some(lane), cause)
     }
 
+    /// The same with what a person has decided: nothing leaves before all lanes have heard all of it.
+    fn step_all(&mut self, inputs: Vec<(usize, Input)>) -> Result<(), StorageError> {
+        let now = self.lanes_now();
+        let actions = self.lanes.step_all(inputs, now);
+        self.carry_out(actions, None, &Cause::default())
+    }
+
     /// The time for lanes, which hear first of a clock that was set: what left shortly before is not older by that.
     fn lanes_now(&mut self) -> Millis {
         let now = self.clock.now().wall;

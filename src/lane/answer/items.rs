@@ -211,8 +211,7 @@ fn one(status: u16, item: &Value, places: &Places, rule: Option<&Rule>) -> Outco
 /// Bytes of a status that nobody knows: what is told behind it has to stay in sight.
 const ODD_WORD: usize = 32;
 /// Behind a status that nobody knows: what becomes of the item, and what the ERP has to answer.
-const ODD: &str =
-    "which the contract does not know: sent again, or looked up, until it says posted, duplicate, rejected or retry";
+const ODD: &str = "which the contract does not know: it has to be posted, duplicate, rejected or retry; sent again, or looked up, meanwhile";
 
 /// What is kept of the result of a row without effect.
 pub(super) fn part(class: Class, item: &Value) -> Option<String> {

@@ -86,14 +86,14 @@ fn each_status_word_of_an_item_has_its_class() {
         (
             r#""status":"fine\n one","message":"all good""#,
             Class::Unknown,
-            "the ERP gave this item the status \"fine one\", which the contract does not know: sent again, or looked up, until it \
-             says posted, duplicate, rejected or retry: all good",
+            "the ERP gave this item the status \"fine one\", which the contract does not know: it has to be posted, \
+             duplicate, rejected or retry; sent again, or looked up, meanwhile: all good",
         ),
         (
             r#""status":7"#,
             Class::Unknown,
-            "the ERP gave this item the status \"7\", which the contract does not know: sent again, or looked up, until it says \
-             posted, duplicate, rejected or retry",
+            "the ERP gave this item the status \"7\", which the contract does not know: it has to be posted, duplicate, \
+             rejected or retry; sent again, or looked up, meanwhile",
         ),
         (r#""reason":"x""#, Class::Unknown, "the ERP's answer gives this item no status: x"),
     ] {

@@ -493,3 +493,23 @@ fn questions_of_what_is_accepted_take_turns_with_what_other_lanes_have_to_post()
     }
     assert_eq!(posted, 200);
 }
+
+/// A person holds a shipment, whose postings are ordered in several ways, or a system with several lanes. A row of it that is due just
+/// then does not leave between the parts of the command.
+#[test]
+fn nothing_leaves_before_all_of_a_hold_is_known() {
+    let of = |id| Config { linger_ms: 20, max_in_flight: 2, ..config(id, Worth::Document) };
+    let row = |seq, order| Row { key: RowKey { seq, tx: 1 }, order, size: 10, held: false };
+    let later = START.plus(20);
+    let holds = [[(1, Input::Kept(1)), (1, Input::Kept(5))], [(0, Input::Held(true)), (1, Input::Held(true))]];
+    for hold in holds {
+        let mut lanes = Lanes::new(vec![Lane::new(of("a"), 7), Lane::new(of("b"), 7)]);
+        lanes.step(0, Input::Loaded { rows: vec![], more: false }, START);
+        let first = lanes.step(1, Input::Loaded { rows: vec![row(1, 9)], more: false }, START);
+        assert!(matches!(first[..], [(1, Action::Send { .. })]), "{first:?}");
+        let lingers = lanes.step(1, Input::Captured { rows: vec![row(2, 5)], since: START }, START);
+        assert!(lingers.is_empty() && lanes.wake_at(START) == Some(later), "{lingers:?}");
+        let told = lanes.step_all(hold, later);
+        assert!(!told.iter().any(|(_, action)| matches!(action, Action::Send { .. })), "{told:?}");
+    }
+}

@@ -1,12 +1,13 @@
 //! What persons decide, between the commits.
 
+use std::collections::BTreeSet;
+
 use rusqlite::TransactionBehavior;
 
 use super::Writer;
 use crate::event::Id;
 use crate::lane::Input;
 use crate::outbox::audit;
-use crate::outbox::delivery::Cause;
 use crate::outbox::hold::{self, Change, Hold};
 use crate::outbox::open::StorageError;
 use crate::outbox::operate::{Acted, Freed, Named, Order, act, line_up};
@@ -68,8 +69,10 @@ impl Writer {
         let end = audit::kept(&tx)?;
         tx.commit()?;
         note(&end);
-        for (lane, Freed { row, next, .. }) in freed {
-            self.step(lane, Input::Freed { row, next }, &Cause::default())?;
+        let lanes: BTreeSet<usize> = freed.iter().map(|(lane, _)| *lane).collect();
+        let input = |(lane, Freed { row, next, .. })| (lane, Input::Freed { row, next });
+        self.step_all(freed.into_iter().map(input).collect())?;
+        for lane in lanes {
             if !self.lanes.lane(lane).is_stopped() {
                 self.told_stopped.remove(&lane);
             }
@@ -99,15 +102,13 @@ impl Writer {
         tx.commit()?;
         tracing::info!(actor, done = acted.done, reason = hold.reason, "{}: {}", acted.key, acted.text);
         note(&end);
-        for (lane, change) in changes {
-            let input = match change {
-                Change::Lane(on) => Input::Held(on),
-                Change::CalledBack => Input::CalledBack,
-                Change::Kept(order) => Input::Kept(order),
-                Change::Let(Freed { row, next, .. }) => Input::Freed { row, next },
-            };
-            self.step(lane, input, &Cause::default())?;
-        }
+        let input = |(lane, change)| match change {
+            Change::Lane(on) => (lane, Input::Held(on)),
+            Change::CalledBack => (lane, Input::CalledBack),
+            Change::Kept(order) => (lane, Input::Kept(order)),
+            Change::Let(Freed { row, next, .. }) => (lane, Input::Freed { row, next }),
+        };
+        self.step_all(changes.into_iter().map(input).collect())?;
         Ok(acted)
     }
 }
