@@ -24,7 +24,7 @@ const LOCK: &str = "lock";
 const BALLAST: &str = "ballast";
 const BALLAST_BYTES: u64 = 4 << 20;
 /// SQL that takes a database from version n to n + 1. Never edit one that has shipped: add the next.
-pub(super) const MIGRATIONS: [&str; 15] = [
+pub(super) const MIGRATIONS: [&str; 16] = [
     include_str!("schema/0001.sql"),
     include_str!("schema/0002.sql"),
     include_str!("schema/0003.sql"),
@@ -40,6 +40,7 @@ pub(super) const MIGRATIONS: [&str; 15] = [
     include_str!("schema/0013_requests.sql"),
     include_str!("schema/0014_goes_from.sql"),
     include_str!("schema/0015_whole.sql"),
+    include_str!("schema/0016_storm.sql"),
 ];
 
 /// A database of this version in memory, with nothing in it.

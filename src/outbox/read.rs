@@ -21,7 +21,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use serde::{Deserialize, Serialize};
 
 use crate::event::Id;
-use crate::lane::{self, Desks, RowKey};
+use crate::lane::{self, Desks, RowKey, Storm};
 use crate::outbox::StorageError;
 use crate::outbox::capture::{LAST_SEQ, PENDING_BYTES};
 use crate::outbox::delivery::unpack;
@@ -178,6 +178,8 @@ pub struct LaneStatus {
     pub oldest_tx: Option<String>,
     /// What the target said last, or what kept it from saying something.
     pub last_answer: Option<LastAnswer>,
+    /// It sends nothing but single rows, to find out, since too many were refused.
+    pub storm: Option<Storm>,
 }
 
 /// A row that may have had effect.
@@ -294,12 +296,13 @@ pub fn lanes_of(dir: &Path) -> Result<Vec<LaneStatus>, StorageError> {
 fn lanes(db: &Connection) -> Result<Vec<LaneStatus>, rusqlite::Error> {
     let named: Vec<(i64, i64, Option<i64>, i64, LaneStatus)> = all(
         db,
-        "SELECT id, name, system, rows_out, good_at, rows_in, skipped, goes_from FROM lane ORDER BY id",
+        "SELECT id, name, system, rows_out, good_at, rows_in, skipped, goes_from, storm FROM lane ORDER BY id",
         |r| {
             let good_at = r.get(4)?;
             let (lane, system, out, skipped): (_, _, i64, i64) = (r.get(1)?, r.get(2)?, r.get(3)?, r.get(6)?);
             let (pending, delivered) = (r.get::<_, i64>(5)? - out, out - skipped);
-            let told = LaneStatus { lane, system, delivered, skipped, ..LaneStatus::default() };
+            let storm = serde_json::from_str(&words(r, 8)?).ok();
+            let told = LaneStatus { lane, system, delivered, skipped, storm, ..LaneStatus::default() };
             Ok((r.get(0)?, pending, good_at, r.get(7)?, told))
         },
     )?;

@@ -147,6 +147,7 @@ impl Writer {
             let mut lane = Lane::new(config, opened.run.unsigned_abs());
             lane.restore(batches, exceptions, next, doubtful, now.wall);
             lane.restore_away(Millis(route.counters.away_until), now.wall);
+            lane.restore_storm(route.storm.clone(), now.wall);
             hold::restore(&db, &capture.site, route, &mut lane)?;
             states.push(lane);
         }
@@ -508,6 +509,7 @@ impl Writer {
         let outgoing = self.apply_all(now)?;
         for (route, lane) in self.capture.routes.iter_mut().zip(self.lanes.all()) {
             (route.counters.away_until, route.counters.goes_from) = (lane.away_until().0, lane.goes_from());
+            route.keep_storm(&self.db, lane.storm())?;
         }
         self.capture.flush(&self.db)?;
         self.db.prepare_cached("COMMIT")?.execute([])?;

@@ -165,6 +165,12 @@ impl Lane {
         self.guard.storm()
     }
 
+    /// Takes back the storm that it was in. Whoever has started the gateway may have done something about it: it is found out at once.
+    pub fn restore_storm(&mut self, storm: Option<Storm>, now: Millis) {
+        let back = |shown| On { shown: Storm { next_try: now, ..shown }, wait_ms: FIRST_MS, good: 0, probe: None };
+        self.guard.storm = storm.filter(|_| self.config.limits.storm_guard).map(back);
+    }
+
     pub(super) fn watch(&mut self, answered: Option<u64>, actions: &[Action], now: Millis) {
         if self.config.limits.storm_guard {
             self.guard.ended(answered, actions, now);

@@ -14,11 +14,12 @@ use crate::event::{
     Decoded, DeviceEvent, Id, Millis, Now, Position, Sample, Unread, derived_event_id, device_event_id, order_key,
     posting_id,
 };
-use crate::lane::{self, Row, RowKey};
+use crate::lane::{self, Row, RowKey, Storm};
 use crate::milestone::{interpret, order, sequence_gap};
 use crate::outbox::fill::Fill;
 use crate::outbox::finder::Finder;
 use crate::outbox::operate::Freed;
+use crate::outbox::read::words;
 use crate::outbox::{Placed, StorageError};
 use crate::tagmap::panic_text;
 
@@ -45,6 +46,8 @@ pub(super) struct Route {
     pub(super) counters: Counters,
     /// As the database has them.
     stored: Counters,
+    /// The storm that the lane is in, as the database has it.
+    pub(super) storm: Option<Storm>,
     /// Rows that came for it while rows were left out.
     offered: u64,
 }
@@ -53,6 +56,16 @@ impl Route {
     /// The row, and what is behind it, goes without a person again.
     pub(super) fn goes_again(&mut self, freed: &Freed) {
         self.counters.goes_from = self.counters.goes_from.min(freed.row.key.seq);
+    }
+
+    /// Stores the storm that the lane is in, or that it is in none.
+    pub(super) fn keep_storm(&mut self, db: &Connection, storm: Option<&Storm>) -> Sql<()> {
+        if self.storm.as_ref() != storm {
+            let text = storm.map(|storm| serde_json::to_string(storm).expect("texts and numbers"));
+            db.prepare_cached("UPDATE lane SET storm = ? WHERE id = ?")?.execute(params![text, self.id])?;
+            self.storm = storm.cloned();
+        }
+        Ok(())
     }
 }
 
@@ -152,29 +165,30 @@ impl Capture {
         let mut routes = Vec::new();
         for config in lanes {
             db.execute("INSERT OR IGNORE INTO lane(name, system) VALUES (?, ?)", [&config.id, &config.system])?;
-            let sql = "SELECT id, system, rows_in, rows_out, bytes_in, bytes_out, batches, good_at, skipped, away_until, goes_from FROM lane WHERE name = ?";
-            let (id, system, mut counters): (i64, String, Counters) = db.query_row(sql, [&config.id], |r| {
-                let counters = Counters {
-                    rows_in: r.get(2)?,
-                    rows_out: r.get(3)?,
-                    bytes_in: r.get(4)?,
-                    bytes_out: r.get(5)?,
-                    batches: r.get(6)?,
-                    good_at: r.get(7)?,
-                    skipped: r.get(8)?,
-                    away_until: r.get(9)?,
-                    goes_from: r.get(10)?,
-                };
-                Ok((r.get(0)?, r.get(1)?, counters))
-            })?;
+            let sql = "SELECT id, system, rows_in, rows_out, bytes_in, bytes_out, batches, good_at, skipped, away_until, goes_from, storm FROM lane WHERE name = ?";
+            let (id, system, mut counters, mut storm): (i64, String, Counters, Option<Storm>) =
+                db.query_row(sql, [&config.id], |r| {
+                    let counters = Counters {
+                        rows_in: r.get(2)?,
+                        rows_out: r.get(3)?,
+                        bytes_in: r.get(4)?,
+                        bytes_out: r.get(5)?,
+                        batches: r.get(6)?,
+                        good_at: r.get(7)?,
+                        skipped: r.get(8)?,
+                        away_until: r.get(9)?,
+                        goes_from: r.get(10)?,
+                    };
+                    Ok((r.get(0)?, r.get(1)?, counters, serde_json::from_str(&words(r, 11)?).ok()))
+                })?;
             if system != config.system {
                 db.execute(
-                    "UPDATE lane SET system = ?, away_until = 0 WHERE id = ?",
+                    "UPDATE lane SET system = ?, away_until = 0, storm = NULL WHERE id = ?",
                     rusqlite::params![config.system, id],
                 )?;
-                counters.away_until = 0; // the other one has asked for it
+                (counters.away_until, storm) = (0, None); // they were the other one's
             }
-            routes.push(Route { id, config: config.clone(), counters, stored: counters, offered: 0 });
+            routes.push(Route { id, config: config.clone(), counters, stored: counters, storm, offered: 0 });
         }
         let count = |sql: &str| db.query_row(sql, [], |r| r.get::<_, i64>(0));
         let ours: i64 = routes.iter().map(|r| r.counters.bytes_in - r.counters.bytes_out).sum();

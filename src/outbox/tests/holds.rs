@@ -272,3 +272,38 @@ async fn a_batch_that_is_damaged_holds_its_lane_and_stops_no_start() {
         stop(outbox, ended).await;
     }
 }
+
+/// Who starts the gateway again may have mended what was wrong: one row finds out, and not all that waits.
+#[tokio::test]
+async fn a_lane_in_a_storm_is_in_it_after_a_restart() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (outbox, ended, mut work) = open(config(dir.path()));
+    let scans = |from: u64, to: u64| (from..to).map(|n| counted("1", n, &format!("c{n}"))).collect();
+    outbox.capture(scans(1, 31)).await.expect("captured");
+    for _ in 0..30 {
+        let refused = next(&mut work).await;
+        outbox
+            .answered(0, refused.batch, Answer { whole: false, ..all(&refused, Class::Validation) })
+            .expect("it runs");
+        outbox.pulse().await.expect("it is stored");
+        if read::lanes_of(dir.path()).expect("it reads")[0].storm.is_some() {
+            break;
+        }
+    }
+    stop(outbox, ended).await;
+    let storm = read::lanes_of(dir.path()).expect("it reads")[0].storm.clone().expect("it is in one");
+    assert_eq!((storm.class.as_str(), storm.rejected > 20), ("validation", true), "{storm:?}");
+
+    let (outbox, ended, mut work) = open(config(dir.path()));
+    outbox.capture(scans(31, 41)).await.expect("captured");
+    for tried in 1..=3 {
+        let one = next(&mut work).await;
+        assert_eq!(one.keys.len(), 1, "{tried}");
+        outbox.pulse().await.expect("the writer runs");
+        assert!(work.try_recv().is_err(), "{tried}: no other leaves beside it");
+        outbox.answered(0, one.batch, all(&one, Class::Delivered)).expect("the writer runs");
+    }
+    outbox.pulse().await.expect("it is stored");
+    assert_eq!(read::lanes_of(dir.path()).expect("it reads")[0].storm, None, "three good ones end it");
+    stop(outbox, ended).await;
+}
