@@ -124,6 +124,7 @@ pub(super) struct Ended {
     pub(super) row: RowKey,
     /// 0: it ended without an attempt.
     pub(super) batch: i64,
+    pub(super) attempt: i64,
     /// It isn't stored any more, but follows from the event, or from what a person corrected of it.
     pub(super) key: Id,
 }
@@ -131,7 +132,7 @@ pub(super) struct Ended {
 /// The deliveries of the events from `low` to before `high` that have come to their end; without those of which damage leaves no key.
 pub(super) fn ended(db: &Connection, low: i64, high: i64) -> Sql<Vec<Ended>> {
     let mut statement = db.prepare_cached(
-        "SELECT d.seq, d.lane, d.tx, d.batch, coalesce(c.id, e.id), l.system, t.text, d.rev
+        "SELECT d.seq, d.lane, d.tx, d.batch, coalesce(c.id, e.id), l.system, t.text, d.rev, d.attempt
          FROM done d JOIN event e ON e.seq = d.seq JOIN lane l ON l.id = d.lane JOIN name t ON t.id = d.tx
               LEFT JOIN correction c ON c.lane = d.lane AND c.seq = d.seq AND c.tx = d.tx
          WHERE d.seq >= ? AND d.seq < ?",
@@ -142,6 +143,7 @@ pub(super) fn ended(db: &Connection, low: i64, high: i64) -> Sql<Vec<Ended>> {
             lane: r.get(1)?,
             row: RowKey { seq: r.get(0)?, tx: r.get(2)? },
             batch: r.get(3)?,
+            attempt: r.get(8)?,
             key: posting_id(Id(r.get(4)?), system, tx, r.get(7)?),
         })
     })?;

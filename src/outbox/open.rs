@@ -12,9 +12,9 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
 use crate::event::Millis;
 use crate::lane;
+use crate::outbox::Config;
 use crate::outbox::capture::regrouped;
 use crate::outbox::clock::instant;
-use crate::outbox::{Config, attempts};
 
 /// The database's name in the data directory.
 pub(super) const DATABASE: &str = "outbox.db";
@@ -214,8 +214,6 @@ pub(super) fn open(dir: &Path, site: &str, synchronous_normal: bool) -> Result<O
 
     db.execute("INSERT OR IGNORE INTO meta(k, v) VALUES ('site', ?)", [site])?;
     of_site(&db, site)?;
-    attempts::unheard(&db)?;
-    db.execute("UPDATE batch SET unknown = unixepoch() * 1000 WHERE unknown IS NULL", [])?;
     let incarnation = db.query_row("SELECT v FROM meta WHERE k = 'incarnation'", [], |r| r.get(0))?;
     let last_wall = db.query_row(LAST_WALL, [], |r| r.get(0).map(Millis))?;
     let (run, booted) = begin_run(&mut db, last_wall)?;
@@ -504,9 +502,10 @@ mod tests {
         let opened = open(dir.path(), "dc1", false)?;
         assert_eq!(counted(&opened.db)?, 2, "the machine runs on");
         // An accepted one leaves no attempt behind, and one that was heard leaves no batch.
-        opened
-            .db
-            .execute_batch(&format!("UPDATE attempt SET at = {last} + 30000 WHERE lane = 1; DELETE FROM batch"))?;
+        opened.db.execute_batch(&format!(
+            "DELETE FROM batch; INSERT INTO attempt(lane, batch, attempt, at, rows, first_seq, last_seq, class) VALUES
+                 (1, 7, 1, {last} + 30000, 1, 1, 1, 'unheard'), (2, 3, 1, {last} + 1000, 1, 1, 1, 'unheard');"
+        ))?;
         drop(opened);
         assert_eq!(open(dir.path(), "dc1", false)?.last_wall, Millis(last + 30_000));
         Ok(())

@@ -138,6 +138,8 @@ impl Writer {
         clock.take_jump(); // from what was persisted to now: no lane has decided anything yet
         let capture =
             Capture::new(&db, config.site.clone(), opened.incarnation, (opened.run, opened.last_wall), &lanes)?;
+        attempts::unheard(&db, &capture.routes)?;
+        db.execute("UPDATE batch SET unknown = unixepoch() * 1000 WHERE unknown IS NULL", [])?;
         let mut states = Vec::new();
         for (route, config) in capture.routes.iter().zip(lanes) {
             compare(&db, &capture.site, route)?;

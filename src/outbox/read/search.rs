@@ -7,8 +7,8 @@ use rusqlite::{Connection, params};
 
 use super::wanted::Wanted;
 use crate::event::{Id, batch_id, manual_event_id};
-use crate::lane::{Act, RowKey};
-use crate::outbox::attempts::{id_at, sent_as, spoke_of};
+use crate::lane::Act;
+use crate::outbox::attempts::{id_at, sent_as, told_of};
 use crate::outbox::delivery::unpack;
 use crate::outbox::finder::{Ended, ended, places};
 
@@ -218,29 +218,31 @@ fn renamed(db: &Connection, wanted: &Wanted) -> Sql<Vec<i64>> {
 /// Events of a batch: one that is under way, one that met trouble, or one of which all was delivered.
 fn of_batch(db: &Connection, id: Id, ends: (i64, i64), walk: &mut Walk<'_>, looked_at: &mut i64) -> Sql<Vec<i64>> {
     let mut seqs = under_way(db, id)?;
-    let mut statement = db.prepare(
-        "SELECT d.seq FROM attempt a JOIN done d ON d.lane = a.lane AND d.batch = a.batch
-         AND d.seq BETWEEN a.first_seq AND a.last_seq WHERE a.key = ?1
-         UNION SELECT seq FROM done WHERE request = ?1",
-    )?;
-    let ended = statement.query_map([id.0], |r| r.get(0))?.collect::<Sql<Vec<i64>>>()?;
-    let mut statement = db.prepare(
-        "SELECT p.seq, p.tx, a.told FROM attempt a JOIN pending p ON p.lane = a.lane AND p.seq BETWEEN a.first_seq AND a.last_seq
-         WHERE a.key = ?1",
-    )?;
-    let (mut rows, mut open) = (statement.query([id.0])?, Vec::new());
-    while let Some(row) = rows.next()? {
-        let key = RowKey { seq: row.get(0)?, tx: row.get(1)? };
-        if spoke_of(row.get_ref(2)?.as_blob_or_null()?, key) {
-            open.push(key.seq);
-        }
-    }
-    seqs.extend(ended.into_iter().chain(open));
+    seqs.extend(in_vain(db, id)?);
+    let mut statement = db.prepare("SELECT seq FROM done WHERE request = ?1")?;
+    seqs.extend(statement.query_map([id.0], |r| r.get(0))?.collect::<Sql<Vec<i64>>>()?);
     if seqs.is_empty() {
         seqs = delivered_batch(db, id, ends, walk, looked_at)?;
     }
     seqs.sort_unstable_by(|a, b| b.cmp(a));
     seqs.dedup();
+    Ok(seqs)
+}
+
+/// Events of a request that met trouble: those for which it was no good, whatever became of them later, and those that came to their
+/// end by it.
+fn in_vain(db: &Connection, id: Id) -> Sql<Vec<i64>> {
+    let mut attempts =
+        db.prepare("SELECT told, lane, batch, attempt, at, first_seq, last_seq FROM attempt WHERE key = ?")?;
+    let mut good = db.prepare(
+        "SELECT seq FROM done WHERE lane = ? AND batch = ? AND attempt = ? AND at = ? AND seq BETWEEN ? AND ?",
+    )?;
+    let (mut found, mut seqs) = (attempts.query([id.0])?, Vec::new());
+    while let Some(r) = found.next()? {
+        seqs.extend(told_of(r.get_ref(0)?.as_blob_or_null()?.unwrap_or_default()).map(|row| row.seq));
+        let attempt: [i64; 6] = [r.get(1)?, r.get(2)?, r.get(3)?, r.get(4)?, r.get(5)?, r.get(6)?];
+        seqs.extend(good.query_map(attempt, |r| r.get(0))?.collect::<Sql<Vec<i64>>>()?);
+    }
     Ok(seqs)
 }
 
@@ -264,17 +266,17 @@ fn delivered_batch(
     walk: &mut Walk<'_>,
     looked_at: &mut i64,
 ) -> Sql<Vec<i64>> {
-    // A batch may lie across the end of a bite: it is judged when a bite has brought no more of it.
-    let mut gathered: HashMap<(i64, i64), Vec<Ended>> = HashMap::new();
+    // An attempt may lie across the end of a bite: it is judged when a bite has brought no more of it.
+    let mut gathered: HashMap<(i64, i64, i64), Vec<Ended>> = HashMap::new();
     let mut below = newest + 1;
     while below > oldest || !gathered.is_empty() {
         let from = (below - walk.bite).max(oldest).min(below);
-        let mut fresh: HashMap<(i64, i64), Vec<Ended>> = HashMap::new();
+        let mut fresh: HashMap<(i64, i64, i64), Vec<Ended>> = HashMap::new();
         for ended in ended(db, from, below)?.into_iter().filter(|ended| ended.batch > 0) {
-            fresh.entry((ended.lane, ended.batch)).or_default().push(ended);
+            fresh.entry((ended.lane, ended.batch, ended.attempt)).or_default().push(ended);
         }
-        for (batch, mut group) in gathered.drain() {
-            if let Some(more) = fresh.get_mut(&batch) {
+        for (attempt, mut group) in gathered.drain() {
+            if let Some(more) = fresh.get_mut(&attempt) {
                 more.append(&mut group);
                 continue;
             }

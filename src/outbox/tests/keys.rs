@@ -80,6 +80,119 @@ async fn what_was_never_answered_is_told_with_its_batch() {
     stop(outbox, ended).await;
 }
 
+/// Each row of the batch, in its order.
+fn each(batch: &Outgoing, classes: &[Class]) -> Answer {
+    let outcomes = classes.iter().map(|class| Outcome::new(*class, "test")).collect();
+    Answer { outcomes, whole: false, ..all(batch, Class::Unknown) }
+}
+
+/// Takes batches until so many rows are delivered.
+async fn deliver(outbox: &Outbox, work: &mut mpsc::Receiver<Outgoing>, mut rows: usize) {
+    while rows > 0 {
+        let batch = next(work).await;
+        rows -= batch.keys.len();
+        outbox.answered(0, batch.batch, all(&batch, Class::Delivered)).expect("the writer runs");
+    }
+    outbox.pulse().await.expect("it is stored");
+}
+
+#[tokio::test]
+async fn a_request_that_was_put_off_leads_to_its_rows_wherever_they_were_delivered() {
+    for key_scope in [KeyScope::Item, KeyScope::Request] {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let (outbox, ended, mut work) = opened(dir.path(), &lane::Config { key_scope, ..lane() });
+        outbox.capture(vec![counted("1", 1, "a"), counted("1", 2, "b")]).await.expect("there is room");
+        let first = next(&mut work).await;
+        assert_eq!(first.keys.len(), 2);
+        outbox.answered(0, first.batch, each(&first, &[Class::Conflict; 2])).expect("the writer runs");
+        deliver(&outbox, &mut work, 2).await;
+        assert_eq!(seqs(dir.path(), &first.id.to_string()), [2, 1], "{key_scope:?}");
+        stop(outbox, ended).await;
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_was_never_answered_leads_to_what_a_person_decided_on() {
+    for (key_scope, act) in [KeyScope::Item, KeyScope::Request]
+        .into_iter()
+        .flat_map(|scope| [Act::Resolve, Act::Skip, Act::Repost].map(|act| (scope, act)))
+    {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let lane = lane::Config { key_scope, idempotency: lane::Idempotency::None, ..lane() };
+        let (outbox, ended, mut work) = opened(dir.path(), &lane);
+        outbox.capture(vec![counted("1", 1, "a"), counted("1", 2, "b")]).await.expect("there is room");
+        let request = next(&mut work).await.id.to_string();
+        stop(outbox, ended).await;
+        let (outbox, ended, mut work) = opened(dir.path(), &lane);
+        outbox.pulse().await.expect("nobody can ask: it needs a person");
+        let needs = read::parked::needs(dir.path(), None, Millis(0)).expect("it reads");
+        assert_eq!(needs.len(), 2);
+        for (need, actor) in needs.iter().flat_map(|need| [(need, "anna"), (need, "ben")]) {
+            let reference = Some("GI-1".to_owned());
+            let of = order(&format!("{actor} {}", need.key), act, &[]);
+            let decided = Order { reference, keys: vec![need.named()], ..of };
+            outbox.operate(decided, actor.to_owned()).await.expect("the writer runs");
+        }
+        deliver(&outbox, &mut work, if act == Act::Repost { 2 } else { 0 }).await;
+        assert_eq!(seqs(dir.path(), &request), [2, 1], "{key_scope:?}, {act:?}");
+        stop(outbox, ended).await;
+    }
+}
+
+#[tokio::test]
+async fn a_request_leads_to_the_rows_that_it_carried_and_to_no_others_of_its_batch() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (outbox, ended, mut work) = open(config(dir.path()));
+    outbox
+        .capture(vec![counted("1", 1, "b"), counted("1", 2, "a"), counted("1", 3, "c")])
+        .await
+        .expect("there is room");
+    let first = next(&mut work).await;
+    let classes = [Class::Unknown, Class::Delivered, Class::Unknown];
+    outbox.answered(0, first.batch, each(&first, &classes)).expect("the writer runs");
+    let rest = next(&mut work).await;
+    assert_eq!((rest.attempt, rest.keys.len()), (2, 2));
+    outbox.answered(0, rest.batch, each(&rest, &[Class::Unknown; 2])).expect("the writer runs");
+    deliver(&outbox, &mut work, 2).await;
+    assert_eq!(seqs(dir.path(), &first.id.to_string()), [3, 2, 1]);
+    assert_eq!(seqs(dir.path(), &rest.id.to_string()), [3, 1], "it met trouble");
+
+    outbox
+        .capture(vec![counted("1", 4, "d"), counted("1", 5, "e"), counted("1", 6, "f")])
+        .await
+        .expect("there is room");
+    let first = next(&mut work).await;
+    let classes = [Class::Unknown, Class::Unknown, Class::Delivered];
+    outbox.answered(0, first.batch, each(&first, &classes)).expect("the writer runs");
+    let rest = next(&mut work).await;
+    outbox.answered(0, rest.batch, all(&rest, Class::Delivered)).expect("the writer runs");
+    outbox.pulse().await.expect("it is stored");
+    assert_eq!(seqs(dir.path(), &rest.id.to_string()), [5, 4], "all of it was delivered");
+    stop(outbox, ended).await;
+}
+
+/// Schema 12 kept no key of a request.
+#[tokio::test]
+async fn what_an_older_version_left_unheard_is_told_with_the_key_that_its_request_had() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let lane = lane::Config { key_scope: KeyScope::Request, ..lane() };
+    let (outbox, ended, mut work) = opened(dir.path(), &lane);
+    outbox.capture(vec![counted("1", 1, "a")]).await.expect("there is room");
+    let first = next(&mut work).await.id;
+    stop(outbox, ended).await;
+    let db = rusqlite::Connection::open(dir.path().join("outbox.db")).expect("nobody runs on it");
+    db.execute_batch(
+        "ALTER TABLE batch DROP COLUMN request; ALTER TABLE done DROP COLUMN request; ALTER TABLE lane DROP COLUMN goes_from;
+         CREATE INDEX correction_id ON correction(id); PRAGMA user_version = 12;",
+    )
+    .expect("the schema is ours");
+    drop(db);
+    let (outbox, ended, mut work) = opened(dir.path(), &lane);
+    assert_eq!(next(&mut work).await.id, first, "it is sent again under it");
+    assert_eq!(attempts(dir.path(), "a")[0].batch_id, Some(first.to_string()));
+    stop(outbox, ended).await;
+}
+
 #[tokio::test]
 async fn a_posting_is_found_by_each_key_that_it_had() {
     let ways = [(Act::Retry, false), (Act::Retry, true), (Act::Edit, false), (Act::Edit, true)];
