@@ -11,6 +11,7 @@ use crate::lane::Act;
 use crate::outbox::attempts::{id_at, sent_as, told_of};
 use crate::outbox::delivery::unpack;
 use crate::outbox::finder::{Ended, ended, places};
+use crate::outbox::operate::given;
 
 /// Events that one transaction looks at.
 pub(super) const BITE: i64 = 50_000;
@@ -196,10 +197,7 @@ fn delivered(db: &Connection, wanted: &Wanted, low: i64, high: i64) -> Sql<Vec<i
 /// the id of a correction follows from it.
 fn renamed(db: &Connection, wanted: &Wanted) -> Sql<Vec<i64>> {
     let site: String = db.query_row("SELECT v FROM meta WHERE k = 'site'", [], |r| r.get(0))?;
-    let is_it = |word: &str| {
-        let word = word.trim_matches(|c: char| !c.is_ascii_alphanumeric());
-        Id::parse(word).is_some_and(|key| wanted.has_key(key))
-    };
+    let is_it = |key: Option<Id>| key.is_some_and(|key| wanted.has_key(key));
     let mut statement =
         db.prepare("SELECT seq, posting, outcome, actor, act, request FROM audit WHERE seq > 0 ORDER BY seq DESC, id")?;
     let (mut rows, mut seqs) = (statement.query([])?, Vec::new());
@@ -207,7 +205,7 @@ fn renamed(db: &Connection, wanted: &Wanted) -> Sql<Vec<i64>> {
         let (posting, outcome): (String, String) = (row.get(1)?, row.get(2)?);
         let (actor, act, request): (String, String, String) = (row.get(3)?, row.get(4)?, row.get(5)?);
         let corrected = || wanted.id == Some(manual_event_id(&site, &actor, &format!("{request}/{posting}")));
-        if is_it(&posting) || outcome.split_whitespace().any(is_it) || (act == Act::Edit.name() && corrected()) {
+        if is_it(Id::parse(&posting)) || is_it(given(&outcome)) || (act == Act::Edit.name() && corrected()) {
             seqs.push(row.get(0)?);
         }
     }

@@ -333,3 +333,21 @@ async fn a_serial_number_in_the_form_of_an_id_is_looked_for_as_a_text() {
     assert_eq!(found.events[0].event.seq, 3);
     stop(outbox, ended).await;
 }
+
+#[tokio::test]
+async fn an_id_among_the_words_of_a_person_is_no_key_of_what_they_decided_on() {
+    let serial = "0a1b2c3d-0000-4000-8000-0123456789ab";
+    let value = format!("/serial=under the new key {serial}");
+    let added = lane::Change { new: true, ..lane::Change::parse(&value).expect("a change") };
+    let reference = Some(serial.to_owned());
+    for (act, changes, reference) in [(Act::Edit, vec![added], None), (Act::Resolve, Vec::new(), reference)] {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let (outbox, ended, _work, key) = parked_in(lane(), dir.path(), Class::Validation, false).await;
+        outbox.capture(vec![counted("1", 3, serial)]).await.expect("there is room");
+        let decided = Order { reference, changes, ..order("r1", act, &[key]) };
+        let acted = outbox.operate(decided, "anna".to_owned()).await.expect("the writer runs");
+        assert!(acted[0].done && acted[0].text.contains(serial), "{acted:?}");
+        assert_eq!(seqs(dir.path(), serial), [3], "the subject of an event, and no key");
+        stop(outbox, ended).await;
+    }
+}
