@@ -11,6 +11,7 @@ use rusqlite::{Connection, params};
 
 use crate::event::{Id, posting_id, short_hash};
 use crate::lane::RowKey;
+use crate::outbox::attempts::id_at;
 use crate::outbox::read::{is_damage, words};
 
 /// Events of a block.
@@ -125,6 +126,8 @@ pub(super) struct Ended {
     /// 0: it ended without an attempt.
     pub(super) batch: i64,
     pub(super) attempt: i64,
+    /// What the target knows that by, where it does not follow from the rows.
+    pub(super) request: Option<Id>,
     /// It isn't stored any more, but follows from the event, or from what a person corrected of it.
     pub(super) key: Id,
 }
@@ -132,7 +135,7 @@ pub(super) struct Ended {
 /// The deliveries of the events from `low` to before `high` that have come to their end; without those of which damage leaves no key.
 pub(super) fn ended(db: &Connection, low: i64, high: i64) -> Sql<Vec<Ended>> {
     let mut statement = db.prepare_cached(
-        "SELECT d.seq, d.lane, d.tx, d.batch, coalesce(c.id, e.id), l.system, t.text, d.rev, d.attempt
+        "SELECT d.seq, d.lane, d.tx, d.batch, coalesce(c.id, e.id), l.system, t.text, d.rev, d.attempt, d.request
          FROM done d JOIN event e ON e.seq = d.seq JOIN lane l ON l.id = d.lane JOIN name t ON t.id = d.tx
               LEFT JOIN correction c ON c.lane = d.lane AND c.seq = d.seq AND c.tx = d.tx
          WHERE d.seq >= ? AND d.seq < ?",
@@ -144,6 +147,7 @@ pub(super) fn ended(db: &Connection, low: i64, high: i64) -> Sql<Vec<Ended>> {
             row: RowKey { seq: r.get(0)?, tx: r.get(2)? },
             batch: r.get(3)?,
             attempt: r.get(8)?,
+            request: id_at(r, 9)?,
             key: posting_id(Id(r.get(4)?), system, tx, r.get(7)?),
         })
     })?;

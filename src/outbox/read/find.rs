@@ -1,7 +1,7 @@
 //! Where one shipment is: its events, and how far each lane is with them.
 //!
-//! The search goes by blocks of prints (finder.rs), and walks what they do not cover in bites that are a transaction each, so that
-//! the writer's log is not kept from shrinking meanwhile.
+//! The search goes by blocks of prints (finder.rs), the audit and the attempts that are kept. What they do not cover is walked in
+//! bites that are a transaction each, so that the writer's log is not kept from shrinking meanwhile.
 
 use std::path::Path;
 

@@ -55,28 +55,32 @@ fn ends(db: &Connection) -> Sql<(i64, i64)> {
 }
 
 /// The newest events that have what is wanted, at least `limit` if there are so many. What has the form of an id and is none is
-/// looked for as any other word.
+/// looked for as any other word, before all deliveries are walked for it.
 pub(in crate::outbox) fn search(db: &Connection, wanted: &Wanted, walk: &mut Walk<'_>) -> Sql<Hits> {
     if let Some(seq) = wanted.seq {
         return Ok(Hits { seqs: vec![seq], looked_at: 1, one: true, within: false });
     }
-    let mut looked_at = 0;
+    let (ends, mut looked_at) = (ends(db)?, 0);
     if wanted.is_id() {
-        let ends = ends(db)?;
         let mut hits = Hits { one: true, ..by_name(db, &wanted.as_id(), ends, walk)? };
         if hits.seqs.is_empty() {
             hits.seqs = renamed(db, wanted)?;
         }
         if let Some(id) = wanted.id.filter(|_| hits.seqs.is_empty()) {
-            hits.seqs = of_batch(db, id, ends, walk, &mut hits.looked_at)?;
+            hits.seqs = of_request(db, id)?;
         }
         if !hits.seqs.is_empty() {
             return Ok(hits);
         }
         looked_at = hits.looked_at;
     }
-    let hits = by_name(db, &wanted.as_text(), ends(db)?, walk)?;
-    Ok(Hits { looked_at: hits.looked_at.max(looked_at), ..hits })
+    let mut hits = by_name(db, &wanted.as_text(), ends, walk)?;
+    hits.looked_at = hits.looked_at.max(looked_at);
+    if let Some(id) = wanted.id.filter(|_| hits.seqs.is_empty()) {
+        hits.one = true;
+        hits.seqs = delivered_batch(db, id, ends, walk, &mut hits.looked_at)?;
+    }
+    Ok(hits)
 }
 
 /// Where the finder says, and in what it does not cover.
@@ -213,15 +217,10 @@ fn renamed(db: &Connection, wanted: &Wanted) -> Sql<Vec<i64>> {
     Ok(seqs)
 }
 
-/// Events of a batch: one that is under way, one that met trouble, or one of which all was delivered.
-fn of_batch(db: &Connection, id: Id, ends: (i64, i64), walk: &mut Walk<'_>, looked_at: &mut i64) -> Sql<Vec<i64>> {
+/// Events of a request that is under way, or met trouble, the newest first.
+fn of_request(db: &Connection, id: Id) -> Sql<Vec<i64>> {
     let mut seqs = under_way(db, id)?;
     seqs.extend(in_vain(db, id)?);
-    let mut statement = db.prepare("SELECT seq FROM done WHERE request = ?1")?;
-    seqs.extend(statement.query_map([id.0], |r| r.get(0))?.collect::<Sql<Vec<i64>>>()?);
-    if seqs.is_empty() {
-        seqs = delivered_batch(db, id, ends, walk, looked_at)?;
-    }
     seqs.sort_unstable_by(|a, b| b.cmp(a));
     seqs.dedup();
     Ok(seqs)
@@ -256,7 +255,8 @@ fn under_way(db: &Connection, id: Id) -> Sql<Vec<i64>> {
     Ok(Vec::new())
 }
 
-/// The id of a batch is not stored when all of it went well, but follows from its postings: they are walked, the newest first.
+/// Events of a batch of which all was delivered at once, the newest first. Its id stands with its deliveries, or follows from their
+/// postings: they are walked, the newest first.
 fn delivered_batch(
     db: &Connection,
     id: Id,
@@ -264,7 +264,8 @@ fn delivered_batch(
     walk: &mut Walk<'_>,
     looked_at: &mut i64,
 ) -> Sql<Vec<i64>> {
-    // An attempt may lie across the end of a bite: it is judged when a bite has brought no more of it.
+    // An attempt may lie across the end of a bite: it is judged when a bite has brought no more of it. One whose rows lie further
+    // apart, as after a person's `retry` of an old one, is not found.
     let mut gathered: HashMap<(i64, i64, i64), Vec<Ended>> = HashMap::new();
     let mut below = newest + 1;
     while below > oldest || !gathered.is_empty() {
@@ -280,8 +281,10 @@ fn delivered_batch(
             }
             group.sort_unstable_by_key(|ended| ended.row);
             let keys: Vec<Id> = group.iter().map(|ended| ended.key).collect();
-            if batch_id(&keys) == id {
-                return Ok(group.iter().map(|ended| ended.row.seq).collect());
+            if group[0].request.unwrap_or_else(|| batch_id(&keys)) == id {
+                let mut seqs: Vec<i64> = group.iter().rev().map(|ended| ended.row.seq).collect();
+                seqs.dedup();
+                return Ok(seqs);
             }
         }
         gathered = fresh;
