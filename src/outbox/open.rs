@@ -235,9 +235,10 @@ pub fn fits(config: &Config, lanes: &[lane::Config]) -> Result<(), StorageError>
     if !config.dir.join(DATABASE).try_exists().map_err(unreadable)? {
         return Ok(());
     }
-    let db = open_read_only(&config.dir)?;
-    of_site(&db, &config.site)?;
-    regrouped::check(&db, lanes).map(drop)
+    reading(&config.dir, |db| {
+        of_site(db, &config.site)?;
+        regrouped::check(db, lanes).map(drop)
+    })
 }
 
 /// The last moment that is stored. What was left unheard is written down at a start, in no order of time, so that the newest attempt
@@ -304,9 +305,40 @@ const PAGE_SIZE: i64 = 1_024;
 const CHECKPOINT_PAGES: i64 = 8_192;
 const CACHE_KIB: i64 = 2_048;
 
+/// What is read of the outbox in `dir`, whether a gateway runs on it or not. A database at rest is read without locks: where a gateway
+/// has written to it meanwhile, what was read may be neither what was nor what is, or no database at all, and it is read anew.
+pub(super) fn reading<T, E: Into<StorageError>>(
+    dir: &Path,
+    mut read: impl FnMut(&mut Connection) -> Result<T, E>,
+) -> Result<T, StorageError> {
+    let written = || std::fs::metadata(dir.join(DATABASE)).and_then(|file| file.modified()).ok();
+    let mut tries = 1;
+    loop {
+        let (before, at_rest) = (written(), at_rest(dir));
+        let found = opened_to_read(dir, at_rest).and_then(|mut db| read(&mut db).map_err(Into::into));
+        if !at_rest || written() == before || tries == READINGS {
+            return found;
+        }
+        tries += 1;
+    }
+}
+
+/// How often a database at rest is read, at most.
+const READINGS: u32 = 4;
+
+/// A gateway that runs has a WAL beside the database: without one nobody writes.
+fn at_rest(dir: &Path) -> bool {
+    !dir.join(format!("{DATABASE}-wal")).exists()
+}
+
 /// Opens the outbox read-only, whether a gateway runs on it or not.
+#[cfg(test)]
 pub(super) fn open_read_only(dir: &Path) -> Result<Connection, StorageError> {
-    let db = read_only(dir)?;
+    opened_to_read(dir, at_rest(dir))
+}
+
+fn opened_to_read(dir: &Path, at_rest: bool) -> Result<Connection, StorageError> {
+    let db = read_only(dir, at_rest)?;
     let (path, found, known) = (dir.join(DATABASE), version(&db)?, MIGRATIONS.len());
     match found.cmp(&known) {
         Ordering::Less => Err(StorageError::Older { path: path.display().to_string(), found, known }),
@@ -315,7 +347,7 @@ pub(super) fn open_read_only(dir: &Path) -> Result<Connection, StorageError> {
     }
 }
 
-fn read_only(dir: &Path) -> Result<Connection, StorageError> {
+fn read_only(dir: &Path, at_rest: bool) -> Result<Connection, StorageError> {
     let path = dir.join(DATABASE);
     if let Err(e) = std::fs::metadata(&path) {
         if e.kind() != io::ErrorKind::NotFound {
@@ -328,8 +360,7 @@ fn read_only(dir: &Path) -> Result<Connection, StorageError> {
         return Err(StorageError::Directory(dir.display().to_string(), missing));
     }
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    // A gateway that runs has a WAL beside the database. Without one nobody writes, and the files need not be writable.
-    let at_rest = !dir.join(format!("{DATABASE}-wal")).exists();
+    // At rest the files need not be writable.
     let db = match path.to_str().filter(|path| at_rest && !path.contains(['?', '#', '%'])) {
         Some(path) => {
             Connection::open_with_flags(format!("file:{path}?immutable=1"), flags | OpenFlags::SQLITE_OPEN_URI)?
@@ -461,6 +492,39 @@ mod tests {
         let db = open_still(&copy.path().join(DATABASE))?;
         assert_eq!(db.query_row("SELECT a FROM t", [], |r| r.get::<_, i64>(0))?, 7, "it stands in the WAL alone");
         assert!(!copy.path().join("outbox.db-shm").exists(), "nothing is laid beside it");
+        Ok(())
+    }
+
+    /// A gateway starts on it, writes all of it anew, and runs on or ends, while somebody is half through.
+    #[test]
+    fn a_database_at_rest_that_a_gateway_has_written_to_meanwhile_is_read_anew() -> Result<(), StorageError> {
+        for runs_on in [true, false] {
+            let dir = tempfile::tempdir().expect("a directory");
+            let write = |gateway: &Opened, letter: &str| {
+                gateway.db.execute_batch(&format!(
+                    "DELETE FROM memory; WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000)
+                     INSERT INTO memory SELECT '{letter}' || i, randomblob(500 + i % 700) FROM n; PRAGMA wal_checkpoint"
+                ))
+            };
+            write(&open(dir.path(), "dc1", false)?, "a")?;
+            let (mut gateway, mut tries) = (None, 0);
+            let read = reading(dir.path(), |db| {
+                tries += 1;
+                let mut statement = db.prepare("SELECT name, bytes FROM memory")?;
+                let (mut rows, mut names) = (statement.query([])?, Vec::new());
+                while let Some(row) = rows.next()? {
+                    names.push(row.get::<_, String>(0)?);
+                    if names.len() == 2_500 && tries == 1 {
+                        let started = open(dir.path(), "dc1", false)?;
+                        write(&started, "b")?;
+                        gateway = Some(started).filter(|_| runs_on);
+                    }
+                }
+                Ok::<_, StorageError>(names)
+            })?;
+            assert_eq!((read.len(), tries), (5_000, 2), "{runs_on}");
+            assert!(read.iter().all(|name| name.starts_with('b')), "{runs_on}: what is there now");
+        }
         Ok(())
     }
 

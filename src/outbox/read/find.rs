@@ -15,7 +15,7 @@ use crate::event::{Id, posting_id};
 use crate::lane::RowKey;
 use crate::outbox::attempts::id_at;
 use crate::outbox::delivery::unpack;
-use crate::outbox::open::open_read_only;
+use crate::outbox::open::reading;
 use crate::outbox::{StorageError, attempts};
 
 /// What became of a row that is for show only, and was refused.
@@ -197,16 +197,17 @@ pub(super) fn told<T>(
     raw: i64,
     bounds: Option<&Bounds>,
     limit: usize,
-    search: impl FnOnce(&Connection) -> Result<Hits, rusqlite::Error>,
-    tell: impl FnOnce(Look<'_>, Hits, bool) -> Result<T, rusqlite::Error>,
+    mut search: impl FnMut(&Connection) -> Result<Hits, rusqlite::Error>,
+    tell: impl Fn(Look<'_>, Hits, bool) -> Result<T, rusqlite::Error>,
 ) -> Result<T, StorageError> {
-    let mut db = open_read_only(dir)?;
-    let mut hits = search(&db)?;
-    let more = hits.more(limit);
-    hits.seqs.truncate(limit);
-    let db = db.transaction()?; // one moment for all that is told
-    let (lanes, holds) = (lanes(&db)?, holds::of(&db)?);
-    Ok(tell(Look { db: &db, lanes: &lanes, holds: &holds, bounds, raw }, hits, more)?)
+    reading(dir, |db| {
+        let mut hits = search(db)?;
+        let more = hits.more(limit);
+        hits.seqs.truncate(limit);
+        let db = db.transaction()?; // one moment for all that is told
+        let (lanes, holds) = (lanes(&db)?, holds::of(&db)?);
+        tell(Look { db: &db, lanes: &lanes, holds: &holds, bounds, raw }, hits, more)
+    })
 }
 
 pub(super) struct Look<'a> {

@@ -6,7 +6,7 @@ use rusqlite::Connection;
 use serde::Serialize;
 
 use crate::outbox::StorageError;
-use crate::outbox::open::open_read_only;
+use crate::outbox::open::reading;
 
 /// A hold.
 #[derive(Debug, Clone, Serialize)]
@@ -40,7 +40,7 @@ impl Held {
 /// # Errors
 /// When there is no outbox, or it can't be read.
 pub fn holds(dir: &Path) -> Result<Vec<Held>, StorageError> {
-    Ok(of(&open_read_only(dir)?)?)
+    reading(dir, |db| of(db))
 }
 
 pub(super) fn of(db: &Connection) -> Result<Vec<Held>, rusqlite::Error> {
