@@ -369,7 +369,7 @@ fn lanes(db: &Connection) -> Result<Vec<LaneStatus>, rusqlite::Error> {
         if let Some(last) =
             lane.last_answer.as_mut().filter(|_| held.iter().any(|h| h.keeps(&lane.lane, &lane.system, "")))
         {
-            last.again = None; // a person says when
+            (last.again, last.help) = (None, last.help.map(lane::while_held)); // a person says when
         }
         lanes.push(lane);
     }
