@@ -55,6 +55,8 @@ impl Finder {
     /// What is stored and in no block yet, before the event `next`.
     pub(super) fn open(db: &Connection, next: i64) -> Sql<Self> {
         let mut finder = Self { first: next, n: 0, prints: Vec::new(), stale: false };
+        // Damage: nothing is stored there yet.
+        db.prepare_cached("DELETE FROM finder WHERE last >= ?")?.execute([next])?;
         let last: i64 = db.query_row("SELECT coalesce(max(last), 0) FROM finder", [], |r| r.get(0))?;
         // More than a full block are those of a version that kept none: they are walked.
         if next - 1 - last <= BLOCK {
@@ -154,11 +156,13 @@ pub(super) fn ended(db: &Connection, low: i64, high: i64) -> Sql<Vec<Ended>> {
     found.filter(|ended| !ended.as_ref().is_err_and(is_damage)).collect()
 }
 
-/// Events that may have one of these prints, the newest first, and the ones that all blocks together speak of.
-pub(super) fn places(db: &Connection, prints: &[Print]) -> Sql<(Vec<i64>, Option<RangeInclusive<i64>>)> {
-    let mut statement = db.prepare("SELECT first, last, prints FROM finder ORDER BY last DESC")?;
+/// Events up to the `newest` that may have one of these prints, the newest first, and the ones that all blocks together speak of. A
+/// block that speaks of others is damaged.
+pub(super) fn places(db: &Connection, prints: &[Print], newest: i64) -> Sql<(Vec<i64>, Option<RangeInclusive<i64>>)> {
+    let sql = "SELECT first, last, prints FROM finder WHERE first BETWEEN 1 AND last AND last <= ? ORDER BY last DESC";
+    let mut statement = db.prepare(sql)?;
     let (mut seqs, mut covered) = (Vec::new(), None);
-    let mut blocks = statement.query([])?;
+    let mut blocks = statement.query([newest])?;
     while let Some(block) = blocks.next()? {
         let (first, last): (i64, i64) = (block.get(0)?, block.get(1)?);
         let newest = covered.map_or(last, |range: RangeInclusive<i64>| *range.end());

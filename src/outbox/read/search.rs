@@ -86,7 +86,7 @@ pub(in crate::outbox) fn search(db: &Connection, wanted: &Wanted, walk: &mut Wal
 /// Where the finder says, and in what it does not cover.
 fn by_name(db: &Connection, wanted: &Wanted, (oldest, newest): (i64, i64), walk: &mut Walk<'_>) -> Sql<Hits> {
     let mut hits = Hits::default();
-    let (candidates, covered) = places(db, &wanted.prints())?;
+    let (candidates, covered) = places(db, &wanted.prints(), newest)?;
     let (first, last) = covered.map_or((newest + 1, newest), RangeInclusive::into_inner);
     let named = |low, high| named(db, wanted, low, high);
     walked(last.max(oldest - 1) + 1, newest, wanted.is_id(), walk, &mut hits, named)?;
@@ -98,7 +98,7 @@ fn by_name(db: &Connection, wanted: &Wanted, (oldest, newest): (i64, i64), walk:
         hits.looked_at += n;
         hits.seqs.extend(found);
     }
-    walked(oldest, (first - 1).min(newest.min(last)), wanted.is_id(), walk, &mut hits, named)?;
+    walked(oldest, first - 1, wanted.is_id(), walk, &mut hits, named)?;
     hits.seqs.dedup();
     Ok(hits)
 }
