@@ -220,6 +220,24 @@ pub(super) fn open(dir: &Path, site: &str, synchronous_normal: bool) -> Result<O
     Ok(Opened { db, lock, incarnation, run, booted, last_wall })
 }
 
+/// From now on a copy of the database without its WAL says that one belongs to it. That is written into the database itself, and not
+/// with the next 8 MiB; what hinders it keeps no gateway from starting.
+pub(super) fn unclosed(db: &Connection) -> Result<(), rusqlite::Error> {
+    db.execute("INSERT OR REPLACE INTO meta(k, v) VALUES ('unclosed', 1)", [])?;
+    drop(checkpoint(db, "PASSIVE"));
+    Ok(())
+}
+
+/// The database is closed when all is in it. Where that can't be said any more, it stays unclosed.
+pub(super) fn close(db: &Connection) -> Result<(), rusqlite::Error> {
+    drop(db.execute("DELETE FROM meta WHERE k = 'unclosed'", []));
+    checkpoint(db, "TRUNCATE")
+}
+
+fn checkpoint(db: &Connection, mode: &str) -> Result<(), rusqlite::Error> {
+    db.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |_| Ok(()))
+}
+
 fn of_site(db: &Connection, site: &str) -> Result<(), StorageError> {
     let stored: String = db.query_row("SELECT v FROM meta WHERE k = 'site'", [], |r| r.get(0))?;
     if stored == site { Ok(()) } else { Err(StorageError::OtherSite { stored, configured: site.to_owned() }) }
@@ -327,7 +345,7 @@ pub(super) fn reading<T, E: Into<StorageError>>(
 const READINGS: u32 = 4;
 
 /// A gateway that runs has a WAL beside the database: without one nobody writes.
-fn at_rest(dir: &Path) -> bool {
+pub(super) fn at_rest(dir: &Path) -> bool {
     !dir.join(format!("{DATABASE}-wal")).exists()
 }
 

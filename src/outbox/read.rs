@@ -25,7 +25,7 @@ use crate::lane::{self, Desks, RowKey};
 use crate::outbox::StorageError;
 use crate::outbox::capture::{LAST_SEQ, PENDING_BYTES};
 use crate::outbox::delivery::unpack;
-use crate::outbox::open::{DATABASE, disk_bytes, reading};
+use crate::outbox::open::{DATABASE, at_rest, disk_bytes, reading};
 use crate::outbox::trim::used_bytes;
 
 pub use holds::Held;
@@ -231,6 +231,14 @@ pub struct Count {
     pub n: i64,
     /// When last.
     pub last_at: i64,
+}
+
+/// Whether what was written last may be missing in the outbox in `dir`: its gateway has not closed the database, and there is no WAL
+/// beside it.
+pub fn lacks_wal(dir: &Path) -> bool {
+    let sql = "SELECT EXISTS (SELECT 1 FROM meta WHERE k = 'unclosed')";
+    let unclosed = || reading(dir, |db| db.query_row(sql, [], |r| r.get(0))).unwrap_or(false);
+    at_rest(dir) && unclosed() && at_rest(dir) // no gateway has started meanwhile
 }
 
 /// Reads the status of the outbox in `dir`. `now`: UTC milliseconds.

@@ -153,6 +153,7 @@ impl Writer {
             states.push(lane);
         }
         tell_orphans(&db, &states)?;
+        open::unclosed(&db)?;
         let at = instant();
         Ok(Self {
             db,
@@ -203,7 +204,7 @@ impl Writer {
                 self.tell_pulse();
             }
             if self.stopping && self.flying.is_empty() && self.ended.is_empty() && self.todo.is_empty() {
-                return self.close();
+                return Ok(open::close(&self.db)?);
             }
             let timeout = self.next_deadline().saturating_duration_since(instant());
             match self.inbox.recv_timeout(timeout) {
@@ -217,7 +218,7 @@ impl Writer {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => {
                     self.commit()?;
-                    return self.close();
+                    return Ok(open::close(&self.db)?);
                 }
             }
             self.tick()?;
@@ -734,11 +735,6 @@ impl Writer {
             self.last_housekeeping -= HOUSEKEEPING; // there may be another bite
             tracing::debug!(events = trimmed, "history trimmed");
         }
-        Ok(())
-    }
-
-    fn close(&mut self) -> Result<(), StorageError> {
-        self.db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
         Ok(())
     }
 }
