@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::cli::print;
 use crate::config::{self, Config};
-use crate::outbox::read::Bounds;
+use crate::outbox::read::{Bounds, lacks_wal};
 
 /// The configuration that names the data directory, or the directory itself.
 #[derive(Debug, clap::Args)]
@@ -18,7 +18,7 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// The data directory, and its bounds if a configuration says them.
+    /// The data directory, and its bounds if a configuration says them. Of a copy that was made without its WAL that is told.
     pub(super) fn find(&self) -> Result<(PathBuf, Option<Bounds>), String> {
         self.find_with_zone().map(|(dir, bounds, _)| (dir, bounds))
     }
@@ -26,6 +26,11 @@ impl Place {
     /// The same, and the site's time zone if a configuration says it.
     pub(super) fn find_with_zone(&self) -> Result<(PathBuf, Option<Bounds>, Option<String>), String> {
         if let Some(dir) = &self.data_dir {
+            if lacks_wal(dir) {
+                print::err(
+                    "outbox.db was not closed by its gateway and has no outbox.db-wal beside it: what was written last may be missing\n",
+                );
+            }
             return Ok((dir.clone(), None, None));
         }
         match config::load(&self.config) {

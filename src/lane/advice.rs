@@ -50,9 +50,32 @@ pub fn advice(class: Class, status: Option<u16>, words: &str) -> Option<&'static
     })
 }
 
+/// What is left of that while a person holds it: nothing goes by itself.
+pub fn while_held(help: &str) -> &str {
+    if help.starts_with("nothing: ") {
+        return "nothing: it asks for fewer requests";
+    }
+    let goes = ["; it goes on by itself", "; the same bytes go again by themselves"];
+    goes.into_iter().find_map(|goes| help.strip_suffix(goes)).unwrap_or(help)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nothing_that_is_held_is_said_to_go_by_itself() {
+        let mut changed = 0;
+        for class in [Class::Transient, Class::Throttled, Class::Auth, Class::Contract, Class::Unknown] {
+            for status in [None].into_iter().chain((100..600).map(Some)) {
+                let Some(help) = advice(class, status, "") else { continue };
+                let held = while_held(help);
+                assert!(!held.contains("itself") && !held.contains("themselves") && held.len() > 20, "{held}");
+                changed += i32::from(held != help);
+            }
+        }
+        assert!(changed > 0, "some of it goes by itself otherwise");
+    }
 
     #[test]
     fn whoever_is_woken_by_an_odd_answer_is_told_where_to_look() {

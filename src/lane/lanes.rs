@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::Millis;
 use crate::lane::gate::{Gate, Permit, Standing};
-use crate::lane::{Action, Input, Lane, Overdue, Storm, Worth};
+use crate::lane::{Action, Input, Lane, Overdue, Storm, Worth, while_held};
 
 /// Of so many requests of a system, one is left to lanes of class `visibility` that want it: 2 %.
 const SHARE: u32 = 50;
@@ -175,11 +175,14 @@ impl Lanes {
         self.of(target).map(|(_, lane)| lane.flying()).sum()
     }
 
-    /// How a system stands. What is asked of it next, and when, the lanes know.
+    /// How a system stands. What is asked of it next, and when, the lanes know, and whether a person keeps all of them.
     fn standing(&self, target: usize, now: Millis) -> Standing {
         let mut standing = self.gates[target].standing();
-        if let Standing::Open { next_try, .. } | Standing::HalfOpen { next_try, .. } = &mut standing {
+        if let Standing::Open { trouble, next_try } | Standing::HalfOpen { trouble, next_try, .. } = &mut standing {
             *next_try = self.of(target).filter_map(|(lane, _)| self.sends_at(lane, now)).min();
+            if self.of(target).all(|(_, lane)| lane.is_held()) {
+                trouble.help = while_held(&trouble.help).to_owned();
+            }
         }
         standing
     }

@@ -348,6 +348,11 @@ impl Lane {
         }
     }
 
+    /// Whether a person keeps all of it.
+    pub fn is_held(&self) -> bool {
+        self.held
+    }
+
     /// Takes back until when the target has asked us to stay away: no longer than it may ask, whatever the clock has done.
     pub fn restore_away(&mut self, until: Millis, now: Millis) {
         self.away_until = until.min(now.plus(AWAY_MOST_MS));

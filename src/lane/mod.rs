@@ -15,7 +15,7 @@ mod outcome;
 mod render;
 
 pub use act::{Act, Becomes, Parked, decide};
-pub use advice::advice;
+pub use advice::{advice, while_held};
 pub use answer::{
     AnswerShape, Dialect, Expected, Head, Location, Reply, Rule, Subject, Task, Test, classify, classify_lookup,
     classify_poll, classify_tasks, is_done, tasks_of, unanswered,

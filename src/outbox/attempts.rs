@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use crate::event::{Id, Millis, batch_id};
+use crate::event::{Id, Millis, batch_id, request_id};
 use crate::lane::{Answer, Class, Outcome, RowKey, Way};
 use crate::outbox::capture::Route;
 use crate::outbox::delivery::{Cause, Flight, unpack};
@@ -80,9 +80,9 @@ fn forget(db: &Connection) -> Sql<()> {
 }
 
 /// Writes that nobody heard what came of the batches that are stored as `sending`: a start finds them so.
-pub(super) fn unheard(db: &Connection) -> Sql<()> {
-    let sql =
-        "SELECT lane, id, attempt, last_sent, rows, request FROM batch WHERE unknown IS NULL AND accepted IS NULL";
+pub(super) fn unheard(db: &Connection, routes: &[Route]) -> Sql<()> {
+    let sql = "SELECT lane, id, attempt, last_sent, rows, request, first_sent FROM batch
+               WHERE unknown IS NULL AND accepted IS NULL";
     let mut statement = db.prepare(sql)?;
     let mut batches = statement.query([])?;
     while let Some(batch) = batches.next()? {
@@ -91,6 +91,13 @@ pub(super) fn unheard(db: &Connection) -> Sql<()> {
         let rows = unpack(batch.get_ref(4)?.as_blob().unwrap_or_default());
         let (Some(first), Some(last)) = (rows.first(), rows.last()) else { continue };
         let told: Vec<(RowKey, String)> = rows.iter().map(|row| (*row, NOBODY_HEARD.to_owned())).collect();
+        let stored = id_at(batch, 5)?;
+        let mut key = sent_as(db, lane, stored, &rows)?;
+        if stored.is_none() && routes.iter().any(|route| route.id == lane && route.config.is_frozen()) {
+            // Of a version that did not store it.
+            let first_sent = Millis(batch.get(6)?);
+            key = key.map(|id| request_id(id, first_sent));
+        }
         // When the gateway ended is not known: a clock that is not set yet must not say it.
         db.execute(
             "INSERT INTO attempt(lane, batch, attempt, at, rows, first_seq, last_seq, class, sent, told, key)
@@ -105,7 +112,7 @@ pub(super) fn unheard(db: &Connection) -> Sql<()> {
                 last.seq,
                 UNHEARD,
                 pack(&told),
-                sent_as(db, lane, id_at(batch, 5)?, &rows)?.map(|id| id.0)
+                key.map(|id| id.0)
             ],
         )?;
     }
@@ -242,9 +249,9 @@ impl OfClass {
     }
 }
 
-/// Whether an attempt spoke of this row, as far as it is known.
-pub(super) fn spoke_of(told: Option<&[u8]>, row: RowKey) -> bool {
-    told.is_none_or(|told| said_of(told, row).is_some())
+/// The rows of which something was told.
+pub(super) fn told_of(told: &[u8]) -> impl Iterator<Item = RowKey> {
+    rows_told(told).into_iter().flatten().map(|(row, _)| row)
 }
 
 /// What was told of this row, if it is among them. Damaged bytes tell nothing.
@@ -307,9 +314,9 @@ mod tests {
         )?;
         db.execute(&format!("INSERT INTO attempt(id, lane, batch, attempt, at, rows, first_seq, last_seq, class) VALUES ({KEPT}, 1, 1, 1, 1, 1, 1, 1, 'auth')"), [])?;
         let oldest = || db.query_row("SELECT min(id) FROM attempt", [], |r| r.get::<_, i64>(0));
-        unheard(&db)?;
+        unheard(&db, &[])?;
         assert_eq!(oldest()?, KEPT);
-        (0..KEPT).try_for_each(|_| unheard(&db))?;
+        (0..KEPT).try_for_each(|_| unheard(&db, &[]))?;
         assert_eq!(oldest()?, KEPT + 2);
         Ok(())
     }

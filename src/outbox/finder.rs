@@ -11,6 +11,7 @@ use rusqlite::{Connection, params};
 
 use crate::event::{Id, posting_id, short_hash};
 use crate::lane::RowKey;
+use crate::outbox::attempts::id_at;
 use crate::outbox::read::{is_damage, words};
 
 /// Events of a block.
@@ -54,6 +55,8 @@ impl Finder {
     /// What is stored and in no block yet, before the event `next`.
     pub(super) fn open(db: &Connection, next: i64) -> Sql<Self> {
         let mut finder = Self { first: next, n: 0, prints: Vec::new(), stale: false };
+        // Damage: nothing is stored there yet.
+        db.prepare_cached("DELETE FROM finder WHERE last >= ?")?.execute([next])?;
         let last: i64 = db.query_row("SELECT coalesce(max(last), 0) FROM finder", [], |r| r.get(0))?;
         // More than a full block are those of a version that kept none: they are walked.
         if next - 1 - last <= BLOCK {
@@ -124,6 +127,9 @@ pub(super) struct Ended {
     pub(super) row: RowKey,
     /// 0: it ended without an attempt.
     pub(super) batch: i64,
+    pub(super) attempt: i64,
+    /// What the target knows that by, where it does not follow from the rows.
+    pub(super) request: Option<Id>,
     /// It isn't stored any more, but follows from the event, or from what a person corrected of it.
     pub(super) key: Id,
 }
@@ -131,7 +137,7 @@ pub(super) struct Ended {
 /// The deliveries of the events from `low` to before `high` that have come to their end; without those of which damage leaves no key.
 pub(super) fn ended(db: &Connection, low: i64, high: i64) -> Sql<Vec<Ended>> {
     let mut statement = db.prepare_cached(
-        "SELECT d.seq, d.lane, d.tx, d.batch, coalesce(c.id, e.id), l.system, t.text, d.rev
+        "SELECT d.seq, d.lane, d.tx, d.batch, coalesce(c.id, e.id), l.system, t.text, d.rev, d.attempt, d.request
          FROM done d JOIN event e ON e.seq = d.seq JOIN lane l ON l.id = d.lane JOIN name t ON t.id = d.tx
               LEFT JOIN correction c ON c.lane = d.lane AND c.seq = d.seq AND c.tx = d.tx
          WHERE d.seq >= ? AND d.seq < ?",
@@ -142,17 +148,21 @@ pub(super) fn ended(db: &Connection, low: i64, high: i64) -> Sql<Vec<Ended>> {
             lane: r.get(1)?,
             row: RowKey { seq: r.get(0)?, tx: r.get(2)? },
             batch: r.get(3)?,
+            attempt: r.get(8)?,
+            request: id_at(r, 9)?,
             key: posting_id(Id(r.get(4)?), system, tx, r.get(7)?),
         })
     })?;
     found.filter(|ended| !ended.as_ref().is_err_and(is_damage)).collect()
 }
 
-/// Events that may have one of these prints, the newest first, and the ones that all blocks together speak of.
-pub(super) fn places(db: &Connection, prints: &[Print]) -> Sql<(Vec<i64>, Option<RangeInclusive<i64>>)> {
-    let mut statement = db.prepare("SELECT first, last, prints FROM finder ORDER BY last DESC")?;
+/// Events up to the `newest` that may have one of these prints, the newest first, and the ones that all blocks together speak of. A
+/// block that speaks of others is damaged.
+pub(super) fn places(db: &Connection, prints: &[Print], newest: i64) -> Sql<(Vec<i64>, Option<RangeInclusive<i64>>)> {
+    let sql = "SELECT first, last, prints FROM finder WHERE first BETWEEN 1 AND last AND last <= ? ORDER BY last DESC";
+    let mut statement = db.prepare(sql)?;
     let (mut seqs, mut covered) = (Vec::new(), None);
-    let mut blocks = statement.query([])?;
+    let mut blocks = statement.query([newest])?;
     while let Some(block) = blocks.next()? {
         let (first, last): (i64, i64) = (block.get(0)?, block.get(1)?);
         let newest = covered.map_or(last, |range: RangeInclusive<i64>| *range.end());

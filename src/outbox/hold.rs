@@ -134,7 +134,7 @@ pub(super) fn set(
             changes.push((lane, Change::Lane(is_held(db, &route.config.id, &route.config.system)?)));
             continue;
         }
-        let mut orders = ordered(site, route, &hold.name);
+        let mut orders = ordered(site, lane_of(route), &hold.name);
         if hold.on {
             changes.extend(orders.into_iter().map(|order| (lane, Change::Kept(order))));
         } else {
@@ -167,10 +167,14 @@ pub(super) fn set(
     Ok((told(true, outcome.to_owned()), changes))
 }
 
-/// Whatever postings of the subject are ordered by in that lane.
-fn ordered(site: &str, route: &Route, subject: &str) -> Vec<i64> {
-    let key = |(class, of)| order_key(site, &route.config.business_unit, class, of).1;
-    orders(subject, &route.config.id).into_iter().map(key).collect()
+/// Whatever postings of the subject are ordered by in that lane of a business unit.
+pub(super) fn ordered(site: &str, (lane, unit): (&str, &str), subject: &str) -> Vec<i64> {
+    let key = |(class, of)| order_key(site, unit, class, of).1;
+    orders(subject, lane).into_iter().map(key).collect()
+}
+
+fn lane_of(route: &Route) -> (&str, &str) {
+    (&route.config.id, &route.config.business_unit)
 }
 
 /// Of each of these, the first row that goes again, and the first one that still needs a person.
@@ -217,7 +221,7 @@ pub(super) fn keeps(db: &Connection, site: &str, route: &Route, order: i64) -> S
 fn kept(db: &Connection, site: &str, route: &Route) -> Sql<Vec<i64>> {
     let mut statement = db.prepare_cached("SELECT name FROM hold WHERE scope = 'subject'")?;
     let subjects: Vec<String> = statement.query_map([], |r| words(r, 0))?.collect::<Result<_, _>>()?;
-    Ok(subjects.iter().flat_map(|subject| ordered(site, route, subject)).collect())
+    Ok(subjects.iter().flat_map(|subject| ordered(site, lane_of(route), subject)).collect())
 }
 
 /// What was held when the gateway stopped still is.

@@ -12,9 +12,9 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
 use crate::event::Millis;
 use crate::lane;
+use crate::outbox::Config;
 use crate::outbox::capture::regrouped;
 use crate::outbox::clock::instant;
-use crate::outbox::{Config, attempts};
 
 /// The database's name in the data directory.
 pub(super) const DATABASE: &str = "outbox.db";
@@ -216,12 +216,28 @@ pub(super) fn open(dir: &Path, site: &str, synchronous_normal: bool) -> Result<O
 
     db.execute("INSERT OR IGNORE INTO meta(k, v) VALUES ('site', ?)", [site])?;
     of_site(&db, site)?;
-    attempts::unheard(&db)?;
-    db.execute("UPDATE batch SET unknown = unixepoch() * 1000 WHERE unknown IS NULL", [])?;
     let incarnation = db.query_row("SELECT v FROM meta WHERE k = 'incarnation'", [], |r| r.get(0))?;
     let last_wall = db.query_row(LAST_WALL, [], |r| r.get(0).map(Millis))?;
     let (run, booted) = begin_run(&mut db, last_wall)?;
     Ok(Opened { db, lock, incarnation, run, booted, last_wall })
+}
+
+/// From now on a copy of the database without its WAL says that one belongs to it. That is written into the database itself, and not
+/// with the next 8 MiB; what hinders it keeps no gateway from starting.
+pub(super) fn unclosed(db: &Connection) -> Result<(), rusqlite::Error> {
+    db.execute("INSERT OR REPLACE INTO meta(k, v) VALUES ('unclosed', 1)", [])?;
+    drop(checkpoint(db, "PASSIVE"));
+    Ok(())
+}
+
+/// The database is closed when all is in it. Where that can't be said any more, it stays unclosed.
+pub(super) fn close(db: &Connection) -> Result<(), rusqlite::Error> {
+    drop(db.execute("DELETE FROM meta WHERE k = 'unclosed'", []));
+    checkpoint(db, "TRUNCATE")
+}
+
+fn checkpoint(db: &Connection, mode: &str) -> Result<(), rusqlite::Error> {
+    db.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |_| Ok(()))
 }
 
 fn of_site(db: &Connection, site: &str) -> Result<(), StorageError> {
@@ -239,9 +255,10 @@ pub fn fits(config: &Config, lanes: &[lane::Config]) -> Result<(), StorageError>
     if !config.dir.join(DATABASE).try_exists().map_err(unreadable)? {
         return Ok(());
     }
-    let db = open_read_only(&config.dir)?;
-    of_site(&db, &config.site)?;
-    regrouped::check(&db, lanes).map(drop)
+    reading(&config.dir, |db| {
+        of_site(db, &config.site)?;
+        regrouped::check(db, lanes).map(drop)
+    })
 }
 
 /// The last moment that is stored. What was left unheard is written down at a start, in no order of time, so that the newest attempt
@@ -308,9 +325,40 @@ const PAGE_SIZE: i64 = 1_024;
 const CHECKPOINT_PAGES: i64 = 8_192;
 const CACHE_KIB: i64 = 2_048;
 
+/// What is read of the outbox in `dir`, whether a gateway runs on it or not. A database at rest is read without locks: where a gateway
+/// has written to it meanwhile, what was read may be neither what was nor what is, or no database at all, and it is read anew.
+pub(super) fn reading<T, E: Into<StorageError>>(
+    dir: &Path,
+    mut read: impl FnMut(&mut Connection) -> Result<T, E>,
+) -> Result<T, StorageError> {
+    let written = || std::fs::metadata(dir.join(DATABASE)).and_then(|file| file.modified()).ok();
+    let mut tries = 1;
+    loop {
+        let (before, at_rest) = (written(), at_rest(dir));
+        let found = opened_to_read(dir, at_rest).and_then(|mut db| read(&mut db).map_err(Into::into));
+        if !at_rest || written() == before || tries == READINGS {
+            return found;
+        }
+        tries += 1;
+    }
+}
+
+/// How often a database at rest is read, at most.
+const READINGS: u32 = 4;
+
+/// A gateway that runs has a WAL beside the database: without one nobody writes.
+pub(super) fn at_rest(dir: &Path) -> bool {
+    !dir.join(format!("{DATABASE}-wal")).exists()
+}
+
 /// Opens the outbox read-only, whether a gateway runs on it or not.
+#[cfg(test)]
 pub(super) fn open_read_only(dir: &Path) -> Result<Connection, StorageError> {
-    let db = read_only(dir)?;
+    opened_to_read(dir, at_rest(dir))
+}
+
+fn opened_to_read(dir: &Path, at_rest: bool) -> Result<Connection, StorageError> {
+    let db = read_only(dir, at_rest)?;
     let (path, found, known) = (dir.join(DATABASE), version(&db)?, MIGRATIONS.len());
     match found.cmp(&known) {
         Ordering::Less => Err(StorageError::Older { path: path.display().to_string(), found, known }),
@@ -319,7 +367,7 @@ pub(super) fn open_read_only(dir: &Path) -> Result<Connection, StorageError> {
     }
 }
 
-fn read_only(dir: &Path) -> Result<Connection, StorageError> {
+fn read_only(dir: &Path, at_rest: bool) -> Result<Connection, StorageError> {
     let path = dir.join(DATABASE);
     if let Err(e) = std::fs::metadata(&path) {
         if e.kind() != io::ErrorKind::NotFound {
@@ -332,8 +380,7 @@ fn read_only(dir: &Path) -> Result<Connection, StorageError> {
         return Err(StorageError::Directory(dir.display().to_string(), missing));
     }
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    // A gateway that runs has a WAL beside the database. Without one nobody writes, and the files need not be writable.
-    let at_rest = !dir.join(format!("{DATABASE}-wal")).exists();
+    // At rest the files need not be writable.
     let db = match path.to_str().filter(|path| at_rest && !path.contains(['?', '#', '%'])) {
         Some(path) => {
             Connection::open_with_flags(format!("file:{path}?immutable=1"), flags | OpenFlags::SQLITE_OPEN_URI)?
@@ -468,6 +515,39 @@ mod tests {
         Ok(())
     }
 
+    /// A gateway starts on it, writes all of it anew, and runs on or ends, while somebody is half through.
+    #[test]
+    fn a_database_at_rest_that_a_gateway_has_written_to_meanwhile_is_read_anew() -> Result<(), StorageError> {
+        for runs_on in [true, false] {
+            let dir = tempfile::tempdir().expect("a directory");
+            let write = |gateway: &Opened, letter: &str| {
+                gateway.db.execute_batch(&format!(
+                    "DELETE FROM memory; WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000)
+                     INSERT INTO memory SELECT '{letter}' || i, randomblob(500 + i % 700) FROM n; PRAGMA wal_checkpoint"
+                ))
+            };
+            write(&open(dir.path(), "dc1", false)?, "a")?;
+            let (mut gateway, mut tries) = (None, 0);
+            let read = reading(dir.path(), |db| {
+                tries += 1;
+                let mut statement = db.prepare("SELECT name, bytes FROM memory")?;
+                let (mut rows, mut names) = (statement.query([])?, Vec::new());
+                while let Some(row) = rows.next()? {
+                    names.push(row.get::<_, String>(0)?);
+                    if names.len() == 2_500 && tries == 1 {
+                        let started = open(dir.path(), "dc1", false)?;
+                        write(&started, "b")?;
+                        gateway = Some(started).filter(|_| runs_on);
+                    }
+                }
+                Ok::<_, StorageError>(names)
+            })?;
+            assert_eq!((read.len(), tries), (5_000, 2), "{runs_on}");
+            assert!(read.iter().all(|name| name.starts_with('b')), "{runs_on}: what is there now");
+        }
+        Ok(())
+    }
+
     #[test]
     fn a_database_of_another_version_is_named_as_that() -> Result<(), StorageError> {
         let dir = tempfile::tempdir().expect("a directory");
@@ -506,9 +586,10 @@ mod tests {
         let opened = open(dir.path(), "dc1", false)?;
         assert_eq!(counted(&opened.db)?, 2, "the machine runs on");
         // An accepted one leaves no attempt behind, and one that was heard leaves no batch.
-        opened
-            .db
-            .execute_batch(&format!("UPDATE attempt SET at = {last} + 30000 WHERE lane = 1; DELETE FROM batch"))?;
+        opened.db.execute_batch(&format!(
+            "DELETE FROM batch; INSERT INTO attempt(lane, batch, attempt, at, rows, first_seq, last_seq, class) VALUES
+                 (1, 7, 1, {last} + 30000, 1, 1, 1, 'unheard'), (2, 3, 1, {last} + 1000, 1, 1, 1, 'unheard');"
+        ))?;
         drop(opened);
         assert_eq!(open(dir.path(), "dc1", false)?.last_wall, Millis(last + 30_000));
         Ok(())

@@ -351,6 +351,16 @@ pub(super) fn correction_sum(id: Id, body: &str) -> i64 {
     i64::from(sum.finalize())
 }
 
+/// What stands before a new key that a posting is given, and behind what is done of a subject on hold.
+const GIVEN: &str = "under the new key ";
+const ONCE_RELEASED: &str = ", once its subject is released";
+
+/// The new key that a posting was given, by what the audit says of it: at its end, where no word of a person stands.
+pub(super) fn given(outcome: &str) -> Option<Id> {
+    let (_, key) = outcome.strip_suffix(ONCE_RELEASED).unwrap_or(outcome).rsplit_once(GIVEN)?;
+    Id::parse(key)
+}
+
 /// Stores what becomes of the row; says it in a sentence.
 fn apply(
     db: &Connection,
@@ -377,10 +387,8 @@ fn apply(
             )?
             .execute(params![rev, posting.0, route.id, row.key.seq, row.key.tx])?;
             match (becomes, corrected, found.parked) {
-                (Becomes::Revised, ..) => format!("in line under the new key {posting}"),
-                (_, Some((_, changes)), _) => {
-                    format!("corrected ({changes}): in line in its place, under the new key {posting}")
-                }
+                (Becomes::Revised, ..) => format!("in line {GIVEN}{posting}"),
+                (_, Some((_, changes)), _) => format!("corrected ({changes}): in line in its place, {GIVEN}{posting}"),
                 (.., Parked::Held) => "released: in line".to_owned(),
                 _ => "in line again under its key".to_owned(),
             }
@@ -402,10 +410,7 @@ fn apply(
     };
     answer_letter(db, route.id, row.key)?;
     if hold::keeps(db, site, route, row.order)? {
-        return Ok((
-            format!("{said}, once its subject is released"),
-            Some(Freed { row: *row, next: Some(RowKey::default()), ended }),
-        ));
+        return Ok((format!("{said}{ONCE_RELEASED}"), Some(Freed { row: *row, next: Some(RowKey::default()), ended })));
     }
     let next = first_parked(db, route.id, row.order)?;
     Ok((said, Some(Freed { row: *row, next, ended })))

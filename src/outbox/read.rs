@@ -25,7 +25,7 @@ use crate::lane::{self, Desks, RowKey, Storm};
 use crate::outbox::StorageError;
 use crate::outbox::capture::{LAST_SEQ, PENDING_BYTES};
 use crate::outbox::delivery::unpack;
-use crate::outbox::open::{DATABASE, disk_bytes, open_read_only};
+use crate::outbox::open::{DATABASE, at_rest, disk_bytes, reading};
 use crate::outbox::trim::used_bytes;
 
 pub use holds::Held;
@@ -235,6 +235,14 @@ pub struct Count {
     pub last_at: i64,
 }
 
+/// Whether what was written last may be missing in the outbox in `dir`: its gateway has not closed the database, and there is no WAL
+/// beside it.
+pub fn lacks_wal(dir: &Path) -> bool {
+    let sql = "SELECT EXISTS (SELECT 1 FROM meta WHERE k = 'unclosed')";
+    let unclosed = || reading(dir, |db| db.query_row(sql, [], |r| r.get(0))).unwrap_or(false);
+    at_rest(dir) && unclosed() && at_rest(dir) // no gateway has started meanwhile
+}
+
 /// Reads the status of the outbox in `dir`. `now`: UTC milliseconds.
 ///
 /// # Errors
@@ -248,38 +256,40 @@ pub fn status(dir: &Path, now: i64) -> Result<Status, StorageError> {
 /// # Errors
 /// When there is no outbox, or it can't be read.
 pub fn status_with(dir: &Path, now: i64, listed: u32) -> Result<Status, StorageError> {
-    let mut db = open_read_only(dir)?;
-    let db = db.transaction()?; // one moment, whatever the writer does meanwhile
+    reading(dir, |db| all_of(&*db.transaction()?, dir, now, listed)) // one moment, whatever the writer does meanwhile
+}
+
+fn all_of(db: &Connection, dir: &Path, now: i64, listed: u32) -> Result<Status, rusqlite::Error> {
     let file = |suffix: &str| std::fs::metadata(dir.join(format!("{DATABASE}{suffix}"))).map_or(0, |m| m.len());
     let newest: Option<(i64, i64)> =
-        first(&db, "SELECT seq, recorded_at FROM event ORDER BY seq DESC LIMIT 1", |r| Ok((r.get(0)?, r.get(1)?)))?;
-    let (rate_per_second, bytes_per_event) = rate(&db, newest.map(|(seq, _)| seq), now)?;
-    let lanes = lanes(&db)?;
+        first(db, "SELECT seq, recorded_at FROM event ORDER BY seq DESC LIMIT 1", |r| Ok((r.get(0)?, r.get(1)?)))?;
+    let (rate_per_second, bytes_per_event) = rate(db, newest.map(|(seq, _)| seq), now)?;
+    let lanes = lanes(db)?;
     Ok(Status {
-        holds: holds::of(&db)?,
+        holds: holds::of(db)?,
         held: lanes.iter().map(|lane| lane.held).sum(),
-        held_rows: stuck::held_rows(&db, listed)?,
+        held_rows: stuck::held_rows(db, listed)?,
         waiting: lanes.iter().map(|lane| lane.waiting).sum(),
-        waiting_rows: stuck::waiting_rows(&db, listed)?,
+        waiting_rows: stuck::waiting_rows(db, listed)?,
         suspects: db.query_row("SELECT count(*) FROM done WHERE suspect IS NOT NULL", [], |r| r.get(0))?,
-        suspect_rows: stuck::suspect_rows(&db, listed)?,
+        suspect_rows: stuck::suspect_rows(db, listed)?,
         lanes,
         pending_bytes: db.query_row(PENDING_BYTES, [], |r| r.get(0))?,
         file_bytes: file("") + file("-wal") + file("-shm"),
-        used_bytes: used_bytes(&db)?,
+        used_bytes: used_bytes(db)?,
         disk_free_bytes: disk_bytes(dir).map(|(free, _)| free),
         events: db.query_row(&format!("SELECT ({LAST_SEQ}) - v FROM meta WHERE k = 'trimmed'"), [], |r| r.get(0))?,
         newest_at: newest.map(|(_, at)| at),
         rate_per_second,
         bytes_per_event,
         dead_letters: db.query_row("SELECT count(*) FROM letter", [], |r| r.get(0))?,
-        letters: stuck::letters(&db, listed)?,
+        letters: stuck::letters(db, listed)?,
         bad_input: all(
-            &db,
+            db,
             "SELECT source, reason, count(*), max(at) FROM bad_input GROUP BY 1, 2 ORDER BY 3 DESC LIMIT 20",
             |r| Ok(BadInput { source: r.get(0)?, reason: r.get(1)?, n: r.get(2)?, last_at: r.get(3)? }),
         )?,
-        counts: all(&db, "SELECT source, what, n, at FROM tally ORDER BY source, what", |r| {
+        counts: all(db, "SELECT source, what, n, at FROM tally ORDER BY source, what", |r| {
             Ok(Count { source: r.get(0)?, what: r.get(1)?, n: r.get(2)?, last_at: r.get(3)? })
         })?,
     })
@@ -290,7 +300,7 @@ pub fn status_with(dir: &Path, now: i64, listed: u32) -> Result<Status, StorageE
 /// # Errors
 /// When there is no outbox, or it can't be read.
 pub fn lanes_of(dir: &Path) -> Result<Vec<LaneStatus>, StorageError> {
-    Ok(lanes(&open_read_only(dir)?)?)
+    reading(dir, |db| lanes(db))
 }
 
 fn lanes(db: &Connection) -> Result<Vec<LaneStatus>, rusqlite::Error> {
@@ -370,7 +380,7 @@ fn lanes(db: &Connection) -> Result<Vec<LaneStatus>, rusqlite::Error> {
         if let Some(last) =
             lane.last_answer.as_mut().filter(|_| held.iter().any(|h| h.keeps(&lane.lane, &lane.system, "")))
         {
-            last.again = None; // a person says when
+            (last.again, last.help) = (None, last.help.map(lane::while_held)); // a person says when
         }
         lanes.push(lane);
     }

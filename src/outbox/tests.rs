@@ -16,6 +16,7 @@ mod last_answer;
 mod left_out;
 mod operate;
 mod regrouped;
+mod unclosed;
 mod unread;
 
 use std::sync::Arc;

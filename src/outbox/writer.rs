@@ -138,6 +138,8 @@ impl Writer {
         clock.take_jump(); // from what was persisted to now: no lane has decided anything yet
         let capture =
             Capture::new(&db, config.site.clone(), opened.incarnation, (opened.run, opened.last_wall), &lanes)?;
+        attempts::unheard(&db, &capture.routes)?;
+        db.execute("UPDATE batch SET unknown = unixepoch() * 1000 WHERE unknown IS NULL", [])?;
         let mut states = Vec::new();
         for (route, config) in capture.routes.iter().zip(lanes) {
             compare(&db, &capture.site, route)?;
@@ -152,6 +154,7 @@ impl Writer {
             states.push(lane);
         }
         tell_orphans(&db, &states)?;
+        open::unclosed(&db)?;
         let at = instant();
         Ok(Self {
             db,
@@ -202,7 +205,7 @@ impl Writer {
                 self.tell_pulse();
             }
             if self.stopping && self.flying.is_empty() && self.ended.is_empty() && self.todo.is_empty() {
-                return self.close();
+                return Ok(open::close(&self.db)?);
             }
             let timeout = self.next_deadline().saturating_duration_since(instant());
             match self.inbox.recv_timeout(timeout) {
@@ -216,7 +219,7 @@ impl Writer {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => {
                     self.commit()?;
-                    return self.close();
+                    return Ok(open::close(&self.db)?);
                 }
             }
             self.tick()?;
@@ -745,11 +748,6 @@ impl Writer {
             self.last_housekeeping -= HOUSEKEEPING; // there may be another bite
             tracing::debug!(events = trimmed, "history trimmed");
         }
-        Ok(())
-    }
-
-    fn close(&mut self) -> Result<(), StorageError> {
-        self.db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
         Ok(())
     }
 }

@@ -98,10 +98,12 @@ struct Waited {
 }
 
 impl Waited {
-    fn of(hold: Held, lanes: &[LaneStatus], bounds: Option<&Bounds>) -> Option<Self> {
-        let kept = lanes.iter().filter(|lane| hold.keeps(&lane.lane, &lane.system, ""));
-        let (rows, lanes): (Vec<i64>, Vec<String>) =
-            kept.map(|lane| (lane.going(Bounds::parks_in(bounds, &lane.lane)), lane.lane.clone())).unzip();
+    fn of(hold: Held, lanes: &[LaneStatus], subjects: &[holds::Kept], bounds: Option<&Bounds>) -> Option<Self> {
+        let whole = lanes.iter().filter(|lane| hold.keeps(&lane.lane, &lane.system, ""));
+        let whole = whole.map(|lane| (lane.going(Bounds::parks_in(bounds, &lane.lane)), lane.lane.clone()));
+        let single = subjects.iter().filter(|kept| hold.scope == "subject" && hold.name == kept.subject);
+        let single = single.map(|kept| (kept.rows, kept.lane.clone()));
+        let (rows, lanes): (Vec<i64>, Vec<String>) = whole.chain(single).unzip();
         let rows = rows.iter().sum();
         (rows > 0).then_some(Self { hold, rows, lanes })
     }
@@ -126,7 +128,9 @@ impl List {
         let systems: Vec<Troubled> =
             systems.into_iter().filter_map(|system| troubled(system, &lanes, bounds, now)).collect();
         let held = holds::holds(&dir).map_err(unreadable)?;
-        let holds: Vec<Waited> = held.iter().filter_map(|hold| Waited::of(hold.clone(), &lanes, bounds)).collect();
+        let subjects = holds::kept(&dir, bounds).map_err(unreadable)?;
+        let holds = held.iter().filter_map(|hold| Waited::of(hold.clone(), &lanes, &subjects, bounds));
+        let holds: Vec<Waited> = holds.collect();
         let wide = kept.len() + systems.len() + holds.len();
         let mut list = Self { needs, all: 0, systems, lanes: kept, holds, held, waiting, wide, now };
         list.ask(&args.filter);
@@ -241,8 +245,10 @@ mod tests {
     }
 
     fn list(systems: Vec<Troubled>, held: Vec<Held>) -> List {
-        let holds: Vec<Waited> =
-            held.iter().filter_map(|hold| Waited::of(hold.clone(), &lanes(), Some(&bounds()))).collect();
+        let of = |subject: &str, rows| holds::Kept { subject: subject.to_owned(), lane: "in".to_owned(), rows };
+        let subjects = [of("shipment/SH-1", 2)];
+        let holds = held.iter().filter_map(|hold| Waited::of(hold.clone(), &lanes(), &subjects, Some(&bounds())));
+        let holds: Vec<Waited> = holds.collect();
         let (needs, lanes, wide) = (Vec::new(), Vec::new(), systems.len() + holds.len());
         List { needs, all: 0, systems, lanes, holds, held, waiting: 0, wide, now: NOW }
     }
@@ -354,6 +360,12 @@ mod tests {
         let lanes = list(Vec::new(), vec![hold("lane", "out"), hold("lane", "idle")]).text();
         insta::assert_snapshot!(lanes, @r"
         lane out: HELD by root 3 min ago: ERP update; nothing is tried until `floorgate release lane out --reason …`; 3 rows wait
+        no single posting needs a person
+        ");
+        let subjects =
+            list(Vec::new(), vec![hold("subject", "shipment/SH-1"), hold("subject", "shipment/SH-2")]).text();
+        insta::assert_snapshot!(subjects, @r"
+        subject shipment/SH-1: HELD by root 3 min ago: ERP update; nothing is tried until `floorgate release subject shipment/SH-1 --reason …`; 2 rows wait
         no single posting needs a person
         ");
     }

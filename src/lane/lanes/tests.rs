@@ -202,6 +202,10 @@ fn when_a_system_is_tried_next_is_what_its_lanes_will_do() {
         Standing::Open { trouble, next_try } | Standing::HalfOpen { trouble, next_try, .. } => (trouble.seq, next_try),
         Standing::Closed => (None, None),
     };
+    let goes = |play: &Play| match &play.lanes.systems(play.now)[0].standing {
+        Standing::Open { trouble, .. } | Standing::HalfOpen { trouble, .. } => trouble.help.contains("goes by itself"),
+        Standing::Closed => true,
+    };
     let refused = |request: &Request, class, status, after| {
         Some(Answer { status: Some(status), retry_after_ms: after, ..whole(request, class)? })
     };
@@ -213,6 +217,10 @@ fn when_a_system_is_tried_next_is_what_its_lanes_will_do() {
     let shown = play.lanes.changes();
     play.step(0, Input::Held(true));
     assert_eq!(told(&play).1, None, "a person holds what waits");
+    assert!(goes(&play), "not what comes in the other lane");
+    play.step(1, Input::Held(true));
+    assert!(!goes(&play), "nothing goes before a person lets it go");
+    play.step(1, Input::Held(false));
     play.put(1, [5]);
     assert_eq!((play.flying.len(), told(&play).1), (1, None), "the other lane was not asked to");
     play.run(0, &mut |request| refused(request, Class::Auth, 401, None));

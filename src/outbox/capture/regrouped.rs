@@ -15,12 +15,19 @@ use crate::outbox::StorageError;
 /// What a lane was configured with, as far as order goes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::outbox) struct Known {
-    business_unit: String,
+    pub(in crate::outbox) business_unit: String,
     take: Vec<String>,
 }
 
 /// What the lanes are configured with, and those that no longer are: they may have rows.
 pub(in crate::outbox) type Lanes = BTreeMap<String, Known>;
+
+/// What the last start remembered of them.
+pub(in crate::outbox) fn known(db: &Connection) -> Sql<Lanes> {
+    let sql = "SELECT v FROM meta WHERE k = 'lanes'";
+    let known: Option<String> = db.query_row(sql, [], |r| r.get(0)).optional()?;
+    Ok(known.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default())
+}
 
 /// Remembers what the lanes are configured with.
 pub(super) fn remember(db: &Connection, lanes: &Lanes) -> Sql<()> {
@@ -43,8 +50,7 @@ pub(in crate::outbox) fn check(db: &Connection, lanes: &[Config]) -> Result<Opti
             return Err(StorageError::OtherSystem { lane, stored, configured });
         }
     }
-    let known: Option<String> = db.query_row("SELECT v FROM meta WHERE k = 'lanes'", [], |r| r.get(0)).optional()?;
-    let before: Lanes = known.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+    let before = known(db)?;
     let mut now = before.clone();
     now.extend(lanes.iter().map(|lane| {
         let known = Known { business_unit: lane.business_unit.clone(), take: lane.take.clone() };

@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use rusqlite::{OptionalExtension as _, params};
+use rusqlite::OptionalExtension as _;
 use serde::Serialize;
 
 use crate::outbox::StorageError;
-use crate::outbox::open::open_read_only;
+use crate::outbox::open::reading;
 
 /// One sample that could not be read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -34,14 +34,12 @@ pub struct Kept {
 /// # Errors
 /// When there is no outbox, or it can't be read.
 pub fn kept(dir: &Path, source: Option<&str>, limit: u32) -> Result<Vec<Kept>, StorageError> {
-    let db = open_read_only(dir)?;
     let sql = format!(
         "SELECT id, at, source, origin, reason, length, bytes FROM bad_input {} ORDER BY id DESC LIMIT {limit}",
         if source.is_some() { "WHERE source = ?1 OR substr(source, 1, length(?1) + 1) = ?1 || '-'" } else { "" }
     );
     let parameters: Vec<&str> = source.into_iter().collect();
-    let mut statement = db.prepare(&sql)?;
-    let rows = statement.query_map(rusqlite::params_from_iter(parameters), |r| {
+    let kept = |r: &rusqlite::Row<'_>| {
         Ok(Kept {
             id: r.get(0)?,
             at: r.get(1)?,
@@ -51,8 +49,11 @@ pub fn kept(dir: &Path, source: Option<&str>, limit: u32) -> Result<Vec<Kept>, S
             length: r.get(5)?,
             bytes: r.get(6)?,
         })
-    })?;
-    Ok(rows.collect::<Result<_, _>>()?)
+    };
+    reading(dir, |db| {
+        let bound = rusqlite::params_from_iter(&parameters);
+        db.prepare(&sql)?.query_map(bound, kept)?.collect::<Result<_, rusqlite::Error>>()
+    })
 }
 
 /// The bytes of one kept sample; `None`: it is not kept, or no longer.
@@ -60,6 +61,5 @@ pub fn kept(dir: &Path, source: Option<&str>, limit: u32) -> Result<Vec<Kept>, S
 /// # Errors
 /// When there is no outbox, or it can't be read.
 pub fn raw(dir: &Path, id: i64) -> Result<Option<Vec<u8>>, StorageError> {
-    let db = open_read_only(dir)?;
-    Ok(db.query_row("SELECT bytes FROM bad_input WHERE id = ?", params![id], |r| r.get(0)).optional()?)
+    reading(dir, |db| db.query_row("SELECT bytes FROM bad_input WHERE id = ?", [id], |r| r.get(0)).optional())
 }

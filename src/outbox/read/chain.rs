@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::legible;
 use crate::outbox::StorageError;
 use crate::outbox::audit::{chained, kept};
-use crate::outbox::open::open_read_only;
+use crate::outbox::open::reading;
 
 /// An audit that is as it was written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -74,8 +74,7 @@ impl Broken {
 /// # Errors
 /// When there is no outbox, or it can't be read.
 pub fn verified(dir: &Path, noted: Option<&str>) -> Result<Result<Chain, Broken>, StorageError> {
-    let mut db = open_read_only(dir)?;
-    Ok(chain(&*db.transaction()?, noted)?) // one moment, whatever the writer does meanwhile
+    reading(dir, |db| chain(&*db.transaction()?, noted)) // one moment, whatever the writer does meanwhile
 }
 
 fn chain(db: &Connection, noted: Option<&str>) -> Result<Result<Chain, Broken>, rusqlite::Error> {

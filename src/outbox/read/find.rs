@@ -1,21 +1,21 @@
 //! Where one shipment is: its events, and how far each lane is with them.
 //!
-//! The search goes by blocks of prints (finder.rs), and walks what they do not cover in bites that are a transaction each, so that
-//! the writer's log is not kept from shrinking meanwhile.
+//! The search goes by blocks of prints (finder.rs), the audit and the attempts that are kept. What they do not cover is walked in
+//! bites that are a transaction each, so that the writer's log is not kept from shrinking meanwhile.
 
 use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 use serde::Serialize;
 
-use super::search::{BITE, Walk, search};
+use super::search::{BITE, Hits, Walk, search};
 use super::wanted::Wanted;
 use super::{Bounds, HELD, Held, LaneStatus, LastAnswer, holds, lanes, said, words};
 use crate::event::{Id, posting_id};
 use crate::lane::RowKey;
 use crate::outbox::attempts::id_at;
 use crate::outbox::delivery::unpack;
-use crate::outbox::open::open_read_only;
+use crate::outbox::open::reading;
 use crate::outbox::{StorageError, attempts};
 
 /// What became of a row that is for show only, and was refused.
@@ -173,19 +173,41 @@ pub struct Behind {
 /// # Errors
 /// When there is no outbox, or it can't be read.
 pub fn find(dir: &Path, wanted: &Wanted, limit: usize, bounds: Option<&Bounds>) -> Result<Found, StorageError> {
-    let mut db = open_read_only(dir)?;
-    let mut hits = search(&db, wanted, &mut Walk { limit, bite: BITE, progress: &mut |_| {} })?;
-    let more = hits.more(limit);
-    hits.seqs.truncate(limit);
-    let db = db.transaction()?; // one moment for all that is told
-    let lanes = lanes(&db)?;
-    let holds = holds::of(&db)?;
-    let look = Look { db: &db, lanes: &lanes, holds: &holds, bounds, raw: RAW };
-    let mut events = Vec::new();
-    for seq in hits.seqs {
-        events.extend(look.event(seq)?);
-    }
-    Ok(Found { events, looked_at: hits.looked_at, more })
+    let walk = &mut Walk { limit, bite: BITE, progress: &mut |_| {} };
+    told(
+        dir,
+        RAW,
+        bounds,
+        limit,
+        |db| search(db, wanted, walk),
+        |look, hits, more| {
+            let mut events = Vec::new();
+            for seq in hits.seqs {
+                events.extend(look.event(seq)?);
+            }
+            Ok(Found { events, looked_at: hits.looked_at, more })
+        },
+    )
+}
+
+/// What is told of the newest `limit` events that are found, all at one moment, and whether there may be others. `raw`: bytes of a
+/// sample that are read.
+pub(super) fn told<T>(
+    dir: &Path,
+    raw: i64,
+    bounds: Option<&Bounds>,
+    limit: usize,
+    mut search: impl FnMut(&Connection) -> Result<Hits, rusqlite::Error>,
+    tell: impl Fn(Look<'_>, Hits, bool) -> Result<T, rusqlite::Error>,
+) -> Result<T, StorageError> {
+    reading(dir, |db| {
+        let mut hits = search(db)?;
+        let more = hits.more(limit);
+        hits.seqs.truncate(limit);
+        let db = db.transaction()?; // one moment for all that is told
+        let (lanes, holds) = (lanes(&db)?, holds::of(&db)?);
+        tell(Look { db: &db, lanes: &lanes, holds: &holds, bounds, raw }, hits, more)
+    })
 }
 
 pub(super) struct Look<'a> {
@@ -308,11 +330,12 @@ impl Look<'_> {
         (told.state, told.reason) = self.state(open)?;
         match told.state {
             "sending" | "unknown" => {
-                let (attempts, last_sent) = self.batch(open)?.map_or((None, None), |b| (Some(b.attempt), Some(b.sent)));
+                let (attempts, last_sent) =
+                    self.batch(open.lane, open.key)?.map_or((None, None), |b| (Some(b.attempt), Some(b.sent)));
                 (told.attempts, told.since, told.next_at) = (attempts, last_sent, None);
             }
             "accepted" => {
-                let under_way = self.batch(open)?;
+                let under_way = self.batch(open.lane, open.key)?;
                 let accepted = under_way.as_ref().and_then(|batch| batch.accepted.as_ref());
                 (told.since, told.next_at) = (accepted.map(|a| a.since), accepted.and_then(|a| a.ask_at));
                 told.attempts = under_way.map(|batch| batch.attempt);
@@ -338,7 +361,7 @@ impl Look<'_> {
     }
 
     fn state(&self, open: &Open) -> Result<(&'static str, Option<String>), rusqlite::Error> {
-        match self.batch(open)? {
+        match self.batch(open.lane, open.key)? {
             Some(UnderWay { accepted: Some(Accepted { job, .. }), .. }) => {
                 let how = job.map_or_else(|| "asked by lookup".to_owned(), |job| format!("asked at {job}"));
                 return Ok(("accepted", Some(format!("the target has taken it over, and is {how}"))));
@@ -359,17 +382,19 @@ impl Look<'_> {
     }
 
     /// The batch that has the row, if it is under way.
-    fn batch(&self, open: &Open) -> Result<Option<UnderWay>, rusqlite::Error> {
-        let sql =
-            "SELECT rows, unknown IS NOT NULL, attempt, last_sent, accepted, job, ask_at FROM batch WHERE lane = ?";
+    pub(super) fn batch(&self, lane: i64, key: RowKey) -> Result<Option<UnderWay>, rusqlite::Error> {
+        let sql = "SELECT rows, id, request, unknown IS NOT NULL, attempt, last_sent, accepted, job, ask_at FROM batch
+                   WHERE lane = ?";
         let mut statement = self.db.prepare_cached(sql)?;
-        let mut rows = statement.query([open.lane])?;
-        while let Some(row) = rows.next()? {
-            if unpack(row.get_ref(0)?.as_blob().unwrap_or_default()).contains(&open.key) {
-                let (job, ask_at) = (row.get(5)?, row.get(6)?);
-                let accepted = row.get::<_, Option<i64>>(4)?.map(|since| Accepted { since, job, ask_at });
-                let (unknown, attempt, sent) = (row.get(1)?, row.get(2)?, row.get(3)?);
-                return Ok(Some(UnderWay { unknown, attempt, sent, accepted }));
+        let mut found = statement.query([lane])?;
+        while let Some(r) = found.next()? {
+            let rows = unpack(r.get_ref(0)?.as_blob().unwrap_or_default());
+            if rows.contains(&key) {
+                let (job, ask_at) = (r.get(7)?, r.get(8)?);
+                let accepted = r.get::<_, Option<i64>>(6)?.map(|since| Accepted { since, job, ask_at });
+                let (id, request, unknown) = (r.get(1)?, id_at(r, 2)?, r.get(3)?);
+                let (attempt, sent) = (r.get(4)?, r.get(5)?);
+                return Ok(Some(UnderWay { id, request, rows, attempt, sent, unknown, accepted }));
             }
         }
         Ok(None)
@@ -407,10 +432,16 @@ impl Look<'_> {
     }
 }
 
-struct UnderWay {
+/// A batch that is under way.
+pub(super) struct UnderWay {
+    /// The lane's number of it.
+    pub(super) id: i64,
+    /// What the target knows it by, where that does not follow from its rows.
+    pub(super) request: Option<Id>,
+    pub(super) rows: Vec<RowKey>,
+    pub(super) attempt: i64,
+    pub(super) sent: i64,
     unknown: bool,
-    attempt: i64,
-    sent: i64,
     accepted: Option<Accepted>,
 }
 

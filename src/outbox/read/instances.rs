@@ -2,11 +2,10 @@
 
 use std::path::Path;
 
-use rusqlite::params;
 use serde::Serialize;
 
 use crate::outbox::StorageError;
-use crate::outbox::open::open_read_only;
+use crate::outbox::open::reading;
 
 /// One instance of a device.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -22,13 +21,10 @@ pub struct Instance {
 /// # Errors
 /// When there is no outbox, or it can't be read.
 pub fn of(dir: &Path, device: &str) -> Result<Vec<Instance>, StorageError> {
-    let db = open_read_only(dir)?;
     // The last position of each epoch is found by the index of events, however many there are.
-    let mut statement = db.prepare(
-        "SELECT s.name, max((SELECT e.recorded_at FROM event e WHERE e.epoch = p.id ORDER BY e.pos DESC LIMIT 1))
+    let sql = "SELECT s.name, max((SELECT e.recorded_at FROM event e WHERE e.epoch = p.id ORDER BY e.pos DESC LIMIT 1))
          FROM source s LEFT JOIN epoch p ON p.source = s.id
-         WHERE substr(s.name, 1, length(?1) + 1) = ?1 || '-' GROUP BY s.id ORDER BY s.name",
-    )?;
-    let rows = statement.query_map(params![device], |r| Ok(Instance { id: r.get(0)?, last_event_at: r.get(1)? }))?;
-    Ok(rows.collect::<Result<_, _>>()?)
+         WHERE substr(s.name, 1, length(?1) + 1) = ?1 || '-' GROUP BY s.id ORDER BY s.name";
+    let instance = |r: &rusqlite::Row<'_>| Ok(Instance { id: r.get(0)?, last_event_at: r.get(1)? });
+    reading(dir, |db| db.prepare(sql)?.query_map([device], instance)?.collect::<Result<_, rusqlite::Error>>())
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use crate::outbox::StorageError;
-use crate::outbox::open::open_read_only;
+use crate::outbox::open::reading;
 
 /// Devices, instances of them and links that have ever sent something, readable or not.
 ///
@@ -23,8 +23,5 @@ pub fn lanes(dir: &Path) -> Result<BTreeSet<String>, StorageError> {
 }
 
 fn names(dir: &Path, sql: &str) -> Result<BTreeSet<String>, StorageError> {
-    let db = open_read_only(dir)?;
-    let mut statement = db.prepare(sql)?;
-    let rows = statement.query_map([], |r| r.get(0))?;
-    Ok(rows.collect::<Result<_, _>>()?)
+    reading(dir, |db| db.prepare(sql)?.query_map([], |r| r.get(0))?.collect::<Result<_, rusqlite::Error>>())
 }

@@ -6,11 +6,11 @@ use rusqlite::{Connection, Row, params};
 use serde::Serialize;
 
 use super::wanted::Wanted;
-use super::{HELD, said, words};
+use super::{HELD, all, said, words};
 use crate::event::{Id, Millis};
 use crate::lane::{Act, Category, Class, Desks, Parked, decide, sentence};
 use crate::outbox::attempts::id_at;
-use crate::outbox::open::open_read_only;
+use crate::outbox::open::reading;
 use crate::outbox::read::Bounds;
 use crate::outbox::{Named, Seen, StorageError};
 
@@ -132,18 +132,15 @@ pub struct Deed {
 /// # Errors
 /// When there is no outbox, or it can't be read.
 pub fn needs(dir: &Path, bounds: Option<&Bounds>, now: Millis) -> Result<Vec<Need>, StorageError> {
-    let db = open_read_only(dir)?;
-    let mut statement = db.prepare(
+    let sql =
         "SELECT p.posting, p.seq, l.name, l.system, k.text, t.text, e.subject, p.state, coalesce(d.at, e.recorded_at),
                 d.class, d.maybe, d.code, d.status, d.answer, coalesce(d.reason, p.why), p.order8, l.id,
                 coalesce(p.opened, d.at, e.recorded_at)
          FROM lane l CROSS JOIN pending p INDEXED BY pending_exception ON p.lane = l.id
               JOIN event e ON e.seq = p.seq JOIN name k ON k.id = e.kind JOIN name t ON t.id = p.tx
               LEFT JOIN letter d ON d.lane = p.lane AND d.seq = p.seq AND d.tx = p.tx
-         WHERE p.state IN (2, 3) AND p.state <> 0 ORDER BY 18, p.seq",
-    )?;
-    let rows = statement.query_map([], |r| need(r, bounds, now))?;
-    Ok(rows.collect::<Result<_, _>>()?)
+         WHERE p.state IN (2, 3) AND p.state <> 0 ORDER BY 18, p.seq";
+    reading(dir, |db| all(db, sql, |r| need(r, bounds, now)))
 }
 
 /// Why a row needs a person: by the columns of its state, and of its letter's class and `maybe`.
@@ -200,10 +197,9 @@ fn need(r: &Row<'_>, bounds: Option<&Bounds>, now: Millis) -> Result<Need, rusql
 /// # Errors
 /// When the outbox can't be read.
 pub fn behind(dir: &Path, need: &Need) -> Result<(i64, Option<i64>), StorageError> {
-    let db = open_read_only(dir)?;
     let sql = "SELECT count(*), min(e.recorded_at) FROM pending p JOIN event e ON e.seq = p.seq
                WHERE p.lane = ? AND p.order8 = ? AND p.seq > ?";
-    Ok(db.query_row(sql, params![need.lane_id, need.order, need.seq], |r| Ok((r.get(0)?, r.get(1)?)))?)
+    reading(dir, |db| db.query_row(sql, [need.lane_id, need.order, need.seq], |r| Ok((r.get(0)?, r.get(1)?))))
 }
 
 /// The audit: what persons did, the newest first; of one posting or subject, if one is named.
@@ -211,12 +207,9 @@ pub fn behind(dir: &Path, need: &Need) -> Result<(i64, Option<i64>), StorageErro
 /// # Errors
 /// When there is no outbox, or it can't be read.
 pub fn audit(dir: &Path, of: Option<&str>, most: u32) -> Result<Vec<Deed>, StorageError> {
-    let db = open_read_only(dir)?;
-    let mut statement = db.prepare(
-        "SELECT CAST(at AS INTEGER), actor, act, lane, subject, posting, reason, outcome, request, seq FROM audit
-         WHERE ?1 IS NULL OR posting = ?1 OR subject = ?1 ORDER BY id DESC LIMIT ?2",
-    )?;
-    Ok(statement.query_map(params![of, most], deed)?.collect::<Result<_, _>>()?)
+    let sql = "SELECT CAST(at AS INTEGER), actor, act, lane, subject, posting, reason, outcome, request, seq FROM audit
+               WHERE ?1 IS NULL OR posting = ?1 OR subject = ?1 ORDER BY id DESC LIMIT ?2";
+    reading(dir, |db| db.prepare(sql)?.query_map(params![of, most], deed)?.collect::<Result<_, rusqlite::Error>>())
 }
 
 /// What persons did with a posting that needs one again, in order.
@@ -224,7 +217,7 @@ pub fn audit(dir: &Path, of: Option<&str>, most: u32) -> Result<Vec<Deed>, Stora
 /// # Errors
 /// When the outbox can't be read.
 pub fn history(dir: &Path, need: &Need) -> Result<Vec<Deed>, StorageError> {
-    Ok(deeds(&open_read_only(dir)?, &need.lane, need.seq, &need.tx_type)?)
+    reading(dir, |db| deeds(db, &need.lane, need.seq, &need.tx_type))
 }
 
 /// What persons did with one posting, in order, whatever its key was then.

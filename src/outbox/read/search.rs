@@ -7,10 +7,11 @@ use rusqlite::{Connection, params};
 
 use super::wanted::Wanted;
 use crate::event::{Id, batch_id, manual_event_id};
-use crate::lane::{Act, RowKey};
-use crate::outbox::attempts::{id_at, sent_as, spoke_of};
+use crate::lane::Act;
+use crate::outbox::attempts::{id_at, sent_as, told_of};
 use crate::outbox::delivery::unpack;
 use crate::outbox::finder::{Ended, ended, places};
+use crate::outbox::operate::given;
 
 /// Events that one transaction looks at.
 pub(super) const BITE: i64 = 50_000;
@@ -54,34 +55,38 @@ fn ends(db: &Connection) -> Sql<(i64, i64)> {
 }
 
 /// The newest events that have what is wanted, at least `limit` if there are so many. What has the form of an id and is none is
-/// looked for as any other word.
+/// looked for as any other word, before all deliveries are walked for it.
 pub(in crate::outbox) fn search(db: &Connection, wanted: &Wanted, walk: &mut Walk<'_>) -> Sql<Hits> {
     if let Some(seq) = wanted.seq {
         return Ok(Hits { seqs: vec![seq], looked_at: 1, one: true, within: false });
     }
-    let mut looked_at = 0;
+    let (ends, mut looked_at) = (ends(db)?, 0);
     if wanted.is_id() {
-        let ends = ends(db)?;
         let mut hits = Hits { one: true, ..by_name(db, &wanted.as_id(), ends, walk)? };
         if hits.seqs.is_empty() {
             hits.seqs = renamed(db, wanted)?;
         }
         if let Some(id) = wanted.id.filter(|_| hits.seqs.is_empty()) {
-            hits.seqs = of_batch(db, id, ends, walk, &mut hits.looked_at)?;
+            hits.seqs = of_request(db, id)?;
         }
         if !hits.seqs.is_empty() {
             return Ok(hits);
         }
         looked_at = hits.looked_at;
     }
-    let hits = by_name(db, &wanted.as_text(), ends(db)?, walk)?;
-    Ok(Hits { looked_at: hits.looked_at.max(looked_at), ..hits })
+    let mut hits = by_name(db, &wanted.as_text(), ends, walk)?;
+    hits.looked_at = hits.looked_at.max(looked_at);
+    if let Some(id) = wanted.id.filter(|_| hits.seqs.is_empty()) {
+        hits.one = true;
+        hits.seqs = delivered_batch(db, id, ends, walk, &mut hits.looked_at)?;
+    }
+    Ok(hits)
 }
 
 /// Where the finder says, and in what it does not cover.
 fn by_name(db: &Connection, wanted: &Wanted, (oldest, newest): (i64, i64), walk: &mut Walk<'_>) -> Sql<Hits> {
     let mut hits = Hits::default();
-    let (candidates, covered) = places(db, &wanted.prints())?;
+    let (candidates, covered) = places(db, &wanted.prints(), newest)?;
     let (first, last) = covered.map_or((newest + 1, newest), RangeInclusive::into_inner);
     let named = |low, high| named(db, wanted, low, high);
     walked(last.max(oldest - 1) + 1, newest, wanted.is_id(), walk, &mut hits, named)?;
@@ -93,7 +98,7 @@ fn by_name(db: &Connection, wanted: &Wanted, (oldest, newest): (i64, i64), walk:
         hits.looked_at += n;
         hits.seqs.extend(found);
     }
-    walked(oldest, (first - 1).min(newest.min(last)), wanted.is_id(), walk, &mut hits, named)?;
+    walked(oldest, first - 1, wanted.is_id(), walk, &mut hits, named)?;
     hits.seqs.dedup();
     Ok(hits)
 }
@@ -196,10 +201,7 @@ fn delivered(db: &Connection, wanted: &Wanted, low: i64, high: i64) -> Sql<Vec<i
 /// the id of a correction follows from it.
 fn renamed(db: &Connection, wanted: &Wanted) -> Sql<Vec<i64>> {
     let site: String = db.query_row("SELECT v FROM meta WHERE k = 'site'", [], |r| r.get(0))?;
-    let is_it = |word: &str| {
-        let word = word.trim_matches(|c: char| !c.is_ascii_alphanumeric());
-        Id::parse(word).is_some_and(|key| wanted.has_key(key))
-    };
+    let is_it = |key: Option<Id>| key.is_some_and(|key| wanted.has_key(key));
     let mut statement =
         db.prepare("SELECT seq, posting, outcome, actor, act, request FROM audit WHERE seq > 0 ORDER BY seq DESC, id")?;
     let (mut rows, mut seqs) = (statement.query([])?, Vec::new());
@@ -207,7 +209,7 @@ fn renamed(db: &Connection, wanted: &Wanted) -> Sql<Vec<i64>> {
         let (posting, outcome): (String, String) = (row.get(1)?, row.get(2)?);
         let (actor, act, request): (String, String, String) = (row.get(3)?, row.get(4)?, row.get(5)?);
         let corrected = || wanted.id == Some(manual_event_id(&site, &actor, &format!("{request}/{posting}")));
-        if is_it(&posting) || outcome.split_whitespace().any(is_it) || (act == Act::Edit.name() && corrected()) {
+        if is_it(Id::parse(&posting)) || is_it(given(&outcome)) || (act == Act::Edit.name() && corrected()) {
             seqs.push(row.get(0)?);
         }
     }
@@ -215,32 +217,29 @@ fn renamed(db: &Connection, wanted: &Wanted) -> Sql<Vec<i64>> {
     Ok(seqs)
 }
 
-/// Events of a batch: one that is under way, one that met trouble, or one of which all was delivered.
-fn of_batch(db: &Connection, id: Id, ends: (i64, i64), walk: &mut Walk<'_>, looked_at: &mut i64) -> Sql<Vec<i64>> {
+/// Events of a request that is under way, or met trouble, the newest first.
+fn of_request(db: &Connection, id: Id) -> Sql<Vec<i64>> {
     let mut seqs = under_way(db, id)?;
-    let mut statement = db.prepare(
-        "SELECT d.seq FROM attempt a JOIN done d ON d.lane = a.lane AND d.batch = a.batch
-         AND d.seq BETWEEN a.first_seq AND a.last_seq WHERE a.key = ?1
-         UNION SELECT seq FROM done WHERE request = ?1",
-    )?;
-    let ended = statement.query_map([id.0], |r| r.get(0))?.collect::<Sql<Vec<i64>>>()?;
-    let mut statement = db.prepare(
-        "SELECT p.seq, p.tx, a.told FROM attempt a JOIN pending p ON p.lane = a.lane AND p.seq BETWEEN a.first_seq AND a.last_seq
-         WHERE a.key = ?1",
-    )?;
-    let (mut rows, mut open) = (statement.query([id.0])?, Vec::new());
-    while let Some(row) = rows.next()? {
-        let key = RowKey { seq: row.get(0)?, tx: row.get(1)? };
-        if spoke_of(row.get_ref(2)?.as_blob_or_null()?, key) {
-            open.push(key.seq);
-        }
-    }
-    seqs.extend(ended.into_iter().chain(open));
-    if seqs.is_empty() {
-        seqs = delivered_batch(db, id, ends, walk, looked_at)?;
-    }
+    seqs.extend(in_vain(db, id)?);
     seqs.sort_unstable_by(|a, b| b.cmp(a));
     seqs.dedup();
+    Ok(seqs)
+}
+
+/// Events of a request that met trouble: those for which it was no good, whatever became of them later, and those that came to their
+/// end by it.
+fn in_vain(db: &Connection, id: Id) -> Sql<Vec<i64>> {
+    let mut attempts =
+        db.prepare("SELECT told, lane, batch, attempt, at, first_seq, last_seq FROM attempt WHERE key = ?")?;
+    let mut good = db.prepare(
+        "SELECT seq FROM done WHERE lane = ? AND batch = ? AND attempt = ? AND at = ? AND seq BETWEEN ? AND ?",
+    )?;
+    let (mut found, mut seqs) = (attempts.query([id.0])?, Vec::new());
+    while let Some(r) = found.next()? {
+        seqs.extend(told_of(r.get_ref(0)?.as_blob_or_null()?.unwrap_or_default()).map(|row| row.seq));
+        let attempt: [i64; 6] = [r.get(1)?, r.get(2)?, r.get(3)?, r.get(4)?, r.get(5)?, r.get(6)?];
+        seqs.extend(good.query_map(attempt, |r| r.get(0))?.collect::<Sql<Vec<i64>>>()?);
+    }
     Ok(seqs)
 }
 
@@ -256,7 +255,8 @@ fn under_way(db: &Connection, id: Id) -> Sql<Vec<i64>> {
     Ok(Vec::new())
 }
 
-/// The id of a batch is not stored when all of it went well, but follows from its postings: they are walked, the newest first.
+/// Events of a batch of which all was delivered at once, the newest first. Its id stands with its deliveries, or follows from their
+/// postings: they are walked, the newest first.
 fn delivered_batch(
     db: &Connection,
     id: Id,
@@ -264,24 +264,27 @@ fn delivered_batch(
     walk: &mut Walk<'_>,
     looked_at: &mut i64,
 ) -> Sql<Vec<i64>> {
-    // A batch may lie across the end of a bite: it is judged when a bite has brought no more of it.
-    let mut gathered: HashMap<(i64, i64), Vec<Ended>> = HashMap::new();
+    // An attempt may lie across the end of a bite: it is judged when a bite has brought no more of it. One whose rows lie further
+    // apart, as after a person's `retry` of an old one, is not found.
+    let mut gathered: HashMap<(i64, i64, i64), Vec<Ended>> = HashMap::new();
     let mut below = newest + 1;
     while below > oldest || !gathered.is_empty() {
         let from = (below - walk.bite).max(oldest).min(below);
-        let mut fresh: HashMap<(i64, i64), Vec<Ended>> = HashMap::new();
+        let mut fresh: HashMap<(i64, i64, i64), Vec<Ended>> = HashMap::new();
         for ended in ended(db, from, below)?.into_iter().filter(|ended| ended.batch > 0) {
-            fresh.entry((ended.lane, ended.batch)).or_default().push(ended);
+            fresh.entry((ended.lane, ended.batch, ended.attempt)).or_default().push(ended);
         }
-        for (batch, mut group) in gathered.drain() {
-            if let Some(more) = fresh.get_mut(&batch) {
+        for (attempt, mut group) in gathered.drain() {
+            if let Some(more) = fresh.get_mut(&attempt) {
                 more.append(&mut group);
                 continue;
             }
             group.sort_unstable_by_key(|ended| ended.row);
             let keys: Vec<Id> = group.iter().map(|ended| ended.key).collect();
-            if batch_id(&keys) == id {
-                return Ok(group.iter().map(|ended| ended.row.seq).collect());
+            if group[0].request.unwrap_or_else(|| batch_id(&keys)) == id {
+                let mut seqs: Vec<i64> = group.iter().rev().map(|ended| ended.row.seq).collect();
+                seqs.dedup();
+                return Ok(seqs);
             }
         }
         gathered = fresh;

@@ -3,20 +3,18 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use rusqlite::{OptionalExtension as _, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
 use serde::Serialize;
 
-use super::find::{Delivery, Event, Look, Place};
+use super::find::{Delivery, Event, Look, Place, told};
 use super::parked::{Deed, deeds, rejected};
-use super::search::{BITE, Walk, search, within};
+use super::search::{BITE, Hits, Walk, search, within};
 use super::wanted::Wanted;
-use super::{Bounds, holds, lanes, said, words};
+use super::{Bounds, said, words};
 use crate::event::{Id, posting_id, short_ref, traceparent};
 use crate::lane::{Category, Parked, sentence};
 use crate::outbox::StorageError;
 use crate::outbox::attempts::{self, id_at, sent_as};
-use crate::outbox::delivery::unpack;
-use crate::outbox::open::open_read_only;
 
 /// Bytes of a sample that are told.
 const RAW: i64 = 65_536;
@@ -127,34 +125,33 @@ pub fn trace(
     bounds: Option<&Bounds>,
     progress: &mut dyn FnMut(i64),
 ) -> Result<Trace, StorageError> {
-    let mut db = open_read_only(dir)?;
-    let mut walk = Walk { limit, bite: BITE, progress };
-    let mut hits = search(&db, wanted, &mut walk)?;
-    if hits.seqs.is_empty() {
-        let named = hits.looked_at;
-        hits = within(&db, wanted, &mut walk)?;
-        hits.looked_at = hits.looked_at.max(named);
-    }
-    let more = hits.more(limit);
-    hits.seqs.truncate(limit);
-    hits.seqs.reverse();
-    let db = db.transaction()?; // one moment for all that is told
-    let lanes = lanes(&db)?;
-    let holds = holds::of(&db)?;
-    let look = Look { db: &db, lanes: &lanes, holds: &holds, bounds, raw: RAW };
-    let mut gather = Gather { look, queues: HashMap::new() };
-    let mut events = Vec::new();
-    for seq in hits.seqs {
-        events.extend(gather.event(seq)?);
-    }
-    let first = |sql: &str| db.query_row(sql, [], |r| r.get(0)).optional();
-    Ok(Trace {
-        looked_at: hits.looked_at,
-        more,
-        within: hits.within && !events.is_empty(),
-        events,
-        history_since: first("SELECT recorded_at FROM event ORDER BY seq LIMIT 1")?,
-        attempts_since: first("SELECT at FROM attempt WHERE (SELECT min(id) FROM attempt) > 1 ORDER BY id LIMIT 1")?,
+    let walk = &mut Walk { limit, bite: BITE, progress };
+    let seek = |db: &Connection| {
+        let hits = search(db, wanted, walk)?;
+        if !hits.seqs.is_empty() {
+            return Ok(hits);
+        }
+        let found = within(db, wanted, walk)?;
+        Ok(Hits { looked_at: hits.looked_at.max(found.looked_at), ..found })
+    };
+    told(dir, RAW, bounds, limit, seek, |look, hits, more| {
+        let db = look.db;
+        let mut gather = Gather { look, queues: HashMap::new() };
+        let mut events = Vec::new();
+        for seq in hits.seqs.into_iter().rev() {
+            events.extend(gather.event(seq)?);
+        }
+        let first = |sql: &str| db.query_row(sql, [], |r| r.get(0)).optional();
+        Ok(Trace {
+            looked_at: hits.looked_at,
+            more,
+            within: hits.within && !events.is_empty(),
+            events,
+            history_since: first("SELECT recorded_at FROM event ORDER BY seq LIMIT 1")?,
+            attempts_since: first(
+                "SELECT at FROM attempt WHERE (SELECT min(id) FROM attempt) > 1 ORDER BY id LIMIT 1",
+            )?,
+        })
     })
 }
 
@@ -271,19 +268,10 @@ impl Gather<'_> {
 
     fn under_way(&self, delivery: &Delivery) -> Result<Option<Attempt>, rusqlite::Error> {
         let Place { lane, key, .. } = delivery.place;
-        let mut batches =
-            self.look.db.prepare_cached("SELECT id, attempt, last_sent, rows, request FROM batch WHERE lane = ?")?;
-        let mut rows = batches.query([lane])?;
-        while let Some(r) = rows.next()? {
-            let rows = unpack(r.get_ref(3)?.as_blob().unwrap_or_default());
-            if rows.contains(&key) {
-                let (batch, attempt, sent_at) = (r.get(0)?, r.get(1)?, r.get(2)?);
-                let class = "under_way".to_owned();
-                let batch_id = sent_as(self.look.db, lane, id_at(r, 4)?, &rows)?.map(|id| id.to_string());
-                return Ok(Some(Attempt { attempt, batch, batch_id, sent_at, class, ..Attempt::default() }));
-            }
-        }
-        Ok(None)
+        let Some(batch) = self.look.batch(lane, key)? else { return Ok(None) };
+        let batch_id = sent_as(self.look.db, lane, batch.request, &batch.rows)?.map(|id| id.to_string());
+        let (sent_at, class) = (Some(batch.sent), "under_way".to_owned());
+        Ok(Some(Attempt { attempt: batch.attempt, batch: batch.id, batch_id, sent_at, class, ..Attempt::default() }))
     }
 
     /// The rows of a subject that are not at their end, in order. Walks the lane's backlog, once.

@@ -67,3 +67,24 @@ async fn events_of_a_version_without_blocks_are_walked() {
     assert!(hits(dir.path(), "SH-1").looked_at > 2_500, "all of them");
     stop(outbox, ended).await;
 }
+
+#[tokio::test]
+async fn a_block_of_events_that_are_not_there_is_damage() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (outbox, ended, _work) = open(config(dir.path()));
+    outbox.capture(vec![counted("1", 1, "SH-1")]).await.expect("there is room");
+    stop(outbox, ended).await;
+    let db = rusqlite::Connection::open(dir.path().join("outbox.db")).expect("nobody runs on it");
+    for last in [2, 9_999, i64::MAX] {
+        db.execute("INSERT INTO finder(last, first, prints) VALUES (?1, ?1, x'000000000000')", [last]).expect("ours");
+    }
+    drop(db);
+    assert_eq!(hits(dir.path(), "SH-1").seqs, [1]);
+    let (outbox, ended, _work) = open(config(dir.path()));
+    let placed = outbox.capture(vec![counted("1", 2, "SH-2")]).await;
+    assert_eq!(placed.as_deref(), Ok(&[Placed::New][..]));
+    for (seq, word) in [(1, "SH-1"), (2, "SH-2")] {
+        assert_eq!(hits(dir.path(), word).seqs, [seq], "{word}");
+    }
+    stop(outbox, ended).await;
+}

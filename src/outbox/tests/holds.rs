@@ -3,7 +3,7 @@
 use super::*;
 use crate::lane::Act;
 use crate::outbox::read::find::find;
-use crate::outbox::read::holds::holds;
+use crate::outbox::read::holds::{Kept, holds, kept};
 use crate::outbox::read::parked;
 use crate::outbox::read::wanted::Wanted;
 
@@ -83,10 +83,14 @@ async fn a_held_subject_waits_and_the_others_go() {
     assert_eq!(other.keys.len(), 1, "b alone");
     outbox.answered(0, other.batch, all(&other, Class::Delivered)).expect("the writer runs");
     nothing_leaves(&outbox, &mut work).await;
+    assert!(told(&outbox, hold("h0", Scope::Subject, "idle", true)).await.0);
+    let waits = vec![Kept { subject: "a".to_owned(), lane: "outbound".to_owned(), rows: 2 }];
+    assert_eq!(kept(dir.path(), None).expect("it reads"), waits, "nothing waits for the other one");
     stop(outbox, ended).await;
     let (outbox, ended, mut work) = open(config(dir.path()));
     nothing_leaves(&outbox, &mut work).await;
     assert!(told(&outbox, hold("h2", Scope::Subject, "a", false)).await.0);
+    assert_eq!(kept(dir.path(), None).expect("it reads"), []);
     let first = next(&mut work).await;
     outbox.answered(0, first.batch, all(&first, Class::Delivered)).expect("the writer runs");
     let second = next(&mut work).await;
@@ -305,5 +309,23 @@ async fn a_lane_in_a_storm_is_in_it_after_a_restart() {
     }
     outbox.pulse().await.expect("it is stored");
     assert_eq!(read::lanes_of(dir.path()).expect("it reads")[0].storm, None, "three good ones end it");
+    stop(outbox, ended).await;
+}
+
+#[tokio::test]
+async fn what_helps_a_target_that_is_away_does_not_say_that_a_held_lane_goes_on() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (outbox, ended, mut work) = open(config(dir.path()));
+    outbox.capture(vec![counted("1", 1, "a")]).await.expect("there is room");
+    let sent = next(&mut work).await;
+    assert!(told(&outbox, hold("h1", Scope::System, "erp", true)).await.0);
+    let away = Answer { status: None, whole: true, ..all(&sent, Class::Transient) };
+    outbox.answered(0, sent.batch, away).expect("the writer runs");
+    outbox.pulse().await.expect("it is stored");
+    let help = || read::lanes_of(dir.path()).expect("it reads")[0].last_answer.clone().and_then(|last| last.help);
+    assert!(help().is_some_and(|help| help.starts_with("look whether the ERP runs") && !help.contains("itself")));
+    assert!(told(&outbox, hold("h2", Scope::System, "erp", false)).await.0);
+    next(&mut work).await;
+    assert!(help().is_some_and(|help| help.ends_with("it goes on by itself")));
     stop(outbox, ended).await;
 }

@@ -80,6 +80,115 @@ async fn what_was_never_answered_is_told_with_its_batch() {
     stop(outbox, ended).await;
 }
 
+/// Each row of the batch, in its order.
+fn each(batch: &Outgoing, classes: &[Class]) -> Answer {
+    let outcomes = classes.iter().map(|class| Outcome::new(*class, "test")).collect();
+    Answer { outcomes, whole: false, ..all(batch, Class::Unknown) }
+}
+
+/// Takes batches until so many rows are delivered.
+async fn deliver(outbox: &Outbox, work: &mut mpsc::Receiver<Outgoing>, mut rows: usize) {
+    while rows > 0 {
+        let batch = next(work).await;
+        rows -= batch.keys.len();
+        outbox.answered(0, batch.batch, all(&batch, Class::Delivered)).expect("the writer runs");
+    }
+    outbox.pulse().await.expect("it is stored");
+}
+
+#[tokio::test]
+async fn a_request_that_was_put_off_leads_to_its_rows_wherever_they_were_delivered() {
+    for key_scope in [KeyScope::Item, KeyScope::Request] {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let (outbox, ended, mut work) = opened(dir.path(), &lane::Config { key_scope, ..lane() });
+        outbox.capture(vec![counted("1", 1, "a"), counted("1", 2, "b")]).await.expect("there is room");
+        let first = next(&mut work).await;
+        assert_eq!(first.keys.len(), 2);
+        outbox.answered(0, first.batch, each(&first, &[Class::Conflict; 2])).expect("the writer runs");
+        deliver(&outbox, &mut work, 2).await;
+        assert_eq!(seqs(dir.path(), &first.id.to_string()), [2, 1], "{key_scope:?}");
+        stop(outbox, ended).await;
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_was_never_answered_leads_to_what_a_person_decided_on() {
+    for (key_scope, act) in [KeyScope::Item, KeyScope::Request]
+        .into_iter()
+        .flat_map(|scope| [Act::Resolve, Act::Skip, Act::Repost].map(|act| (scope, act)))
+    {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let lane = lane::Config { key_scope, idempotency: lane::Idempotency::None, ..lane() };
+        let (outbox, ended, mut work) = opened(dir.path(), &lane);
+        outbox.capture(vec![counted("1", 1, "a"), counted("1", 2, "b")]).await.expect("there is room");
+        let request = next(&mut work).await.id.to_string();
+        stop(outbox, ended).await;
+        let (outbox, ended, mut work) = opened(dir.path(), &lane);
+        outbox.pulse().await.expect("nobody can ask: it needs a person");
+        let needs = read::parked::needs(dir.path(), None, Millis(0)).expect("it reads");
+        assert_eq!(needs.len(), 2);
+        for (need, actor) in needs.iter().flat_map(|need| [(need, "anna"), (need, "ben")]) {
+            let reference = Some("GI-1".to_owned());
+            let of = order(&format!("{actor} {}", need.key), act, &[]);
+            let decided = Order { reference, keys: vec![need.named()], ..of };
+            outbox.operate(decided, actor.to_owned()).await.expect("the writer runs");
+        }
+        deliver(&outbox, &mut work, if act == Act::Repost { 2 } else { 0 }).await;
+        assert_eq!(seqs(dir.path(), &request), [2, 1], "{key_scope:?}, {act:?}");
+        stop(outbox, ended).await;
+    }
+}
+
+#[tokio::test]
+async fn a_request_leads_to_the_rows_that_it_carried_and_to_no_others_of_its_batch() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (outbox, ended, mut work) = open(config(dir.path()));
+    outbox
+        .capture(vec![counted("1", 1, "b"), counted("1", 2, "a"), counted("1", 3, "c")])
+        .await
+        .expect("there is room");
+    let first = next(&mut work).await;
+    let classes = [Class::Unknown, Class::Delivered, Class::Unknown];
+    outbox.answered(0, first.batch, each(&first, &classes)).expect("the writer runs");
+    let rest = next(&mut work).await;
+    assert_eq!((rest.attempt, rest.keys.len()), (2, 2));
+    outbox.answered(0, rest.batch, each(&rest, &[Class::Unknown; 2])).expect("the writer runs");
+    deliver(&outbox, &mut work, 2).await;
+    assert_eq!(seqs(dir.path(), &first.id.to_string()), [3, 2, 1]);
+    assert_eq!(seqs(dir.path(), &rest.id.to_string()), [3, 1], "it met trouble");
+
+    outbox
+        .capture(vec![counted("1", 4, "d"), counted("1", 5, "e"), counted("1", 6, "f")])
+        .await
+        .expect("there is room");
+    let first = next(&mut work).await;
+    let classes = [Class::Unknown, Class::Unknown, Class::Delivered];
+    outbox.answered(0, first.batch, each(&first, &classes)).expect("the writer runs");
+    let rest = next(&mut work).await;
+    outbox.answered(0, rest.batch, all(&rest, Class::Delivered)).expect("the writer runs");
+    outbox.pulse().await.expect("it is stored");
+    assert_eq!(seqs(dir.path(), &rest.id.to_string()), [5, 4], "all of it was delivered");
+    stop(outbox, ended).await;
+}
+
+/// Schema 12 kept no key of a request.
+#[tokio::test]
+async fn what_an_older_version_left_unheard_is_told_with_the_key_that_its_request_had() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let lane = lane::Config { key_scope: KeyScope::Request, ..lane() };
+    let (outbox, ended, mut work) = opened(dir.path(), &lane);
+    outbox.capture(vec![counted("1", 1, "a")]).await.expect("there is room");
+    let first = next(&mut work).await.id;
+    stop(outbox, ended).await;
+    let db = rusqlite::Connection::open(dir.path().join("outbox.db")).expect("nobody runs on it");
+    db.execute("UPDATE batch SET request = NULL", []).expect("it is there"); // as a version before it had that column
+    drop(db);
+    let (outbox, ended, mut work) = opened(dir.path(), &lane);
+    assert_eq!(next(&mut work).await.id, first, "it is sent again under it");
+    assert_eq!(attempts(dir.path(), "a")[0].batch_id, Some(first.to_string()));
+    stop(outbox, ended).await;
+}
+
 #[tokio::test]
 async fn a_posting_is_found_by_each_key_that_it_had() {
     let ways = [(Act::Retry, false), (Act::Retry, true), (Act::Edit, false), (Act::Edit, true)];
@@ -214,9 +323,31 @@ async fn a_serial_number_in_the_form_of_an_id_is_looked_for_as_a_text() {
     let scans = vec![counted("1", 1, &format!("tote/{subject}")), counted("1", 2, subject), carrying];
     outbox.capture(scans).await.expect("there is room");
     outbox.pulse().await.expect("it is stored");
-    assert_eq!(seqs(dir.path(), subject), [2, 1], "both events of the subject");
+    let db = open_read_only(dir.path()).expect("it reads beside the writer");
+    let mut bites = 0;
+    let walk = &mut Walk { limit: 10, bite: 10, progress: &mut |_| bites += 1 };
+    let hits = search(&db, &Wanted::parse(subject), walk).expect("it reads");
+    assert_eq!((hits.seqs, bites), (vec![2, 1], 0), "both events of the subject, and no delivery was looked at");
     let found = traced(dir.path(), field);
     assert_eq!((found.events.len(), found.within), (1, true), "the value of a field");
     assert_eq!(found.events[0].event.seq, 3);
     stop(outbox, ended).await;
+}
+
+#[tokio::test]
+async fn an_id_among_the_words_of_a_person_is_no_key_of_what_they_decided_on() {
+    let serial = "0a1b2c3d-0000-4000-8000-0123456789ab";
+    let value = format!("/serial=under the new key {serial}");
+    let added = lane::Change { new: true, ..lane::Change::parse(&value).expect("a change") };
+    let reference = Some(serial.to_owned());
+    for (act, changes, reference) in [(Act::Edit, vec![added], None), (Act::Resolve, Vec::new(), reference)] {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let (outbox, ended, _work, key) = parked_in(lane(), dir.path(), Class::Validation, false).await;
+        outbox.capture(vec![counted("1", 3, serial)]).await.expect("there is room");
+        let decided = Order { reference, changes, ..order("r1", act, &[key]) };
+        let acted = outbox.operate(decided, "anna".to_owned()).await.expect("the writer runs");
+        assert!(acted[0].done && acted[0].text.contains(serial), "{acted:?}");
+        assert_eq!(seqs(dir.path(), serial), [3], "the subject of an event, and no key");
+        stop(outbox, ended).await;
+    }
 }
