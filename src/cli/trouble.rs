@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::cli::print::{age, clean, line};
 use crate::cli::status::shows;
 use crate::event::Millis;
-use crate::lane::{Category, Class, Standing, System};
+use crate::lane::{Category, Class, Standing, Storm, System};
 use crate::outbox::read::parked::Whose;
 use crate::outbox::read::{Bounds, LaneStatus, LastAnswer};
 
@@ -121,6 +121,15 @@ impl Kept {
         let is = |known: &System| known.system == self.system && away(&known.standing);
         self.help.is_some() && systems.iter().any(is)
     }
+}
+
+/// Why a lane is stopped.
+pub(super) fn stopped_by(storm: Option<&Storm>) -> String {
+    let Some(Storm { class, code, words, rejected, .. }) = storm else {
+        return "too many subjects are parked".to_owned();
+    };
+    let code = code.as_ref().map_or_else(String::new, |code| format!(" {}", clean(code)));
+    format!("{rejected} rows were rejected ({class}{code}): {}", clean(words))
 }
 
 /// A line for each lane that its system does not speak for, and one for what helps where neighbours have that in common.

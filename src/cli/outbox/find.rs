@@ -150,7 +150,7 @@ fn delivery_lines(text: &mut String, told: &Delivery, now: Millis) {
         line(text, &format!("    {}", hold::sentence(hold, now)));
     }
     if told.lane_stopped {
-        line(text, "    the lane has STOPPED: too many subjects are parked");
+        line(text, &format!("    the lane has STOPPED: {}", trouble::stopped_by(told.storm.as_ref())));
     }
     if let Some(last) = &told.trouble {
         line(text, &format!("    the target: {}", trouble::sentence(last, now)));

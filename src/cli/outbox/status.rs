@@ -138,6 +138,9 @@ impl<'a> Report<'a> {
         }
         lanes::table(&mut text, &status.lanes, now);
         lanes::stops(&mut text, &self.stopped, &status.lanes);
+        if systems.is_empty() {
+            lanes::storms(&mut text, &status.lanes);
+        }
         lanes::behind(&mut text, &status.lanes, self.bounds);
         hold::told(&mut text, &status.holds, now);
         lanes::unknown(&mut text, &status.lanes, now);

@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::cli::hold;
 use crate::cli::outbox::{Room, stopped};
 use crate::cli::print::{age, line};
-use crate::cli::trouble::{Kept, told};
+use crate::cli::trouble::{Kept, stopped_by, told};
 use crate::control;
 use crate::event::Millis;
 use crate::lane::System;
@@ -58,6 +58,9 @@ impl Outbox {
                 known(hold::by(hold, &lane.lane, now), Some(hold.at))
             } else if stopped.contains(&lane.lane.as_str()) {
                 known(format!("STOPPED, {} subjects are parked: `floorgate dead list` shows why", lane.parked), None)
+            } else if let Some(storm) = lane.storm.as_ref().filter(|_| gateway.is_none()) {
+                let why = stopped_by(Some(storm));
+                known(format!("STOPPED, {why}; one row is sent at the next start, to find out"), Some(storm.since.0))
             } else {
                 Kept::of(lane, now)
             }

@@ -2,8 +2,9 @@
 
 use crate::cli::hold;
 use crate::cli::print::{age, ago, clean, line};
+use crate::cli::trouble::stopped_by;
 use crate::event::Millis;
-use crate::lane::{Late, Overdue, Standing, Stopped, Storm, System, Trouble, Why};
+use crate::lane::{Late, Overdue, Standing, Stopped, System, Trouble, Why};
 use crate::outbox::read::Held;
 
 /// How a system stands that does not take everything, and what helps; the same of each of its lanes that is stopped. `holds`: what
@@ -73,11 +74,8 @@ pub(in crate::cli) fn target(
         }
     }
     for Stopped { lane, storm } in stopped {
-        let Storm { class, code, words, rejected, next_try, .. } = storm;
-        let code = code.as_ref().map_or_else(String::new, |code| format!(" {}", clean(code)));
-        let why = format!("{rejected} rows were rejected ({class}{code}): {}", clean(words));
-        line(text, &format!("lane {lane}: STOPPED, {why}"));
-        let goes_on = || format!("{}; when three are posted, the lane goes on", tried(*next_try, now));
+        line(text, &format!("lane {lane}: STOPPED, {}", stopped_by(Some(storm))));
+        let goes_on = || format!("{}; when three are posted, the lane goes on", tried(storm.next_try, now));
         line(text, &format!("  {}", held(lane).unwrap_or_else(goes_on)));
         helps(text, "correct what they have in common, then free one of them: `floorgate dead retry KEY --reason …`");
     }

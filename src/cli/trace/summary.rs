@@ -137,7 +137,7 @@ fn in_line(posting: &Followed, what: &str, now: Millis) -> String {
         return format!("{what} waits behind #{}, which is {}{reason}", behind.seq, behind.state);
     }
     if told.lane_stopped {
-        return format!("{what} waits: lane {} has STOPPED, too many subjects are parked", told.lane);
+        return format!("{what} waits: lane {} has STOPPED, {}", told.lane, trouble::stopped_by(told.storm.as_ref()));
     }
     format!("{what} is in line for {}{}", told.system, kept(posting, now))
 }

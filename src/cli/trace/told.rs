@@ -146,7 +146,9 @@ fn state(followed: &Followed, zone: &TimeZone, now: Millis) -> String {
                 let reason = behind.reason.as_ref().map_or_else(String::new, |reason| format!(": {}", clean(reason)));
                 format!("ready, behind #{} of its subject, which is {}{reason}", behind.seq, behind.state)
             }
-            None if told.lane_stopped => "ready, and the lane has STOPPED: too many subjects are parked".to_owned(),
+            None if told.lane_stopped => {
+                format!("ready, and the lane has STOPPED: {}", trouble::stopped_by(told.storm.as_ref()))
+            }
             None => "ready".to_owned(),
         },
     }

@@ -12,7 +12,7 @@ use super::search::{BITE, Hits, Walk, search};
 use super::wanted::Wanted;
 use super::{Bounds, HELD, Held, LaneStatus, LastAnswer, holds, lanes, said, words};
 use crate::event::{Id, posting_id};
-use crate::lane::RowKey;
+use crate::lane::{RowKey, Storm};
 use crate::outbox::attempts::id_at;
 use crate::outbox::delivery::unpack;
 use crate::outbox::open::reading;
@@ -132,8 +132,10 @@ pub struct Delivery {
     pub behind: Option<Behind>,
     /// Why it may be there twice, though it is delivered once.
     pub suspect: Option<String>,
-    /// The lane has stopped: too many subjects are parked.
+    /// The lane has stopped: too many subjects are parked, or it is in a `storm`.
     pub lane_stopped: bool,
+    /// Too many rows of the lane were refused: single ones find out whether that is over.
+    pub storm: Option<Storm>,
     /// What a person has stopped, and it with that.
     pub hold: Option<Held>,
     /// What the lane's target said last, if that keeps it.
@@ -346,7 +348,9 @@ impl Look<'_> {
         }
         let lane = self.lanes.iter().find(|lane| lane.lane == told.lane);
         if matches!(told.state, "ready" | "waiting") {
-            told.lane_stopped = lane.zip(self.bounds).is_some_and(|(lane, bounds)| bounds.stop(lane));
+            told.storm = lane.and_then(|lane| lane.storm.clone());
+            let parks = lane.zip(self.bounds).is_some_and(|(lane, bounds)| bounds.stop(lane));
+            told.lane_stopped = parks || told.storm.is_some();
         }
         if matches!(told.state, "ready" | "waiting" | "unknown" | "sending" | "accepted") {
             // An answer that speaks of each item is told with the row it speaks of.

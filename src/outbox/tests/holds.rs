@@ -294,12 +294,15 @@ async fn a_lane_in_a_storm_is_in_it_after_a_restart() {
             break;
         }
     }
+    outbox.capture(scans(31, 41)).await.expect("captured");
     stop(outbox, ended).await;
     let storm = read::lanes_of(dir.path()).expect("it reads")[0].storm.clone().expect("it is in one");
     assert_eq!((storm.class.as_str(), storm.rejected > 20), ("validation", true), "{storm:?}");
+    let found = find(dir.path(), &Wanted::parse("c31"), 1, None).expect("it reads");
+    let waits = &found.events[0].deliveries[0];
+    assert!(waits.state == "ready" && waits.lane_stopped && waits.storm == Some(storm), "{waits:?}");
 
     let (outbox, ended, mut work) = open(config(dir.path()));
-    outbox.capture(scans(31, 41)).await.expect("captured");
     for tried in 1..=3 {
         let one = next(&mut work).await;
         assert_eq!(one.keys.len(), 1, "{tried}");

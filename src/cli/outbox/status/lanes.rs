@@ -1,7 +1,7 @@
 //! The lanes: their rows by state, and what keeps them.
 
 use crate::cli::print::{self, age, ago, asked, line};
-use crate::cli::trouble::{Kept, told};
+use crate::cli::trouble::{Kept, stopped_by, told};
 use crate::event::Millis;
 use crate::lane::System;
 use crate::outbox::read::{Bounds, LaneStatus};
@@ -18,6 +18,14 @@ pub(super) fn stops(text: &mut String, stopped: &[&str], lanes: &[LaneStatus]) {
             "    look at its dead letters: one reason for all is a mapping to correct, here or at the target;\n    \
              with max_parked raised and a restart the other subjects go on",
         );
+    }
+}
+
+/// Lanes in a storm, where no gateway says so.
+pub(super) fn storms(text: &mut String, lanes: &[LaneStatus]) {
+    for LaneStatus { lane, storm, .. } in lanes.iter().filter(|lane| lane.storm.is_some()) {
+        let why = stopped_by(storm.as_ref());
+        line(text, &format!("  {lane}: STOPPED, {why}; one row is sent at the next start, to find out"));
     }
 }
 
