@@ -1,5 +1,6 @@
 //! `floorgate hold` and `floorgate release`: stop a lane, a system or a subject, and let it go again.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -8,7 +9,10 @@ use crate::cli::place::Place;
 use crate::cli::print::{self, ago, clean, line, quoted, without_control};
 use crate::control::Request;
 use crate::event::Millis;
+use crate::milestone::{order, orders};
+use crate::outbox::read::find::{Event, find};
 use crate::outbox::read::holds::{self, Held};
+use crate::outbox::read::wanted::Wanted;
 use crate::outbox::{Acted, Hold, Scope};
 
 /// Stop a lane, a system or a subject: nothing of it is sent until it is released
@@ -27,6 +31,9 @@ pub(super) struct Args {
     /// Why: the audit keeps it
     #[arg(long, value_name = "TEXT", required_unless_present = "list")]
     reason: Option<String>,
+    /// Hold the subject by this text as it is, although events that it may mean have another
+    #[arg(long)]
+    yes: bool,
     /// List what is held
     #[arg(long, conflicts_with = "scope")]
     list: bool,
@@ -84,7 +91,12 @@ fn scope(text: &str) -> Result<Scope, String> {
 
 pub(super) fn run(args: &Args) -> ExitCode {
     match (args.scope, &args.name, &args.reason) {
-        (Some(scope), Some(name), Some(reason)) => tell(&args.command, scope, name, reason, true),
+        (Some(scope), Some(name), Some(reason)) => {
+            if let Some(why) = (scope == Scope::Subject && !args.yes).then(|| misnamed(&args.command, name)).flatten() {
+                return print::refuse(args.command.json, &why, Exit::No);
+            }
+            tell(&args.command, scope, name, reason, true)
+        }
         _ => list(&args.command),
     }
 }
@@ -92,6 +104,35 @@ pub(super) fn run(args: &Args) -> ExitCode {
 pub(super) fn release(args: &Release) -> ExitCode {
     tell(&args.command, args.scope, &args.name, &args.reason, false)
 }
+
+/// Why that name holds nothing of what it seems to mean: a barcode, or a subject without its class or with one. A name of which
+/// nothing has come yet holds what comes.
+fn misnamed(command: &Command, name: &str) -> Option<String> {
+    let (dir, _) = command.place.find().ok()?; // what is wrong is told by the command itself
+    let wanted = Wanted::parse(name);
+    let mut found = find(&dir, &wanted, SHOWN, None).ok()?;
+    if let Some((_, bare)) = name.split_once('/').filter(|_| found.events.is_empty()) {
+        found = find(&dir, &Wanted::parse(bare), SHOWN, None).ok()?;
+    }
+    let fits = |event: &Event| {
+        event.deliveries.iter().any(|d| orders(name, &d.lane).contains(&order(&d.tx_type, &event.subject, &d.lane)))
+    };
+    let others: BTreeSet<&str> = found.events.iter().map(|event| event.subject.as_str()).collect();
+    let meant = others
+        .into_iter()
+        .chain(found.events.is_empty().then(|| wanted.named()).into_iter().flatten().map(String::as_str));
+    let meant: Vec<String> = meant.map(|other| format!("`floorgate hold subject {}`", quoted(other))).collect();
+    (!meant.is_empty() && !found.events.iter().any(fits)).then(|| {
+        format!(
+            "subject {}: NOT DONE: no posting has this subject: did you mean {}? --yes holds it as it is written",
+            clean(name),
+            meant.join(" or ")
+        )
+    })
+}
+
+/// Events whose subjects are looked at.
+const SHOWN: usize = 20;
 
 fn tell(command: &Command, scope: Scope, name: &str, reason: &str, on: bool) -> ExitCode {
     let dir = match command.place.find() {

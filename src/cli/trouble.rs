@@ -227,6 +227,20 @@ mod tests {
     }
 
     #[test]
+    fn a_lane_is_stopped_by_what_it_was_refused_for() {
+        let storm = Storm {
+            since: NOW,
+            class: "validation".to_owned(),
+            code: Some("unknown_item".to_owned()),
+            words: "no item A-1".to_owned(),
+            rejected: 31,
+            next_try: NOW,
+        };
+        assert_eq!(stopped_by(Some(&storm)), "31 rows were rejected (validation unknown_item): no item A-1");
+        assert_eq!(stopped_by(None), "too many subjects are parked");
+    }
+
+    #[test]
     fn a_sentence_of_the_target_ends_where_ours_does() {
         let said = |again| LastAnswer { said: Some("This token has expired.".to_owned()), again, ..web_page() };
         let told = |again| sentence(&said(again), NOW);

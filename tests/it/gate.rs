@@ -126,3 +126,26 @@ fn a_lane_of_which_everything_is_rejected_is_one_trouble_and_goes_on_behind_a_pe
     let judgement = floor.judge();
     assert!(judgement.is_clean(), "{judgement}");
 }
+
+/// Whoever holds what is printed on a carton means the carton.
+#[test]
+fn a_subject_is_held_by_a_name_that_postings_have() {
+    let Some(mut floor) = Floor::start(5, Settings::Shipped, |site| site.batch(10)) else { return };
+    floor.scan(1);
+    wait_for("a posting", || floor.erp.count() == 1);
+    let hold = |name: &str, more: &[&str]| {
+        floor.gateway.say(&[&["hold", "subject", name, "--reason", "recall", "--json"], more].concat())
+    };
+    let found: Value = serde_json::from_str(&floor.gateway.say(&["outbox", "find", "#1", "--json"]).1).expect("JSON");
+    let subject = found["events"][0]["subject"].as_str().expect("it has one");
+    let barcode = "(00)395212345000000262";
+    for (name, meant) in [(barcode, "395212345000000262"), (&format!("carton/{subject}"), subject)] {
+        let (code, said) = hold(name, &[]);
+        assert_eq!(code, Some(1), "{said}");
+        assert!(said.contains(&format!("did you mean `floorgate hold subject {meant}`?")), "{said}");
+    }
+    for (name, more) in [(subject, &[][..]), ("395212345000000262", &[]), (barcode, &["--yes"])] {
+        let (code, said) = hold(name, more);
+        assert_eq!(code, Some(0), "{said}");
+    }
+}

@@ -50,6 +50,14 @@ impl Wanted {
         Self { values: subjects.clone(), subjects, ..Self::default() }
     }
 
+    /// What it names, if it is a barcode; the digits of a GTIN alone name themselves.
+    pub fn named(&self) -> &[String] {
+        match &self.subjects[..] {
+            [text, named @ ..] if !is_gtin(text) => named,
+            _ => &[],
+        }
+    }
+
     /// It is looked for as an id or a key first.
     pub(super) fn is_id(&self) -> bool {
         self.id.is_some() || self.key.is_some()
@@ -121,10 +129,14 @@ fn names(text: &str) -> Vec<String> {
         }
     }
     // The digits of an EAN or UPC alone.
-    if matches!(plain.len(), 8 | 12 | 13 | 14) && plain.bytes().all(|byte| byte.is_ascii_digit()) {
+    if is_gtin(&plain) {
         names.extend(lengths(&format!("{plain:0>14}")));
     }
     names
+}
+
+fn is_gtin(text: &str) -> bool {
+    matches!(text.len(), 8 | 12 | 13 | 14) && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// A GTIN of 14 digits in all lengths that it can be written with.
