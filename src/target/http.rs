@@ -1,8 +1,8 @@
 //! HTTP/1.1 POST of a batch, over TLS or not.
 //!
 //! How it fails: what goes wrong before a connection stands is [`Reply::NotSent`], since not a byte of the request can
-//! have left, and so is a secret that can't be read or a token that nobody gives; who does not let us in is
-//! [`Reply::Refused`]; whatever goes wrong afterwards is [`Reply::Lost`], since some may have had effect. Answers are
+//! have left, and so is a token that nobody gives; who does not let us in, and a secret or certificate that can't be read,
+//! is [`Reply::Refused`]; whatever goes wrong afterwards is [`Reply::Lost`], since some may have had effect. Answers are
 //! bounded by the items that they speak of, to [`MAX_ANSWER`] bytes. Secrets are in no log and no reason.
 
 use std::io::Write as _;
@@ -156,7 +156,7 @@ impl Http {
 
     /// A question. What some cache between knew of it a minute ago may be no longer true.
     async fn get(&self, url: Url, items: usize) -> Result<Reply, Reply> {
-        let client = self.clients.get().map_err(Reply::NotSent)?;
+        let client = self.clients.get().map_err(Reply::Refused)?;
         let request = client.get(url).header(header::ACCEPT, ACCEPT).header(CONTRACT.0, CONTRACT.1);
         let request = request.header(header::CACHE_CONTROL, NO_CACHE);
         Ok(self.reply(self.exchange(&client, &request, longest(items)).await?))
@@ -204,7 +204,7 @@ impl Http {
             let pass = tokio::time::timeout_at(by, tokens.pass(client, refused)).await;
             return pass.unwrap_or_else(|_| Err(Reply::NotSent("no token in time".to_owned()))).map(Some);
         }
-        self.config.login.as_ref().map_or(Ok(None), Pass::of).map_err(Reply::NotSent)
+        self.config.login.as_ref().map_or(Ok(None), Pass::of).map_err(Reply::Refused)
     }
 
     pub(super) async fn once(
@@ -237,7 +237,7 @@ impl Http {
 
     async fn send(&self, batch: &Outgoing, body: &[u8]) -> Result<Reply, Reply> {
         let id = batch.id;
-        let client = self.clients.get().map_err(Reply::NotSent)?;
+        let client = self.clients.get().map_err(Reply::Refused)?;
         let method = match self.config.wire {
             Wire::SuiteTalk { upsert: true } => Method::PUT,
             _ => Method::POST,

@@ -1,7 +1,7 @@
 //! Tokens of OAuth 2.0 client credentials: asked for once, kept until shortly before they expire.
 //!
 //! One request at a time: who wants a token while another fetches one waits for it. How it fails: a token server that
-//! refuses us is [`Reply::Refused`], any other trouble of it [`Reply::NotSent`]; in both nothing went to the target.
+//! refuses us, and a secret that can't be read, is [`Reply::Refused`], any other trouble of it [`Reply::NotSent`]; in both nothing went to the target.
 //! `docs/adr/0017` says why this is no crate.
 
 use std::time::Duration;
@@ -101,7 +101,7 @@ impl Tokens {
     }
 
     async fn fetch(&self, client: &Client, now: Instant) -> Result<Token, Reply> {
-        let secret = Secret::read("client secret", &self.config.client_secret_file).map_err(Reply::NotSent)?;
+        let secret = Secret::read("client secret", &self.config.client_secret_file).map_err(Reply::Refused)?;
         let trouble = |why: &str| format!("no token from {}: {why}", self.url);
         let unsent = |error: reqwest::Error| {
             if let Some(why) = shut_out(&error, "the token server", &self.tls) {

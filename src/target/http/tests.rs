@@ -450,11 +450,12 @@ async fn a_renewed_token_counts_at_once_and_a_missing_one_sends_nothing() {
     }
     for (content, why) in [("", "it is empty"), ("se\u{1}cret", "it holds characters that no HTTP header can carry")] {
         std::fs::write(&path, content).unwrap();
-        let reason = format!("not sent: bearer token file {}: {why}", path.display());
-        check(&target.deliver(&batch).await, Class::Transient, &reason);
+        let reason = format!("not let in: bearer token file {}: {why}", path.display());
+        check(&target.deliver(&batch).await, Class::Auth, &reason);
     }
     std::fs::remove_file(&path).unwrap();
     let answer = target.deliver(&batch).await;
+    assert_eq!(answer.outcomes[0].class, Class::Auth);
     assert!(answer.outcomes[0].reason.ends_with("No such file or directory (os error 2)"), "{answer:?}");
 }
 
