@@ -11,7 +11,7 @@ use crate::event::{Id, Millis, batch_id, request_id};
 use crate::lane::{Answer, Class, Outcome, RowKey, Way};
 use crate::outbox::capture::Route;
 use crate::outbox::delivery::{Cause, Flight, unpack};
-use crate::outbox::read::is_damage;
+use crate::outbox::read::{is_damage, said, words};
 use crate::outbox::varint::{push, take};
 
 /// Attempts that are kept.
@@ -170,20 +170,20 @@ pub(super) fn of_row(db: &Connection, lane: i64, row: RowKey) -> Sql<Vec<Tried>>
     let mut found = statement.query([lane, row.seq])?;
     let mut tried = Vec::new();
     while let Some(r) = found.next()? {
-        let said = match r.get_ref(9)?.as_blob_or_null()? {
+        let said_of_it = match r.get_ref(9)?.as_blob_or_null()? {
             Some(told) => said_of(told, row),
             // Of a version that kept no rows: that the row was in it is likely, and no more.
-            None => Some(format!("{}: of a batch between whose rows this one lies", r.get::<_, String>(5)?)),
+            None => Some(format!("{}: of a batch between whose rows this one lies", words(r, 5)?)),
         };
-        let Some(said) = said else { continue };
+        let Some(said_of_it) = said_of_it else { continue };
         tried.push(Tried {
             batch: r.get(0)?,
             attempt: r.get(1)?,
             sent: r.get(2)?,
             at: r.get(3)?,
             status: r.get(4)?,
-            said,
-            excerpt: r.get(6)?,
+            said: said_of_it,
+            excerpt: said(r, 6)?,
             again: r.get(7)?,
             key: id_at(r, 8)?,
         });

@@ -287,10 +287,10 @@ fn all_of(db: &Connection, dir: &Path, now: i64, listed: u32) -> Result<Status, 
         bad_input: all(
             db,
             "SELECT source, reason, count(*), max(at) FROM bad_input GROUP BY 1, 2 ORDER BY 3 DESC LIMIT 20",
-            |r| Ok(BadInput { source: r.get(0)?, reason: r.get(1)?, n: r.get(2)?, last_at: r.get(3)? }),
+            |r| Ok(BadInput { source: words(r, 0)?, reason: words(r, 1)?, n: r.get(2)?, last_at: r.get(3)? }),
         )?,
         counts: all(db, "SELECT source, what, n, at FROM tally ORDER BY source, what", |r| {
-            Ok(Count { source: r.get(0)?, what: r.get(1)?, n: r.get(2)?, last_at: r.get(3)? })
+            Ok(Count { source: words(r, 0)?, what: words(r, 1)?, n: r.get(2)?, last_at: r.get(3)? })
         })?,
     })
 }
@@ -309,7 +309,7 @@ fn lanes(db: &Connection) -> Result<Vec<LaneStatus>, rusqlite::Error> {
         "SELECT id, name, system, rows_out, good_at, rows_in, skipped, goes_from, storm FROM lane ORDER BY id",
         |r| {
             let good_at = r.get(4)?;
-            let (lane, system, out, skipped): (_, _, i64, i64) = (r.get(1)?, r.get(2)?, r.get(3)?, r.get(6)?);
+            let (lane, system, out, skipped): (_, _, i64, i64) = (words(r, 1)?, words(r, 2)?, r.get(3)?, r.get(6)?);
             let (pending, delivered) = (r.get::<_, i64>(5)? - out, out - skipped);
             let storm = serde_json::from_str(&words(r, 8)?).ok();
             let told = LaneStatus { lane, system, delivered, skipped, storm, ..LaneStatus::default() };
@@ -375,7 +375,7 @@ fn lanes(db: &Connection) -> Result<Vec<LaneStatus>, rusqlite::Error> {
             );
             lane.oldest_going_at = db.query_row(&sql, [id, goes_from], |r| r.get(0)).optional()?;
         }
-        lane.oldest_tx = db.query_row(OLDEST_TX, [id, goes_from], |r| r.get(0)).optional()?;
+        lane.oldest_tx = db.query_row(OLDEST_TX, [id, goes_from], |r| words(r, 0)).optional()?;
         lane.last_answer = last_answer::of(db, id, good_at, lane.delivered > 0)?;
         if let Some(last) =
             lane.last_answer.as_mut().filter(|_| held.iter().any(|h| h.keeps(&lane.lane, &lane.system, "")))

@@ -5,6 +5,7 @@ use std::path::Path;
 use rusqlite::OptionalExtension as _;
 use serde::Serialize;
 
+use super::words;
 use crate::outbox::StorageError;
 use crate::outbox::open::reading;
 
@@ -43,9 +44,9 @@ pub fn kept(dir: &Path, source: Option<&str>, limit: u32) -> Result<Vec<Kept>, S
         Ok(Kept {
             id: r.get(0)?,
             at: r.get(1)?,
-            source: r.get(2)?,
-            origin: r.get(3)?,
-            reason: r.get(4)?,
+            source: words(r, 2)?,
+            origin: words(r, 3)?,
+            reason: words(r, 4)?,
             length: r.get(5)?,
             bytes: r.get(6)?,
         })

@@ -278,10 +278,10 @@ impl Look<'_> {
                    WHERE d.seq = ? ORDER BY l.id";
         let mut statement = self.db.prepare_cached(sql)?;
         let rows = statement.query_map([seq], |r| {
-            let (system, tx_type): (String, String) = (r.get(1)?, r.get(2)?);
-            let (how, rev): (String, u32) = (r.get(5)?, r.get(7)?);
+            let (system, tx_type) = (words(r, 1)?, words(r, 2)?);
+            let (how, rev): (String, u32) = (words(r, 5)?, r.get(7)?);
             Ok(Delivery {
-                lane: r.get(0)?,
+                lane: words(r, 0)?,
                 key: posting_id(id_at(r, 11)?.unwrap_or(id), &system, &tx_type, rev).to_string(),
                 system,
                 tx_type,
@@ -312,9 +312,9 @@ impl Look<'_> {
             let key = RowKey { seq, tx: r.get(1)? };
             let open = Open { lane: r.get(0)?, key, order: r.get(2)?, state: r.get(3)?, why: said(r, 4)? };
             let delivery = Delivery {
-                lane: r.get(5)?,
-                system: r.get(6)?,
-                tx_type: r.get(7)?,
+                lane: words(r, 5)?,
+                system: words(r, 6)?,
+                tx_type: words(r, 7)?,
                 key: id_at(r, 8)?.unwrap_or_default().to_string(),
                 attempts: r.get(9)?,
                 since: r.get(10)?,
@@ -394,7 +394,7 @@ impl Look<'_> {
         while let Some(r) = found.next()? {
             let rows = unpack(r.get_ref(0)?.as_blob().unwrap_or_default());
             if rows.contains(&key) {
-                let (job, ask_at) = (r.get(7)?, r.get(8)?);
+                let (job, ask_at) = (said(r, 7)?, r.get(8)?);
                 let accepted = r.get::<_, Option<i64>>(6)?.map(|since| Accepted { since, job, ask_at });
                 let (id, request, unknown) = (r.get(1)?, id_at(r, 2)?, r.get(3)?);
                 let (attempt, sent) = (r.get(4)?, r.get(5)?);
@@ -406,7 +406,7 @@ impl Look<'_> {
 
     fn reason(&self, open: &Open) -> Result<Option<String>, rusqlite::Error> {
         let sql = "SELECT class || ': ' || reason FROM letter WHERE lane = ? AND seq = ? AND tx = ?";
-        self.db.query_row(sql, [open.lane, open.key.seq, open.key.tx], |r| r.get(0)).optional()
+        self.db.query_row(sql, [open.lane, open.key.seq, open.key.tx], |r| words(r, 0)).optional()
     }
 
     fn letter(&self, open: &Open, told: &mut Delivery) -> Result<(), rusqlite::Error> {
@@ -422,13 +422,13 @@ impl Look<'_> {
     /// The first row of its subject that is not at its end, if that is another one. Where a lane parks nothing, rejected
     /// and held rows keep nobody.
     fn behind(&self, open: &Open) -> Result<Option<Behind>, rusqlite::Error> {
-        let name: String = self.db.query_row("SELECT name FROM lane WHERE id = ?", [open.lane], |r| r.get(0))?;
+        let name: String = self.db.query_row("SELECT name FROM lane WHERE id = ?", [open.lane], |r| words(r, 0))?;
         let parks = Bounds::parks_in(self.bounds, &name);
         let sql = "SELECT seq, tx, state, why FROM pending WHERE lane = ?1 AND order8 = ?2 AND (seq, tx) < (?3, ?4)
                    AND (state < 2 OR ?5) ORDER BY seq, tx LIMIT 1";
         let first = self.db.query_row(sql, params![open.lane, open.order, open.key.seq, open.key.tx, parks], |r| {
             let key = RowKey { seq: r.get(0)?, tx: r.get(1)? };
-            Ok(Open { lane: open.lane, key, order: open.order, state: r.get(2)?, why: r.get(3)? })
+            Ok(Open { lane: open.lane, key, order: open.order, state: r.get(2)?, why: said(r, 3)? })
         });
         let Some(first) = first.optional()? else { return Ok(None) };
         let (state, reason) = self.state(&first)?;

@@ -6,7 +6,7 @@ use std::path::Path;
 use rusqlite::{Connection, params};
 use serde::Serialize;
 
-use super::Bounds;
+use super::{Bounds, words};
 use crate::outbox::StorageError;
 use crate::outbox::capture::regrouped::known;
 use crate::outbox::hold::ordered;
@@ -62,7 +62,7 @@ pub fn kept(dir: &Path, bounds: Option<&Bounds>) -> Result<Vec<Kept>, StorageErr
         if subjects.is_empty() {
             return Ok(Vec::new());
         }
-        let mut lanes = super::all(db, "SELECT id, name FROM lane ORDER BY id", |r| Ok((r.get(0)?, r.get(1)?)))?;
+        let mut lanes = super::all(db, "SELECT id, name FROM lane ORDER BY id", |r| Ok((r.get(0)?, words(r, 1)?)))?;
         lanes.retain(|(_, lane): &(i64, String)| Bounds::parks_in(bounds, lane));
         let site: String = db.query_row("SELECT v FROM meta WHERE k = 'site'", [], |r| r.get(0))?;
         let (known, mut kept) = (known(db)?, Vec::new());
@@ -97,6 +97,6 @@ pub fn holds(dir: &Path) -> Result<Vec<Held>, StorageError> {
 
 pub(super) fn of(db: &Connection) -> Result<Vec<Held>, rusqlite::Error> {
     super::all(db, "SELECT scope, name, at, actor, reason FROM hold ORDER BY at, scope, name", |r| {
-        Ok(Held { scope: r.get(0)?, name: r.get(1)?, at: r.get(2)?, actor: r.get(3)?, reason: r.get(4)? })
+        Ok(Held { scope: words(r, 0)?, name: words(r, 1)?, at: r.get(2)?, actor: words(r, 3)?, reason: words(r, 4)? })
     })
 }

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use super::words;
 use crate::outbox::StorageError;
 use crate::outbox::open::reading;
 
@@ -25,6 +26,6 @@ pub fn of(dir: &Path, device: &str) -> Result<Vec<Instance>, StorageError> {
     let sql = "SELECT s.name, max((SELECT e.recorded_at FROM event e WHERE e.epoch = p.id ORDER BY e.pos DESC LIMIT 1))
          FROM source s LEFT JOIN epoch p ON p.source = s.id
          WHERE substr(s.name, 1, length(?1) + 1) = ?1 || '-' GROUP BY s.id ORDER BY s.name";
-    let instance = |r: &rusqlite::Row<'_>| Ok(Instance { id: r.get(0)?, last_event_at: r.get(1)? });
+    let instance = |r: &rusqlite::Row<'_>| Ok(Instance { id: words(r, 0)?, last_event_at: r.get(1)? });
     reading(dir, |db| db.prepare(sql)?.query_map([device], instance)?.collect::<Result<_, rusqlite::Error>>())
 }

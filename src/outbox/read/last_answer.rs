@@ -3,6 +3,7 @@
 use rusqlite::{Connection, OptionalExtension as _, params};
 use serde::Serialize;
 
+use super::{said, words};
 use crate::lane::{Class, Outcome, advice};
 use crate::outbox::attempts::{OfClass, UNHEARD};
 
@@ -50,7 +51,7 @@ pub(super) fn of(
     let sql = "SELECT at, status, class, excerpt, again, told, rows, whole FROM attempt
                WHERE lane = ? AND class <> ? ORDER BY id DESC LIMIT 1";
     let bad = db.query_row(sql, params![lane, UNHEARD], |r| {
-        let (status, class, rows): (Option<u16>, String, i64) = (r.get(1)?, r.get(2)?, r.get(6)?);
+        let (status, class, rows): (Option<u16>, String, i64) = (r.get(1)?, words(r, 2)?, r.get(6)?);
         let told = r.get_ref(5)?.as_blob_or_null()?.and_then(|told| OfClass::of(told, &class));
         let seq = told.as_ref().filter(|_| status.is_some()).map(|told| told.first.seq);
         let odd = told
@@ -60,6 +61,7 @@ pub(super) fn of(
         let whole = r.get::<_, Option<bool>>(7)?.unwrap_or_else(|| told.as_ref().is_none_or(|told| told.rows == rows));
         // An odd one of a target that has posted others is about the item.
         let of_items = !whole || (odd && rows == 1 && posts);
+        let excerpt = said(r, 3)?;
         let said = told.and_then(|OfClass { words, rows: n, told, .. }| match (words?, rows - told) {
             (words, _) if whole => Some(words),
             (words, _) if rows == 1 => Some(format!("its one item: {words}")),
@@ -70,7 +72,7 @@ pub(super) fn of(
         });
         let words = said.as_deref().unwrap_or_default();
         let help = Class::parse(&class).and_then(|class| advice(class, status, words)).filter(|_| !of_items);
-        let (at, excerpt, again) = (r.get(0)?, r.get(3)?, r.get(4)?);
+        let (at, again) = (r.get(0)?, r.get(4)?);
         Ok((LastAnswer { at, status, help, said, class, excerpt, since: None, again, seq }, of_items))
     });
     let good = good_at.map(|at| LastAnswer { at, class: Class::Delivered.name().to_owned(), ..LastAnswer::default() });

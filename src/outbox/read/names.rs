@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use super::words;
 use crate::outbox::StorageError;
 use crate::outbox::open::reading;
 
@@ -23,5 +24,5 @@ pub fn lanes(dir: &Path) -> Result<BTreeSet<String>, StorageError> {
 }
 
 fn names(dir: &Path, sql: &str) -> Result<BTreeSet<String>, StorageError> {
-    reading(dir, |db| db.prepare(sql)?.query_map([], |r| r.get(0))?.collect::<Result<_, rusqlite::Error>>())
+    reading(dir, |db| db.prepare(sql)?.query_map([], |r| words(r, 0))?.collect::<Result<_, rusqlite::Error>>())
 }

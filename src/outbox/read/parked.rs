@@ -158,7 +158,7 @@ pub(super) fn rejected(r: &Row<'_>, [class, maybe]: [usize; 2]) -> Result<Parked
 }
 
 fn need(r: &Row<'_>, bounds: Option<&Bounds>, now: Millis) -> Result<Need, rusqlite::Error> {
-    let (lane, system, tx_type): (String, String, String) = (r.get(2)?, r.get(3)?, r.get(5)?);
+    let (lane, system, tx_type) = (words(r, 2)?, words(r, 3)?, words(r, 5)?);
     let subject = words(r, 6)?;
     let visibility = !Bounds::parks_in(bounds, &lane);
     let (parked, at, opened_at) = (parked(r, [7, 9, 10])?, r.get(8)?, r.get(17)?);
@@ -170,7 +170,7 @@ fn need(r: &Row<'_>, bounds: Option<&Bounds>, now: Millis) -> Result<Need, rusql
     Ok(Need {
         key: id_at(r, 0)?.unwrap_or_default().to_string(),
         seq: r.get(1)?,
-        kind: r.get(4)?,
+        kind: words(r, 4)?,
         state: if parked == Parked::Held { "held" } else { "rejected" },
         opened_at,
         at,

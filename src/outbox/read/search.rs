@@ -6,6 +6,7 @@ use std::ops::RangeInclusive;
 use rusqlite::{Connection, params};
 
 use super::wanted::Wanted;
+use super::words;
 use crate::event::{Id, batch_id, manual_event_id};
 use crate::lane::Act;
 use crate::outbox::attempts::{id_at, sent_as, told_of};
@@ -206,8 +207,8 @@ fn renamed(db: &Connection, wanted: &Wanted) -> Sql<Vec<i64>> {
         db.prepare("SELECT seq, posting, outcome, actor, act, request FROM audit WHERE seq > 0 ORDER BY seq DESC, id")?;
     let (mut rows, mut seqs) = (statement.query([])?, Vec::new());
     while let Some(row) = rows.next()? {
-        let (posting, outcome): (String, String) = (row.get(1)?, row.get(2)?);
-        let (actor, act, request): (String, String, String) = (row.get(3)?, row.get(4)?, row.get(5)?);
+        let (posting, outcome) = (words(row, 1)?, words(row, 2)?);
+        let (actor, act, request) = (words(row, 3)?, words(row, 4)?, words(row, 5)?);
         let corrected = || wanted.id == Some(manual_event_id(&site, &actor, &format!("{request}/{posting}")));
         if is_it(Id::parse(&posting)) || is_it(given(&outcome)) || (act == Act::Edit.name() && corrected()) {
             seqs.push(row.get(0)?);

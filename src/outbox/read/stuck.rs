@@ -3,7 +3,7 @@
 use rusqlite::{Connection, Row};
 use serde::Serialize;
 
-use super::{HELD, all, legible};
+use super::{HELD, all, legible, said, words};
 use crate::event::Id;
 
 /// A row that needs a person.
@@ -104,13 +104,13 @@ pub(super) fn suspect_rows(db: &Connection, most: u32) -> Result<Vec<SuspectRow>
     );
     all(db, &sql, |r| {
         Ok(SuspectRow {
-            lane: r.get(0)?,
+            lane: words(r, 0)?,
             seq: r.get(1)?,
-            kind: r.get(2)?,
+            kind: words(r, 2)?,
             subject: legible(r, 3)?.0,
             at: r.get(4)?,
-            reference: r.get(5)?,
-            reason: r.get(6)?,
+            reference: said(r, 5)?,
+            reason: words(r, 6)?,
         })
     })
 }
@@ -125,18 +125,18 @@ pub(super) fn letters(db: &Connection, most: u32) -> Result<Vec<Letter>, rusqlit
     );
     all(db, &sql, |r| {
         Ok(Letter {
-            lane: r.get(0)?,
+            lane: words(r, 0)?,
             seq: r.get(1)?,
-            kind: r.get(2)?,
+            kind: words(r, 2)?,
             subject: legible(r, 3)?.0,
             key: key(r, 4)?,
             at: r.get(5)?,
             opened_at: r.get(11)?,
-            class: r.get(6)?,
+            class: words(r, 6)?,
             maybe_posted: r.get(7)?,
-            reason: r.get(8)?,
+            reason: words(r, 8)?,
             status: r.get(9)?,
-            answer: r.get(10)?,
+            answer: said(r, 10)?,
         })
     })
 }
@@ -147,11 +147,11 @@ pub(super) fn held_rows(db: &Connection, most: u32) -> Result<Vec<HeldRow>, rusq
         of_pending("e.recorded_at, p.why")
     );
     all(db, &sql, |r| {
-        let why: Option<String> = r.get(6)?;
+        let why = said(r, 6)?;
         Ok(HeldRow {
-            lane: r.get(0)?,
+            lane: words(r, 0)?,
             seq: r.get(1)?,
-            kind: r.get(2)?,
+            kind: words(r, 2)?,
             subject: legible(r, 3)?.0,
             key: key(r, 4)?,
             at: r.get(5)?,
@@ -167,12 +167,12 @@ pub(super) fn waiting_rows(db: &Connection, most: u32) -> Result<Vec<WaitingRow>
     );
     all(db, &sql, |r| {
         Ok(WaitingRow {
-            lane: r.get(0)?,
+            lane: words(r, 0)?,
             seq: r.get(1)?,
-            kind: r.get(2)?,
+            kind: words(r, 2)?,
             subject: legible(r, 3)?.0,
             key: key(r, 4)?,
-            reason: r.get::<_, Option<String>>(5)?.unwrap_or_default(),
+            reason: words(r, 5)?,
             tries: r.get::<_, Option<i64>>(6)?.unwrap_or(0),
             since: r.get::<_, Option<i64>>(7)?.unwrap_or(0),
             next_at: r.get::<_, Option<i64>>(8)?.unwrap_or(0),

@@ -256,7 +256,7 @@ impl Gather<'_> {
         let sql = "SELECT at, batch, attempt, how, took, status, request FROM done WHERE seq = ? AND lane = ? AND tx = ? AND batch > 0";
         let good = self.look.db.query_row(sql, [seq, lane, tx], |r| {
             let (at, took): (i64, Option<i64>) = (r.get(0)?, r.get(4)?);
-            let (attempt, class): (i64, String) = (r.get(2)?, r.get(3)?);
+            let (attempt, class): (i64, String) = (r.get(2)?, words(r, 3)?);
             let answered_at = Some(at);
             let sent_at = took.map(|took| at - took);
             let (batch, status) = (r.get(1)?, r.get(5)?);
