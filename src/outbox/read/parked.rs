@@ -11,6 +11,7 @@ use crate::event::{Id, Millis};
 use crate::lane::{Act, Category, Class, Desks, Parked, decide, sentence};
 use crate::outbox::attempts::id_at;
 use crate::outbox::open::open_read_only;
+use crate::outbox::operate::{SECOND_WITHIN_MS, asked};
 use crate::outbox::read::Bounds;
 use crate::outbox::{Named, Seen, StorageError};
 
@@ -73,6 +74,8 @@ pub struct Need {
     pub action: &'static str,
     /// What may be done: `retry`, `edit`, `repost`, `resolve`, `skip`.
     pub may: Vec<&'static str>,
+    /// Who has asked for a `repost`, which waits for another person's word.
+    pub asked: Option<Asked>,
     /// An attempt may have had effect.
     pub maybe_posted: bool,
     /// The target's word for the reason.
@@ -91,15 +94,24 @@ pub struct Need {
 impl Need {
     /// Whether it is meant: by its number, its key, or its subject.
     pub fn is(&self, wanted: &Wanted) -> bool {
-        wanted.seq == Some(self.seq)
-            || Id::parse(&self.key).is_some_and(|key| wanted.has_key(key))
-            || wanted.has_subject(&self.subject)
+        is(wanted, self.seq, &self.key, &self.subject)
     }
 
     /// For a decision about it as it is shown.
     pub fn named(&self) -> Named {
         Named { key: self.key.clone(), seen: Some(Seen { at: Millis(self.at), class: self.class.clone() }) }
     }
+}
+
+/// A first person's word for a `repost`.
+#[derive(Debug, Clone, Serialize)]
+pub struct Asked {
+    /// Who.
+    pub by: String,
+    /// When.
+    pub at: i64,
+    /// Until then another person's word counts.
+    pub until: i64,
 }
 
 /// What a person did.
@@ -127,6 +139,17 @@ pub struct Deed {
     pub request: String,
 }
 
+impl Deed {
+    /// Whether its posting is meant, as of [`Need::is`].
+    pub fn is(&self, wanted: &Wanted) -> bool {
+        is(wanted, self.seq, &self.key, &self.subject)
+    }
+}
+
+fn is(wanted: &Wanted, seq: i64, key: &str, subject: &str) -> bool {
+    wanted.seq == Some(seq) || Id::parse(key).is_some_and(|key| wanted.has_key(key)) || wanted.has_subject(subject)
+}
+
 /// All that needs a person, the oldest first. `bounds` tell which lanes are for show only.
 ///
 /// # Errors
@@ -143,7 +166,12 @@ pub fn needs(dir: &Path, bounds: Option<&Bounds>, now: Millis) -> Result<Vec<Nee
          WHERE p.state IN (2, 3) AND p.state <> 0 ORDER BY 18, p.seq",
     )?;
     let rows = statement.query_map([], |r| need(r, bounds, now))?;
-    Ok(rows.collect::<Result<_, _>>()?)
+    let mut needs: Vec<Need> = rows.collect::<Result<_, _>>()?;
+    for need in needs.iter_mut().filter(|need| need.may.contains(&Act::Repost.name())) {
+        let first = asked(&db, &need.key, now)?.into_iter().next();
+        need.asked = first.map(|(by, at)| Asked { by, at: at.0, until: at.0 + SECOND_WITHIN_MS });
+    }
+    Ok(needs)
 }
 
 /// Why a row needs a person: by the columns of its state, and of its letter's class and `maybe`.
@@ -182,6 +210,7 @@ fn need(r: &Row<'_>, bounds: Option<&Bounds>, now: Millis) -> Result<Need, rusql
         sentence: sentence(parked, &tx_type, &subject, &system, &reason),
         action: category.helps(parked, code.as_deref().filter(|code| !desks.know(code))),
         may: acts.into_iter().filter(|act| decide(*act, parked, false).is_ok()).map(Act::name).collect(),
+        asked: None,
         maybe_posted: matches!(parked, Parked::Rejected { maybe: true, .. }),
         code,
         status: r.get(12)?,
@@ -217,6 +246,19 @@ pub fn audit(dir: &Path, of: Option<&str>, most: u32) -> Result<Vec<Deed>, Stora
          WHERE ?1 IS NULL OR posting = ?1 OR subject = ?1 ORDER BY id DESC LIMIT ?2",
     )?;
     Ok(statement.query_map(params![of, most], deed)?.collect::<Result<_, _>>()?)
+}
+
+/// What the command `request` has done, in order.
+///
+/// # Errors
+/// When there is no outbox, or it can't be read.
+pub fn requested(dir: &Path, request: &str) -> Result<Vec<Deed>, StorageError> {
+    let db = open_read_only(dir)?;
+    let mut statement = db.prepare(
+        "SELECT CAST(at AS INTEGER), actor, act, lane, subject, posting, reason, outcome, request, seq FROM audit
+         WHERE request = ? ORDER BY id",
+    )?;
+    Ok(statement.query_map([request], deed)?.collect::<Result<_, _>>()?)
 }
 
 /// What persons did with a posting that needs one again, in order.
@@ -272,6 +314,7 @@ impl Need {
             sentence: text("erp refused it."),
             action: "mend it",
             may: may.to_vec(),
+            asked: None,
             maybe_posted: false,
             code: None,
             status: None,
