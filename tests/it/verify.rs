@@ -258,6 +258,19 @@ fn credentials_of_ours_that_are_refused_are_told_once_and_prove_nothing_of_wrong
 }
 
 #[test]
+fn a_token_server_that_refuses_us_is_there() {
+    let Some(mut endpoint) = Endpoint::start() else { return };
+    let auth = format!(
+        "auth = {{ token_url = \"http://127.0.0.1:{}/token\", client_id = \"gw\", client_secret_file = \"token\" }}",
+        endpoint.erp.port
+    );
+    endpoint.site = endpoint.site.target_keys(&auth);
+    let (code, report) = endpoint.verify(&json!({}), &[]);
+    let why = report["error"].to_string();
+    assert!(code == Some(1) && why.contains("our own credentials are refused: no token from http://127"), "{report:#}");
+}
+
+#[test]
 fn an_endpoint_that_asks_to_be_left_alone_for_long_is_left_alone() {
     let Some(mut endpoint) = Endpoint::start() else { return };
     let (code, report) = endpoint.verify(&json!({ "fault": "leave-us-alone" }), &[]);

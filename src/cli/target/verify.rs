@@ -22,6 +22,7 @@ use crate::app::Exit;
 use crate::cli::print::{self, clean, line};
 use crate::cli::{ConfigFile, block_on};
 use crate::config;
+use crate::lane::Reply;
 use crate::source::now;
 use crate::target::{Base, Http, Login};
 
@@ -118,6 +119,9 @@ pub(super) fn run(args: &Args) -> ExitCode {
     };
     let (run, checks) = match block_on(work) {
         Ok(Ok(done)) => done,
+        Ok(Err(Reply::Refused(why))) => {
+            return print::refuse(args.json, &format!("our own credentials are refused: {why}"), Exit::No);
+        }
         Ok(Err(reply)) => {
             let why = format!(
                 "{base} can't be reached: {}: does it run, and is the target's `url` right?",
