@@ -276,4 +276,6 @@ fn an_endpoint_that_asks_to_be_left_alone_for_long_is_left_alone() {
     let (code, report) = endpoint.verify(&json!({ "fault": "leave-us-alone" }), &[]);
     assert_eq!((code, &report["failed"], &report["retry_after"]), (Some(69), &json!(0), &json!("3600")), "{report:#}");
     assert_eq!((ended(&report, "ok"), &report["left_out"]), (names(&["discovery"]), &json!(25)), "{report:#}");
+    let (code, report) = endpoint.verify(&json!({ "fault": "wait-a-second" }), &["--read-only"]);
+    assert_eq!((code, &report["ok"], &report["put_off"]), (Some(0), &json!(11), &json!(false)), "{report:#}");
 }

@@ -29,7 +29,7 @@ class World:
         self.fault, self.test_system = fault, test_system
         self.booked, self.at_work, self.refused, self.batches, self.jobs = {}, set(), {}, {}, {}
         self.times = {}
-        self.count = 0
+        self.count = self.put_off = 0
 
     def jobs_on(self):
         return self.fault is not None and self.fault.startswith("job")
@@ -171,6 +171,9 @@ class Endpoint(BaseHTTPRequestHandler):
                 raise Problem(400, "unsupported_version", **({} if fault == "versions-untold" else {"versions": ["1"]}))
             if fault == "leave-us-alone" and "lookup" in self.path:
                 raise Problem(429, "throttled")
+            if fault == "wait-a-second" and self.world.put_off == 0:
+                self.world.put_off = 1
+                raise Problem(429, "throttled")
             work(urlsplit(self.path))
         except Problem as problem:
             kind = "application/json" if self.world.fault == "problems-are-json" else "application/problem+json"
@@ -178,7 +181,11 @@ class Endpoint(BaseHTTPRequestHandler):
             body = {"type": f"urn:floorgate:problem:{word}", "title": word, "status": problem.status, **problem.more}
             if self.world.fault == "problems-have-no-title":
                 del body["title"]
-            self.answer(problem.status, body, kind, **({"Retry-After": "3600"} if problem.status == 429 else {}))
+            self.answer(problem.status, body, kind, **self.later(problem))
+
+    def later(self, problem):
+        seconds = "1" if self.world.fault == "wait-a-second" else "3600"
+        return {"Retry-After": seconds} if problem.status == 429 else {}
 
     def do_GET(self):
         self.serve(self.get)
