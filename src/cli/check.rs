@@ -51,8 +51,11 @@ Examples:
 pub(super) fn run(args: &Args) -> ExitCode {
     let mut checked = config::check(&args.config.path);
     let mut faults = checked.config.as_ref().err().cloned().unwrap_or_default();
-    if let Some((severity, fault)) = checked.config.as_ref().ok().and_then(|config| stored(config, &args.config.path)) {
-        if severity == "fault" { &mut faults } else { &mut checked.warnings }.push(fault);
+    if let Ok(config) = &checked.config {
+        let found = stored(config, &args.config.path).into_iter().chain(place(config, &args.config.path));
+        for (severity, fault) in found {
+            if severity == "fault" { &mut faults } else { &mut checked.warnings }.push(fault);
+        }
     }
     let passed = faults.is_empty() && (!args.strict || checked.warnings.is_empty());
     let text = if args.devices {
@@ -75,17 +78,29 @@ pub(super) fn run(args: &Args) -> ExitCode {
 fn stored(config: &Config, file: &Path) -> Option<(&'static str, Fault)> {
     let why = outbox::fits(&config.outbox, &config.lanes).err()?;
     let (severity, message, help) = match why {
-        StorageError::Directory(..) | StorageError::Sql(_) => {
-            ("warning", format!("what is stored could not be looked at: {why}"), "run this as the user of the gateway")
+        StorageError::Denied(_) | StorageError::Directory(..) | StorageError::Sql(_) => {
+            ("warning", format!("what is stored could not be looked at: {why}"), "")
         }
+        StorageError::Empty(_) => ("warning", why.to_string(), ""),
         StorageError::Older { path, .. } => {
             let message = format!("{path} is of an earlier version: what is stored was not compared with this");
             ("warning", message, "the next start brings it up to date, and says what does not fit")
         }
         _ => ("fault", why.to_string(), "a start is refused until then"),
     };
-    let (file, key) = (file.display().to_string(), String::new());
-    Some((severity, Fault { file, span: 0..0, line: 1, column: 1, key, message, help: help.to_owned() }))
+    Some((severity, of_file(file, "", message, help)))
+}
+
+/// Where the data directory is no good place for it.
+fn place(config: &Config, file: &Path) -> Vec<(&'static str, Fault)> {
+    let doubts = outbox::doubts(&config.outbox.dir, config.outbox.max_size);
+    doubts.into_iter().map(|(message, help)| ("warning", of_file(file, "gateway.data_dir", message, &help))).collect()
+}
+
+/// A finding of the whole file.
+fn of_file(file: &Path, key: &str, message: String, help: &str) -> Fault {
+    let (file, key, help) = (file.display().to_string(), key.to_owned(), help.to_owned());
+    Fault { file, span: 0..0, line: 1, column: 1, key, message, help }
 }
 
 /// A finding as scripts read it.
@@ -485,9 +500,14 @@ mod tests {
         let mut config = config::load(&path).expect("the example is right");
         config.outbox.dir = dir.path().to_owned();
         assert_eq!(stored(&config, &path), None, "nothing is stored yet");
-        std::fs::write(dir.path().join("outbox.db"), "no database").expect("it is written");
         let told = |config: &Config| stored(config, &path).map(|(severity, fault)| (severity, fault.message));
-        assert!(told(&config).is_some_and(|(severity, _)| severity == "warning"));
+        std::fs::write(dir.path().join("outbox.db"), "").expect("it is written");
+        let (severity, message) = told(&config).expect("it is told");
+        assert!(severity == "warning" && message.contains("outbox.db is empty, and no database yet"), "{message}");
+        std::fs::write(dir.path().join("outbox.db"), "no database".repeat(999)).expect("it is written");
+        let (severity, message) = told(&config).expect("it is told");
+        let damaged = format!("{}: file is not a database: it was overwritten", dir.path().join("outbox.db").display());
+        assert!(severity == "fault" && message.starts_with(&damaged), "{message}");
         std::fs::remove_file(dir.path().join("outbox.db")).expect("it is there");
         let outs = config.targets.iter().map(|_| tokio::sync::mpsc::channel(1).0).collect();
         drop(outbox::Outbox::open(config.outbox.clone(), config.lanes.clone(), outs).expect("it opens"));

@@ -45,6 +45,11 @@ impl Place {
         }
     }
 
+    /// The directory itself was named, and may be a copy.
+    pub(super) fn names_dir(&self) -> bool {
+        self.data_dir.is_some()
+    }
+
     /// The configuration, where one is named and can be read.
     pub(super) fn configured(&self) -> Option<Config> {
         self.data_dir.is_none().then(|| config::load(&self.config).ok()).flatten()

@@ -16,6 +16,7 @@ use crate::cli::place::Place;
 use crate::cli::print::{self, age, line};
 use crate::control::{self, Request, Unanswered};
 use crate::event::Millis;
+use crate::outbox::StorageError;
 use crate::outbox::read::{self, Bounds};
 use crate::source::health;
 
@@ -73,7 +74,8 @@ pub(super) fn run(args: &Args) -> ExitCode {
             Err(why) => print::refuse(args.json, &why, Exit::Unavailable),
         };
     }
-    let report = Report::of(&dir, bounds, control::ask(&dir, Request::Status), now);
+    let named = args.place.names_dir();
+    let report = Report { named, ..Report::of(&dir, bounds, control::ask(&dir, Request::Status), now) };
     print::out(&if args.json { print::json(&report) } else { report.text(now) });
     match (&report.gateway, &report.outbox_error) {
         (None, _) => Exit::Unavailable.into(),
@@ -89,14 +91,24 @@ struct Report {
     gateway: Option<control::Status>,
     /// Why it says nothing.
     gateway_error: Option<String>,
-    /// When the database was last written, if no gateway says more.
+    /// When the database's files were last written, if no gateway says more; of a copy, when it was made.
     last_written: Option<Millis>,
+    /// The same of what is in it: the last event, attempt or answer.
+    last_stored: Option<Millis>,
+    /// The directory itself was named: it may be a copy.
+    #[serde(skip)]
+    named: bool,
     outbox: Option<Outbox>,
     outbox_error: Option<String>,
+    /// A start would refuse what is stored.
+    #[serde(skip)]
+    refused: bool,
 }
 
 /// What helps where none runs.
 const START: &str = "  what helps: start it (as a service: `systemctl start floorgate`); brokers and PLCs hold what comes, as far as they can";
+/// The same where that may be a copy.
+const START_NO_COPY: &str = "  what helps: if this is the gateway's own data directory, start it (as a service: `systemctl start floorgate`); never one on a copy: it would post again";
 
 impl Report {
     fn of(dir: &Path, bounds: Option<Bounds>, gateway: Result<control::Status, Unanswered>, now: Millis) -> Self {
@@ -105,17 +117,21 @@ impl Report {
             Err(why) => (None, Some(why.to_string())),
         };
         let bounds = gateway.as_ref().map(|gateway| gateway.bounds.clone()).or(bounds);
-        let (outbox, outbox_error) = match read::status(dir, now.0) {
+        let (outbox, error) = match read::status(dir, now.0) {
             Ok(status) => (Some(Outbox::of(&status, bounds.as_ref(), gateway.as_ref(), now)), None),
-            Err(e) => (None, Some(e.to_string())),
+            Err(e) => (None, Some(e)),
         };
+        let at_rest = gateway.is_none();
         Self {
             data_dir: dir.display().to_string(),
-            last_written: gateway.is_none().then(|| last_written(dir)).flatten(),
+            last_written: at_rest.then(|| last_written(dir)).flatten(),
+            last_stored: at_rest.then(|| read::last_stored(dir).ok()).flatten().flatten(),
+            named: false,
             gateway,
             gateway_error,
             outbox,
-            outbox_error,
+            refused: matches!(error, Some(StorageError::Damaged { .. } | StorageError::Newer { .. })),
+            outbox_error: error.map(|e| e.to_string()),
         }
     }
 
@@ -132,13 +148,22 @@ impl Report {
         if let Some(why) = &self.gateway_error {
             line(&mut text, why);
         }
-        if let Some(at) = self.last_written {
-            line(&mut text, &format!("its database was last written {} ago, at {at}", age(at.0, now)));
-            line(&mut text, START);
+        if self.gateway.is_none() {
+            let last = |what: &str, at: Millis| format!("{what} {} ago, at {at}", age(at.0, now));
+            match (self.last_written, self.last_stored) {
+                (_, Some(at)) if self.named => {
+                    line(&mut text, &last("the last event or attempt in its database was", at));
+                }
+                (Some(at), _) if !self.named => line(&mut text, &last("its database was last written", at)),
+                _ => {}
+            }
+        }
+        if self.last_written.is_some() && !self.refused {
+            line(&mut text, if self.named { START_NO_COPY } else { START });
         }
         if let Some(outbox) = &self.outbox {
             let systems = self.gateway.as_ref().map(|gateway| gateway.systems.as_slice()).unwrap_or_default();
-            outbox.text(&mut text, systems, now);
+            outbox.text(&mut text, &self.data_dir, systems, now);
         }
         if let Some(why) = &self.outbox_error {
             line(&mut text, why);

@@ -415,6 +415,16 @@ fn a_target_is_http() {
 }
 
 #[test]
+fn an_address_has_a_host_and_a_port_that_there_is() {
+    insta::assert_snapshot!(told(&[("https://erp.example.com", "https://erp.example.com:99999")]), @r#"
+    gateway.toml:55:7: target[1].url: "https://erp.example.com:99999/floorgate/v1/events" is not an http or https address: invalid port number (write "https://host/path")
+    "#);
+    insta::assert_snapshot!(told(&[("https://erp.example.com", "http://")]), @r#"
+    gateway.toml:55:7: target[1].url: "http:///floorgate/v1/events" is not an http or https address (write "https://host/path")
+    "#);
+}
+
+#[test]
 fn batches_and_answers_are_checked() {
     let edits = [
         ("\"json-array\"", "\"ndjson\""),

@@ -26,7 +26,9 @@ pub enum Unanswered {
     #[error("no gateway runs on {0}")]
     NotRunning(String),
     /// This user may not ask.
-    #[error("the gateway's socket in {0} may not be used: ask as the user that runs the gateway, or as root")]
+    #[error(
+        "whether a gateway runs on {0} can't be told: this user may not look there; ask as the user that runs the gateway, as one of its group, or as root"
+    )]
     Denied(String),
     /// A process has the socket and says nothing.
     #[error("process {pid} runs on {dir} and does not answer: is it stopped, or the machine out of memory?")]

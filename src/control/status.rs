@@ -12,7 +12,7 @@ use crate::event::Millis;
 use crate::form::there_is_no;
 use crate::lane::System;
 use crate::outbox::read::Bounds;
-use crate::outbox::{CaptureError, Hold, Order, Outbox, Tap};
+use crate::outbox::{CaptureError, Hold, Order, Outbox, Tap, user};
 use crate::source::health::{self, Health, Snapshot, State};
 
 /// How a running gateway is doing. Times are UTC milliseconds.
@@ -162,15 +162,4 @@ pub(super) fn written<T: Serialize>(answer: &Answer<T>) -> String {
     let mut line = serde_json::to_string(answer).expect("texts, numbers and maps by text always make JSON");
     line.push('\n');
     line
-}
-
-/// The name of a user of this machine; of one that only a directory service knows, the number.
-fn user(uid: u32) -> String {
-    let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
-    let named = users.lines().find_map(|line| {
-        let mut columns = line.split(':');
-        let name = columns.next()?;
-        (columns.nth(1)?.parse() == Ok(uid)).then(|| name.to_owned())
-    });
-    named.unwrap_or_else(|| format!("uid {uid}"))
 }

@@ -15,6 +15,7 @@ mod hold;
 mod holes;
 mod open;
 mod operate;
+mod place;
 pub mod read;
 mod tap;
 #[cfg(test)]
@@ -38,6 +39,7 @@ use crate::outbox::writer::Writer;
 pub use hold::{Hold, Scope};
 pub use open::{StorageError, fits};
 pub use operate::{Acted, Named, Order, Seen};
+pub use place::{doubts, user};
 pub use tap::{Committed, Polled, Sight, Tap, Tapped, Watch};
 
 /// Commands that may wait for the writer: each source and each request in flight has one at most.

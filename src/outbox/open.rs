@@ -9,12 +9,14 @@ use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
+use rustix::fs::{Access, access};
 
 use crate::event::Millis;
 use crate::lane;
 use crate::outbox::Config;
 use crate::outbox::capture::regrouped;
 use crate::outbox::clock::instant;
+use crate::outbox::place;
 
 /// The database's name in the data directory.
 pub(super) const DATABASE: &str = "outbox.db";
@@ -23,6 +25,8 @@ const LOCK: &str = "lock";
 /// Set aside so that draining can go on when the disk is full.
 const BALLAST: &str = "ballast";
 const BALLAST_BYTES: u64 = 4 << 20;
+/// So much has to be free for it.
+const BALLAST_WANTS: u64 = 16 * BALLAST_BYTES;
 /// SQL that takes a database from version n to n + 1. Never edit one that has shipped: add the next.
 pub(super) const MIGRATIONS: [&str; 16] = [
     include_str!("schema/0001.sql"),
@@ -65,6 +69,26 @@ pub enum StorageError {
     /// The directory can't be used.
     #[error("the data directory {0} can't be used: {1}")]
     Directory(String, io::Error),
+    /// It, or a file in it, is another user's: what to do, in a sentence.
+    #[error("{0}")]
+    Denied(String),
+    /// Something has written over the database.
+    #[error(
+        "{path}: {why}: it was overwritten or damaged. Move outbox.db and outbox.db-wal away, keep them, and start with an empty outbox: \
+         what was not posted yet stands in them alone. An older copy that is put back posts again what has left since"
+    )]
+    Damaged {
+        /// The database.
+        path: String,
+        /// What SQLite says.
+        why: rusqlite::Error,
+    },
+    /// A file of no bytes, which a start would make a database of.
+    #[error(
+        "{0} is empty, and no database yet: a start makes one of it. If a full disk kept the last start from that, make room before; if \
+         it held something, that is lost"
+    )]
+    Empty(String),
     /// A later floorgate wrote the database.
     #[error("{path} has schema {found}, and this floorgate knows up to {known}: install the later version again")]
     Newer {
@@ -150,6 +174,7 @@ impl StorageError {
     pub(super) fn of_start(self, dir: &Path) -> Self {
         match self {
             Self::Sql(_) if disk_bytes(dir).is_some_and(is_short) => Self::NoRoom,
+            Self::Sql(e) if is_damage(&e) => Self::Damaged { path: dir.join(DATABASE).display().to_string(), why: e },
             other => other,
         }
     }
@@ -161,6 +186,12 @@ impl StorageError {
             _ => Self::Sql(e),
         }
     }
+}
+
+/// It is no database, or not a whole one.
+fn is_damage(e: &rusqlite::Error) -> bool {
+    use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+    matches!(e.sqlite_error_code(), Some(NotADatabase | DatabaseCorrupt))
 }
 
 /// What a start finds.
@@ -179,9 +210,11 @@ pub(super) struct Opened {
 /// Opens the outbox for its one writer.
 pub(super) fn open(dir: &Path, site: &str, synchronous_normal: bool) -> Result<Opened, StorageError> {
     let shown = dir.display().to_string();
-    let directory = |e| StorageError::Directory(shown.clone(), e);
-    DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(dir).map_err(directory)?;
-    let lock = private(&dir.join(LOCK)).map_err(directory)?;
+    let refused = |path: &Path, e| place::unwritten(dir, path, e);
+    DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(dir).map_err(|e| refused(dir, e))?;
+    place::of_us(dir)?;
+    let path = dir.join(LOCK);
+    let lock = private(&path).map_err(|e| refused(&path, e))?;
     take(&lock, PATIENCE).map_err(|e| match e {
         TryLockError::WouldBlock => StorageError::Taken { dir: shown.clone(), pid: lock_holder(&lock) },
         TryLockError::Error(e) => StorageError::Directory(shown.clone(), e),
@@ -189,15 +222,19 @@ pub(super) fn open(dir: &Path, site: &str, synchronous_normal: bool) -> Result<O
     // On a full disk the start itself needs the room.
     if disk_bytes(dir).is_some_and(is_short) {
         drop_ballast(dir);
-    } else {
-        keep_ballast(dir);
+    } else if !keep_ballast(dir) {
+        tracing::warn!(
+            "no ballast is set aside, for which {} MiB have to be free: a disk that is filled to its last byte gets nothing back, and the \
+             gateway ends (74) until there is room",
+            BALLAST_WANTS >> 20
+        );
     }
     let path = dir.join(DATABASE);
     // What SQLite lays beside the database gets the database's mode.
     for name in [DATABASE.to_owned(), format!("{DATABASE}-wal"), format!("{DATABASE}-shm")] {
         let path = dir.join(name);
         if path.exists() || path.ends_with(DATABASE) {
-            private(&path).map_err(directory)?;
+            private(&path).map_err(|e| refused(&path, e))?;
         }
     }
     let mut db = Connection::open(&path)?;
@@ -212,7 +249,7 @@ pub(super) fn open(dir: &Path, site: &str, synchronous_normal: bool) -> Result<O
     db.pragma_update(None, "cache_size", -CACHE_KIB)?;
     db.pragma_update(None, "temp_store", "MEMORY")?;
     migrate(&mut db, &path)?;
-    sync_dir(dir).map_err(directory)?;
+    sync_dir(dir).map_err(|e| refused(dir, e))?;
 
     db.execute("INSERT OR IGNORE INTO meta(k, v) VALUES ('site', ?)", [site])?;
     of_site(&db, site)?;
@@ -251,8 +288,8 @@ fn of_site(db: &Connection, site: &str) -> Result<(), StorageError> {
 /// # Errors
 /// What the start would say, or why it can't be read; [`StorageError::Older`]: only the start can tell, which brings it up to date.
 pub fn fits(config: &Config, lanes: &[lane::Config]) -> Result<(), StorageError> {
-    let unreadable = |e| StorageError::Directory(config.dir.display().to_string(), e);
-    if !config.dir.join(DATABASE).try_exists().map_err(unreadable)? {
+    let path = config.dir.join(DATABASE);
+    if !path.try_exists().map_err(|e| place::unread(&path, e))? {
         return Ok(());
     }
     reading(&config.dir, |db| {
@@ -263,7 +300,7 @@ pub fn fits(config: &Config, lanes: &[lane::Config]) -> Result<(), StorageError>
 
 /// The last moment that is stored. What was left unheard is written down at a start, in no order of time, so that the newest attempt
 /// is not the last one; and a batch is written when it leaves.
-const LAST_WALL: &str = "SELECT max(
+pub(super) const LAST_WALL: &str = "SELECT max(
     coalesce((SELECT recorded_at FROM event ORDER BY seq DESC LIMIT 1), 0),
     coalesce((SELECT max(at) FROM (SELECT at FROM attempt ORDER BY id DESC LIMIT 1000)), 0),
     coalesce((SELECT max(max(first_sent, last_sent)) FROM batch), 0),
@@ -358,9 +395,17 @@ pub(super) fn open_read_only(dir: &Path) -> Result<Connection, StorageError> {
 }
 
 fn opened_to_read(dir: &Path, at_rest: bool) -> Result<Connection, StorageError> {
-    let db = read_only(dir, at_rest)?;
-    let (path, found, known) = (dir.join(DATABASE), version(&db)?, MIGRATIONS.len());
+    let path = dir.join(DATABASE);
+    let opened = read_only(dir, at_rest).and_then(|db| Ok((version(&db)?, db)));
+    let (found, db) = opened.map_err(|e| match e {
+        StorageError::Sql(why) if is_damage(&why) => StorageError::Damaged { path: path.display().to_string(), why },
+        other => other,
+    })?;
+    let known = MIGRATIONS.len();
     match found.cmp(&known) {
+        Ordering::Less if found == 0 && path.metadata().is_ok_and(|file| file.len() == 0) => {
+            Err(StorageError::Empty(path.display().to_string()))
+        }
         Ordering::Less => Err(StorageError::Older { path: path.display().to_string(), found, known }),
         Ordering::Greater => Err(newer(&path, found)),
         Ordering::Equal => Ok(db),
@@ -371,7 +416,7 @@ fn read_only(dir: &Path, at_rest: bool) -> Result<Connection, StorageError> {
     let path = dir.join(DATABASE);
     if let Err(e) = std::fs::metadata(&path) {
         if e.kind() != io::ErrorKind::NotFound {
-            return Err(StorageError::Directory(dir.display().to_string(), e));
+            return Err(place::unread(&path, e));
         }
         let missing = io::Error::new(
             io::ErrorKind::NotFound,
@@ -379,6 +424,7 @@ fn read_only(dir: &Path, at_rest: bool) -> Result<Connection, StorageError> {
         );
         return Err(StorageError::Directory(dir.display().to_string(), missing));
     }
+    access(&path, Access::READ_OK).map_err(|e| place::unread(&path, e.into()))?;
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     // At rest the files need not be writable.
     let db = match path.to_str().filter(|path| at_rest && !path.contains(['?', '#', '%'])) {
@@ -459,20 +505,22 @@ fn sync_dir(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()
 }
 
-/// Sets the ballast aside if there is room for it.
-pub(super) fn keep_ballast(dir: &Path) {
+/// Sets the ballast aside if there is room for it; whether it is there.
+pub(super) fn keep_ballast(dir: &Path) -> bool {
     let path = dir.join(BALLAST);
     if std::fs::metadata(&path).is_ok_and(|m| m.len() == BALLAST_BYTES) {
-        return;
+        return true;
     }
     let (free, _) = disk_bytes(dir).unwrap_or((0, 0));
-    if free < 16 * BALLAST_BYTES {
-        return;
+    if free < BALLAST_WANTS {
+        return false;
     }
     let zeros = vec![0; usize::try_from(BALLAST_BYTES).unwrap_or(0)];
-    if let Err(e) = private(&path).and_then(|mut file| file.write_all(&zeros)) {
+    let written = private(&path).and_then(|mut file| file.write_all(&zeros));
+    if let Err(e) = &written {
         tracing::warn!(error = %e, "no ballast could be set aside");
     }
+    written.is_ok()
 }
 
 /// Gives the ballast back to the disk; `false` when there was none.
@@ -487,7 +535,12 @@ const RESERVE_PART: u64 = 8;
 
 /// Whether (free, total) bytes are too few to take more in.
 pub(super) fn is_short((free, total): (u64, u64)) -> bool {
-    free < RESERVE_BYTES.min(total / RESERVE_PART)
+    free < reserve(total)
+}
+
+/// So many bytes of a file system of that size are left free.
+pub(super) fn reserve(total: u64) -> u64 {
+    RESERVE_BYTES.min(total / RESERVE_PART)
 }
 
 /// Bytes that the file system still has for us, and has in all.

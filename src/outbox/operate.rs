@@ -16,7 +16,7 @@ use crate::outbox::read::{legible, words};
 type Sql<T> = Result<T, rusqlite::Error>;
 
 /// How long a first person's word waits for a second one's.
-const SECOND_WITHIN_MS: i64 = 24 * 3_600_000;
+pub(super) const SECOND_WITHIN_MS: i64 = 24 * 3_600_000;
 
 /// A person's command, for some postings.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -246,7 +246,7 @@ fn why_none(db: &Connection, key: &str, elsewhere: Option<&Found>) -> Sql<String
 }
 
 /// Who has asked for a new key, and when, not long ago; the first one first.
-fn asked(db: &Connection, key: &str, now: Millis) -> Sql<Vec<(String, Millis)>> {
+pub(super) fn asked(db: &Connection, key: &str, now: Millis) -> Sql<Vec<(String, Millis)>> {
     let sql =
         "SELECT actor, CAST(at AS INTEGER) FROM audit WHERE posting = ? AND act = 'repost' AND at > ? ORDER BY id";
     let mut statement = db.prepare_cached(sql)?;

@@ -20,12 +20,12 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::{Deserialize, Serialize};
 
-use crate::event::Id;
+use crate::event::{Id, Millis};
 use crate::lane::{self, Desks, RowKey, Storm};
 use crate::outbox::StorageError;
 use crate::outbox::capture::{LAST_SEQ, PENDING_BYTES};
 use crate::outbox::delivery::unpack;
-use crate::outbox::open::{DATABASE, at_rest, disk_bytes, reading};
+use crate::outbox::open::{DATABASE, LAST_WALL, at_rest, disk_bytes, reading, reserve};
 use crate::outbox::trim::used_bytes;
 
 pub use holds::Held;
@@ -103,6 +103,8 @@ pub struct Status {
     pub used_bytes: i64,
     /// What the file system still has.
     pub disk_free_bytes: Option<u64>,
+    /// What of that may be used before the disk counts as full, and devices are no longer acknowledged.
+    pub disk_left_bytes: Option<u64>,
     /// Events stored, delivered ones included.
     pub events: i64,
     /// Recorded time of the newest event.
@@ -263,6 +265,7 @@ fn all_of(db: &Connection, dir: &Path, now: i64, listed: u32) -> Result<Status, 
     let file = |suffix: &str| std::fs::metadata(dir.join(format!("{DATABASE}{suffix}"))).map_or(0, |m| m.len());
     let newest: Option<(i64, i64)> =
         first(db, "SELECT seq, recorded_at FROM event ORDER BY seq DESC LIMIT 1", |r| Ok((r.get(0)?, r.get(1)?)))?;
+    let disk = disk_bytes(dir);
     let (rate_per_second, bytes_per_event) = rate(db, newest.map(|(seq, _)| seq), now)?;
     let lanes = lanes(db)?;
     Ok(Status {
@@ -277,7 +280,8 @@ fn all_of(db: &Connection, dir: &Path, now: i64, listed: u32) -> Result<Status, 
         pending_bytes: db.query_row(PENDING_BYTES, [], |r| r.get(0))?,
         file_bytes: file("") + file("-wal") + file("-shm"),
         used_bytes: used_bytes(db)?,
-        disk_free_bytes: disk_bytes(dir).map(|(free, _)| free),
+        disk_free_bytes: disk.map(|(free, _)| free),
+        disk_left_bytes: disk.map(|(free, total)| free.saturating_sub(reserve(total))),
         events: db.query_row(&format!("SELECT ({LAST_SEQ}) - v FROM meta WHERE k = 'trimmed'"), [], |r| r.get(0))?,
         newest_at: newest.map(|(_, at)| at),
         rate_per_second,
@@ -293,6 +297,15 @@ fn all_of(db: &Connection, dir: &Path, now: i64, listed: u32) -> Result<Status, 
             Ok(Count { source: words(r, 0)?, what: words(r, 1)?, n: r.get(2)?, last_at: r.get(3)? })
         })?,
     })
+}
+
+/// When the last event, attempt or answer was stored; `None`: nothing was.
+///
+/// # Errors
+/// When there is no outbox, or it can't be read.
+pub fn last_stored(dir: &Path) -> Result<Option<Millis>, StorageError> {
+    let at: i64 = reading(dir, |db| db.query_row(LAST_WALL, [], |r| r.get(0)))?;
+    Ok((at > 0).then_some(Millis(at)))
 }
 
 /// The lanes of the outbox in `dir`, each with its rows by state.

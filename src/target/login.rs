@@ -44,6 +44,20 @@ pub enum Login {
     OAuth(OAuth),
 }
 
+impl Login {
+    /// Which credentials these are, in the words of the configuration.
+    pub fn named(&self) -> String {
+        match self {
+            Self::Bearer { token_file } => format!("bearer_file {}", token_file.display()),
+            Self::Basic { user, password_file } => format!("user {user}, password_file {}", password_file.display()),
+            Self::ApiKey { header, key_file } => format!("header {header}, key_file {}", key_file.display()),
+            Self::OAuth(OAuth { token_url, client_id, .. }) => {
+                format!("client_id {client_id} at token_url {token_url}")
+            }
+        }
+    }
+}
+
 /// OAuth 2.0 client credentials.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OAuth {

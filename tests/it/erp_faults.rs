@@ -182,6 +182,13 @@ fn a_dead_letter_goes_again_when_a_person_says_so_and_its_successors_follow() {
     let judgement = floor.judge();
     assert!(judgement.is_clean(), "{judgement}");
     assert_eq!(floor.gateway.status()["dead_letters"], 0);
+    let all = ["dead", "retry", "--all", "--reason", "carton released", "--request", "r1"];
+    for again in [&retry[..], &all] {
+        let (code, told) = floor.gateway.say(again);
+        assert!(code == Some(0) && told.contains("in line again under its key"), "the same request: {told}");
+    }
+    let (code, _) = floor.gateway.say(&["dead", "retry", "--all", "--reason", "carton released", "--request", "r2"]);
+    assert_eq!(code, Some(1), "a new one finds nothing");
     let (code, told) = floor.gateway.say(&["dead", "audit"]);
     assert!(code == Some(0) && told.contains("retry: carton released"), "{told}");
     let (code, told) = floor.gateway.say(&["dead", "audit", "--verify"]);

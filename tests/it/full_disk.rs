@@ -161,7 +161,9 @@ fn a_full_disk_stops_acknowledging_and_goes_on_draining() {
         let filler = disk.fill(0, false);
         floor.scan(100);
         wait_for("the gateway to see it", || told(&floor.gateway, FULL) > full);
-        wait_for("`status` to say it", || floor.gateway.say(&["status"]).1.contains("FULL"));
+        for verb in [&["status"][..], &["outbox", "status"]] {
+            wait_for("it to be told", || floor.gateway.say(verb).1.contains("FULL, the disk has no room"));
+        }
         for act in ["hold", "release"] {
             let (code, said) = floor.gateway.say(&[act, "subject", "carton", "--reason", "is it here?"]);
             assert_eq!(code, Some(0), "a person is heard: {said}");
@@ -188,6 +190,7 @@ fn a_capture_that_finds_no_room_is_undone_and_comes_again() {
     for _ in 0..5 {
         let Some((disk, mut floor)) = floor_on("32M") else { return };
         let supervisor = Supervisor::over(&floor.gateway);
+        assert_eq!(told(&floor.gateway, "no ballast is set aside"), 1, "there is too little room for it");
         floor.large_scans(LARGE);
         floor.gateway.freeze(true);
         floor.scan(2_000);

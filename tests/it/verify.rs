@@ -234,3 +234,48 @@ fn an_endpoint_that_is_not_there_is_told_as_such() {
     assert_eq!(code, Some(78), "{report}");
     assert!(report["error"].to_string().contains("does not end with /events"), "{report}");
 }
+
+/// The check of that name.
+fn check<'r>(report: &'r Value, name: &str) -> &'r Value {
+    let checks = report["checks"].as_array().expect("a list of checks");
+    checks.iter().find(|check| check["check"] == name).unwrap_or(&Value::Null)
+}
+
+#[test]
+fn credentials_of_ours_that_are_refused_are_told_once_and_prove_nothing_of_wrong_ones() {
+    let Some(mut endpoint) = Endpoint::start() else { return };
+    for more in [&[][..], &["--check", "wrong-credentials"]] {
+        let (code, report) = endpoint.verify(&json!({ "fault": "refuses-us" }), more);
+        assert_eq!((code, ended(&report, "failed")), (Some(1), names(&["discovery"])), "{report:#}");
+        let why = check(&report, "discovery")["why"].to_string();
+        assert!(why.contains("our own credentials are refused (bearer_file /") && why.contains("HTTP 401"), "{why}");
+        assert_eq!(check(&report, "wrong-credentials")["end"], "left_out", "{report:#}");
+    }
+    let (code, report) = endpoint.verify(&json!({ "fault": "lookups-refuse-us" }), &["--check", "wrong-credentials"]);
+    let check = check(&report, "wrong-credentials");
+    assert_eq!((code, &check["end"]), (Some(1), &json!("failed")), "{report:#}");
+    assert!(check["why"].to_string().contains("a lookup with our own credentials: HTTP 401 as well"), "{check}");
+}
+
+#[test]
+fn a_token_server_that_refuses_us_is_there() {
+    let Some(mut endpoint) = Endpoint::start() else { return };
+    let auth = format!(
+        "auth = {{ token_url = \"http://127.0.0.1:{}/token\", client_id = \"gw\", client_secret_file = \"token\" }}",
+        endpoint.erp.port
+    );
+    endpoint.site = endpoint.site.target_keys(&auth);
+    let (code, report) = endpoint.verify(&json!({}), &[]);
+    let why = report["error"].to_string();
+    assert!(code == Some(1) && why.contains("our own credentials are refused: no token from http://127"), "{report:#}");
+}
+
+#[test]
+fn an_endpoint_that_asks_to_be_left_alone_for_long_is_left_alone() {
+    let Some(mut endpoint) = Endpoint::start() else { return };
+    let (code, report) = endpoint.verify(&json!({ "fault": "leave-us-alone" }), &[]);
+    assert_eq!((code, &report["failed"], &report["retry_after"]), (Some(69), &json!(0), &json!("3600")), "{report:#}");
+    assert_eq!((ended(&report, "ok"), &report["left_out"]), (names(&["discovery"]), &json!(25)), "{report:#}");
+    let (code, report) = endpoint.verify(&json!({ "fault": "wait-a-second" }), &["--read-only"]);
+    assert_eq!((code, &report["ok"], &report["put_off"]), (Some(0), &json!(11), &json!(false)), "{report:#}");
+}

@@ -29,7 +29,7 @@ class World:
         self.fault, self.test_system = fault, test_system
         self.booked, self.at_work, self.refused, self.batches, self.jobs = {}, set(), {}, {}, {}
         self.times = {}
-        self.count = 0
+        self.count = self.put_off = 0
 
     def jobs_on(self):
         return self.fault is not None and self.fault.startswith("job")
@@ -163,11 +163,17 @@ class Endpoint(BaseHTTPRequestHandler):
             anyone = fault == "lets-anyone-in" or (fault == "lets-anyone-ask" and "contract" not in self.path)
             anyone |= fault == "lets-the-unnamed-in" and "Authorization" not in self.headers
             anyone |= fault == "jobs-for-anyone" and "/v1/work/" in self.path
-            if self.headers.get("Authorization") != "Bearer open-sesame" and not anyone:
+            refused = fault == "refuses-us" or (fault == "lookups-refuse-us" and "lookup" in self.path)
+            if refused or (self.headers.get("Authorization") != "Bearer open-sesame" and not anyone):
                 raise Problem(401, "unauthorized")
             any_version = fault == "any-version" or (fault == "any-version-posts" and self.command == "POST")
             if self.headers.get("Floorgate-Contract", "1") != "1" and not any_version:
                 raise Problem(400, "unsupported_version", **({} if fault == "versions-untold" else {"versions": ["1"]}))
+            if fault == "leave-us-alone" and "lookup" in self.path:
+                raise Problem(429, "throttled")
+            if fault == "wait-a-second" and self.world.put_off == 0:
+                self.world.put_off = 1
+                raise Problem(429, "throttled")
             work(urlsplit(self.path))
         except Problem as problem:
             kind = "application/json" if self.world.fault == "problems-are-json" else "application/problem+json"
@@ -175,7 +181,11 @@ class Endpoint(BaseHTTPRequestHandler):
             body = {"type": f"urn:floorgate:problem:{word}", "title": word, "status": problem.status, **problem.more}
             if self.world.fault == "problems-have-no-title":
                 del body["title"]
-            self.answer(problem.status, body, kind)
+            self.answer(problem.status, body, kind, **self.later(problem))
+
+    def later(self, problem):
+        seconds = "1" if self.world.fault == "wait-a-second" else "3600"
+        return {"Retry-After": seconds} if problem.status == 429 else {}
 
     def do_GET(self):
         self.serve(self.get)

@@ -28,7 +28,7 @@ pub(in crate::cli) struct Args {
     /// With --verify: a hash that it printed before, and that must still be one of them
     #[arg(long, value_name = "HASH", requires = "verify")]
     head: Option<String>,
-    /// Print one JSON object
+    /// Print a JSON array; with --verify one JSON object
     #[arg(long)]
     json: bool,
 }

@@ -3,6 +3,7 @@
 use std::cell::LazyCell;
 use std::collections::{BTreeSet, HashSet};
 use std::io::{IsTerminal as _, Write as _};
+use std::path::Path;
 use std::process::ExitCode;
 
 use super::filter::Filter;
@@ -15,6 +16,7 @@ use crate::control::Request;
 use crate::event::{Id, Millis};
 use crate::lane::{Act, Change};
 use crate::outbox::read::parked::{self, Deed, Need};
+use crate::outbox::read::wanted::Wanted;
 use crate::outbox::{Acted, Named, Order};
 
 #[derive(Debug, clap::Args)]
@@ -38,7 +40,7 @@ pub(in crate::cli) struct Do {
     request: Option<String>,
     #[command(flatten)]
     place: Place,
-    /// Print one JSON object
+    /// Print a JSON array: what came of each
     #[arg(long)]
     json: bool,
 }
@@ -79,6 +81,20 @@ pub(super) fn act(act: Act, args: &Do, reference: Option<String>, changes: Vec<C
     if let Some(why) = args.filter.unknown_lane(&args.place, &dir) {
         return print::refuse(args.json, &why, Exit::Usage);
     }
+    let order = |keys| Order {
+        id: args.request.clone().unwrap_or_else(request_id),
+        act,
+        keys,
+        reason: args.reason.clone(),
+        reference,
+        changes,
+    };
+    if let Some(before) = repeated(&dir, args) {
+        let keys = before.iter().map(|deed| Named { key: deed.key.clone(), seen: None }).collect();
+        let number = |key: &str| before.iter().find(|deed| deed.key == key).map(|deed| deed.seq);
+        let new = args.all && needs.iter().any(|need| args.filter.takes(need));
+        return carried_out(&dir, order(keys), args.json, number, |_| if new { NEW.to_owned() } else { String::new() });
+    }
     // Without them nothing was decided.
     let deeds = LazyCell::new(|| parked::audit(&dir, None, RECENT_DEEDS).unwrap_or_default());
     let (mut chosen, mut keys) = (Vec::new(), Vec::new());
@@ -112,39 +128,62 @@ pub(super) fn act(act: Act, args: &Do, reference: Option<String>, changes: Vec<C
     if keys.is_empty() {
         return print::refuse(args.json, &Filter::none_of(needs.len()), Exit::No);
     }
-    let order = Order {
-        id: args.request.clone().unwrap_or_else(request_id),
-        act,
-        keys,
-        reason: args.reason.clone(),
-        reference,
-        changes,
-    };
+    let order = order(keys);
     if let Some(why) = order.fault() {
         return print::refuse(args.json, &why, Exit::Usage);
     }
     if (args.all || order.keys.len() > 1) && !args.yes && !agreed(act, &chosen, left, now) {
         return print::refuse(args.json, "nothing was done: --yes does it without asking", Exit::Usage);
     }
-    match decided::<Vec<Acted>>(&dir, Request::Operate(order)) {
+    let number = |key: &str| chosen.iter().find(|need| need.key == key).map(|need| need.seq);
+    carried_out(&dir, order, args.json, number, |refused| more(act, left, args.request.is_some(), refused))
+}
+
+/// Has it done, and tells what came of it; `more`: what else is to be said where so many were refused.
+fn carried_out(
+    dir: &Path,
+    order: Order,
+    as_json: bool,
+    number: impl Fn(&str) -> Option<i64>,
+    more: impl Fn(usize) -> String,
+) -> ExitCode {
+    match decided::<Vec<Acted>>(dir, Request::Operate(order)) {
         Ok(acted) => {
             let refused = acted.iter().filter(|acted| !acted.done).count();
-            print::out(&if args.json {
-                print::json(&acted)
-            } else {
-                acted.iter().map(|acted| said(acted, &chosen)).collect()
-            });
-            print::err(&more(act, left, args.request.is_some(), refused));
+            print::out(&if as_json { print::json(&acted) } else { said(&acted, number) });
+            print::err(&more(refused));
             if refused == 0 { Exit::Clean.into() } else { Exit::No.into() }
         }
-        Err((why, exit)) => print::refuse(args.json, &why, exit),
+        Err((why, exit)) => print::refuse(as_json, &why, exit),
     }
 }
 
-fn said(acted: &Acted, chosen: &[&Need]) -> String {
-    let number =
-        chosen.iter().find(|need| need.key == acted.key).map_or(String::new(), |need| format!("#{}  ", need.seq));
-    format!("{number}{}  {}{}\n", acted.key, if acted.done { "" } else { "NOT DONE: " }, without_control(&acted.text))
+/// Where a command is repeated, and others need a person now.
+const NEW: &str = "that is what this request did before: what needs a person now wants another --request\n";
+
+/// What a command with an id that came before did then: of its postings none may need a person any more. `None`: the id is new, or the
+/// words name others as well.
+fn repeated(dir: &Path, args: &Do) -> Option<Vec<Deed>> {
+    // Where they can't be read, the gateway still knows.
+    let deeds = parked::requested(dir, args.request.as_ref()?).ok().filter(|deeds| !deeds.is_empty())?;
+    if args.all {
+        return Some(deeds);
+    }
+    let named = |word: &String| {
+        let wanted = Wanted::parse(word);
+        let of_it = deeds.iter().filter(|deed| deed.is(&wanted)).cloned().collect::<Vec<_>>();
+        (!of_it.is_empty()).then_some(of_it)
+    };
+    args.words.iter().map(named).collect::<Option<Vec<_>>>().map(|named| named.concat())
+}
+
+/// A line for each.
+fn said(acted: &[Acted], number: impl Fn(&str) -> Option<i64>) -> String {
+    let line = |Acted { key, done, text }: &Acted| {
+        let number = number(key).map_or(String::new(), |seq| format!("#{seq}  "));
+        format!("{number}{key}  {}{}\n", if *done { "" } else { "NOT DONE: " }, without_control(text))
+    };
+    acted.iter().map(line).collect()
 }
 
 /// A word that names several things is not acted on.

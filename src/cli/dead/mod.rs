@@ -16,13 +16,13 @@ use clap::Subcommand;
 
 use crate::app::Exit;
 use crate::cli::place::Place;
-use crate::cli::print::{ago, clean, line, quoted, without_control};
+use crate::cli::print::{age, ago, clean, line, quoted, without_control};
 use crate::cli::trouble::{late, reach};
 use crate::control::{self, Request};
 use crate::event::Millis;
 use crate::lane::{Act, Change};
 use crate::outbox::read::Bounds;
-use crate::outbox::read::parked::{self, Deed, Need, Whose};
+use crate::outbox::read::parked::{self, Asked, Deed, Need, Whose};
 use crate::outbox::read::wanted::Wanted;
 
 use decide::{Do, Edit, Resolve};
@@ -126,13 +126,17 @@ fn bounded(place: &Place) -> Result<(PathBuf, Option<Bounds>), (String, Exit)> {
 }
 
 fn entry(text: &mut String, need: &Need, now: Millis) {
-    let Need { key, seq, lane, opened_at, at, may, whose, .. } = need;
+    let Need { key, seq, lane, opened_at, at, may, whose, asked, .. } = need;
     let Whose { category, owner, contact, escalate, lateness } = whose;
     let (category, opened, late) = (category.name(), ago(*opened_at, now), late(lateness));
     let again = if at > opened_at { format!(", again {}", ago(*at, now)) } else { String::new() };
     line(text, &clean(&need.sentence));
     line(text, &format!("  {category}, {opened}{late}{again}, for {owner}; {lane} #{seq}"));
     reach(text, "", contact.as_deref(), escalate.as_deref());
+    if let Some(Asked { by, at, until }) = asked {
+        let (by, at, until) = (clean(by), ago(*at, now), age(now.0, Millis(*until)));
+        line(text, &format!("  {by} asked for `repost` {at}: another user's `repost` within {until} sends it"));
+    }
     line(text, &format!("  key {key}; you may {}", may.join(", ")));
 }
 
@@ -170,6 +174,18 @@ fn deed_line(text: &mut String, deed: &Deed, now: Millis) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_one_person_has_asked_for_waits_for_another() {
+        let now = Millis(1_763_906_709_412);
+        let asked = Asked { by: "anna".to_owned(), at: now.0 - 300_000, until: now.0 + 82_800_000 };
+        let mut text = String::new();
+        let mut need = Need::example(7, "SH-1", &["repost"]);
+        need.asked = Some(asked);
+        entry(&mut text, &need, now);
+        let line = "\n  anna asked for `repost` 5 min ago: another user's `repost` within 23 h sends it\n  key ";
+        assert!(text.contains(line), "{text}");
+    }
 
     #[test]
     fn a_word_is_a_number_a_key_a_barcode_or_a_subject_and_no_part_of_one() {

@@ -21,7 +21,7 @@ pub(in crate::cli) struct Args {
     word: String,
     #[command(flatten)]
     place: Place,
-    /// Print one JSON object
+    /// Print a JSON array
     #[arg(long)]
     json: bool,
 }

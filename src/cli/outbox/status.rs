@@ -17,7 +17,7 @@ use crate::event::Millis;
 use crate::lane::System;
 use crate::outbox::read::{self, Bounds, LISTED, Status};
 
-pub(in crate::cli) use room::Room;
+pub(in crate::cli) use room::{Full, Room};
 
 /// Show the backlog, the room left, dead letters and bad input.
 ///
@@ -95,6 +95,10 @@ struct Report<'a> {
     gateway: Gateway,
     #[serde(flatten)]
     room: Option<Room>,
+    /// Nothing more is taken from devices …
+    full: bool,
+    /// … for that reason.
+    full_by: Option<Full>,
     /// Lanes that send nothing new: too many subjects are parked.
     stopped: Vec<&'a str>,
     #[serde(skip)]
@@ -110,9 +114,12 @@ impl<'a> Report<'a> {
         bounds: Option<&'a Bounds>,
         gateway: Result<&control::Status, &Unanswered>,
     ) -> Self {
+        let full_by = Full::of(status, bounds, gateway.ok());
         Self {
             data_dir: dir.display().to_string(),
             gateway: Gateway::of(gateway),
+            full: full_by.is_some(),
+            full_by,
             room: bounds.map(|bounds| Room::of(status, bounds.max_size)),
             bounds,
             stopped: bounds.map(|bounds| stopped(status, bounds)).unwrap_or_default(),
@@ -146,7 +153,8 @@ impl<'a> Report<'a> {
         lanes::unknown(&mut text, &status.lanes, now);
         lanes::accepted(&mut text, &status.lanes, now);
         lanes::troubles(&mut text, &status.lanes, systems, now);
-        room::storage(&mut text, status, self.room.as_ref());
+        let runs = *running != Some(false);
+        room::storage(&mut text, (&self.data_dir, runs), status, self.room.as_ref(), self.full_by);
         lists::letters(&mut text, status, now);
         lists::held(&mut text, status, now);
         lists::waiting(&mut text, status, now);

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::cli::hold;
-use crate::cli::outbox::{Room, stopped};
+use crate::cli::outbox::{Full, Room, stopped};
 use crate::cli::print::{age, line};
 use crate::cli::trouble::{Kept, stopped_by, told};
 use crate::control;
@@ -20,8 +20,10 @@ pub(super) struct Outbox {
     pub(super) oldest_at: Option<i64>,
     /// Rows that only a person can free: dead letters, held rows, and what waits behind them.
     pub(super) need_a_person: i64,
-    /// Devices are not acknowledged.
+    /// Devices are not acknowledged …
     pub(super) full: bool,
+    /// … for that reason.
+    pub(super) full_by: Option<Full>,
     /// Share of `outbox.max_size` that is pending, where that is known: from 0.7 on something is done about it.
     pub(super) fill: Option<f64>,
     pub(super) dead_letters: i64,
@@ -47,7 +49,7 @@ impl Outbox {
         let behind = status.lanes.iter().map(|lane| lane.behind_parked(parks(lane))).sum();
         let stopped = bounds.map(|bounds| stopped(status, bounds)).unwrap_or_default();
         let room = bounds.map(|bounds| Room::of(status, bounds.max_size));
-        let by_size = room.as_ref().is_some_and(|room| room.full);
+        let full_by = Full::of(status, bounds, gateway);
         let lanes = status.lanes.iter().filter_map(|lane| {
             let hold = status.holds.iter().find(|hold| hold.keeps(&lane.lane, &lane.system, ""));
             let known = |trouble, since| {
@@ -69,7 +71,8 @@ impl Outbox {
             pending: status.lanes.iter().map(|lane| lane.going(parks(lane))).sum(),
             oldest_at: status.lanes.iter().filter_map(|lane| lane.oldest_going_at).min(),
             need_a_person: status.lanes.iter().map(|lane| lane.rejected + lane.held).sum::<i64>() + behind,
-            full: gateway.map_or(by_size, |gateway| !gateway.room),
+            full: full_by.is_some(),
+            full_by,
             fill: room.map(|room| room.fill),
             dead_letters: status.dead_letters,
             behind,
@@ -80,12 +83,12 @@ impl Outbox {
         }
     }
 
-    pub(super) fn text(&self, text: &mut String, systems: &[System], now: Millis) {
+    pub(super) fn text(&self, text: &mut String, dir: &str, systems: &[System], now: Millis) {
         let oldest = self.oldest_at.map_or_else(String::new, |at| format!(", the oldest {} old", age(at, now)));
         let fills = self.fill.filter(|fill| *fill >= 0.7).map(|fill| format!("; {:.0} % full", fill * 100.0));
-        let full = match fills {
-            _ if self.full => "; FULL: devices are not acknowledged".to_owned(),
-            fills => fills.unwrap_or_default(),
+        let full = match self.full_by {
+            Some(full) => format!("; FULL, {}: devices are not acknowledged", full.why()),
+            None => fills.unwrap_or_default(),
         };
         let count = |n: i64, what: &str| if n > 0 { format!("; {what}: {n}") } else { String::new() };
         let accepted = count(self.accepted, "accepted and not booked yet");
@@ -98,6 +101,9 @@ impl Outbox {
             String::new()
         };
         line(text, &format!("outbox: {} pending{oldest}{accepted}{person}{full}", self.pending));
+        if let Some(full) = self.full_by {
+            line(text, &format!("  what helps: {}", full.helps(dir)));
+        }
         told(text, &self.lanes, systems, "  ");
     }
 }

@@ -81,12 +81,14 @@ fn systems() -> Vec<System> {
 fn a_person_sees_who_is_away_and_why() {
     let dir = tempfile::tempdir().expect("a temp directory");
     let mut report = Report::of(dir.path(), None, Ok(gateway()), NOW);
+    report.data_dir = "/var/lib/floorgate".to_owned();
     report.outbox_error = None;
     report.outbox = Some(Outbox {
         pending: 17,
         oldest_at: Some(ago(300).0),
         need_a_person: 54,
         full: true,
+        full_by: Some(crate::cli::outbox::Full::Disk),
         fill: Some(0.96),
         dead_letters: 2,
         behind: 51,
@@ -120,7 +122,8 @@ fn a_person_sees_who_is_away_and_why() {
     lane display: STOPPED, 21 rows were rejected (validation unknown_item): the ERP says: unknown_item: no such item
       one row is sent in 30 s, to find out; when three are posted, the lane goes on
       what helps: correct what they have in common, then free one of them: `floorgate dead retry KEY --reason …`
-    outbox: 17 pending, the oldest 5 min old; 54 need a person (dead letters: 2, held: 1, behind these: 51); FULL: devices are not acknowledged
+    outbox: 17 pending, the oldest 5 min old; 54 need a person (dead letters: 2, held: 1, behind these: 51); FULL, the disk has no room: devices are not acknowledged
+      what helps: make room on the file system of /var/lib/floorgate; a gateway sees that within seconds
       lane outbound: STOPPED, 2 subjects are parked: `floorgate dead list` shows why
     "#);
     let read: serde_json::Value = serde_json::from_str(&print::json(&report)).expect("it is JSON");
@@ -283,4 +286,18 @@ fn no_gateway_is_told_plainly_with_its_own_code() {
     let text = report.text(crate::source::now().wall);
     assert!(text.starts_with("no gateway runs on /d\nits database was last written 0 s ago, at 2"), "{text}");
     assert!(text.contains("\n  what helps: start it "), "{text}");
+    std::fs::write(dir.path().join("outbox.db"), "no database".repeat(999)).expect("a file");
+    let text = Report::of(dir.path(), None, Err(Unanswered::NotRunning("/d".to_owned())), NOW).text(NOW);
+    assert!(text.contains("file is not a database: it was overwritten") && !text.contains("start it "), "{text}");
+}
+
+#[test]
+fn nobody_is_sent_to_start_a_gateway_on_a_copy() {
+    let dir = tempfile::tempdir().expect("a temp directory");
+    std::fs::write(dir.path().join("outbox.db"), "").expect("a file");
+    let gateway = Err(Unanswered::NotRunning("/copy".to_owned()));
+    let report = Report { named: true, last_stored: Some(ago(7_200)), ..Report::of(dir.path(), None, gateway, NOW) };
+    let text = report.text(NOW);
+    let told = "no gateway runs on /copy\nthe last event or attempt in its database was 2 h ago, at 2025-11-23T12:05:09.412Z\n";
+    assert!(text.starts_with(told) && text.contains("never one on a copy: it would post again"), "{text}");
 }

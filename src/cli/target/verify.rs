@@ -22,8 +22,9 @@ use crate::app::Exit;
 use crate::cli::print::{self, clean, line};
 use crate::cli::{ConfigFile, block_on};
 use crate::config;
+use crate::lane::Reply;
 use crate::source::now;
-use crate::target::{Base, Http};
+use crate::target::{Base, Http, Login};
 
 use compare::{Ours, differences};
 use page::ROWS;
@@ -35,10 +36,11 @@ use talk::Talk;
 /// Goes through "What is checked" of docs/erp-contract.md with the target's own credentials and certificates. The first part
 /// reads, or sends what every endpoint refuses: it may be run against the productive system. The second part posts the
 /// endpoint's `sample` under new keys, and is left out unless its discovery says `test_system: true`. Then the gateway's
-/// configuration is compared with discovery: what to write where it differs.
+/// configuration is compared with discovery: what to write where it differs. Where our own credentials are refused, or the endpoint
+/// asks to be left alone (429) for more than a minute in all, the rest is left out.
 ///
 /// The base URL is what stands before `/events` in the target's `url`. Ends with 1 when a check failed, with 69 when
-/// nobody answers.
+/// nobody answers or it asks to be left alone for that long.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(in crate::cli) struct Args {
@@ -78,6 +80,10 @@ struct Report<'a> {
     ok: usize,
     failed: usize,
     left_out: usize,
+    /// It asks for fewer requests, and what was not checked by then was left out …
+    put_off: bool,
+    /// … with this `Retry-After`.
+    retry_after: Option<String>,
     checks: Vec<Done>,
     /// Where the gateway's configuration differs from discovery, and what to write.
     differences: Vec<String>,
@@ -103,7 +109,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
     let lookup = base.at("/lookup", &[]);
     let talk = Talk::new(http, base.clone(), |text| print::err(&format!("    {text}\n")));
     let name = format!("{:08x}{:08x}", fastrand::u32(..), fastrand::u32(..));
-    let logs_in = target.login.is_some();
+    let logs_in = target.login.as_ref().map(Login::named);
     let work = async {
         let mut run = Run::begin(talk, logs_in, (&config.site, &target.id), (name, now().wall)).await?;
         let head = head(&args.name, &base, &run);
@@ -113,6 +119,9 @@ pub(super) fn run(args: &Args) -> ExitCode {
     };
     let (run, checks) = match block_on(work) {
         Ok(Ok(done)) => done,
+        Ok(Err(Reply::Refused(why))) => {
+            return print::refuse(args.json, &format!("our own credentials are refused: {why}"), Exit::No);
+        }
         Ok(Err(reply)) => {
             let why = format!(
                 "{base} can't be reached: {}: does it run, and is the target's `url` right?",
@@ -139,11 +148,17 @@ pub(super) fn run(args: &Args) -> ExitCode {
         ok: count(End::Ok),
         failed: count(End::Failed),
         left_out: count(End::LeftOut),
+        put_off: run.talk.put_off,
+        retry_after: run.talk.retry_after,
         checks,
         differences,
     };
     print::out(&if args.json { print::json(&report) } else { report.text() });
-    if report.failed > 0 { Exit::No.into() } else { Exit::Clean.into() }
+    match report.put_off {
+        _ if report.failed > 0 => Exit::No.into(),
+        true => Exit::Unavailable.into(),
+        false => Exit::Clean.into(),
+    }
 }
 
 /// Meanwhile: on stdout, or beside the object there.
@@ -196,6 +211,12 @@ impl Report<'_> {
         }
         for difference in &self.differences {
             line(&mut text, &format!("  {difference}"));
+        }
+        if self.put_off {
+            let when =
+                self.retry_after.as_deref().map(|asked| format!("when its `Retry-After: {}` is over", clean(asked)));
+            let when = when.as_deref().unwrap_or("later");
+            line(&mut text, &format!("\nit asks for fewer requests: run this again {when}"));
         }
         line(&mut text, &format!("\n{} ok, {} failed, {} left out", self.ok, self.failed, self.left_out));
         text

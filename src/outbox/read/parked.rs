@@ -11,6 +11,7 @@ use crate::event::{Id, Millis};
 use crate::lane::{Act, Category, Class, Desks, Parked, decide, sentence};
 use crate::outbox::attempts::id_at;
 use crate::outbox::open::reading;
+use crate::outbox::operate::{SECOND_WITHIN_MS, asked};
 use crate::outbox::read::Bounds;
 use crate::outbox::{Named, Seen, StorageError};
 
@@ -73,6 +74,8 @@ pub struct Need {
     pub action: &'static str,
     /// What may be done: `retry`, `edit`, `repost`, `resolve`, `skip`.
     pub may: Vec<&'static str>,
+    /// Who has asked for a `repost`, which waits for another person's word.
+    pub asked: Option<Asked>,
     /// An attempt may have had effect.
     pub maybe_posted: bool,
     /// The target's word for the reason.
@@ -91,15 +94,24 @@ pub struct Need {
 impl Need {
     /// Whether it is meant: by its number, its key, or its subject.
     pub fn is(&self, wanted: &Wanted) -> bool {
-        wanted.seq == Some(self.seq)
-            || Id::parse(&self.key).is_some_and(|key| wanted.has_key(key))
-            || wanted.has_subject(&self.subject)
+        is(wanted, self.seq, &self.key, &self.subject)
     }
 
     /// For a decision about it as it is shown.
     pub fn named(&self) -> Named {
         Named { key: self.key.clone(), seen: Some(Seen { at: Millis(self.at), class: self.class.clone() }) }
     }
+}
+
+/// A first person's word for a `repost`.
+#[derive(Debug, Clone, Serialize)]
+pub struct Asked {
+    /// Who.
+    pub by: String,
+    /// When.
+    pub at: i64,
+    /// Until then another person's word counts.
+    pub until: i64,
 }
 
 /// What a person did.
@@ -127,6 +139,17 @@ pub struct Deed {
     pub request: String,
 }
 
+impl Deed {
+    /// Whether its posting is meant, as of [`Need::is`].
+    pub fn is(&self, wanted: &Wanted) -> bool {
+        is(wanted, self.seq, &self.key, &self.subject)
+    }
+}
+
+fn is(wanted: &Wanted, seq: i64, key: &str, subject: &str) -> bool {
+    wanted.seq == Some(seq) || Id::parse(key).is_some_and(|key| wanted.has_key(key)) || wanted.has_subject(subject)
+}
+
 /// All that needs a person, the oldest first. `bounds` tell which lanes are for show only.
 ///
 /// # Errors
@@ -140,7 +163,14 @@ pub fn needs(dir: &Path, bounds: Option<&Bounds>, now: Millis) -> Result<Vec<Nee
               JOIN event e ON e.seq = p.seq JOIN name k ON k.id = e.kind JOIN name t ON t.id = p.tx
               LEFT JOIN letter d ON d.lane = p.lane AND d.seq = p.seq AND d.tx = p.tx
          WHERE p.state IN (2, 3) AND p.state <> 0 ORDER BY 18, p.seq";
-    reading(dir, |db| all(db, sql, |r| need(r, bounds, now)))
+    reading(dir, |db| {
+        let mut needs = all(db, sql, |r| need(r, bounds, now))?;
+        for need in needs.iter_mut().filter(|need| need.may.contains(&Act::Repost.name())) {
+            let first = asked(db, &need.key, now)?.into_iter().next();
+            need.asked = first.map(|(by, at)| Asked { by, at: at.0, until: at.0 + SECOND_WITHIN_MS });
+        }
+        Ok::<_, rusqlite::Error>(needs)
+    })
 }
 
 /// Why a row needs a person: by the columns of its state, and of its letter's class and `maybe`.
@@ -179,6 +209,7 @@ fn need(r: &Row<'_>, bounds: Option<&Bounds>, now: Millis) -> Result<Need, rusql
         sentence: sentence(parked, &tx_type, &subject, &system, &reason),
         action: category.helps(parked, code.as_deref().filter(|code| !desks.know(code))),
         may: acts.into_iter().filter(|act| decide(*act, parked, false).is_ok()).map(Act::name).collect(),
+        asked: None,
         maybe_posted: matches!(parked, Parked::Rejected { maybe: true, .. }),
         code,
         status: r.get(12)?,
@@ -210,6 +241,16 @@ pub fn audit(dir: &Path, of: Option<&str>, most: u32) -> Result<Vec<Deed>, Stora
     let sql = "SELECT CAST(at AS INTEGER), actor, act, lane, subject, posting, reason, outcome, request, seq FROM audit
                WHERE ?1 IS NULL OR posting = ?1 OR subject = ?1 ORDER BY id DESC LIMIT ?2";
     reading(dir, |db| db.prepare(sql)?.query_map(params![of, most], deed)?.collect::<Result<_, rusqlite::Error>>())
+}
+
+/// What the command `request` has done, in order.
+///
+/// # Errors
+/// When there is no outbox, or it can't be read.
+pub fn requested(dir: &Path, request: &str) -> Result<Vec<Deed>, StorageError> {
+    let sql = "SELECT CAST(at AS INTEGER), actor, act, lane, subject, posting, reason, outcome, request, seq FROM audit
+               WHERE request = ? ORDER BY id";
+    reading(dir, |db| db.prepare(sql)?.query_map([request], deed)?.collect::<Result<_, rusqlite::Error>>())
 }
 
 /// What persons did with a posting that needs one again, in order.
@@ -265,6 +306,7 @@ impl Need {
             sentence: text("erp refused it."),
             action: "mend it",
             may: may.to_vec(),
+            asked: None,
             maybe_posted: false,
             code: None,
             status: None,

@@ -130,6 +130,11 @@ async fn what_may_be_there_is_sent_under_a_new_key_by_two_persons_only() {
     assert!(!refused[0].done && refused[0].text.contains("could post it twice"), "{refused:?}");
     let asked = ask("r2", Act::Repost, "anna").await.expect("the writer runs");
     assert!(asked[0].done && asked[0].text.contains("another person"), "{asked:?}");
+    let now = parked::audit(dir.path(), None, 1).expect("it reads")[0].at;
+    let waits = |after: i64| parked::needs(dir.path(), None, Millis(now + after)).expect("it reads").remove(0).asked;
+    let word = waits(0).expect("it waits for another person's word");
+    assert_eq!((word.by.as_str(), word.at, word.until), ("anna", now, now + 86_400_000));
+    assert!(waits(86_400_000).is_none(), "it counts for a day");
     let again = ask("r3", Act::Repost, "anna").await.expect("the writer runs");
     let deeds = parked::audit(dir.path(), None, 9).expect("it reads");
     let (at, until) = (Millis(deeds[0].at), Millis(deeds[0].at + 86_400_000));

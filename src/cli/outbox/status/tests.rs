@@ -35,6 +35,7 @@ fn status() -> Status {
         file_bytes: 3 << 30,
         used_bytes: 2 << 30,
         disk_free_bytes: Some(20 << 30),
+        disk_left_bytes: Some(20 << 30),
         events: 124_707,
         newest_at: Some(ago(3)),
         rate_per_second: 10.0,
@@ -152,12 +153,33 @@ fn a_stopped_lane_is_named_where_its_bound_is_known() {
     assert!(!shown(&parks_none, Some(2 << 30)).contains("STOPPED"));
 }
 
+/// What is said of the room: why there is none, and what helps.
 #[test]
-fn a_full_outbox_is_told() {
-    assert!(shown(&status(), Some(1 << 30)).contains("\n  FULL: "));
+fn a_full_outbox_is_told_with_what_fills_it() {
+    let room = |told: String| {
+        let (_, told) = told.split_once("GiB free\n").expect("of the disk");
+        told.lines().take_while(|line| !line.starts_with("dead")).map(str::to_owned).collect::<Vec<_>>().join("\n")
+    };
+    insta::assert_snapshot!(room(shown(&status(), Some(1 << 30))), @r"
+      FULL, outbox.max_size is used up: devices are not acknowledged until there is room
+      what helps: end what keeps the lanes; or raise outbox.max_size where the disk has room, and start anew
+    10.0 events/s come in
+    ");
     assert!(!shown(&status(), None).contains("FULL"));
-    let disk_full = Status { disk_free_bytes: Some(0), ..status() };
-    assert!(shown(&disk_full, Some(2 << 30)).contains("lasts 0.0 seconds"));
+    // It counts as full while some of it is free.
+    let disk_full = Status { disk_left_bytes: Some(0), ..status() };
+    for max_size in [Some(2 << 30), None] {
+        insta::allow_duplicates! {
+            insta::assert_snapshot!(room(shown(&disk_full, max_size)), @r"
+              FULL, the disk has no room: devices are not acknowledged until there is room
+              what helps: make room on the file system of /var/lib/floorgate; a gateway sees that within seconds
+            10.0 events/s come in
+            ");
+        }
+    }
+    let silent = Unanswered::Silent { dir: "/d".to_owned(), pid: 7 };
+    let told = Report::of(Path::new("/d"), &disk_full, None, Err(&silent)).text(NOW);
+    assert!(told.contains("until there is room; posting goes on\n"), "{told}");
 }
 
 #[test]

@@ -143,7 +143,7 @@ mod tests {
         let base = Base::of(&config.url).expect("it ends so");
         let talk = Talk::new(Http::new(config).expect("an address"), base, |_| {});
         let of = (("dc1", "erp"), ("test".to_owned(), Millis(1_763_906_709_412)));
-        let mut run = Run::begin(talk, false, of.0, of.1).await.expect("it answers");
+        let mut run = Run::begin(talk, None, of.0, of.1).await.expect("it answers");
         run.cuts = cuts;
         let done = run.go(&["broken-off".to_owned()], false, |_| {}).await.remove(0);
         (done.end, done.why.unwrap_or_default())

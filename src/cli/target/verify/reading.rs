@@ -30,6 +30,10 @@ impl Run {
     /// It was fetched before all others, and is judged here.
     fn discovery(&mut self) -> Outcome {
         match self.undiscovered.take() {
+            Some(why) if self.refused_us => {
+                let ours = self.logs_in.as_deref().unwrap_or("the target has no `auth`");
+                Err(format!("our own credentials are refused ({ours}): {why}"))
+            }
             Some(why) => Err(why),
             None if self.discovery.faults.is_empty() => Ok(None),
             None => Err(self.discovery.faults.join("; ")),
@@ -37,12 +41,17 @@ impl Run {
     }
 
     async fn wrong_credentials(&mut self) -> Outcome {
-        if !self.logs_in {
+        if self.logs_in.is_none() {
             return Left::because("the target logs in with certificates, or not at all");
         }
         let key = self.fresh().key.to_string();
         let empty = Ask::events(EMPTY.to_vec(), &[]);
         for (ask, what) in [(Ask::contract(), "discovery"), (Ask::lookup(vec![key]), "a lookup"), (empty, "a batch")] {
+            if self.talk.hear(&ask).await?.status == 401 {
+                return Err(format!(
+                    "{what} with our own credentials: HTTP 401 as well, and so nothing is known of wrong ones"
+                ));
+            }
             for (ask, with) in self.shut_out(&ask) {
                 let heard = self.talk.hear(&ask).await?;
                 judge::problem(&heard, 401, "unauthorized").map_err(|why| format!("{what} {with}: {why}"))?;
@@ -132,7 +141,7 @@ impl Run {
     /// With jobs their path is known from a `Location` only, of which the last part is the job's name.
     async fn unknown_job(&mut self) -> Outcome {
         let name = self.fresh().key.to_string();
-        if let Some((url, _)) = self.talk.job.clone().filter(|_| self.logs_in) {
+        if let Some((url, _)) = self.talk.job.clone().filter(|_| self.logs_in.is_some()) {
             for (ask, with) in self.shut_out(&Ask::default()) {
                 let heard = self.talk.job_asked(&url, &ask).await?;
                 judge::problem(&heard, 401, "unauthorized").map_err(|why| format!("a job {with}: {why}"))?;

@@ -12,6 +12,9 @@ use super::talk::{Ask, Exchange, Talk};
 use crate::event::{Millis, device_event_id, posting_id};
 use crate::lane::{Posting, Reply};
 
+/// Why the rest is left out of a run that is put off for too long.
+const PUT_OFF: &str = "it asks for fewer requests";
+
 /// What a check came to: an error says what is wrong.
 pub(super) type Outcome = Result<Option<Left>, String>;
 
@@ -72,8 +75,10 @@ pub(super) struct Run {
     pub(super) blind: bool,
     /// Why not.
     pub(super) undiscovered: Option<String>,
-    /// The target has credentials beside a certificate.
-    pub(super) logs_in: bool,
+    /// The target's credentials beside a certificate, as people know them.
+    pub(super) logs_in: Option<String>,
+    /// They are refused, and so is whatever is asked.
+    pub(super) refused_us: bool,
     /// Names this run: part of all its keys.
     pub(super) name: String,
     site: String,
@@ -94,7 +99,7 @@ impl Run {
     /// When nobody answers.
     pub(super) async fn begin(
         mut talk: Talk,
-        logs_in: bool,
+        logs_in: Option<String>,
         (site, system): (&str, &str),
         (name, now): (String, Millis),
     ) -> Result<Self, Reply> {
@@ -106,6 +111,7 @@ impl Run {
             blind: body.is_err(),
             discovery: body.as_ref().map(Discovery::read).unwrap_or_default(),
             undiscovered: body.err(),
+            refused_us: heard.status == 401,
             logs_in,
             name,
             site,
@@ -121,12 +127,14 @@ impl Run {
     /// Goes through the checks that are asked for, telling each as it ends.
     pub(super) async fn go(&mut self, wanted: &[String], read_only: bool, mut tell: impl FnMut(&Done)) -> Vec<Done> {
         let mut all = Vec::new();
-        for row in self.rows().into_iter().filter(|row| wanted.is_empty() || wanted.iter().any(|name| name == row.name))
-        {
+        let is_wanted = |row: &Row| wanted.is_empty() || wanted.iter().any(|name| name == row.name);
+        let says_why = |row: &Row| self.refused_us && row.name == "discovery";
+        for row in self.rows().into_iter().filter(|row| is_wanted(row) || says_why(row)).collect::<Vec<_>>() {
             if row.name != "discovery" {
                 self.talk.exchanges.clear();
             }
             let outcome = self.check(row, read_only).await;
+            let outcome = if self.talk.put_off { Left::because(PUT_OFF) } else { outcome };
             let exchanges = std::mem::take(&mut self.talk.exchanges);
             let (end, why) = match outcome {
                 Ok(None) => (End::Ok, None),
@@ -152,6 +160,12 @@ impl Run {
     }
 
     async fn check(&mut self, row: &Row, read_only: bool) -> Outcome {
+        if self.talk.put_off {
+            return Left::because(PUT_OFF);
+        }
+        if self.refused_us && row.name != "discovery" {
+            return Left::because("our own credentials are refused");
+        }
         if !row.posts {
             return self.reads(row.name).await;
         }

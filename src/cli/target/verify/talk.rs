@@ -23,8 +23,11 @@ pub(super) struct Exchange {
 const PATIENCE: Duration = Duration::from_mins(5);
 /// Between two questions, at first and at most.
 const ASK: [Duration; 2] = [Duration::from_millis(200), Duration::from_secs(5)];
-/// How often a request that is put off (429) is sent again, and how long is waited for it at most.
-const PUT_OFF: usize = 10;
+/// How long all requests of a run that are put off (429) are waited for, together; each that does not say how long; and each at least.
+const PUT_OFF: Duration = Duration::from_mins(1);
+const PUT_OFF_EACH: Duration = Duration::from_secs(5);
+const PUT_OFF_LEAST: Duration = Duration::from_secs(1);
+/// Between two questions for a job, whatever it asks for.
 const LONGEST: Duration = Duration::from_secs(30);
 /// Bytes of a body that are shown.
 const SHOWN: usize = 4_096;
@@ -38,6 +41,12 @@ pub(super) struct Talk {
     pub(super) exchanges: Vec<Exchange>,
     /// The first job that was answered with: its address, and what it came to.
     pub(super) job: Option<(String, Value)>,
+    /// For so long requests were put off by now.
+    waited: Duration,
+    /// It asks for fewer requests, for longer than is waited here …
+    pub(super) put_off: bool,
+    /// … with this `Retry-After`.
+    pub(super) retry_after: Option<String>,
     /// Something is waited for: told to people.
     progress: fn(&str),
 }
@@ -88,7 +97,16 @@ impl Ask {
 
 impl Talk {
     pub(super) fn new(http: Http, base: Base, progress: fn(&str)) -> Self {
-        Self { http, base, exchanges: Vec::new(), job: None, progress }
+        Self {
+            http,
+            base,
+            exchanges: Vec::new(),
+            job: None,
+            waited: Duration::ZERO,
+            put_off: false,
+            retry_after: None,
+            progress,
+        }
     }
 
     fn probe(&self, ask: &Ask) -> Probe {
@@ -123,14 +141,18 @@ impl Talk {
     }
 
     async fn send(&mut self, ask: &Ask, probe: &Probe) -> Result<Heard, Reply> {
-        let mut put_off = 0;
         loop {
             let heard = self.http.probe(probe).await;
             self.keep(ask, probe, &heard);
             match heard {
-                Ok(heard) if heard.status == 429 && put_off < PUT_OFF => {
-                    put_off += 1;
-                    let wait = wait_of(&heard).unwrap_or(LONGEST).min(LONGEST);
+                Ok(heard) if heard.status == 429 => {
+                    let asked = if heard.retry_after.is_none() { Some(PUT_OFF_EACH) } else { wait_of(&heard) };
+                    let wait = asked.map(|asked| asked.max(PUT_OFF_LEAST));
+                    let Some(wait) = wait.filter(|wait| self.waited.saturating_add(*wait) <= PUT_OFF) else {
+                        (self.put_off, self.retry_after) = (true, heard.retry_after.clone());
+                        return Ok(heard);
+                    };
+                    self.waited += wait;
                     (self.progress)(&format!("it asks for fewer requests: waiting {} s", wait.as_secs()));
                     sleep(wait).await;
                 }
