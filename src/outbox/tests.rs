@@ -5,6 +5,7 @@ mod ahead;
 mod audit;
 mod clock;
 mod compared;
+mod days;
 mod fill;
 mod find;
 mod finder;

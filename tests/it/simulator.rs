@@ -303,6 +303,8 @@ struct World {
     /// Batches of which the gateway knows, or will know then, that the ERP calls them outdated.
     outdated: BTreeSet<u64>,
     outdated_at: BTreeMap<u64, u64>,
+    /// Persons hold things.
+    holds: bool,
     /// Most rows that the ERP takes at once, from some time on.
     takes: Option<(usize, u64)>,
     /// From when to when it answers a row, or all rows, with a status that nobody knows.
@@ -436,6 +438,7 @@ impl World {
             parts,
             outdated: BTreeSet::new(),
             outdated_at: BTreeMap::new(),
+            holds: false,
             takes: None,
             odd: Vec::new(),
             wrong: None,
@@ -489,6 +492,7 @@ impl World {
         }
         let holds = matches!(broken, Broken::HoldToldInParts | Broken::HoldForgotten);
         if holds || (broken == Broken::Nothing && world.rng.bool()) {
+            world.holds = true;
             world.hold_some(subjects);
         }
         if broken == Broken::TooLargeUnread || (broken == Broken::Nothing && world.rng.u8(0..3) == 0) {
@@ -619,7 +623,11 @@ impl World {
                     disk.batches.insert(batch, stays);
                 }
                 disk.next_batch = disk.next_batch.max(batch + 1);
+                let order = disk.rows[&request.rows[0]].0.order;
                 self.ahead.insert(batch, (request, self.now));
+                if self.holds && !self.visibility && self.rng.u8(0..4) == 0 {
+                    self.schedule(self.now + 1, Event::Hold(Hold::Subject(order), true));
+                }
             }
             Action::Release { batch } => {
                 let (request, stored) = self.ahead.remove(&batch).expect("the lane releases what it had stored");

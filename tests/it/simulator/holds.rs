@@ -85,8 +85,13 @@ impl World {
             }
             _ => Vec::new(),
         };
-        if !told.is_empty() {
-            self.feed_all(told, &[]);
+        if told.is_empty() {
+            return;
+        }
+        let called_back = told[0] == Input::CalledBack;
+        self.feed_all(told, &[]);
+        if called_back && self.lanes.lane(0).away_until() > self.wall() {
+            self.wrong.get_or_insert("the ERP is left alone, and a person says that it is over".to_owned());
         }
     }
 
