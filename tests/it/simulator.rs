@@ -84,6 +84,8 @@ enum Broken {
     HoldToldInParts,
     /// A restart forgets what a person holds.
     HoldForgotten,
+    /// What waits behind a row that a person lets go stays stored as waiting.
+    NotLinedUp,
     /// That a request is too large is not understood.
     TooLargeUnread,
 }
@@ -371,7 +373,7 @@ impl World {
             _ => KeyScope::Item,
         });
         let (whole, parts) = (scope != KeyScope::Item, scope == KeyScope::Parts);
-        let ordered_batch = broken == Broken::Nothing && !whole && rng.bool();
+        let ordered_batch = matches!(broken, Broken::Nothing | Broken::NotLinedUp) && !whole && rng.bool();
         let visibility = broken == Broken::Nothing && rng.u8(0..4) == 0;
         let memory = match broken {
             Broken::Nothing => {
@@ -471,7 +473,7 @@ impl World {
             world.floor.push_back(rows);
             world.schedule(at.min(DAY), Event::Arrive);
         }
-        if broken == Broken::Nothing {
+        if matches!(broken, Broken::Nothing | Broken::NotLinedUp) {
             for _ in 0..world.rng.usize(0..30) {
                 let at = world.rng.u64(0..DAY + 4 * HOUR);
                 world.schedule(at, Event::Person);
@@ -490,7 +492,7 @@ impl World {
                 *world.rng.choice([20 * SECOND, 5 * MINUTE, 50 * MINUTE, 3 * HOUR].iter()).expect("four lengths");
             world.outages.push((start, start + length));
         }
-        let holds = matches!(broken, Broken::HoldToldInParts | Broken::HoldForgotten);
+        let holds = matches!(broken, Broken::HoldToldInParts | Broken::HoldForgotten | Broken::NotLinedUp);
         if holds || (broken == Broken::Nothing && world.rng.bool()) {
             world.holds = true;
             world.hold_some(subjects);
@@ -538,6 +540,7 @@ impl World {
             self.disk.rows.insert(row.key, (*row, if row.held { Stored::Held } else { Stored::Ready }));
         }
         let answered = if let [Input::Answered { batch, .. }] = inputs[..] { Some(batch) } else { None };
+        let decided = matches!(inputs[..], [Input::Freed { .. } | Input::Kept(_) | Input::Held(_), ..]);
         let (mut actions, now) = (Vec::new(), self.wall());
         let inputs = inputs.into_iter().map(|input| (0, input));
         let mut told = VecDeque::from(match self.broken {
@@ -556,7 +559,9 @@ impl World {
             }
         }
         let crashes = !self.storm;
-        if crashes && ((!fresh.is_empty() && self.rng.u8(0..40) == 0) || self.rng.u16(0..400) == 0) {
+        // What a person decides is stored before the lane hears of it.
+        let often = (!fresh.is_empty() || decided) && self.rng.u8(0..40) == 0;
+        if crashes && (often || self.rng.u16(0..400) == 0) {
             self.crash(); // before the commit: the device sends again
             if let Some(batch) = answered {
                 self.outdated.remove(&batch); // nobody has heard it
@@ -798,7 +803,7 @@ impl World {
             self.bad.remove(&row.key);
         }
         self.disk.set(row.key, decided);
-        let freed = self.disk.let_go(row);
+        let freed = self.let_go(row);
         self.feed(freed, &[]);
     }
 

@@ -27,18 +27,6 @@ impl Disk {
     pub(super) fn kept(&self) -> Vec<i64> {
         self.holds.iter().flat_map(|hold| hold.orders()).collect()
     }
-
-    /// What is ordered as this row is goes on from it. Behind it nothing may go first after a restart, however long it has waited.
-    pub(super) fn let_go(&mut self, row: Row) -> Input {
-        for (_, stored) in self.rows.values_mut().filter(|(other, _)| other.order == row.order) {
-            if matches!(stored, Stored::Waiting { .. }) {
-                *stored = Stored::Ready;
-            }
-        }
-        let parked = self.rows.values().find(|(other, stored)| other.order == row.order && stored.parks());
-        let kept = self.kept().contains(&row.order).then(RowKey::default);
-        Input::Freed { row, next: kept.or(parked.map(|(row, _)| row.key)) }
-    }
 }
 
 impl World {
@@ -95,11 +83,24 @@ impl World {
         }
     }
 
+    /// What is ordered as this row is goes on from it. Behind it nothing may go first after a restart, however long it has waited.
+    pub(super) fn let_go(&mut self, row: Row) -> Input {
+        let lined_up = self.broken != Broken::NotLinedUp;
+        for (_, stored) in self.disk.rows.values_mut().filter(|(other, _)| other.order == row.order && lined_up) {
+            if matches!(stored, Stored::Waiting { .. }) {
+                *stored = Stored::Ready;
+            }
+        }
+        let parked = self.disk.rows.values().find(|(other, stored)| other.order == row.order && stored.parks());
+        let kept = self.disk.kept().contains(&row.order).then(RowKey::default);
+        Input::Freed { row, next: kept.or(parked.map(|(row, _)| row.key)) }
+    }
+
     fn let_go_on(&mut self, order: i64) -> Input {
         let over = |stored: &Stored| matches!(stored, Stored::Done | Stored::Skipped);
         let first = self.disk.rows.values().find(|(row, stored)| row.order == order && !over(stored));
         let nothing = Row { key: RowKey { seq: i64::MAX, tx: 0 }, order, size: 0, held: false };
-        self.disk.let_go(first.map_or(nothing, |(row, _)| *row))
+        self.let_go(first.map_or(nothing, |(row, _)| *row))
     }
 
     /// Nothing leaves of what is held, and of a subject nothing new.
@@ -125,4 +126,9 @@ fn a_hold_that_is_told_in_parts_lets_something_leave_in_between() {
 #[test]
 fn a_restart_that_forgets_a_hold_sends_what_is_held() {
     control(Broken::HoldForgotten, "leaves and is held");
+}
+
+#[test]
+fn what_waits_behind_a_row_that_is_let_go_and_is_not_lined_up_overtakes_it_after_a_restart() {
+    control(Broken::NotLinedUp, "order");
 }
