@@ -29,7 +29,8 @@ struct Day {
     /// What the target has, and under which key.
     posted: BTreeMap<i64, Id>,
     skipped: BTreeSet<i64>,
-    held: BTreeSet<(&'static str, String)>,
+    /// What first left later than this is held.
+    held: BTreeMap<(&'static str, String), i64>,
     commands: u32,
     /// The target takes everything, and nobody skips.
     calm: bool,
@@ -47,7 +48,8 @@ impl Day {
     fn look(&mut self, work: &mut mpsc::Receiver<Outgoing>) {
         while let Ok(batch) = work.try_recv() {
             println!("{} {} leaves, attempt {}: {:?}", batch.lane, batch.batch, batch.attempt, rows(&batch));
-            let is_held = |scope: Scope, name: &str| self.held.contains(&(scope.name(), name.to_owned()));
+            let since = |scope: Scope, name: &str| self.held.get(&(scope.name(), name.to_owned()));
+            let is_held = |scope, name| since(scope, name).is_some_and(|since| batch.first_sent.0 > *since);
             assert!(!is_held(Scope::System, "erp") && !is_held(Scope::Lane, LANES[batch.lane].0), "it is held");
             let kept = rows(&batch).iter().any(|(_, n)| is_held(Scope::Subject, &self.scans[n].1));
             assert!(batch.attempt > 1 || !kept, "its subject is held");
@@ -100,18 +102,21 @@ impl Day {
         outbox.answered(batch.lane, batch.batch, answer).expect("the writer runs");
     }
 
-    /// What had left before a hold was told has left when it is answered: what comes later is looked at as held.
+    /// What has left when a hold is answered may have left before it was stored, by its time. What comes later did not.
     async fn hold(&mut self, outbox: &Outbox, work: &mut mpsc::Receiver<Outgoing>, scope: Scope, name: &str, on: bool) {
         self.commands += 1;
         let (id, named) = (format!("r{}", self.commands), (scope.name(), name.to_owned()));
         self.look(work);
         let (_, text) = holds::told(outbox, holds::hold(&id, scope, name, on)).await;
         println!("{named:?}, {on}: {text}");
+        self.held.remove(&named);
         if on {
+            let db = open::open_read_only(&self.dir).expect("it opens beside the writer");
+            let sql = "SELECT at FROM hold WHERE scope = ? AND name = ?";
+            let at = db.query_row(sql, [named.0, &named.1], |r| r.get(0)).expect("it is stored");
+            self.held.insert(named.clone(), at);
             self.look(work);
-            self.held.insert(named);
-        } else {
-            self.held.remove(&named);
+            self.held.insert(named, 0);
         }
     }
 
@@ -162,7 +167,7 @@ impl Day {
 
     async fn come_to_rest(&mut self, outbox: &Outbox, work: &mut mpsc::Receiver<Outgoing>) {
         self.calm = true;
-        for (name, of) in self.held.clone() {
+        for ((name, of), _) in self.held.clone() {
             let scope = Scope::ALL.into_iter().find(|scope| scope.name() == name).expect("one of them");
             self.hold(outbox, work, scope, &of, false).await;
         }
