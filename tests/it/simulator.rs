@@ -680,7 +680,8 @@ impl World {
             Action::Unknown { batch, rows, outdated } => {
                 self.accepted.remove(&batch);
                 if let Some(stored) = disk.batches.get_mut(&batch) {
-                    (stored.rows, stored.accepted, stored.outdated) = (rows, None, outdated);
+                    (stored.rows, stored.accepted) = (rows, None);
+                    stored.outdated |= outdated; // whatever else is known of it since
                 }
             }
             Action::Close { batch } => {
