@@ -6,6 +6,7 @@ mod audit;
 mod clock;
 mod compared;
 mod damage;
+mod days;
 mod fill;
 mod find;
 mod finder;

@@ -11,8 +11,10 @@ use floorgate::lane::{
     Limits, Outcome, Row, RowKey, SavedBatch, WINDOW, Worth,
 };
 
+mod holds;
 mod requests;
 
+use holds::Hold;
 use requests::Requests;
 
 const SECOND: u64 = 1_000;
@@ -78,6 +80,14 @@ enum Broken {
     OutdatedForgotten,
     /// A request without an answer is taken for refused, and halved.
     SilenceIsRefusal,
+    /// The parts of a person's command are told one by one.
+    HoldToldInParts,
+    /// A restart forgets what a person holds.
+    HoldForgotten,
+    /// What waits behind a row that a person lets go stays stored as waiting.
+    NotLinedUp,
+    /// That a request is too large is not understood.
+    TooLargeUnread,
 }
 
 impl Broken {
@@ -104,6 +114,12 @@ enum Stored {
     Skipped,
 }
 
+impl Stored {
+    fn parks(self) -> bool {
+        matches!(self, Self::Rejected(..) | Self::Held)
+    }
+}
+
 /// What survives a crash.
 #[derive(Default)]
 struct Disk {
@@ -114,6 +130,7 @@ struct Disk {
     away_until: Millis,
     /// When a row was rejected.
     rejected: HashMap<RowKey, u64>,
+    holds: BTreeSet<Hold>,
 }
 
 /// A batch under way.
@@ -190,6 +207,8 @@ enum Event {
     },
     /// A person looks at what is parked.
     Person,
+    /// A person holds something, or releases it.
+    Hold(Hold, bool),
     /// What made every row wrong is mended.
     Mended,
 }
@@ -286,6 +305,12 @@ struct World {
     /// Batches of which the gateway knows, or will know then, that the ERP calls them outdated.
     outdated: BTreeSet<u64>,
     outdated_at: BTreeMap<u64, u64>,
+    /// Persons hold things.
+    holds: bool,
+    /// Most rows that the ERP takes at once, from some time on.
+    takes: Option<(usize, u64)>,
+    /// From when to when it answers a row, or all rows, with a status that nobody knows.
+    odd: Vec<(u64, u64, Option<RowKey>)>,
     /// The first thing seen that may never be.
     wrong: Option<String>,
 }
@@ -348,7 +373,7 @@ impl World {
             _ => KeyScope::Item,
         });
         let (whole, parts) = (scope != KeyScope::Item, scope == KeyScope::Parts);
-        let ordered_batch = broken == Broken::Nothing && !whole && rng.bool();
+        let ordered_batch = matches!(broken, Broken::Nothing | Broken::NotLinedUp) && !whole && rng.bool();
         let visibility = broken == Broken::Nothing && rng.u8(0..4) == 0;
         let memory = match broken {
             Broken::Nothing => {
@@ -415,6 +440,9 @@ impl World {
             parts,
             outdated: BTreeSet::new(),
             outdated_at: BTreeMap::new(),
+            holds: false,
+            takes: None,
+            odd: Vec::new(),
             wrong: None,
             rng,
         };
@@ -445,7 +473,7 @@ impl World {
             world.floor.push_back(rows);
             world.schedule(at.min(DAY), Event::Arrive);
         }
-        if broken == Broken::Nothing {
+        if matches!(broken, Broken::Nothing | Broken::NotLinedUp) {
             for _ in 0..world.rng.usize(0..30) {
                 let at = world.rng.u64(0..DAY + 4 * HOUR);
                 world.schedule(at, Event::Person);
@@ -463,6 +491,19 @@ impl World {
             let length =
                 *world.rng.choice([20 * SECOND, 5 * MINUTE, 50 * MINUTE, 3 * HOUR].iter()).expect("four lengths");
             world.outages.push((start, start + length));
+        }
+        let holds = matches!(broken, Broken::HoldToldInParts | Broken::HoldForgotten | Broken::NotLinedUp);
+        if holds || (broken == Broken::Nothing && world.rng.bool()) {
+            world.holds = true;
+            world.hold_some(subjects);
+        }
+        if broken == Broken::TooLargeUnread || (broken == Broken::Nothing && world.rng.u8(0..3) == 0) {
+            world.takes = Some((world.rng.usize(1..4), world.rng.u64(0..DAY / 2)));
+        }
+        while broken == Broken::Nothing && world.rng.u8(0..3) == 0 {
+            let (start, length) = (world.rng.u64(0..DAY), world.rng.u64(0..3 * HOUR));
+            let row = RowKey { seq: world.rng.i64(1..=seq), tx: 1 };
+            world.odd.push((start, start + length, world.rng.bool().then_some(row)));
         }
         world
     }
@@ -488,31 +529,39 @@ impl World {
         Millis(i64::try_from(self.now + self.lead - self.lag).expect("a day of milliseconds fits"))
     }
 
-    /// One step of the gateway: the actions become durable, or the gateway dies first; then the batches leave.
     fn feed(&mut self, input: Input, fresh: &[Row]) {
+        self.feed_all(vec![input], fresh);
+    }
+
+    /// One step of the gateway: the actions become durable, or the gateway dies first; then the batches leave.
+    fn feed_all(&mut self, inputs: Vec<Input>, fresh: &[Row]) {
         // Within the transaction: what is loaded in this step sees it.
         for row in fresh {
             self.disk.rows.insert(row.key, (*row, if row.held { Stored::Held } else { Stored::Ready }));
         }
-        let answered = if let Input::Answered { batch, .. } = input { Some(batch) } else { None };
-        let mut actions = Vec::new();
-        let mut inputs = vec![input];
-        while let Some(input) = inputs.pop() {
-            for (_, action) in self.lanes.step(0, input, self.wall()) {
-                if let Action::Load { after, limit } = action {
-                    let behind = self.disk.rows.range((std::ops::Bound::Excluded(after), std::ops::Bound::Unbounded));
-                    let open = |s: &Stored| matches!(s, Stored::Ready | Stored::Waiting { .. });
-                    let rows: Vec<Row> =
-                        behind.filter(|(_, (_, s))| open(s)).map(|(_, (r, _))| *r).take(limit).collect();
-                    let more = rows.len() == limit;
-                    inputs.push(Input::Loaded { rows, more });
-                } else {
-                    actions.push(action);
-                }
+        let answered = if let [Input::Answered { batch, .. }] = inputs[..] { Some(batch) } else { None };
+        let decided = matches!(inputs[..], [Input::Freed { .. } | Input::Kept(_) | Input::Held(_), ..]);
+        let (mut actions, now) = (Vec::new(), self.wall());
+        let inputs = inputs.into_iter().map(|input| (0, input));
+        let mut told = VecDeque::from(match self.broken {
+            Broken::HoldToldInParts => inputs.flat_map(|(lane, input)| self.lanes.step(lane, input, now)).collect(),
+            _ => self.lanes.step_all(inputs, now),
+        });
+        while let Some((lane, action)) = told.pop_front() {
+            if let Action::Load { after, limit } = action {
+                let behind = self.disk.rows.range((std::ops::Bound::Excluded(after), std::ops::Bound::Unbounded));
+                let open = |s: &Stored| matches!(s, Stored::Ready | Stored::Waiting { .. });
+                let rows: Vec<Row> = behind.filter(|(_, (_, s))| open(s)).map(|(_, (r, _))| *r).take(limit).collect();
+                let more = rows.len() == limit;
+                told.extend(self.lanes.step(lane, Input::Loaded { rows, more }, now));
+            } else {
+                actions.push(action);
             }
         }
         let crashes = !self.storm;
-        if crashes && ((!fresh.is_empty() && self.rng.u8(0..40) == 0) || self.rng.u16(0..400) == 0) {
+        // What a person decides is stored before the lane hears of it.
+        let often = (!fresh.is_empty() || decided) && self.rng.u8(0..40) == 0;
+        if crashes && (often || self.rng.u16(0..400) == 0) {
             self.crash(); // before the commit: the device sends again
             if let Some(batch) = answered {
                 self.outdated.remove(&batch); // nobody has heard it
@@ -544,6 +593,7 @@ impl World {
     }
 
     fn commit(&mut self, action: Action, leaving: &mut Vec<Request>) {
+        self.look_for_held(&action);
         let now = self.wall();
         let disk = &mut self.disk;
         match action {
@@ -578,7 +628,11 @@ impl World {
                     disk.batches.insert(batch, stays);
                 }
                 disk.next_batch = disk.next_batch.max(batch + 1);
+                let order = disk.rows[&request.rows[0]].0.order;
                 self.ahead.insert(batch, (request, self.now));
+                if self.holds && !self.visibility && self.rng.u8(0..4) == 0 {
+                    self.schedule(self.now + 1, Event::Hold(Hold::Subject(order), true));
+                }
             }
             Action::Release { batch } => {
                 let (request, stored) = self.ahead.remove(&batch).expect("the lane releases what it had stored");
@@ -626,7 +680,8 @@ impl World {
             Action::Unknown { batch, rows, outdated } => {
                 self.accepted.remove(&batch);
                 if let Some(stored) = disk.batches.get_mut(&batch) {
-                    (stored.rows, stored.accepted, stored.outdated) = (rows, None, outdated);
+                    (stored.rows, stored.accepted) = (rows, None);
+                    stored.outdated |= outdated; // whatever else is known of it since
                 }
             }
             Action::Close { batch } => {
@@ -710,6 +765,9 @@ impl World {
         let booted = self.booted.filter(|_| self.lag > 0 && self.broken != Broken::ClockBelieved);
         let doubtful = booted.or_else(|| behind.then(|| self.wall()));
         lane.restore(batches, exceptions, self.disk.next_batch, doubtful, self.wall());
+        if self.broken != Broken::HoldForgotten {
+            lane.restore_holds(self.disk.is_held(), &self.disk.kept());
+        }
         if self.broken != Broken::AwayForgotten {
             lane.restore_away(self.disk.away_until, self.wall());
         }
@@ -731,8 +789,7 @@ impl World {
             self.disk.rejected.get(&row.key).is_none_or(|at| self.now >= at + 2 * TIMEOUT)
                 && !self.erp.at_work.contains_key(&row.key)
         };
-        let parks = |s: &Stored| matches!(s, Stored::Rejected(..) | Stored::Held);
-        let parked = self.disk.rows.values().filter(|(row, s)| parks(s) && over(row));
+        let parked = self.disk.rows.values().filter(|(row, s)| s.parks() && over(row));
         let parked: Vec<(Row, Stored)> = parked.copied().collect();
         let Some((row, stored)) = parked.get(self.rng.usize(0..parked.len().max(1))).copied() else { return };
         let posted = self.erp.documents.contains_key(&row.key);
@@ -747,15 +804,8 @@ impl World {
             self.bad.remove(&row.key);
         }
         self.disk.set(row.key, decided);
-        // Behind it nothing may go first after a restart, however long it has waited.
-        for (_, stored) in self.disk.rows.values_mut().filter(|(other, _)| other.order == row.order) {
-            if matches!(stored, Stored::Waiting { .. }) {
-                *stored = Stored::Ready;
-            }
-        }
-        let next = self.disk.rows.values().find(|(other, s)| other.order == row.order && parks(s));
-        let next = next.map(|(row, _)| row.key);
-        self.feed(Input::Freed { row, next }, &[]);
+        let freed = self.let_go(row);
+        self.feed(freed, &[]);
     }
 
     // ---- the network and the ERP
@@ -799,6 +849,7 @@ impl World {
         let soon = self.now + self.rng.u64(5..500);
         let stay_away = self.rng.u64(0..2 * MINUTE);
         let bad = request.rows.iter().any(|row| self.bad.contains(row));
+        let large = self.is_too_large(request);
         match dice {
             _ if out => self.answer(soon, request, whole(Class::Transient, None)),
             0..50 if self.storm && self.later => {
@@ -813,12 +864,13 @@ impl World {
                 };
                 self.answer(soon, request, answer);
             }
-            _ if self.poison.is_some_and(|row| request.rows.contains(&row)) => {
+            _ if !large && self.poison.is_some_and(|row| request.rows.contains(&row)) => {
                 self.apply(request, self.now, false);
                 self.answer(soon, request, whole(silence, None));
             }
             0..6 => self.answer(soon, request, whole(Class::Transient, None)),
             6..11 => self.answer(self.now + TIMEOUT, request, whole(silence, None)),
+            _ if large => self.answer(soon, request, self.too_large(rows)),
             11..16 => {
                 let at = self.now + self.rng.u64(1..LATE);
                 self.schedule(at, Event::Effect(request.clone()));
@@ -844,6 +896,17 @@ impl World {
                 }
             }
         }
+    }
+
+    fn is_too_large(&self, request: &Request) -> bool {
+        self.takes.is_some_and(|(most, since)| request.rows.len() > most && self.now >= since)
+    }
+
+    fn too_large(&self, rows: usize) -> Answer {
+        let code = (self.broken != Broken::TooLargeUnread).then(|| Outcome::TOO_LARGE.to_owned());
+        let outcomes = vec![Outcome { code, ..Outcome::new(Class::NotAttempted, "") }; rows];
+        let (status, excerpt) = (Some(413), String::new());
+        Answer { status, excerpt, outcomes, whole: true, retry_after_ms: None, later: None }
     }
 
     // ---- what the ERP does later
@@ -952,6 +1015,18 @@ impl World {
                 outcome.class = Class::Delivered;
             }
         }
+        if !answer.whole {
+            let odd = |row: &RowKey| {
+                let of = |(from, to, who): &(u64, u64, Option<RowKey>)| {
+                    (*from..*to).contains(&self.now) && who.is_none_or(|who| who == *row)
+                };
+                self.odd.iter().any(of)
+            };
+            for (_, outcome) in request.rows.iter().zip(&mut answer.outcomes).filter(|(row, _)| odd(row)) {
+                *outcome = Outcome::new(Class::Unknown, format!("{}\"banana\"", Outcome::ODD_STATUS));
+            }
+            answer.whole = answer.outcomes.iter().all(|outcome| outcome.class == Class::Unknown);
+        }
         let (run, batch) = (self.run, request.batch);
         self.schedule(at, Event::Answer { run, batch, answer });
     }
@@ -987,15 +1062,16 @@ impl World {
 
     // ---- the day
 
+    fn wakes_at(&self) -> Option<u64> {
+        let wake = self.lanes.wake_at(self.wall())?;
+        Some((wake.0.unsigned_abs().saturating_add(self.lag)).saturating_sub(self.lead))
+    }
+
     fn run(&mut self) {
         self.feed(Input::Tick, &[]);
         for _ in 0..200_000 {
             let gateway_up = self.now >= self.down_until;
-            let wake = self
-                .lanes
-                .wake_at(self.wall())
-                .map(|at| (at.0.unsigned_abs().saturating_add(self.lag)).saturating_sub(self.lead));
-            let wake = if gateway_up { wake } else { Some(self.down_until) };
+            let wake = if gateway_up { self.wakes_at() } else { Some(self.down_until) };
             let event = self.events.keys().next().map(|(at, _)| *at);
             let Some(next) = [wake, event].into_iter().flatten().min() else { return };
             if next > 2 * DAY {
@@ -1022,10 +1098,16 @@ impl World {
                 Event::Effect(request) => drop(self.apply(&request, self.now, false)),
                 Event::Answer { run, batch, answer } if run == self.run && self.now >= self.down_until => {
                     let outdated = self.outdated_at.get(&batch) == Some(&self.now) && answer.status == Some(412);
+                    let large = self.disk.batches.get(&batch).filter(|_| answer.status == Some(413));
+                    let large = large.map(|stays| stays.rows.clone()).filter(|rows| self.can_be_cut(rows));
                     self.feed(Input::Answered { batch, answer }, &[]);
                     // A crash in between may have come before it was stored.
                     if outdated && run == self.run {
                         self.outdated.insert(batch);
+                    }
+                    let now = self.disk.batches.get(&batch).map(|stays| &stays.rows);
+                    if run == self.run && large.is_some() && now == large.as_ref() {
+                        self.wrong.get_or_insert(format!("batch {batch} is too large and stays as it is"));
                     }
                 }
                 Event::Look { run, batch, rows } => {
@@ -1062,6 +1144,7 @@ impl World {
                     self.feed(if self.lag == 0 { Input::ClockSet } else { Input::ClockUnknown }, &[]);
                 }
                 Event::Person if self.now >= self.down_until => self.person(),
+                Event::Hold(hold, on) => self.hold(hold, on),
                 Event::Mended => {
                     // What is refused already stays refused, whoever has heard of it.
                     let results = self.erp.jobs.values().filter_map(|job| job.results.as_ref()).flatten();
@@ -1079,6 +1162,11 @@ impl World {
             }
         }
         panic!("the day never came to rest");
+    }
+
+    fn can_be_cut(&self, rows: &[RowKey]) -> bool {
+        let order = |row: &RowKey| self.disk.rows[row].0.order;
+        !self.whole && rows.iter().any(|row| order(row) != order(&rows[0]))
     }
 
     fn verdict(&self) -> Result<(), String> {
@@ -1302,6 +1390,11 @@ fn a_restart_that_forgets_retry_after_asks_too_soon() {
 #[test]
 fn a_row_that_fails_alone_and_is_taken_for_without_effect_is_posted() {
     control(Broken::PoisonTakenForNo, "rejected as without effect");
+}
+
+#[test]
+fn a_request_whose_size_is_refused_and_that_is_not_cut_stays_as_it_is() {
+    control(Broken::TooLargeUnread, "too large and stays");
 }
 
 #[test]

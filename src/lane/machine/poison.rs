@@ -88,17 +88,16 @@ impl Lane {
         next.map(|(batch, _)| *batch)
     }
 
-    /// Cuts a batch of unknown rows in two, between subjects: `some` of them become one of its own, with all that is known of the
-    /// time when they were sent. `None`: it is all of one subject, or frozen.
+    /// Cuts a batch of unknown rows in two, between subjects: those of the first `some` rows become one of its own, or of fewer where
+    /// that is all of it, with all that is known of the time when they were sent. `None`: it is all of one subject, or frozen.
     pub(super) fn cut(&mut self, batch: u64, some: usize, actions: &mut Vec<Action>) -> Option<u64> {
         let flight = self.flights.get(&batch).filter(|_| !self.config.is_frozen())?;
         let order = |row: &RowKey| self.rows.get(row).map(|slot| slot.row.order);
-        let subjects: Vec<_> = flight.rows.iter().take(some).map(order).collect();
-        let (off, keep): (Vec<RowKey>, Vec<RowKey>) =
-            flight.rows.iter().partition(|row| subjects.contains(&order(row)));
-        if off.is_empty() || keep.is_empty() {
-            return None;
-        }
+        let of_first = |some: usize| -> (Vec<RowKey>, Vec<RowKey>) {
+            let subjects: Vec<_> = flight.rows.iter().take(some).map(order).collect();
+            flight.rows.iter().partition(|row| subjects.contains(&order(row)))
+        };
+        let (off, keep) = (1..=some).rev().map(of_first).find(|(_, keep)| !keep.is_empty())?;
         let new = self.next_batch;
         self.next_batch += 1;
         actions.push(Action::Cut { batch, keep: keep.clone(), new, off: off.clone() });

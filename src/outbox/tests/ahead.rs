@@ -69,3 +69,21 @@ async fn what_a_crash_leaves_stored_is_sent_by_the_next_start_as_it_is() {
     }
     stop(outbox, ended).await;
 }
+
+/// A start takes what is stored for sent.
+#[tokio::test]
+async fn what_is_stored_and_has_not_left_is_in_line_when_a_person_hears_that_it_is_held() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (outbox, ended, mut work) = backlog(dir.path()).await;
+    let under_way = until_stored(dir.path(), &outbox, &mut work).await;
+    let after = 2 * under_way.batch + 2;
+    for last in (after..=20).rev() {
+        outbox.pulse().await.expect("the writer runs");
+        assert_eq!(stored(dir.path()).0.len(), 2, "one is under way, and one is stored");
+        let hold = holds::hold(&format!("h{last}"), Scope::Subject, &format!("CODE-{last}"), true);
+        assert!(holds::told(&outbox, hold).await.0);
+    }
+    let left = invariants::as_a_crash_leaves_it(dir.path());
+    assert_eq!(stored(left.path()).0, [under_way.batch], "of two rows one is held, and the other makes no batch");
+    stop(outbox, ended).await;
+}

@@ -7,11 +7,11 @@ use crate::outbox::read::holds::{Kept, holds, kept};
 use crate::outbox::read::parked;
 use crate::outbox::read::wanted::Wanted;
 
-fn hold(request: &str, scope: Scope, name: &str, on: bool) -> Hold {
+pub(super) fn hold(request: &str, scope: Scope, name: &str, on: bool) -> Hold {
     Hold { id: request.to_owned(), scope, name: name.to_owned(), on, reason: "stock count".to_owned() }
 }
 
-async fn told(outbox: &Outbox, hold: Hold) -> (bool, String) {
+pub(super) async fn told(outbox: &Outbox, hold: Hold) -> (bool, String) {
     let acted = outbox.hold(hold, "anna".to_owned()).await.expect("the writer runs");
     (acted.done, acted.text)
 }

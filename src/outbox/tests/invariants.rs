@@ -20,7 +20,7 @@ fn number(dir: &std::path::Path, sql: &str) -> i64 {
 
 /// What a start finds after a kill at this moment: the files as they are, with nothing written behind. A power cut, which
 /// loses what was not synced, is seen in tests/it/powercut.rs.
-fn as_a_crash_leaves_it(dir: &std::path::Path) -> tempfile::TempDir {
+pub(super) fn as_a_crash_leaves_it(dir: &std::path::Path) -> tempfile::TempDir {
     let left = tempfile::tempdir().expect("a temporary directory");
     for name in ["outbox.db", "outbox.db-wal"] {
         std::fs::copy(dir.join(name), left.path().join(name)).expect("it can be copied");

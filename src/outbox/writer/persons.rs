@@ -109,6 +109,10 @@ impl Writer {
             Change::Let(Freed { row, next, .. }) => (lane, Input::Freed { row, next }),
         };
         self.step_all(changes.into_iter().map(input).collect())?;
+        // What was stored and has not left is in line again before the person hears of it: a start would send it.
+        if self.has_work() {
+            self.commit()?;
+        }
         Ok(acted)
     }
 }

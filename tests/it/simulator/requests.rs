@@ -151,19 +151,20 @@ impl World {
             Broken::SilenceIsRefusal => of_all(Class::Validation, 200, request),
             _ => Answer { status: None, ..of_all(Class::Unknown, 0, request) },
         };
-        let at_work = self.erp.at_work_as(request);
+        let (at_work, large) = (self.erp.at_work_as(request), self.is_too_large(request));
         let (at, answer) = match self.rng.u8(0..100) {
             _ if out => (soon, refused),
             0..50 if self.storm && (self.later || self.parts) && at_work.is_none() && self.is_new(request) => {
                 (soon, Answer { later: Some(self.take_over(request)), ..of_all(Class::Accepted, 202, request) })
             }
             _ if self.storm && at_work.is_none() => (soon, self.do_whole(request, self.now, false)),
-            _ if self.poison.is_some_and(|row| request.rows.contains(&row)) => {
+            _ if !large && self.poison.is_some_and(|row| request.rows.contains(&row)) => {
                 self.do_whole(request, self.now, false);
                 (soon, silence)
             }
             0..6 => (soon, refused),
             6..11 => (timeout, silence),
+            _ if large => (soon, self.too_large(request.rows.len())),
             11..16 => {
                 let at = self.now + self.rng.u64(1..LATE);
                 self.schedule(at, Event::Effect(request.clone()));

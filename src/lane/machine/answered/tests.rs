@@ -72,7 +72,11 @@ fn what_is_locked_or_lacks_its_reference_stays_so_under_its_key() {
 
 /// A lane to a target that knows its keys, with rows of these subjects under way in one batch, of which an answer was lost.
 fn lost(settle_ms: Option<u64>, orders: &[i64]) -> (Lane, Millis) {
-    let mut lane = Lane::new(Config { settle_ms, ..Config::example() }, 1);
+    lost_in(Config { settle_ms, ..Config::example() }, orders)
+}
+
+fn lost_in(config: Config, orders: &[i64]) -> (Lane, Millis) {
+    let mut lane = Lane::new(config, 1);
     let row = |(n, order): (i64, &i64)| Row { key: RowKey { seq: n, tx: 1 }, order: *order, size: 10, held: false };
     let rows = (1..).zip(orders).map(row).collect();
     lane.step(Input::Loaded { rows, more: false }, Millis(0));
@@ -286,15 +290,19 @@ fn what_lacks_its_reference_or_is_locked_after_a_lost_answer_is_a_persons_in_the
     assert!(matches!(actions[..], [Action::Unknown { .. }]), "of the whole request it is none: {actions:?}");
 }
 
+/// Between subjects, wherever the middle is.
 #[test]
 fn a_batch_that_is_too_large_when_it_comes_again_comes_in_halves() {
-    let (mut lane, now) = lost(None, &[1, 2, 3, 4]);
-    lane.step(Input::Tick, now);
-    let outcome = Outcome { code: Some(Outcome::TOO_LARGE.to_owned()), ..Outcome::new(Class::NotAttempted, "said") };
-    let answer = Answer { outcomes: vec![outcome; 4], ..says(413, Class::NotAttempted) };
-    let actions = lane.step(Input::Answered { batch: 1, answer }, now);
-    let cut = |a: &Action| matches!(a, Action::Cut { keep, off, .. } if (keep.len(), off.len()) == (2, 2));
-    assert!(actions.iter().any(cut), "{actions:?}");
+    for (orders, parts) in [([1, 2, 3, 4], (2, 2)), ([1, 2, 2, 2], (3, 1)), ([1, 2, 1, 2], (2, 2))] {
+        let (mut lane, now) = lost_in(Config { ordered_batch: true, ..Config::example() }, &orders);
+        lane.step(Input::Tick, now);
+        let code = Some(Outcome::TOO_LARGE.to_owned());
+        let outcome = Outcome { code, ..Outcome::new(Class::NotAttempted, "said") };
+        let answer = Answer { outcomes: vec![outcome; 4], ..says(413, Class::NotAttempted) };
+        let actions = lane.step(Input::Answered { batch: 1, answer }, now);
+        let cut = |a: &Action| matches!(a, Action::Cut { keep, off, .. } if (keep.len(), off.len()) == parts);
+        assert!(actions.iter().any(cut), "{orders:?}: {actions:?}");
+    }
 }
 
 /// The clock is set ahead by more than a reference may be missing.
