@@ -108,7 +108,11 @@ impl Wide {
 
 /// How many rows wait for the end of it.
 pub(super) fn wait(rows: i64) -> String {
-    format!("{rows} {}", if rows == 1 { "row waits" } else { "rows wait" })
+    match rows {
+        0 => "no row waits for it now".to_owned(),
+        1 => "1 row waits".to_owned(),
+        n => format!("{n} rows wait"),
+    }
 }
 
 /// That it is late, if it is.
@@ -267,6 +271,7 @@ mod tests {
         let parked = LaneStatus { ready: 3, behind: 3, ..lane };
         assert!(Kept::of(&parked, Some(&bounds), NOW).is_some(), "it parks nothing, and sends them");
         assert!(Kept::of(&parked, None, NOW).is_none(), "all of them wait for a person");
+        assert_eq!(wait(0), "no row waits for it now");
     }
 
     #[test]

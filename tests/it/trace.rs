@@ -195,7 +195,10 @@ fn an_attempt_that_a_kill_cut_off_is_told_as_unheard() {
     crate::world::wait_at_most(Duration::from_secs(20), "the endpoint to kill the gateway", &mut || {
         !floor.gateway.is_running()
     });
-    assert_eq!(floor.state(CARTON, 0), "sending", "as it was left");
+    let left = floor.trace(CARTON);
+    assert_eq!(left["events"][0]["deliveries"][0]["state"], "unknown", "no gateway runs: nothing is under way");
+    assert_eq!(attempts(&left["events"][0]["deliveries"][0]), [("unheard".to_owned(), None)], "{left}");
+    assert!(left["summary"][0].as_str().is_some_and(|told| told.contains(" no gateway runs: ")), "{left}");
     floor.gateway.start_again();
     wait_for("the carton at the ERP", || floor.state(CARTON, 0) == "delivered");
     let told = floor.trace(CARTON);
