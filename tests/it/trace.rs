@@ -205,3 +205,21 @@ fn an_attempt_that_a_kill_cut_off_is_told_as_unheard() {
     let tried = attempts(&told["events"][0]["deliveries"][0]);
     assert_eq!(tried, [("unheard".to_owned(), None), ("duplicate".to_owned(), Some(200))], "{told}");
 }
+
+#[test]
+fn an_erp_that_hangs_is_told_meanwhile_and_its_document_leads_back_to_the_scan() {
+    let Some(mut floor) = Followed::start() else { return };
+    floor.erp.behave(|_| Behaviour::Slow(Duration::from_secs(5)));
+    floor.scan(&format!("00{CARTON}"));
+    let unanswered = || {
+        let (_, said) = floor.gateway.say(&["status", "--json"]);
+        let told: Value = serde_json::from_str(&said).expect("status --json writes JSON");
+        told["outbox"]["unanswered"][0].clone()
+    };
+    wait_for("the request to be told", || unanswered()["system"] == "erp");
+    wait_for("the carton at the ERP", || floor.state(CARTON, 0) == "delivered");
+    assert!(unanswered().is_null(), "it is answered");
+    let told = floor.trace(CARTON);
+    let reference = told["events"][0]["deliveries"][0]["reference"].as_str().expect("the ERP gave one");
+    assert_eq!(floor.trace(reference)["events"][0]["id"], told["events"][0]["id"]);
+}
