@@ -137,7 +137,8 @@ impl Kept {
         let once = last.class == Class::Unknown.name() && bounds.is_some_and(|bounds| bounds.once.contains(&lane.lane));
         let help = last.help.map(|help| if once { format!("{}; {LOOK}", while_held(help)) } else { help.to_owned() });
         let (lane, system) = (lane.lane.clone(), lane.system.clone());
-        let (trouble, since) = (sentence(last, now), last.since);
+        let again = last.again.filter(|_| !once);
+        let (trouble, since) = (sentence(&LastAnswer { again, ..last.clone() }, now), last.since);
         Some(Self { lane, system, trouble, since, help, seq: last.seq, wide: None })
     }
 
@@ -262,6 +263,8 @@ mod tests {
         let person = "look why the ERP is slow, or what on the way cuts connections; what was sent and is not answered goes to a \
                       person, who looks whether it is there";
         assert_eq!(told(Some(&bounds)), person);
+        let again = |bounds| Kept::of(&lane, bounds, NOW).is_some_and(|kept| kept.trouble.contains("; again in 7 s"));
+        assert!(again(None) && !again(Some(&bounds)), "nothing of it goes again");
         let trouble = Trouble { help: help.to_owned(), ..Trouble::default() };
         let standing = Standing::Open { trouble, next_try: None };
         let mut systems =

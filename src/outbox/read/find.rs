@@ -12,7 +12,7 @@ use super::search::{BITE, Hits, Walk, search};
 use super::wanted::Wanted;
 use super::{Bounds, HELD, Held, LaneStatus, LastAnswer, holds, lanes, said, words};
 use crate::event::{Id, posting_id};
-use crate::lane::RowKey;
+use crate::lane::{Class, RowKey};
 use crate::outbox::attempts::{NOBODY_HEARD, Tried, id_at};
 use crate::outbox::delivery::unpack;
 use crate::outbox::open::reading;
@@ -405,7 +405,10 @@ impl Look<'_> {
             // An answer that speaks of each item is told with the row it speaks of.
             let spoke = |last: &LastAnswer| last.help.is_some();
             let last = lane.filter(|lane| lane.meets_trouble()).and_then(|lane| lane.last_answer.clone());
-            told.trouble = last.filter(spoke);
+            let goes =
+                told.unsure == Unsure::Again || last.as_ref().is_some_and(|last| last.class != Class::Unknown.name());
+            let last = last.filter(spoke);
+            told.trouble = last.map(|last| LastAnswer { again: last.again.filter(|_| goes), ..last });
             let words = told.trouble.as_ref().and_then(|last| last.said.as_ref());
             let twice = |reason: &String| words.is_some_and(|words| reason.ends_with(words)) && told.state == "unknown";
             told.reason = told.reason.filter(|reason| !twice(reason));
