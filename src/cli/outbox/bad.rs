@@ -119,7 +119,6 @@ fn text(kept: &[Kept], source: Option<&str>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::outbox;
 
     fn kept(bytes: &[u8], length: i64) -> Kept {
         Kept {
@@ -152,26 +151,6 @@ mod tests {
         assert_eq!((&read[2]["kept_length"], &read[2]["length"]), (&3.into(), &70_000.into()));
         assert_eq!(text(&[], None), "no bad input is kept\n");
         assert_eq!(text(&[], Some("hand")), "no bad input of hand is kept\n");
-    }
-
-    #[tokio::test]
-    async fn a_number_that_is_not_kept_is_told_as_what_is_not_found() {
-        let dir = tempfile::tempdir().expect("a temp directory");
-        let hour = std::time::Duration::from_hours(1);
-        let config = outbox::Config {
-            dir: dir.path().to_owned(),
-            site: "dc1".to_owned(),
-            preset: outbox::Preset::Fast,
-            max_size: 1 << 30,
-            history_age: hour,
-            history_size: 1 << 30,
-            synchronous_normal: false,
-        };
-        let (made, mut ended) = outbox::Outbox::open(config, Vec::new(), Vec::new()).expect("a fresh directory opens");
-        drop(made);
-        ended.wait().await.expect("the writer ends").expect("and no storage failed");
-        let args = Args { place: Place::of(dir.path()), source: None, limit: 20, raw: Some(99), json: true };
-        assert_eq!(run(&args), Exit::No.into());
     }
 
     #[test]
