@@ -141,6 +141,9 @@ fn tell(command: &Command, scope: Scope, name: &str, reason: &str, on: bool) -> 
     };
     let id = command.request.clone().unwrap_or_else(super::request_id);
     let hold = Hold { id, scope, name: name.to_owned(), on, reason: reason.to_owned() };
+    if let Some(why) = hold.fault() {
+        return print::refuse(command.json, &why, Exit::Usage);
+    }
     match super::decided::<Acted>(&dir, Request::Hold(hold)) {
         Ok(acted) if acted.done => {
             let mut text = format!("{}: {}\n", clean(&acted.key), without_control(&acted.text));
@@ -219,6 +222,14 @@ mod tests {
     fn hold(scope: &str, name: &str) -> Held {
         let (actor, reason) = ("root".to_owned(), "stock count until 06:00".to_owned());
         Held { scope: scope.to_owned(), name: name.to_owned(), at: NOW.0 - 3_000, actor, reason }
+    }
+
+    #[test]
+    fn a_blank_reason_is_refused_before_anybody_is_asked() {
+        let dir = tempfile::tempdir().expect("a temp directory");
+        let command = Command { request: None, place: Place::of(dir.path()), json: true };
+        assert_eq!(tell(&command, Scope::Lane, "outbound", " ", true), Exit::Usage.into());
+        assert_eq!(tell(&command, Scope::Lane, "outbound", "stock count", true), Exit::Unavailable.into());
     }
 
     #[test]

@@ -33,6 +33,7 @@ use serde::de::DeserializeOwned;
 
 use crate::app::Exit;
 use crate::control::{self, Request, Unanswered};
+use crate::outbox::read::Bounds;
 #[cfg(feature = "sim")]
 use crate::sim::demo::{self, DemoArgs};
 use crate::{config, form};
@@ -102,6 +103,13 @@ fn decided<T: DeserializeOwned>(dir: &Path, request: Request) -> Result<T, (Stri
         Unanswered::NotRunning(_) => (format!("{why}: start it where it belongs, it carries out what you decide (never one on a copy: it would post again)"), Exit::Unavailable),
         _ => (why.to_string(), Exit::Unavailable),
     })
+}
+
+/// The bounds of the outbox in `dir`, where no configuration says them those of the gateway that runs on it; and whether none runs.
+fn beside(dir: &Path, bounds: Option<Bounds>) -> (Option<Bounds>, bool) {
+    let gateway = control::ask(dir, Request::Status);
+    let rests = matches!(gateway, Err(Unanswered::NotRunning(_)));
+    (bounds.or_else(|| gateway.ok().map(|gateway: control::Status| gateway.bounds)), rests)
 }
 
 /// A new name for a command.

@@ -14,10 +14,11 @@ use serde::Serialize;
 use crate::app::Exit;
 use crate::cli::place::Place;
 use crate::cli::print::{self, age, line};
+use crate::cli::trouble::once;
 use crate::control::{self, Request, Unanswered};
 use crate::event::Millis;
 use crate::outbox::StorageError;
-use crate::outbox::read::{self, Bounds};
+use crate::outbox::read::{self, Bounds, LaneStatus};
 use crate::source::health;
 
 use outbox::Outbox;
@@ -112,13 +113,20 @@ const START_NO_COPY: &str = "  what helps: if this is the gateway's own data dir
 
 impl Report {
     fn of(dir: &Path, bounds: Option<Bounds>, gateway: Result<control::Status, Unanswered>, now: Millis) -> Self {
-        let (gateway, gateway_error) = match gateway {
+        let rests = matches!(gateway, Err(Unanswered::NotRunning(_)));
+        let (mut gateway, gateway_error) = match gateway {
             Ok(gateway) => (Some(gateway), None),
             Err(why) => (None, Some(why.to_string())),
         };
         let bounds = gateway.as_ref().map(|gateway| gateway.bounds.clone()).or(bounds);
         let (outbox, error) = match read::status(dir, now.0) {
-            Ok(status) => (Some(Outbox::of(&status, bounds.as_ref(), gateway.as_ref(), now)), None),
+            Ok(mut status) => {
+                if let Some(gateway) = &mut gateway {
+                    once(&mut gateway.systems, &status.lanes, bounds.as_ref());
+                }
+                status.lanes.iter_mut().filter(|_| rests).for_each(LaneStatus::rest);
+                (Some(Outbox::of(&status, bounds.as_ref(), gateway.as_ref(), now)), None)
+            }
             Err(e) => (None, Some(e)),
         };
         let at_rest = gateway.is_none();

@@ -5,9 +5,37 @@ use serde::Serialize;
 use crate::cli::print::{age, clean, line};
 use crate::cli::status::shows;
 use crate::event::Millis;
-use crate::lane::{Category, Class, Standing, Storm, System};
+use crate::lane::{Category, Class, Standing, Storm, System, while_held};
+use crate::outbox::read::find::Unsure;
 use crate::outbox::read::parked::Whose;
 use crate::outbox::read::{Bounds, LaneStatus, LastAnswer};
+
+/// What becomes of what a target has not answered that is sent nothing twice, and can't be asked.
+const LOOK: &str = "what was sent and is not answered goes to a person, who looks whether it is there";
+
+/// What helps with a system of which all lanes are such.
+pub(super) fn once(systems: &mut [System], lanes: &[LaneStatus], bounds: Option<&Bounds>) {
+    let Some(bounds) = bounds else { return };
+    for System { system, standing, .. } in systems {
+        let mut of = lanes.iter().filter(|lane| lane.system == *system).peekable();
+        let all = of.peek().is_some() && of.all(|lane| bounds.once.contains(&lane.lane));
+        if let (true, Standing::Open { trouble, .. } | Standing::HalfOpen { trouble, .. }) = (all, standing)
+            && let Some(help) = trouble.help.strip_suffix("; the same bytes go again by themselves")
+        {
+            trouble.help = format!("{help}; {LOOK}");
+        }
+    }
+}
+
+/// What becomes of a posting of which nobody knows whether it is there.
+pub(super) fn unanswered(unsure: Unsure) -> &'static str {
+    match unsure {
+        Unsure::Person => "a person decides: its target is sent nothing twice, and can't be asked",
+        Unsure::PersonAtStart => "no gateway runs: when one is started, a person decides",
+        Unsure::AgainAtStart => "no gateway runs: one that is started looks it up, or sends it again under its key",
+        Unsure::Again => "goes again by itself under its key",
+    }
+}
 
 /// A lane that something keeps.
 #[derive(Debug, Serialize)]
@@ -19,7 +47,7 @@ pub(super) struct Kept {
     /// Since when, UTC milliseconds, where that is known.
     pub(super) since: Option<i64>,
     /// What a person does about it, where the target keeps it.
-    pub(super) help: Option<&'static str>,
+    pub(super) help: Option<String>,
     /// Number of a posting that was answered so, where an answer came.
     pub(super) seq: Option<i64>,
     /// Whose it is, where that is asked for.
@@ -80,7 +108,11 @@ impl Wide {
 
 /// How many rows wait for the end of it.
 pub(super) fn wait(rows: i64) -> String {
-    format!("{rows} {}", if rows == 1 { "row waits" } else { "rows wait" })
+    match rows {
+        0 => "no row waits for it now".to_owned(),
+        1 => "1 row waits".to_owned(),
+        n => format!("{n} rows wait"),
+    }
 }
 
 /// That it is late, if it is.
@@ -99,16 +131,20 @@ pub(super) fn reach(text: &mut String, indent: &str, contact: Option<&str>, esca
 
 impl Kept {
     /// One that has something to send, and whose target speaks against it.
-    pub(super) fn of(lane: &LaneStatus, now: Millis) -> Option<Self> {
-        let last = lane.last_answer.as_ref().filter(|_| lane.meets_trouble())?;
+    pub(super) fn of(lane: &LaneStatus, bounds: Option<&Bounds>, now: Millis) -> Option<Self> {
+        let goes = lane.going(Bounds::parks_in(bounds, &lane.lane)) > 0;
+        let last = lane.last_answer.as_ref().filter(|_| goes && lane.meets_trouble())?;
+        let once = last.class == Class::Unknown.name() && bounds.is_some_and(|bounds| bounds.once.contains(&lane.lane));
+        let help = last.help.map(|help| if once { format!("{}; {LOOK}", while_held(help)) } else { help.to_owned() });
         let (lane, system) = (lane.lane.clone(), lane.system.clone());
-        let (trouble, since, help) = (sentence(last, now), last.since, last.help);
+        let again = last.again.filter(|_| !once);
+        let (trouble, since) = (sentence(&LastAnswer { again, ..last.clone() }, now), last.since);
         Some(Self { lane, system, trouble, since, help, seq: last.seq, wide: None })
     }
 
     /// The same, whose target keeps it, with whose trouble that is.
     pub(super) fn with_owner(lane: &LaneStatus, bounds: Option<&Bounds>, now: Millis) -> Option<Self> {
-        let kept = Self::of(lane, now).filter(|kept| kept.help.is_some())?;
+        let kept = Self::of(lane, bounds, now).filter(|kept| kept.help.is_some())?;
         let last = lane.last_answer.as_ref()?;
         let class = Class::parse(&last.class)?;
         let wide = Some(Wide::of(&[lane], class, last.since.unwrap_or(last.at), bounds, now));
@@ -142,7 +178,7 @@ pub(super) fn told(text: &mut String, lanes: &[Kept], systems: &[System], indent
                 wide.text(text, indent);
             }
         }
-        if let Some(help) = alike[0].help {
+        if let Some(help) = &alike[0].help {
             line(text, &format!("{indent}  what helps: {help}"));
         }
         shows(text, indent, alike[0].seq);
@@ -170,7 +206,7 @@ mod tests {
 
     use super::*;
     use crate::cli::print;
-    use crate::lane::Trouble;
+    use crate::lane::{Trouble, advice};
 
     const NOW: Millis = Millis(1_763_906_709_412);
 
@@ -199,7 +235,7 @@ mod tests {
     fn an_odd_answer_is_one_sentence_with_since_when_and_what_helps() {
         let told = |systems: &[System], last| {
             let mut text = String::new();
-            let kept = Kept::of(&lane(last), NOW).expect("it is in trouble");
+            let kept = Kept::of(&lane(last), None, NOW).expect("it is in trouble");
             told(&mut text, &[kept], systems, "  ");
             text
         };
@@ -241,6 +277,30 @@ mod tests {
     }
 
     #[test]
+    fn nothing_that_is_sent_once_is_said_to_go_again() {
+        let help = advice(Class::Unknown, None, "").expect("there is some");
+        let lane = lane(LastAnswer { status: None, help: Some(help), ..web_page() });
+        let bounds = Bounds { once: ["outbound".to_owned()].into(), ..Bounds::default() };
+        let told = |bounds| Kept::of(&lane, bounds, NOW).and_then(|kept| kept.help).expect("there is some");
+        assert!(told(None).ends_with("; the same bytes go again by themselves"));
+        let person = "look why the ERP is slow, or what on the way cuts connections; what was sent and is not answered goes to a \
+                      person, who looks whether it is there";
+        assert_eq!(told(Some(&bounds)), person);
+        let again = |bounds| Kept::of(&lane, bounds, NOW).is_some_and(|kept| kept.trouble.contains("; again in 7 s"));
+        assert!(again(None) && !again(Some(&bounds)), "nothing of it goes again");
+        let trouble = Trouble { help: help.to_owned(), ..Trouble::default() };
+        let standing = Standing::Open { trouble, next_try: None };
+        let mut systems =
+            [System { system: "erp".to_owned(), standing, per_minute: None, stopped: Vec::new(), late: Vec::new() }];
+        once(&mut systems, from_ref(&lane), Some(&bounds));
+        assert!(matches!(&systems[0].standing, Standing::Open { trouble, .. } if trouble.help == person));
+        let parked = LaneStatus { ready: 3, behind: 3, ..lane };
+        assert!(Kept::of(&parked, Some(&bounds), NOW).is_some(), "it parks nothing, and sends them");
+        assert!(Kept::of(&parked, None, NOW).is_none(), "all of them wait for a person");
+        assert_eq!(wait(0), "no row waits for it now");
+    }
+
+    #[test]
     fn a_sentence_of_the_target_ends_where_ours_does() {
         let said = |again| LastAnswer { said: Some("This token has expired.".to_owned()), again, ..web_page() };
         let told = |again| sentence(&said(again), NOW);
@@ -264,14 +324,14 @@ mod tests {
         let (class, since) = ("auth".to_owned(), NOW.0 - 6 * 60_000);
         let refused = LastAnswer { class, since: Some(since), ..web_page() };
         assert_eq!(of(refused), (line("contract_broken (warn), for integration"), since.into(), 3.into()));
-        let json = print::json(&Kept::of(&lane(web_page()), NOW).expect("it is in trouble"));
+        let json = print::json(&Kept::of(&lane(web_page()), None, NOW).expect("it is in trouble"));
         assert!(!json.contains("category"), "nobody asked: {json}");
     }
 
     #[test]
     fn what_helps_several_lanes_is_told_once() {
         let other = LaneStatus { lane: "inbound".to_owned(), ..lane(web_page()) };
-        let kept = [lane(web_page()), other].map(|lane| Kept::of(&lane, NOW).expect("it is in trouble"));
+        let kept = [lane(web_page()), other].map(|lane| Kept::of(&lane, None, NOW).expect("it is in trouble"));
         let mut text = String::new();
         told(&mut text, &kept, &[], "");
         let begins: Vec<&str> = text.lines().filter_map(|line| line.split(": ").next()).collect();
@@ -282,7 +342,7 @@ mod tests {
     #[test]
     fn a_lane_with_nothing_to_send_or_whose_answers_are_told_elsewhere_is_in_no_trouble() {
         let refused = LastAnswer { class: "validation".to_owned(), ..web_page() };
-        assert!(Kept::of(&lane(refused), NOW).is_none());
-        assert!(Kept::of(&LaneStatus { ready: 0, ..lane(web_page()) }, NOW).is_none());
+        assert!(Kept::of(&lane(refused), None, NOW).is_none());
+        assert!(Kept::of(&LaneStatus { ready: 0, ..lane(web_page()) }, None, NOW).is_none());
     }
 }

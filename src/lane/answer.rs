@@ -124,7 +124,7 @@ impl Head {
 /// What a reply says of each of `keys`: always one outcome a key, in their order.
 pub fn classify(reply: &Reply, shape: &AnswerShape, keys: &[Id]) -> Answer {
     match reply {
-        Reply::NotSent(why) => without_answer(Class::Transient, "not sent", why, keys),
+        Reply::NotSent(why) => without_answer(Class::Transient, Outcome::NOT_SENT, why, keys),
         Reply::Refused(why) => without_answer(Class::Auth, "not let in", why, keys),
         Reply::Lost(why) => without_answer(Class::Unknown, "sent, but no whole answer came", why, keys),
         Reply::Http { status, head, body } => {
@@ -186,7 +186,7 @@ fn later(status: u16, head: &Head, answer: &Answer) -> Option<Later> {
 /// [`Class::Unknown`] where nothing is known, now.
 pub fn classify_lookup(reply: &Reply, keys: &[Id], prints: &[String]) -> Answer {
     match reply {
-        Reply::NotSent(why) => asked(Class::Transient, &format!("not sent: {why}"), keys),
+        Reply::NotSent(why) => asked(Class::Transient, &format!("{}: {why}", Outcome::NOT_SENT), keys),
         Reply::Lost(why) => asked(Class::Transient, &format!("no answer: {why}"), keys),
         Reply::Refused(why) => asked(Class::Auth, why, keys),
         Reply::Http { status: 200, body, .. } => match body::json(body) {

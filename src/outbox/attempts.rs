@@ -20,7 +20,8 @@ const KEPT: i64 = 10_000;
 const WORDS: usize = 4_096;
 /// The class of an attempt whose answer nobody was there to hear.
 pub(super) const UNHEARD: &str = "unheard";
-const NOBODY_HEARD: &str = "unheard: the gateway ended before an answer came";
+/// Of this posting, and of one of which that is not written yet.
+pub(super) const NOBODY_HEARD: &str = "unheard: the gateway ended before an answer came";
 
 type Sql<T> = Result<T, rusqlite::Error>;
 
@@ -159,6 +160,14 @@ pub(super) struct Tried {
     pub(super) excerpt: Option<String>,
     pub(super) again: Option<i64>,
     pub(super) key: Option<Id>,
+}
+
+impl Tried {
+    /// It came to the target, or may have come there; a question is none.
+    pub(super) fn left(&self) -> bool {
+        let not_sent = self.said.split_once(": ").is_some_and(|(_, words)| words.starts_with(Outcome::NOT_SENT));
+        self.attempt > 0 && !not_sent
+    }
 }
 
 /// The attempts that spoke of this row and were no good for it, in their order.

@@ -81,8 +81,11 @@ impl Order {
 
 /// Why the audit can't keep a command with these words: there are none, or they would forge a line where they are read.
 pub(super) fn unfit(id: &str, reason: &str, reference: Option<&str>) -> Option<String> {
-    if id.is_empty() || reason.trim().is_empty() {
-        return Some("a command has an `id` and a `reason`: say why, the audit keeps it".to_owned());
+    if reason.trim().is_empty() {
+        return Some("the reason is empty: say why, the audit keeps it".to_owned());
+    }
+    if id.is_empty() {
+        return Some("the request's id is empty: leave it out, or name it".to_owned());
     }
     let words = [("id", id), ("reason", reason), ("reference", reference.unwrap_or_default())];
     let (name, _) = words.into_iter().find(|(_, words)| words.contains(steers))?;

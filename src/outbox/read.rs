@@ -13,7 +13,7 @@ mod stuck;
 pub mod trace;
 pub mod wanted;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use rusqlite::types::ValueRef;
@@ -21,7 +21,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use serde::{Deserialize, Serialize};
 
 use crate::event::{Id, Millis};
-use crate::lane::{self, Desks, RowKey, Storm};
+use crate::lane::{self, Desks, Idempotency, RowKey, Storm};
 use crate::outbox::StorageError;
 use crate::outbox::capture::{LAST_SEQ, PENDING_BYTES};
 use crate::outbox::delivery::unpack;
@@ -38,6 +38,8 @@ pub const FILES: [&str; 2] = [DATABASE, "outbox.db-wal"];
 const RATE_WINDOW: i64 = 10_000;
 /// Dead letters, held rows and waiting rows listed, unless more are asked for.
 pub const LISTED: u32 = 10;
+/// The count of gaps in the numbers of a device.
+pub const GAP: &str = "gap";
 /// What orders the parked subjects of lane ?1.
 const PARKED: &str =
     "SELECT order8 FROM pending INDEXED BY pending_exception WHERE lane = ?1 AND state IN (2, 3) AND state <> 0";
@@ -57,6 +59,12 @@ pub struct Bounds {
     /// Who looks after what needs a person.
     #[serde(default)]
     pub desks: Desks,
+    /// Lanes whose target is sent nothing twice, and can't be asked: what is not answered needs a person.
+    #[serde(default)]
+    pub once: BTreeSet<String>,
+    /// How long a target may take to answer, milliseconds, by lane.
+    #[serde(default)]
+    pub timeouts: BTreeMap<String, u64>,
 }
 
 impl Bounds {
@@ -64,7 +72,14 @@ impl Bounds {
     pub fn of(outbox: &crate::outbox::Config, lanes: &[lane::Config], desks: &Desks) -> Self {
         let parking = lanes.iter().filter(|lane| lane.parks());
         let max_parked = parking.map(|lane| (lane.id.clone(), lane.max_parked)).collect();
-        Self { max_size: outbox.max_size, max_parked, desks: desks.clone() }
+        let once = lanes.iter().filter(|lane| lane.idempotency == Idempotency::None && lane.settle_ms.is_none());
+        Self {
+            max_size: outbox.max_size,
+            max_parked,
+            desks: desks.clone(),
+            once: once.map(|lane| lane.id.clone()).collect(),
+            timeouts: lanes.iter().map(|lane| (lane.id.clone(), lane.timeout_ms)).collect(),
+        }
     }
 
     /// Whether a rejected or held row keeps the later ones of its subject waiting in that lane.
@@ -148,6 +163,8 @@ pub struct LaneStatus {
     pub ready: i64,
     /// On its way: sent, and not answered.
     pub sending: i64,
+    /// The one of these whose request left first.
+    pub oldest_sending: Option<Sent>,
     /// Taken over by the target, which is asked what became of it.
     pub accepted: i64,
     /// Since when, at the longest.
@@ -157,7 +174,7 @@ pub struct LaneStatus {
     /// May have had effect: resent under its key.
     pub unknown: i64,
     /// The one of these that was sent first.
-    pub oldest_unknown: Option<Unknown>,
+    pub oldest_unknown: Option<Sent>,
     /// Had no effect, goes again later.
     pub waiting: i64,
     /// Needs a person.
@@ -184,16 +201,23 @@ pub struct LaneStatus {
     pub storm: Option<Storm>,
 }
 
-/// A row that may have had effect.
+/// A row that is not answered, or with nothing that tells of it.
 #[derive(Debug, Clone, Serialize)]
-pub struct Unknown {
+pub struct Sent {
     /// Key of its posting.
     pub key: String,
-    /// When it was sent first.
+    /// When it was sent: of one that is under way the last time, of one that is unknown the first time.
     pub sent_at: i64,
 }
 
 impl LaneStatus {
+    /// No gateway runs: nothing is under way, and of what was nobody has heard.
+    pub fn rest(&mut self) {
+        self.unknown += std::mem::take(&mut self.sending);
+        let sent = [self.oldest_unknown.take(), self.oldest_sending.take()];
+        self.oldest_unknown = sent.into_iter().flatten().min_by_key(|sent| sent.sent_at);
+    }
+
     /// Rows that go by themselves. In a lane that `parks` those behind a rejected or held one do not.
     pub fn going(&self, parks: bool) -> i64 {
         self.ready + self.sending + self.accepted + self.unknown + self.waiting - self.behind_parked(parks)
@@ -261,6 +285,11 @@ pub fn status_with(dir: &Path, now: i64, listed: u32) -> Result<Status, StorageE
     reading(dir, |db| all_of(&*db.transaction()?, dir, now, listed)) // one moment, whatever the writer does meanwhile
 }
 
+/// How many events are kept.
+fn kept() -> String {
+    format!("SELECT ({LAST_SEQ}) - v FROM meta WHERE k = 'trimmed'")
+}
+
 fn all_of(db: &Connection, dir: &Path, now: i64, listed: u32) -> Result<Status, rusqlite::Error> {
     let file = |suffix: &str| std::fs::metadata(dir.join(format!("{DATABASE}{suffix}"))).map_or(0, |m| m.len());
     let newest: Option<(i64, i64)> =
@@ -282,7 +311,7 @@ fn all_of(db: &Connection, dir: &Path, now: i64, listed: u32) -> Result<Status, 
         used_bytes: used_bytes(db)?,
         disk_free_bytes: disk.map(|(free, _)| free),
         disk_left_bytes: disk.map(|(free, total)| free.saturating_sub(reserve(total))),
-        events: db.query_row(&format!("SELECT ({LAST_SEQ}) - v FROM meta WHERE k = 'trimmed'"), [], |r| r.get(0))?,
+        events: db.query_row(&kept(), [], |r| r.get(0))?,
         newest_at: newest.map(|(_, at)| at),
         rate_per_second,
         bytes_per_event,
@@ -340,22 +369,22 @@ fn lanes(db: &Connection) -> Result<Vec<LaneStatus>, rusqlite::Error> {
         let sql = "SELECT count(DISTINCT order8) FROM pending INDEXED BY pending_exception
                    WHERE lane = ? AND state IN (2, 3) AND state <> 0";
         lane.parked = db.query_row(sql, [id], |r| r.get(0))?;
-        let mut statement =
-            db.prepare("SELECT rows, unknown IS NOT NULL, accepted, ask_at, first_sent FROM batch WHERE lane = ?")?;
+        let mut statement = db.prepare(
+            "SELECT rows, unknown IS NOT NULL, accepted, ask_at, first_sent, last_sent FROM batch WHERE lane = ?",
+        )?;
         let mut batches = statement.query([id])?;
-        let mut oldest: Option<(i64, RowKey)> = None;
+        let (mut unknown_from, mut sending_from) = (None::<(i64, RowKey)>, None::<(i64, RowKey)>);
         while let Some(batch) = batches.next()? {
             // Two varints a row: the bytes without the continuation bit are the ends of numbers.
             let rows = batch.get_ref(0)?.as_blob().unwrap_or_default();
             let n = rows.iter().filter(|b| **b < 0x80).count() as i64 / 2;
             let (unknown, accepted, ask_at): (bool, Option<i64>, Option<i64>) =
                 (batch.get(1)?, batch.get(2)?, batch.get(3)?);
-            if unknown
-                && accepted.is_none()
-                && let Some(row) = unpack(rows).first()
-            {
-                let this = (batch.get(4)?, *row);
-                oldest = Some(oldest.map_or(this, |oldest| oldest.min(this)));
+            let (from, sent) =
+                if unknown { (&mut unknown_from, batch.get(4)?) } else { (&mut sending_from, batch.get(5)?) };
+            if let (None, Some(row)) = (accepted, unpack(rows).first()) {
+                let this = (sent, *row);
+                *from = Some(from.map_or(this, |oldest| oldest.min(this)));
             }
             *(match accepted {
                 Some(_) => &mut lane.accepted,
@@ -365,11 +394,7 @@ fn lanes(db: &Connection) -> Result<Vec<LaneStatus>, rusqlite::Error> {
             let earlier = |a: Option<i64>, b: Option<i64>| [a, b].into_iter().flatten().min();
             (lane.accepted_since, lane.ask_at) = (earlier(lane.accepted_since, accepted), earlier(lane.ask_at, ask_at));
         }
-        if let Some((sent_at, row)) = oldest {
-            let sql = "SELECT posting FROM pending WHERE lane = ? AND seq = ? AND tx = ?";
-            let key = db.query_row(sql, [id, row.seq, row.tx], |r| Ok(Id(r.get(0)?).to_string())).optional()?;
-            lane.oldest_unknown = key.map(|key| Unknown { key, sent_at });
-        }
+        (lane.oldest_unknown, lane.oldest_sending) = (sent(db, id, unknown_from)?, sent(db, id, sending_from)?);
         lane.ready = pending - lane.sending - lane.accepted - lane.unknown - lane.waiting - lane.rejected - lane.held;
         // A waiting row that is on its way again counts as what it is now.
         if lane.ready < 0 {
@@ -398,6 +423,14 @@ fn lanes(db: &Connection) -> Result<Vec<LaneStatus>, rusqlite::Error> {
         lanes.push(lane);
     }
     Ok(lanes)
+}
+
+/// The row of a lane that was sent then.
+fn sent(db: &Connection, lane: i64, from: Option<(i64, RowKey)>) -> Result<Option<Sent>, rusqlite::Error> {
+    let Some((sent_at, row)) = from else { return Ok(None) };
+    let sql = "SELECT posting FROM pending WHERE lane = ? AND seq = ? AND tx = ?";
+    let key = db.query_row(sql, [lane, row.seq, row.tx], |r| Ok(Id(r.get(0)?).to_string())).optional()?;
+    Ok(key.map(|key| Sent { key, sent_at }))
 }
 
 /// Events a second and bytes of an event over the last ones; sequence and recorded time grow together.

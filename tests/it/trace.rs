@@ -195,10 +195,31 @@ fn an_attempt_that_a_kill_cut_off_is_told_as_unheard() {
     crate::world::wait_at_most(Duration::from_secs(20), "the endpoint to kill the gateway", &mut || {
         !floor.gateway.is_running()
     });
-    assert_eq!(floor.state(CARTON, 0), "sending", "as it was left");
+    let left = floor.trace(CARTON);
+    assert_eq!(left["events"][0]["deliveries"][0]["state"], "unknown", "no gateway runs: nothing is under way");
+    assert_eq!(attempts(&left["events"][0]["deliveries"][0]), [("unheard".to_owned(), None)], "{left}");
+    assert!(left["summary"][0].as_str().is_some_and(|told| told.contains(" no gateway runs: ")), "{left}");
     floor.gateway.start_again();
     wait_for("the carton at the ERP", || floor.state(CARTON, 0) == "delivered");
     let told = floor.trace(CARTON);
     let tried = attempts(&told["events"][0]["deliveries"][0]);
     assert_eq!(tried, [("unheard".to_owned(), None), ("duplicate".to_owned(), Some(200))], "{told}");
+}
+
+#[test]
+fn an_erp_that_hangs_is_told_meanwhile_and_its_document_leads_back_to_the_scan() {
+    let Some(mut floor) = Followed::start() else { return };
+    floor.erp.behave(|_| Behaviour::Slow(Duration::from_secs(5)));
+    floor.scan(&format!("00{CARTON}"));
+    let unanswered = || {
+        let (_, said) = floor.gateway.say(&["status", "--json"]);
+        let told: Value = serde_json::from_str(&said).expect("status --json writes JSON");
+        told["outbox"]["unanswered"][0].clone()
+    };
+    wait_for("the request to be told", || unanswered()["system"] == "erp");
+    wait_for("the carton at the ERP", || floor.state(CARTON, 0) == "delivered");
+    assert!(unanswered().is_null(), "it is answered");
+    let told = floor.trace(CARTON);
+    let reference = told["events"][0]["deliveries"][0]["reference"].as_str().expect("the ERP gave one");
+    assert_eq!(floor.trace(reference)["events"][0]["id"], told["events"][0]["id"]);
 }

@@ -240,7 +240,7 @@ fn another(deeds: &[Deed], found: &[&Need], now: Millis) -> Option<String> {
 fn agreed(act: Act, chosen: &[&Need], left: usize, now: Millis) -> bool {
     let mut text = String::new();
     for need in chosen {
-        entry(&mut text, need, now);
+        entry(&mut text, &clean(&need.sentence), need, now);
     }
     print::err(&text);
     if !std::io::stdin().is_terminal() {

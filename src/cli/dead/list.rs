@@ -12,7 +12,7 @@ use crate::cli::hold;
 use crate::cli::place::Place;
 use crate::cli::print::{self, clean, line};
 use crate::cli::status::target;
-use crate::cli::trouble::{Kept, Wide, told, wait};
+use crate::cli::trouble::{Kept, Wide, once, told, wait};
 use crate::control::{self, Request};
 use crate::event::Millis;
 use crate::lane::{Class, Standing, System};
@@ -122,7 +122,8 @@ impl List {
         let lanes = read::lanes_of(&dir).map_err(unreadable)?;
         // Only a running gateway knows how systems stand.
         let said = control::ask(&dir, Request::Status).ok();
-        let systems = said.map_or_else(Vec::new, |gateway: control::Status| gateway.systems);
+        let mut systems = said.map_or_else(Vec::new, |gateway: control::Status| gateway.systems);
+        once(&mut systems, &lanes, bounds);
         let kept = lanes.iter().filter_map(|lane| Kept::with_owner(lane, bounds, now));
         let kept: Vec<Kept> = kept.filter(|kept| !kept.is_told_by(&systems)).collect();
         let systems: Vec<Troubled> =
@@ -167,7 +168,7 @@ impl List {
         }
         told(&mut text, lanes, &[], "");
         for need in needs {
-            entry(&mut text, need, *now);
+            entry(&mut text, &clean(&need.sentence), need, *now);
         }
         let shown = systems.len() + lanes.len() + holds.len();
         match all - needs.len() {
@@ -236,7 +237,7 @@ mod tests {
         let [contact, escalate] = ["dial 400", "the shift lead"].map(|whom| Some(whom.to_owned()));
         let desk = Desk { contact, escalate, ..Desk::default() };
         let max_parked = ["out", "in", "carrier"].map(|lane| (lane.to_owned(), 500)).into();
-        Bounds { max_size: 1, max_parked, desks: Desks([(Category::ContractBroken, desk)].into()) }
+        Bounds { max_size: 1, max_parked, desks: Desks([(Category::ContractBroken, desk)].into()), ..Bounds::default() }
     }
 
     fn found(standing: Standing, stopped: Vec<Stopped>, late: Vec<Late>) -> Option<Troubled> {

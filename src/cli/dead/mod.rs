@@ -18,7 +18,6 @@ use crate::app::Exit;
 use crate::cli::place::Place;
 use crate::cli::print::{age, ago, clean, line, quoted, without_control};
 use crate::cli::trouble::{late, reach};
-use crate::control::{self, Request};
 use crate::event::Millis;
 use crate::lane::{Act, Change};
 use crate::outbox::read::Bounds;
@@ -120,17 +119,17 @@ fn needs(place: &Place) -> Result<(PathBuf, Vec<Need>, Millis), (String, Exit)> 
 /// Where it is looked, and who looks after what there.
 fn bounded(place: &Place) -> Result<(PathBuf, Option<Bounds>), (String, Exit)> {
     let (dir, bounds) = place.find().map_err(|why| (why, Exit::Config))?;
-    let running = || control::ask(&dir, Request::Status).ok().map(|gateway: control::Status| gateway.bounds);
-    let bounds = bounds.or_else(running);
+    let (bounds, _) = super::beside(&dir, bounds);
     Ok((dir, bounds))
 }
 
-fn entry(text: &mut String, need: &Need, now: Millis) {
+/// What is wrong, in a `sentence` of so many characters as its reader wants, and what may be done about it.
+fn entry(text: &mut String, sentence: &str, need: &Need, now: Millis) {
     let Need { key, seq, lane, opened_at, at, may, whose, asked, .. } = need;
     let Whose { category, owner, contact, escalate, lateness } = whose;
     let (category, opened, late) = (category.name(), ago(*opened_at, now), late(lateness));
     let again = if at > opened_at { format!(", again {}", ago(*at, now)) } else { String::new() };
-    line(text, &clean(&need.sentence));
+    line(text, sentence);
     line(text, &format!("  {category}, {opened}{late}{again}, for {owner}; {lane} #{seq}"));
     reach(text, "", contact.as_deref(), escalate.as_deref());
     if let Some(Asked { by, at, until }) = asked {
@@ -182,7 +181,7 @@ mod tests {
         let mut text = String::new();
         let mut need = Need::example(7, "SH-1", &["repost"]);
         need.asked = Some(asked);
-        entry(&mut text, &need, now);
+        entry(&mut text, &need.sentence, &need, now);
         let line = "\n  anna asked for `repost` 5 min ago: another user's `repost` within 23 h sends it\n  key ";
         assert!(text.contains(line), "{text}");
     }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::{deed_line, entry, named, needs};
 use crate::app::Exit;
 use crate::cli::place::Place;
-use crate::cli::print::{self, age, clean, line};
+use crate::cli::print::{self, age, clean, line, without_control};
 use crate::event::Millis;
 use crate::outbox::StorageError;
 use crate::outbox::read::parked::{self, Deed, Need};
@@ -67,7 +67,7 @@ impl Shown<'_> {
     fn text(&self, now: Millis) -> String {
         let mut text = String::new();
         let Need { kind, tx_type, system, class, answer, status, .. } = self.need;
-        entry(&mut text, self.need, now);
+        entry(&mut text, &without_control(&self.need.sentence), self.need, now);
         line(&mut text, &format!("  {kind}, to be posted to {system} as {tx_type}; class {class}"));
         if self.need.maybe_posted {
             line(&mut text, "  an attempt may have had effect");
@@ -83,5 +83,19 @@ impl Shown<'_> {
             deed_line(&mut text, deed, now);
         }
         text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sentence_is_told_whole() {
+        let sentence = format!("Nobody knows whether it is there: {}: look in the target.", "x".repeat(400));
+        let mut need = Need::example(1, "SH-1", &[]);
+        need.sentence = sentence;
+        let shown = Shown { need: &need, behind: 0, behind_since: None, audit: Vec::new() };
+        assert!(shown.text(Millis(0)).contains(": look in the target.\n"));
     }
 }

@@ -18,8 +18,8 @@ use crate::outbox::read::names;
 ///
 /// The newest first. Bytes are shown as text where they are printable, in hexadecimal otherwise; of a long sample the
 /// first 4,096 bytes are kept, of all samples the newest 10,000. They were acknowledged to their device: what should have
-/// become of them is a person's to find out. Ends with 64 when there is no device or link of that name; with 74 when there is
-/// no outbox or it can't be read, or the sample of --raw is not kept.
+/// become of them is a person's to find out. Ends with 1 when the sample of --raw is not kept; with 64 when
+/// there is no device or link of that name; with 74 when there is no outbox or it can't be read.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(in crate::cli) struct Args {
@@ -71,7 +71,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
             print::bytes(&bytes);
             Exit::Clean.into()
         }
-        Ok(Err(why)) => print::refuse(args.json, &why, Exit::Storage),
+        Ok(Err(why)) => print::refuse(args.json, &why, Exit::No),
         Err(e) => print::refuse(args.json, &e.to_string(), Exit::Storage),
     }
 }

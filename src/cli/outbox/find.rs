@@ -5,13 +5,13 @@ use std::process::ExitCode;
 use serde::Serialize;
 
 use crate::app::Exit;
+use crate::cli::beside;
 use crate::cli::hold;
 use crate::cli::place::Place;
 use crate::cli::print::{self, ago, asked, clean, line, next, on_one_line};
 use crate::cli::trouble;
-use crate::control::{self, Request};
 use crate::event::{Legible, Millis};
-use crate::outbox::read::find::{self, Behind, Delivery, Event, Found};
+use crate::outbox::read::find::{self, Behind, Delivery, Event, Found, Unsure};
 use crate::outbox::read::wanted::Wanted;
 
 /// Tell where an event is, and what keeps it.
@@ -22,7 +22,8 @@ use crate::outbox::read::wanted::Wanted;
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(in crate::cli) struct Args {
-    /// A subject (a carton, a shipment), its barcode, the key of a posting, the id of an event, or #NUMBER in the outbox
+    /// A subject (a carton, a shipment), its barcode, the key of a posting, the id of an event, the reference that the ERP gave (the
+    /// number of its document), or #NUMBER in the outbox
     word: String,
     #[command(flatten)]
     place: Place,
@@ -46,11 +47,12 @@ pub(super) fn run(args: &Args) -> ExitCode {
         Ok(place) => place,
         Err(why) => return print::refuse(args.json, &why, Exit::Config),
     };
-    let running = || control::ask(&dir, Request::Status).ok().map(|gateway: control::Status| gateway.bounds);
-    let bounds = bounds.or_else(running);
+    let (bounds, rests) = beside(&dir, bounds);
     let limit = usize::try_from(args.limit).unwrap_or(usize::MAX);
     match find::find(&dir, &Wanted::parse(&args.word), limit, bounds.as_ref()) {
-        Ok(found) => {
+        Ok(mut found) => {
+            let deliveries = found.events.iter_mut().flat_map(|event| &mut event.deliveries);
+            deliveries.filter(|_| rests).for_each(Delivery::rest);
             let now = crate::source::now().wall;
             print::out(&if args.json { json(&found) } else { text(&found, &args.word, now) });
             if found.events.is_empty() { ExitCode::from(1) } else { Exit::Clean.into() }
@@ -135,6 +137,9 @@ fn delivery_lines(text: &mut String, told: &Delivery, now: Millis) {
     let maybe = if told.maybe_posted { "; an attempt may have had effect" } else { "" };
     if let Some(reason) = told.reason.as_ref().filter(|reason| reason != state) {
         line(text, &format!("    {}{http}{maybe}", clean(reason)));
+    }
+    if *state == "unknown" && told.unsure != Unsure::Again {
+        line(text, &format!("    {}", trouble::unanswered(told.unsure)));
     }
     if let Some(reference) = &told.reference {
         line(text, &format!("    reference {}", clean(reference)));

@@ -12,11 +12,13 @@ use crate::cli::hold;
 use crate::cli::place::Place;
 use crate::cli::print::{self, age, line};
 use crate::cli::status::target;
+use crate::cli::trouble::once;
 use crate::control::{self, Request, Unanswered};
 use crate::event::Millis;
 use crate::lane::System;
-use crate::outbox::read::{self, Bounds, LISTED, Status};
+use crate::outbox::read::{self, Bounds, LISTED, LaneStatus, Status};
 
+pub(in crate::cli) use lists::missing;
 pub(in crate::cli) use room::{Full, Room};
 
 /// Show the backlog, the room left, dead letters and bad input.
@@ -50,10 +52,15 @@ pub(super) fn run(args: &Args) -> ExitCode {
         Err(why) => return print::refuse(args.json, &why, Exit::Config),
     };
     let now = crate::source::now().wall;
-    let gateway = control::ask(&dir, Request::Status);
-    let bounds = bounds.or_else(|| gateway.as_ref().ok().map(|gateway: &control::Status| gateway.bounds.clone()));
+    let mut gateway: Result<control::Status, _> = control::ask(&dir, Request::Status);
+    let bounds = bounds.or_else(|| gateway.as_ref().ok().map(|gateway| gateway.bounds.clone()));
     match read::status_with(&dir, now.0, args.limit) {
-        Ok(status) => {
+        Ok(mut status) => {
+            let rests = matches!(gateway, Err(Unanswered::NotRunning(_)));
+            status.lanes.iter_mut().filter(|_| rests).for_each(LaneStatus::rest);
+            if let Ok(gateway) = &mut gateway {
+                once(&mut gateway.systems, &status.lanes, bounds.as_ref());
+            }
             let report = Report::of(&dir, &status, bounds.as_ref(), gateway.as_ref());
             print::out(&if args.json { print::json(&report) } else { report.text(now) });
             Exit::Clean.into()
@@ -150,9 +157,9 @@ impl<'a> Report<'a> {
         }
         lanes::behind(&mut text, &status.lanes, self.bounds);
         hold::told(&mut text, &status.holds, now);
-        lanes::unknown(&mut text, &status.lanes, now);
+        lanes::unknown(&mut text, &status.lanes, self.bounds, *running == Some(false), now);
         lanes::accepted(&mut text, &status.lanes, now);
-        lanes::troubles(&mut text, &status.lanes, systems, now);
+        lanes::troubles(&mut text, &status.lanes, (systems, self.bounds), now);
         let runs = *running != Some(false);
         room::storage(&mut text, (&self.data_dir, runs), status, self.room.as_ref(), self.full_by);
         lists::letters(&mut text, status, now);

@@ -3,13 +3,13 @@
 use serde::Serialize;
 
 use crate::cli::hold;
-use crate::cli::outbox::{Full, Room, stopped};
-use crate::cli::print::{age, line};
+use crate::cli::outbox::{Full, Room, missing, stopped};
+use crate::cli::print::{age, ago, clean, line};
 use crate::cli::trouble::{Kept, stopped_by, told};
 use crate::control;
 use crate::event::Millis;
 use crate::lane::System;
-use crate::outbox::read::{self, Bounds};
+use crate::outbox::read::{self, Bounds, GAP};
 
 /// The outbox in short; `floorgate outbox status` has all of it.
 #[derive(Serialize)]
@@ -34,8 +34,46 @@ pub(super) struct Outbox {
     pub(super) held: i64,
     /// What persons have stopped.
     pub(super) holds: Vec<read::Held>,
+    /// Devices of whose numbers some are missing, since a day.
+    pub(super) gaps: Vec<read::Count>,
+    /// Systems that have not answered a request for a while, the oldest of each.
+    pub(super) unanswered: Vec<Unanswered>,
     /// Lanes in trouble.
     pub(super) lanes: Vec<Kept>,
+}
+
+/// A system that has not answered.
+#[derive(Serialize)]
+pub(super) struct Unanswered {
+    pub(super) system: String,
+    /// When the oldest request left that is under way, UTC milliseconds.
+    pub(super) since: i64,
+    /// How long it may take, where that is known.
+    pub(super) timeout_ms: Option<u64>,
+}
+
+/// A gap is told for so long.
+const DAY_MS: u64 = 86_400_000;
+/// Devices with gaps that are told.
+const LISTED: usize = 5;
+/// A request is told that is under way for longer.
+const LONG_MS: u64 = 3_000;
+
+pub(super) fn unanswered(lanes: &[read::LaneStatus], bounds: Option<&Bounds>, now: Millis) -> Vec<Unanswered> {
+    let mut oldest: Vec<Unanswered> = Vec::new();
+    for lane in lanes {
+        let Some(sent) = lane.oldest_sending.as_ref().filter(|sent| now.since(Millis(sent.sent_at)) > LONG_MS) else {
+            continue;
+        };
+        let timeout_ms = bounds.and_then(|bounds| bounds.timeouts.get(&lane.lane)).copied();
+        let this = Unanswered { system: lane.system.clone(), since: sent.sent_at, timeout_ms };
+        match oldest.iter_mut().find(|known| known.system == this.system) {
+            Some(known) if known.since <= this.since => {}
+            Some(known) => *known = this,
+            None => oldest.push(this),
+        }
+    }
+    oldest
 }
 
 impl Outbox {
@@ -64,7 +102,7 @@ impl Outbox {
                 let why = stopped_by(Some(storm));
                 known(format!("STOPPED, {why}; one row is sent at the next start, to find out"), Some(storm.since.0))
             } else {
-                Kept::of(lane, now)
+                Kept::of(lane, bounds, now)
             }
         });
         Self {
@@ -79,6 +117,13 @@ impl Outbox {
             accepted: status.lanes.iter().map(|lane| lane.accepted).sum(),
             held: status.held,
             holds: status.holds.clone(),
+            gaps: status
+                .counts
+                .iter()
+                .filter(|count| count.what == GAP && now.since(Millis(count.last_at)) < DAY_MS)
+                .cloned()
+                .collect(),
+            unanswered: unanswered(&status.lanes, bounds, now),
             lanes: lanes.collect(),
         }
     }
@@ -104,6 +149,20 @@ impl Outbox {
         if let Some(full) = self.full_by {
             line(text, &format!("  what helps: {}", full.helps(dir)));
         }
+        for Unanswered { system, since, timeout_ms } in &self.unanswered {
+            let timeout = timeout_ms.map_or_else(String::new, |ms| {
+                format!(" (timeout {})", age(0, Millis(i64::try_from(ms).unwrap_or(i64::MAX))))
+            });
+            let since = age(*since, now);
+            line(text, &format!("  {system} has not answered a request for {since}{timeout}"));
+        }
         told(text, &self.lanes, systems, "  ");
+        for read::Count { source, n, last_at, .. } in self.gaps.iter().take(LISTED) {
+            let (gaps, last) = (if *n == 1 { "1 gap".to_owned() } else { format!("{n} gaps") }, ago(*last_at, now));
+            line(text, &format!("  {}: {gaps} in its numbers, the last {last}: {}", clean(source), missing(source)));
+        }
+        if self.gaps.len() > LISTED {
+            line(text, &format!("  and {} more with gaps: `floorgate outbox status`", self.gaps.len() - LISTED));
+        }
     }
 }

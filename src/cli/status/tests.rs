@@ -5,7 +5,7 @@ use super::parts::note;
 use super::*;
 use crate::cli::trouble::Kept;
 use crate::lane::{Late, Overdue, Standing, Stopped, Storm, System, Trouble, Why};
-use crate::outbox::read::Held;
+use crate::outbox::read::{Count, Held, Sent};
 use crate::source::health::{Cause, Health, State};
 use crate::tagmap::points::{Standing as Alarm, Stands};
 
@@ -95,6 +95,8 @@ fn a_person_sees_who_is_away_and_why() {
         accepted: 0,
         held: 1,
         holds: Vec::new(),
+        gaps: vec![Count { source: "hand-A1".to_owned(), what: "gap".to_owned(), n: 2, last_at: ago(60).0 }],
+        unanswered: vec![outbox::Unanswered { system: "tms".to_owned(), since: ago(12).0, timeout_ms: Some(60_000) }],
         lanes: vec![Kept {
             lane: "outbound".to_owned(),
             system: "erp".to_owned(),
@@ -124,7 +126,9 @@ fn a_person_sees_who_is_away_and_why() {
       what helps: correct what they have in common, then free one of them: `floorgate dead retry KEY --reason …`
     outbox: 17 pending, the oldest 5 min old; 54 need a person (dead letters: 2, held: 1, behind these: 51); FULL, the disk has no room: devices are not acknowledged
       what helps: make room on the file system of /var/lib/floorgate; a gateway sees that within seconds
+      tms has not answered a request for 12 s (timeout 60 s)
       lane outbound: STOPPED, 2 subjects are parked: `floorgate dead list` shows why
+      hand-A1: 2 gaps in its numbers, the last 60 s ago: `floorgate trace hand-A1` tells which numbers are missing
     "#);
     let read: serde_json::Value = serde_json::from_str(&print::json(&report)).expect("it is JSON");
     assert_eq!(read["gateway"]["devices"][1]["errors"]["timeout"], 1);
@@ -274,6 +278,22 @@ fn alarms_are_told_with_since_when_and_who_has_seen_them() {
     lane-1: alarm door (high), active, acknowledged: the rope is pulled
     lane-1: alarm jam (high), over, but not acknowledged at the device, raised 60 s ago, at 2025-11-23T14:04:09.412Z: the rope is pulled
     ");
+}
+
+#[test]
+fn a_request_that_is_not_answered_for_a_while_is_told_once_for_each_system() {
+    let lane = |lane: &str, system: &str, seconds| LaneStatus {
+        lane: lane.to_owned(),
+        system: system.to_owned(),
+        sending: 1,
+        oldest_sending: Some(Sent { key: "5d5f5c7d".to_owned(), sent_at: ago(seconds).0 }),
+        ..LaneStatus::default()
+    };
+    let lanes = [lane("a", "erp", 12), lane("b", "erp", 20), lane("c", "erp", 4), lane("d", "tms", 2)];
+    let bounds = Bounds { timeouts: [("b".to_owned(), 60_000)].into(), ..Bounds::default() };
+    let told = outbox::unanswered(&lanes, Some(&bounds), NOW);
+    let told: Vec<_> = told.iter().map(|told| (told.system.as_str(), told.since, told.timeout_ms)).collect();
+    assert_eq!(told, [("erp", ago(20).0, Some(60_000))]);
 }
 
 #[test]

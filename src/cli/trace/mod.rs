@@ -10,11 +10,11 @@ use jiff::tz::TimeZone;
 use serde::Serialize;
 
 use crate::app::Exit;
+use crate::cli::beside;
 use crate::cli::place::Place;
 use crate::cli::print::{self, clean, line};
-use crate::control::{self, Request};
 use crate::event::{Legible, Millis};
-use crate::outbox::read::trace::{self, Trace, Traced};
+use crate::outbox::read::trace::{self, Followed, Trace, Traced};
 use crate::outbox::read::wanted::Wanted;
 
 /// Follow a shipment: what came, what was made of it, each attempt to post it, and where it stands.
@@ -27,8 +27,8 @@ use crate::outbox::read::wanted::Wanted;
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
     /// The key of a posting or its short form, the id of an event or batch, a traceparent; a subject, with its class or
-    /// without; a barcode; #NUMBER in the outbox
-    #[arg(value_name = "KEY|SUBJECT|BARCODE")]
+    /// without; a barcode; the reference that the ERP gave (the number of its document); #NUMBER in the outbox
+    #[arg(value_name = "KEY|SUBJECT|BARCODE|REFERENCE")]
     word: String,
     #[command(flatten)]
     place: Place,
@@ -49,6 +49,7 @@ Examples:
   floorgate trace 5d5f5c7d-bf6e-879a-b6e2-a74afa96e7d1
   floorgate trace FGBNFNRZDZDT3SMD --data-dir /tmp/copy --zone Europe/Berlin
   floorgate trace ']C100395212345000000125'
+  floorgate trace GI-4701
   floorgate trace SH-88121 --json | jq '.events[].deliveries[] | {key, state, attempts: [.attempts[].class]}'";
 
 /// A walk that takes longer is told on stderr, and again each time that this has passed.
@@ -63,8 +64,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
         Ok(zone) => zone,
         Err(why) => return print::refuse(args.json, &why, Exit::Usage),
     };
-    let running = || control::ask(&dir, Request::Status).ok().map(|gateway: control::Status| gateway.bounds);
-    let bounds = bounds.or_else(running);
+    let (bounds, rests) = beside(&dir, bounds);
     let limit = usize::try_from(args.limit).unwrap_or(usize::MAX);
     let mut told_at = crate::source::now().mono;
     let mut progress = |looked_at| {
@@ -75,7 +75,9 @@ pub(super) fn run(args: &Args) -> ExitCode {
         }
     };
     match trace::trace(&dir, &Wanted::parse(&args.word), limit, bounds.as_ref(), &mut progress) {
-        Ok(found) => {
+        Ok(mut found) => {
+            let deliveries = found.events.iter_mut().flat_map(|event| &mut event.event.deliveries);
+            deliveries.filter(|_| rests).for_each(Followed::rest);
             let now = crate::source::now().wall;
             print::out(&if args.json { json(&found, now) } else { text(&found, &args.word, &dir, &zone, now) });
             if found.events.is_empty() { ExitCode::from(1) } else { Exit::Clean.into() }
@@ -148,7 +150,7 @@ fn nothing(text: &mut String, found: &Trace, word: &str, dir: &Path, zone: &Time
     line(text, &format!("  {} events were looked at; {since}", found.looked_at));
     line(
         text,
-        "  looked for as: id of an event or batch, key of a posting, subject, barcode, value of a field, bytes that came",
+        "  looked for as: id of an event or batch, key of a posting, subject, barcode, reference of the ERP, value of a field, bytes that came",
     );
     line(text, "  what could not be read has no subject: `floorgate outbox bad` shows it");
 }

@@ -1,9 +1,11 @@
 //! Where a subject stands, in one sentence.
 
 use crate::cli::print::{ago, clean};
+use crate::cli::trouble::unanswered;
 use crate::cli::{hold, trouble};
 use crate::event::Millis;
 use crate::lane::end_of;
+use crate::outbox::read::find::Unsure;
 use crate::outbox::read::trace::{Followed, Trace, Traced};
 
 /// A sentence for each subject, the one with the newest event first.
@@ -22,7 +24,7 @@ pub(super) fn sentences(found: &Trace, now: Millis) -> Vec<String> {
 fn sentence(subject: &str, events: &[&Traced], now: Millis) -> String {
     let postings: Vec<&Followed> = events.iter().flat_map(|event| &event.event.deliveries).collect();
     let mut parts = Vec::new();
-    let over: Vec<&str> = postings.iter().filter_map(|posting| done(posting)).collect();
+    let over: Vec<String> = postings.iter().filter_map(|posting| done(posting)).collect();
     if !over.is_empty() {
         parts.push(counted(&over));
     }
@@ -60,25 +62,28 @@ fn is_over(posting: &Followed) -> bool {
 }
 
 /// What has happened, in the warehouse's words where they are known.
-fn done(posting: &Followed) -> Option<&str> {
-    match posting.delivery.state {
-        "skipped" => Some("taken out"),
-        "auto_resolved" => Some("made idle"),
-        "delivered" => Some(match posting.delivery.tx_type.as_str() {
-            "pick_confirm" => "picked",
-            "pack_confirm" => "packed",
-            "goods_issue" => "shipped",
-            "goods_receipt" => "received",
-            "stock_transfer" => "moved",
-            "stock_count" => "counted",
-            other => other,
-        }),
-        _ => None,
-    }
+fn done(posting: &Followed) -> Option<String> {
+    let tx_type = posting.delivery.tx_type.as_str();
+    let done = match (posting.delivery.state, tx_type) {
+        ("skipped", _) => "taken out",
+        ("auto_resolved", _) => "made idle",
+        ("delivered", _) if posting.how == Some("manual") => {
+            return Some(format!("{} booked by hand", tx_type.replace(['_', '.'], " ")));
+        }
+        ("delivered", "pick_confirm") => "picked",
+        ("delivered", "pack_confirm") => "packed",
+        ("delivered", "goods_issue") => "shipped",
+        ("delivered", "goods_receipt") => "received",
+        ("delivered", "stock_transfer") => "moved",
+        ("delivered", "stock_count") => "counted",
+        ("delivered", other) => other,
+        _ => return None,
+    };
+    Some(done.to_owned())
 }
 
 /// Words in their order, each run of the same once.
-fn counted(words: &[&str]) -> String {
+fn counted(words: &[String]) -> String {
     let runs: Vec<String> = words
         .chunk_by(|a, b| a == b)
         .map(|run| {
@@ -106,7 +111,8 @@ fn open(posting: &Followed, now: Millis) -> String {
             format!("{what} goes to {system} again{}, in vain so far: {}", next(told.next_at, now), because(&reason))
         }
         "unknown" => {
-            let again = if told.hold.is_some() { "" } else { ", and goes again by itself under its key" };
+            let goes = told.hold.is_none() || told.unsure != Unsure::Again;
+            let again = if goes { format!(", and {}", unanswered(told.unsure)) } else { String::new() };
             let why = match (kept(posting, now), because(&reason)) {
                 (kept, why) if kept.is_empty() && !why.is_empty() => format!("; {why}"),
                 (kept, _) => kept,

@@ -203,9 +203,12 @@ fn a_sentence_says_where_each_lane_is() {
     refused.delivery.reason = Some("validation: the ERP says: There is no item A.".to_owned());
     let told = [
         with("delivered", |_| {}),
+        one(Followed { how: Some("manual"), ..posting("scan.item", "delivered", 3) }),
         with("skipped", |_| {}),
         with("sending", |_| {}),
         with("unknown", |_| {}),
+        with("sending", Delivery::rest),
+        with("unknown", Delivery::rest),
         with("waiting", |told| {
             (told.next_at, told.reason) = (Some(NOW.0 + 20_000), Some("transient: the ERP says: locked".to_owned()));
         }),
@@ -224,9 +227,12 @@ fn a_sentence_says_where_each_lane_is() {
     ];
     insta::assert_snapshot!(told.join("\n"), @r"
     Shipment SH-88121: counted; nothing is open, the last was 3 min ago.
+    Shipment SH-88121: scan item booked by hand; nothing is open, the last was 3 min ago.
     Shipment SH-88121: taken out; nothing is open, the last was 3 min ago.
     Shipment SH-88121: stock count was sent to erp 3 min ago, and is not answered yet.
     Shipment SH-88121: nobody knows yet whether the stock count is in erp: it was last sent 3 min ago, and goes again by itself under its key.
+    Shipment SH-88121: nobody knows yet whether the stock count is in erp: it was last sent 3 min ago, and no gateway runs: one that is started looks it up, or sends it again under its key; the gateway ended before an answer came.
+    Shipment SH-88121: nobody knows yet whether the stock count is in erp: it was last sent 3 min ago, and no gateway runs: one that is started looks it up, or sends it again under its key.
     Shipment SH-88121: stock count goes to erp again in 20 s, in vain so far: locked.
     Shipment SH-88121: erp has taken stock count over 3 min ago and not booked it yet: it is asked in 20 s.
     Shipment SH-88121: stock count is held: a repeat.
@@ -255,7 +261,7 @@ fn nothing_found_tells_where_it_was_looked_and_since_when() {
     insta::assert_snapshot!(told, @r"
     nothing of X�[2J is kept in /data
       3 events were looked at; what is kept reaches back to 2026-11-25 14:00:00.000 +00:00
-      looked for as: id of an event or batch, key of a posting, subject, barcode, value of a field, bytes that came
+      looked for as: id of an event or batch, key of a posting, subject, barcode, reference of the ERP, value of a field, bytes that came
       what could not be read has no subject: `floorgate outbox bad` shows it
     ");
 }

@@ -9,6 +9,7 @@ use crate::cli::print::{self, age, ago, clean, line, on_one_line, table, without
 use crate::cli::trouble;
 use crate::event::Millis;
 use crate::lane::Outcome;
+use crate::outbox::read::find::Unsure;
 use crate::outbox::read::trace::{Attempt, Followed, Traced};
 
 /// Runs of attempts that say the same are told in one line from so many on.
@@ -133,7 +134,7 @@ fn state(followed: &Followed, zone: &TimeZone, now: Millis) -> String {
         ("skipped", _) => format!("taken out by {}{since}", by()),
         ("sending", _) => format!("sending, no answer yet, since{since}"),
         ("unknown", _) => {
-            let again = followed.attempts.last().and_then(|last| last.next_at);
+            let again = followed.attempts.last().and_then(|last| last.next_at).filter(|_| told.unsure == Unsure::Again);
             format!("unknown whether it is there, last sent{since}{}", next(again))
         }
         ("accepted", _) => format!("taken over by the target{since}, not booked yet{}", next(told.next_at)),

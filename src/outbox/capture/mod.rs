@@ -19,7 +19,7 @@ use crate::milestone::{interpret, order, sequence_gap};
 use crate::outbox::fill::Fill;
 use crate::outbox::finder::Finder;
 use crate::outbox::operate::Freed;
-use crate::outbox::read::words;
+use crate::outbox::read::{GAP, words};
 use crate::outbox::{Placed, StorageError};
 use crate::tagmap::panic_text;
 
@@ -390,7 +390,7 @@ impl Capture {
             self.alarm(
                 db,
                 &decoded.device,
-                "gap",
+                GAP,
                 &format!("numbers {from} to {to} of epoch {} are missing", epoch.text),
                 now,
             )?;

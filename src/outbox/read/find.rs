@@ -12,8 +12,8 @@ use super::search::{BITE, Hits, Walk, search};
 use super::wanted::Wanted;
 use super::{Bounds, HELD, Held, LaneStatus, LastAnswer, holds, lanes, said, words};
 use crate::event::{Id, posting_id};
-use crate::lane::{RowKey, Storm};
-use crate::outbox::attempts::id_at;
+use crate::lane::{Class, RowKey, Storm};
+use crate::outbox::attempts::{NOBODY_HEARD, Tried, id_at};
 use crate::outbox::delivery::unpack;
 use crate::outbox::open::reading;
 use crate::outbox::{StorageError, attempts};
@@ -138,11 +138,49 @@ pub struct Delivery {
     pub storm: Option<Storm>,
     /// What a person has stopped, and it with that.
     pub hold: Option<Held>,
+    /// What becomes of it where nobody knows whether it is there.
+    #[serde(skip)]
+    pub unsure: Unsure,
     /// What the lane's target said last, if that keeps it.
     pub trouble: Option<LastAnswer>,
     /// Where the row stands.
     #[serde(skip)]
     pub place: Place,
+}
+
+/// What becomes of a delivery of which nobody knows whether it is there.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Unsure {
+    /// It is looked up, or goes again under its key.
+    #[default]
+    Again,
+    /// Its target is sent nothing twice, and can't be asked: a person decides.
+    Person,
+    /// No gateway runs: when one is started it is looked up, or goes again.
+    AgainAtStart,
+    /// … a person decides.
+    PersonAtStart,
+}
+
+impl Delivery {
+    /// No gateway runs: nothing is under way, and of what was nobody has heard.
+    pub fn rest(&mut self) {
+        self.unsure = match self.unsure {
+            Unsure::Again | Unsure::AgainAtStart => Unsure::AgainAtStart,
+            Unsure::Person | Unsure::PersonAtStart => Unsure::PersonAtStart,
+        };
+        if self.state == "sending" {
+            (self.state, self.reason) = ("unknown", Some(NOBODY_HEARD.to_owned()));
+        }
+        if let Some(behind) = self.behind.as_mut().filter(|behind| behind.state == "sending") {
+            (behind.state, behind.reason) = ("unknown", Some(NOBODY_HEARD.to_owned()));
+        }
+    }
+}
+
+/// How many attempts are kept of a row.
+fn counted(tried: &[Tried]) -> i64 {
+    i64::try_from(tried.len()).unwrap_or(i64::MAX)
 }
 
 /// Which row a delivery is.
@@ -272,12 +310,14 @@ impl Look<'_> {
     }
 
     fn delivered(&self, seq: i64, id: Id) -> Result<Vec<Delivery>, rusqlite::Error> {
-        let sql = "SELECT l.name, l.system, t.text, d.at, d.attempt, d.how, d.ref, d.rev, d.status, l.id, d.tx, c.id, d.suspect
+        let sql = "SELECT l.name, l.system, t.text, d.at, d.attempt, d.how, d.ref, d.rev, d.status, l.id, d.tx, c.id, d.suspect, d.batch > 0
                    FROM done d JOIN lane l ON l.id = d.lane JOIN name t ON t.id = d.tx
                         LEFT JOIN correction c ON c.lane = d.lane AND c.seq = d.seq AND c.tx = d.tx
                    WHERE d.seq = ? ORDER BY l.id";
         let mut statement = self.db.prepare_cached(sql)?;
         let rows = statement.query_map([seq], |r| {
+            let (lane, key) = (r.get(9)?, RowKey { seq, tx: r.get(10)? });
+            let tried = counted(&attempts::of_row(self.db, lane, key)?) + r.get::<_, i64>(13)?;
             let (system, tx_type) = (words(r, 1)?, words(r, 2)?);
             let (how, rev): (String, u32) = (words(r, 5)?, r.get(7)?);
             Ok(Delivery {
@@ -291,11 +331,12 @@ impl Look<'_> {
                     _ => "delivered",
                 },
                 since: r.get(3)?,
-                attempts: r.get(4)?,
+                // Those of an earlier batch count as well.
+                attempts: r.get::<_, Option<i64>>(4)?.map(|attempt| attempt.max(tried)),
                 reason: Some(if how == "auto_resolved" { IDLE.to_owned() } else { how }),
                 reference: said(r, 6)?,
                 status: r.get(8)?,
-                place: Place { lane: r.get(9)?, key: RowKey { seq, tx: r.get(10)? }, rev, order: None },
+                place: Place { lane, key, rev, order: None },
                 suspect: said(r, 12)?,
                 ..Delivery::default()
             })
@@ -332,19 +373,31 @@ impl Look<'_> {
         (told.state, told.reason) = self.state(open)?;
         match told.state {
             "sending" | "unknown" => {
-                let (attempts, last_sent) =
-                    self.batch(open.lane, open.key)?.map_or((None, None), |b| (Some(b.attempt), Some(b.sent)));
-                (told.attempts, told.since, told.next_at) = (attempts, last_sent, None);
+                let batch = self.batch(open.lane, open.key)?;
+                let tried = attempts::of_row(self.db, open.lane, open.key)?;
+                let sent = batch.as_ref().map(|batch| batch.sent);
+                // An attempt that never left is none that it was sent with.
+                told.since = match tried.iter().find(|tried| tried.sent == sent && !tried.left()) {
+                    Some(_) => tried.iter().filter(|tried| tried.left()).filter_map(|tried| tried.sent).max(),
+                    None => sent,
+                };
+                let own = i64::from(told.state == "sending");
+                told.attempts = batch.map(|batch| batch.attempt.max(counted(&tried) + own));
+                told.next_at = None;
             }
             "accepted" => {
                 let under_way = self.batch(open.lane, open.key)?;
                 let accepted = under_way.as_ref().and_then(|batch| batch.accepted.as_ref());
                 (told.since, told.next_at) = (accepted.map(|a| a.since), accepted.and_then(|a| a.ask_at));
-                told.attempts = under_way.map(|batch| batch.attempt);
+                let tried = attempts::of_row(self.db, open.lane, open.key)?;
+                told.attempts = under_way.map(|batch| batch.attempt.max(counted(&tried)));
             }
             "rejected" => self.letter(open, &mut told)?,
             "ready" => told.behind = self.behind(open)?,
             _ => {}
+        }
+        if self.bounds.is_some_and(|bounds| bounds.once.contains(&told.lane)) {
+            told.unsure = Unsure::Person;
         }
         let lane = self.lanes.iter().find(|lane| lane.lane == told.lane);
         if matches!(told.state, "ready" | "waiting") {
@@ -356,7 +409,10 @@ impl Look<'_> {
             // An answer that speaks of each item is told with the row it speaks of.
             let spoke = |last: &LastAnswer| last.help.is_some();
             let last = lane.filter(|lane| lane.meets_trouble()).and_then(|lane| lane.last_answer.clone());
-            told.trouble = last.filter(spoke);
+            let goes =
+                told.unsure == Unsure::Again || last.as_ref().is_some_and(|last| last.class != Class::Unknown.name());
+            let last = last.filter(spoke);
+            told.trouble = last.map(|last| LastAnswer { again: last.again.filter(|_| goes), ..last });
             let words = told.trouble.as_ref().and_then(|last| last.said.as_ref());
             let twice = |reason: &String| words.is_some_and(|words| reason.ends_with(words)) && told.state == "unknown";
             told.reason = told.reason.filter(|reason| !twice(reason));
@@ -432,6 +488,7 @@ impl Look<'_> {
         });
         let Some(first) = first.optional()? else { return Ok(None) };
         let (state, reason) = self.state(&first)?;
+        let reason = reason.map(|words| words.strip_prefix(&format!("{state}: ")).unwrap_or(&words).to_owned());
         Ok(Some(Behind { seq: first.key.seq, state, reason }))
     }
 }

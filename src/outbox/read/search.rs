@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 
 use rusqlite::{Connection, params};
 
+use super::kept;
 use super::wanted::Wanted;
 use super::words;
 use crate::event::{Id, batch_id, manual_event_id};
@@ -77,6 +78,10 @@ pub(in crate::outbox) fn search(db: &Connection, wanted: &Wanted, walk: &mut Wal
     }
     let mut hits = by_name(db, &wanted.as_text(), ends, walk)?;
     hits.looked_at = hits.looked_at.max(looked_at);
+    if hits.seqs.is_empty() {
+        let found = referred(db, wanted, ends, walk)?;
+        hits = Hits { looked_at: hits.looked_at.max(found.looked_at), ..found };
+    }
     if let Some(id) = wanted.id.filter(|_| hits.seqs.is_empty()) {
         hits.one = true;
         hits.seqs = delivered_batch(db, id, ends, walk, &mut hits.looked_at)?;
@@ -101,6 +106,22 @@ fn by_name(db: &Connection, wanted: &Wanted, (oldest, newest): (i64, i64), walk:
     }
     walked(oldest, first - 1, wanted.is_id(), walk, &mut hits, named)?;
     hits.seqs.dedup();
+    Ok(hits)
+}
+
+/// The newest events of which a posting has it as the target's reference: all deliveries are walked, from the newest on, until there
+/// are enough.
+fn referred(db: &Connection, wanted: &Wanted, (oldest, newest): (i64, i64), walk: &mut Walk<'_>) -> Sql<Hits> {
+    let mut hits = Hits::default();
+    let Some(reference) = wanted.reference() else { return Ok(hits) };
+    walked(oldest, newest, false, walk, &mut hits, |low, high| {
+        let sql = "SELECT DISTINCT seq FROM done WHERE seq >= ? AND seq < ? AND ref = ? ORDER BY seq DESC";
+        let mut statement = db.prepare_cached(sql)?;
+        let seqs = statement.query_map(params![low, high, reference], |r| r.get(0))?;
+        Ok((high - low, seqs.collect::<Sql<_>>()?))
+    })?;
+    // Where older ones are open and younger ones gone, fewer are kept than lie between.
+    hits.looked_at = hits.looked_at.min(db.query_row(&kept(), [], |r| r.get(0))?);
     Ok(hits)
 }
 

@@ -14,12 +14,25 @@ use super::{Bounds, said, words};
 use crate::event::{Id, posting_id, short_ref, traceparent};
 use crate::lane::{Category, Parked, sentence};
 use crate::outbox::StorageError;
-use crate::outbox::attempts::{self, id_at, sent_as};
+use crate::outbox::attempts::{self, NOBODY_HEARD, UNHEARD, id_at, sent_as};
 
 /// Bytes of a sample that are told.
 const RAW: i64 = 65_536;
+/// The class of an attempt that is not answered yet.
+const UNDER_WAY: &str = "under_way";
 /// Successors that are named; all are counted.
 const SUCCESSORS: usize = 10;
+
+impl Followed {
+    /// No gateway runs: as of [`Delivery::rest`].
+    pub fn rest(&mut self) {
+        self.delivery.rest();
+        for attempt in self.attempts.iter_mut().filter(|attempt| attempt.class == UNDER_WAY) {
+            let (class, reason) = NOBODY_HEARD.split_once(": ").unwrap_or((UNHEARD, NOBODY_HEARD));
+            (attempt.class, attempt.reason) = (class.to_owned(), Some(reason.to_owned()));
+        }
+    }
+}
 
 /// What was found. Times are UTC milliseconds.
 #[derive(Debug, Serialize)]
@@ -270,7 +283,7 @@ impl Gather<'_> {
         let Place { lane, key, .. } = delivery.place;
         let Some(batch) = self.look.batch(lane, key)? else { return Ok(None) };
         let batch_id = sent_as(self.look.db, lane, batch.request, &batch.rows)?.map(|id| id.to_string());
-        let (sent_at, class) = (Some(batch.sent), "under_way".to_owned());
+        let (sent_at, class) = (Some(batch.sent), UNDER_WAY.to_owned());
         Ok(Some(Attempt { attempt: batch.attempt, batch: batch.id, batch_id, sent_at, class, ..Attempt::default() }))
     }
 
@@ -323,7 +336,7 @@ impl Attempt {
             Some((class, reason)) => (class.to_owned(), Some(reason.to_owned())),
             None => (tried.said, None),
         };
-        let heard = class != attempts::UNHEARD;
+        let heard = class != UNHEARD;
         Self {
             n: 0,
             attempt: tried.attempt,

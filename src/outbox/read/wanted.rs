@@ -23,7 +23,7 @@ pub struct Wanted {
     pub(super) key: Option<[u8; 6]>,
     /// Subjects, with their class or without.
     pub(super) subjects: Vec<String>,
-    /// Values of fields, or texts within the bytes that came.
+    /// References of the target, values of fields, or texts within the bytes that came; as it was written first.
     pub(super) values: Vec<String>,
 }
 
@@ -81,6 +81,11 @@ impl Wanted {
     /// Whether a posting is meant by its key.
     pub(super) fn has_key(&self, posting: Id) -> bool {
         self.key.is_some_and(|key| posting.0[..6] == key) && self.id.is_none_or(|id| id == posting)
+    }
+
+    /// What a target may have given a posting as its reference.
+    pub(super) fn reference(&self) -> Option<&str> {
+        self.values.first().map(String::as_str).filter(|text| !text.is_empty())
     }
 
     /// What an event that has it left in the finder.

@@ -39,12 +39,21 @@ pub(super) fn accepted(text: &mut String, lanes: &[LaneStatus], now: Millis) {
 }
 
 /// What may be there or not, and goes on by itself; how one of them is looked at.
-pub(super) fn unknown(text: &mut String, lanes: &[LaneStatus], now: Millis) {
+pub(super) fn unknown(text: &mut String, lanes: &[LaneStatus], bounds: Option<&Bounds>, rests: bool, now: Millis) {
     for LaneStatus { lane, unknown, oldest_unknown, .. } in lanes.iter().filter(|lane| lane.unknown > 0) {
         let sent =
             oldest_unknown.as_ref().map_or_else(String::new, |row| format!(", the first {}", ago(row.sent_at, now)));
-        let what = "and nobody knows whether they are there: looked up, or sent again under their keys";
-        line(text, &format!("  {lane}: {unknown} unknown: sent{sent}, {what}"));
+        let once = bounds.is_some_and(|bounds| bounds.once.contains(lane));
+        let then = match (once, rests) {
+            (true, false) => "a person decides, their target is sent nothing twice and can't be asked",
+            (true, true) => "when a gateway is started, a person decides",
+            (false, true) => "when a gateway is started, they are looked up, or sent again under their keys",
+            (false, false) => "looked up, or sent again under their keys",
+        };
+        line(
+            text,
+            &format!("  {lane}: {unknown} unknown: sent{sent}, and nobody knows whether they are there: {then}"),
+        );
         if let Some(row) = oldest_unknown {
             line(text, &format!("    `floorgate trace {}` tells of the first", row.key));
         }
@@ -63,8 +72,13 @@ pub(super) fn behind(text: &mut String, lanes: &[LaneStatus], bounds: Option<&Bo
 }
 
 /// What keeps the lanes that have something to send, and what helps.
-pub(super) fn troubles(text: &mut String, lanes: &[LaneStatus], systems: &[System], now: Millis) {
-    let kept: Vec<Kept> = lanes.iter().filter_map(|lane| Kept::of(lane, now)).collect();
+pub(super) fn troubles(
+    text: &mut String,
+    lanes: &[LaneStatus],
+    (systems, bounds): (&[System], Option<&Bounds>),
+    now: Millis,
+) {
+    let kept: Vec<Kept> = lanes.iter().filter_map(|lane| Kept::of(lane, bounds, now)).collect();
     told(text, &kept, systems, "  ");
 }
 

@@ -1,8 +1,8 @@
 //! What needs a person or waits, row by row, and what could not be read.
 
-use crate::cli::print::{age, ago, clean, line, next};
+use crate::cli::print::{age, ago, clean, line, next, quoted};
 use crate::event::Millis;
-use crate::outbox::read::{self, BadInput, Count, HeldRow, Letter, Status, WaitingRow};
+use crate::outbox::read::{self, BadInput, Count, GAP, HeldRow, Letter, Status, WaitingRow};
 
 pub(super) fn letters(text: &mut String, status: &Status, now: Millis) {
     if status.dead_letters == 0 {
@@ -25,6 +25,11 @@ pub(super) fn letters(text: &mut String, status: &Status, now: Millis) {
         line(text, &format!("    key {}", letter.key));
     }
     more(text, status.dead_letters, shown);
+}
+
+/// Where the numbers stand that are missing of a device.
+pub(in crate::cli) fn missing(source: &str) -> String {
+    format!("`floorgate trace {}` tells which numbers are missing", quoted(source))
 }
 
 /// Says how many a list has left out.
@@ -99,15 +104,8 @@ pub(super) fn counts(text: &mut String, counts: &[Count], now: Millis) {
         line(text, "counted since the outbox was made:");
     }
     for count in counts {
-        line(
-            text,
-            &format!(
-                "  {}: {} {}, the last {} ago",
-                clean(&count.source),
-                count.n,
-                count.what,
-                age(count.last_at, now)
-            ),
-        );
+        let Count { source, what, n, last_at } = count;
+        let shown = if what == GAP { format!(": {}", missing(source)) } else { String::new() };
+        line(text, &format!("  {}: {n} {what}, the last {} ago{shown}", clean(source), age(*last_at, now)));
     }
 }

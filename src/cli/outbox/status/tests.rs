@@ -1,5 +1,5 @@
 use super::*;
-use crate::outbox::read::{BadInput, Count, HeldRow, LaneStatus, Letter, Unknown, WaitingRow};
+use crate::outbox::read::{BadInput, Count, HeldRow, LaneStatus, Letter, Sent, WaitingRow};
 
 const NOW: Millis = Millis(1_763_906_709_412);
 
@@ -17,7 +17,7 @@ fn status() -> Status {
                 accepted_since: Some(ago(240)),
                 ask_at: Some(ago(-20)),
                 unknown: 2,
-                oldest_unknown: Some(Unknown {
+                oldest_unknown: Some(Sent {
                     key: "7d5f5c7d-bf6e-879a-b6e2-a74afa96e7d1".to_owned(),
                     sent_at: ago(300),
                 }),
@@ -93,7 +93,10 @@ fn status() -> Status {
             n: 3,
             last_at: ago(200_000),
         }],
-        counts: vec![Count { source: "hand-A1".to_owned(), what: "duplicate".to_owned(), n: 9, last_at: ago(60) }],
+        counts: vec![
+            Count { source: "hand-A1".to_owned(), what: "duplicate".to_owned(), n: 9, last_at: ago(60) },
+            Count { source: "hand-A1".to_owned(), what: "gap".to_owned(), n: 1, last_at: ago(60) },
+        ],
     }
 }
 
@@ -118,7 +121,7 @@ no gateway runs on it: nothing is read and nothing is posted
     look at its dead letters: one reason for all is a mapping to correct, here or at the target;
     with max_parked raised and a restart the other subjects go on
   outbound: 3 of the ready wait behind a dead letter or a held row
-  outbound: 2 unknown: sent, the first 5 min ago, and nobody knows whether they are there: looked up, or sent again under their keys
+  outbound: 2 unknown: sent, the first 5 min ago, and nobody knows whether they are there: when a gateway is started, they are looked up, or sent again under their keys
     `floorgate trace 7d5f5c7d-bf6e-879a-b6e2-a74afa96e7d1` tells of the first
   outbound: 7 accepted by erp, which books them later, the first 4 min ago, asked again in 20 s
 pending 1.0 GiB of 2.0 GiB (50.0 %)
@@ -140,7 +143,22 @@ bad input, kept with its bytes (`floorgate outbox bad` shows them):
   hand: 3 x not JSON, the last 2 d ago
 counted since the outbox was made:
   hand-A1: 9 duplicate, the last 60 s ago
+  hand-A1: 1 gap, the last 60 s ago: `floorgate trace hand-A1` tells which numbers are missing
 "#);
+}
+
+#[test]
+fn what_is_sent_once_needs_a_person_where_it_is_not_answered() {
+    let status = status();
+    let bounds = Bounds { once: ["outbound".to_owned()].into(), ..bounds(2 << 30) };
+    let told = |why: &Unanswered| Report::of(Path::new("/d"), &status, Some(&bounds), Err(why)).text(NOW);
+    let stopped = told(&Unanswered::NotRunning("/d".to_owned()));
+    assert!(stopped.contains("whether they are there: when a gateway is started, a person decides\n"), "{stopped}");
+    let running = told(&Unanswered::Denied("/d".to_owned()));
+    assert!(
+        running.contains(": a person decides, their target is sent nothing twice and can't be asked\n"),
+        "{running}"
+    );
 }
 
 #[test]
