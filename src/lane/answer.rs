@@ -125,7 +125,7 @@ impl Head {
 pub fn classify(reply: &Reply, shape: &AnswerShape, keys: &[Id]) -> Answer {
     match reply {
         Reply::NotSent(why) => without_answer(Class::Transient, Outcome::NOT_SENT, why, keys),
-        Reply::Refused(why) => without_answer(Class::Auth, "not let in", why, keys),
+        Reply::Refused(why) => without_answer(Class::Auth, Outcome::NOT_LET_IN, why, keys),
         Reply::Lost(why) => without_answer(Class::Unknown, "sent, but no whole answer came", why, keys),
         Reply::Http { status, head, body } => {
             let read = Body::of(head, body);

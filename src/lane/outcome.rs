@@ -165,8 +165,10 @@ impl Answer {
 impl Outcome {
     /// What the reason of a row begins with to which the target gave a status that the contract does not know.
     pub const ODD_STATUS: &str = "the ERP gave this item the status ";
-    /// What the reason of a row begins with that never left.
+    /// What the reason of a row begins with that never left …
     pub const NOT_SENT: &str = "not sent";
+    /// … as nobody would have let it in.
+    pub const NOT_LET_IN: &str = "not let in";
     /// The code of a batch, or a row, that is larger than the target takes at once.
     pub const TOO_LARGE: &str = "too_large";
     /// The code of a posting whose key the target answers with an error that it has kept; it was looked up, and is not there.

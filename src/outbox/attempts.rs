@@ -165,8 +165,9 @@ pub(super) struct Tried {
 impl Tried {
     /// It came to the target, or may have come there; a question is none.
     pub(super) fn left(&self) -> bool {
-        let not_sent = self.said.split_once(": ").is_some_and(|(_, words)| words.starts_with(Outcome::NOT_SENT));
-        self.attempt > 0 && !not_sent
+        let words = self.said.split_once(": ").map_or("", |(_, words)| words);
+        let stayed = [Outcome::NOT_SENT, Outcome::NOT_LET_IN].iter().any(|why| words.starts_with(why));
+        self.attempt > 0 && !stayed
     }
 }
 

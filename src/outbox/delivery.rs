@@ -496,13 +496,14 @@ fn hold_for(db: &Connection, route: &Route, batch: i64, sent: Millis) -> Sql<()>
          lane's postings it has; released, they are sent again, under the same keys"
     );
     tracing::error!(lane = route.config.id, batch, "the lane is held: {reason}");
-    db.execute(
+    let tx = db.unchecked_transaction()?;
+    tx.execute(
         "INSERT INTO hold(scope, name, at, actor, reason) VALUES ('lane', ?, unixepoch() * 1000, 'floorgate', ?)
          ON CONFLICT DO UPDATE SET reason = reason || '; ' || excluded.reason",
         params![route.config.id, reason],
     )?;
-    db.execute("DELETE FROM batch WHERE lane = ? AND id = ?", [route.id, batch])?;
-    Ok(())
+    tx.execute("DELETE FROM batch WHERE lane = ? AND id = ?", [route.id, batch])?;
+    tx.commit()
 }
 
 /// What kept a row that waits, of the words that are stored of it: `conflict: the ERP has it locked`.

@@ -14,7 +14,8 @@ pub(super) fn take(bytes: &mut &[u8]) -> Option<u64> {
     loop {
         let (byte, rest) = bytes.split_first()?;
         *bytes = rest;
-        n |= u64::from(byte & 0x7f).checked_shl(shift)?;
+        let seven = u64::from(byte & 0x7f);
+        n |= seven.checked_shl(shift).filter(|shifted| shifted >> shift == seven)?;
         shift += 7;
         if byte & 0x80 == 0 {
             return Some(n);

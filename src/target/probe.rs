@@ -44,7 +44,7 @@ impl Http {
     /// # Errors
     /// As of a batch; never [`Reply::Http`].
     pub async fn probe(&self, probe: &Probe) -> Result<Heard, Reply> {
-        let (client, url) = (self.clients.get().map_err(Reply::NotSent)?, address(&probe.url).map_err(Reply::NotSent)?);
+        let (client, url) = (self.clients.get().map_err(Reply::Refused)?, address(&probe.url).map_err(Reply::NotSent)?);
         let mut request = match &probe.body {
             None => client.get(url).header(header::CACHE_CONTROL, NO_CACHE),
             Some(body) if probe.gzip => client.post(url).header(header::CONTENT_ENCODING, "gzip").body(gzip(body)),

@@ -143,7 +143,7 @@ impl Tokens {
             ClientAuth::Basic => {
                 let secret = Secret::new(form(&[(secret.text(), "")]).trim_end_matches('='));
                 let pass = Pass::basic(form(&[(client_id, "")]).trim_end_matches('='), secret);
-                let pass = pass.map_err(Reply::NotSent)?;
+                let pass = pass.map_err(Reply::Refused)?;
                 request = request.header(pass.name, pass.value);
             }
             ClientAuth::Body => fields.extend([("client_id", client_id.as_str()), ("client_secret", secret.text())]),

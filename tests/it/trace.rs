@@ -209,7 +209,7 @@ fn an_attempt_that_a_kill_cut_off_is_told_as_unheard() {
 #[test]
 fn an_erp_that_hangs_is_told_meanwhile_and_its_document_leads_back_to_the_scan() {
     let Some(mut floor) = Followed::start() else { return };
-    floor.erp.behave(|_| Behaviour::Slow(Duration::from_secs(5)));
+    floor.erp.behave(|_| Behaviour::Slow(Duration::from_secs(9)));
     floor.scan(&format!("00{CARTON}"));
     let unanswered = || {
         let (_, said) = floor.gateway.say(&["status", "--json"]);

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::body::Body;
 use super::{AnswerShape, Dialect, Reply, asked, items, said, trouble_of_question, with_excerpt};
 use crate::event::Id;
-use crate::lane::{Answer, By, Class, Later};
+use crate::lane::{Answer, By, Class, Later, Outcome};
 
 /// The results of each of `keys`; [`Class::Accepted`] for all of them while the target is at work; [`Class::Unknown`] for all
 /// of them where it does not know the job; otherwise why it says nothing, which proves nothing of the batch.
@@ -42,7 +42,7 @@ pub fn classify_poll(reply: &Reply, shape: &AnswerShape, keys: &[Id]) -> Answer 
 /// Why a question about a batch says nothing of it, which proves nothing.
 pub fn unanswered(reply: &Reply, keys: &[Id]) -> Answer {
     let (status, head, body) = match reply {
-        Reply::NotSent(why) => return asked(Class::Transient, &format!("not sent: {why}"), keys),
+        Reply::NotSent(why) => return asked(Class::Transient, &format!("{}: {why}", Outcome::NOT_SENT), keys),
         Reply::Lost(why) => return asked(Class::Transient, &format!("no answer: {why}"), keys),
         Reply::Refused(why) => return asked(Class::Auth, why, keys),
         Reply::Http { status, head, body } => (*status, head, body),

@@ -521,3 +521,25 @@ fn nothing_leaves_before_all_of_a_hold_is_known() {
         assert!(!told.iter().any(|(_, action)| matches!(action, Action::Send { .. })), "{told:?}");
     }
 }
+
+/// While a breaker is open, a few rows take turns to find out whether the system is back. Where it is those rows that it can't take, others
+/// find out.
+#[test]
+fn rows_that_can_not_be_posted_keep_nobody_from_finding_out() {
+    for bad in 3..=6 {
+        let mut play = Play::new(vec![Config { retry_max_ms: 60_000, ..config("a", Worth::Document) }]);
+        let odd = || Outcome::new(Class::Unknown, format!("{}\"banana\"", Outcome::ODD_STATUS));
+        let mut erp = |request: &Request| {
+            let outcome = |row: &i64| if *row <= bad { odd() } else { Outcome::new(Class::Delivered, "test") };
+            let outcomes: Vec<Outcome> = request.rows.iter().map(outcome).collect();
+            let whole = outcomes.iter().all(|o| o.class == Class::Unknown);
+            Some(Answer { outcomes, whole, ..each(request, |_| Class::Unknown) })
+        };
+        play.put(0, 1..=bad);
+        play.run(3_600_000, &mut erp);
+        assert!(!matches!(play.lanes.systems(play.now)[0].standing, Standing::Closed), "{bad}: nothing is posted");
+        play.put(0, 11..=30);
+        play.run(4 * 3_600_000, &mut erp);
+        assert_eq!(play.delivered(0), 20, "{bad}: {:?}", play.lanes.systems(play.now)[0].standing);
+    }
+}

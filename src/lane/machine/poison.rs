@@ -17,8 +17,8 @@ const SUSPECT: u8 = 3;
 const ALONE: u8 = 8;
 /// Rows of an odd status without a success between them that are their own trouble: more of them are the target's.
 pub(super) const ODD: usize = 3;
-/// Batches of one row by which a lane finds out whether its target is back: they take turns, so that one that can't be posted
-/// keeps nobody from finding out.
+/// Batches of one row by which a lane finds out whether its target is back, at first: they take turns, so that one that can't be
+/// posted keeps nobody from finding out.
 const PROBES: usize = 3;
 
 impl Lane {
@@ -76,13 +76,17 @@ impl Lane {
         if permit == Permit::Batch {
             return due.next().map(|(batch, _)| *batch);
         }
-        let is_probe = |flight: &&Flight| flight.probe;
-        let probes = self.flights.values().filter(is_probe).count();
+        let probed =
+            |flight: &Flight| flight.rows.first().and_then(|row| self.rows.get(row)).map_or(1, |slot| slot.probed);
+        let probes: Vec<u32> = self.flights.values().filter(|flight| flight.probe).map(probed).collect();
+        // Where each of them has been tried in vain again, another one joins: it may be they that can't be posted.
+        let most = PROBES + probes.iter().min().map_or(0, |least| least.saturating_sub(1) as usize);
+        let probes = probes.len();
         let of_many = || due.clone().find(|(_, flight)| !flight.probe);
-        let tried = || due.clone().filter(|(_, flight)| flight.probe).min_by_key(|(batch, f)| (f.attempt, **batch));
+        let tried = || due.clone().filter(|(_, flight)| flight.probe).min_by_key(|(batch, f)| (probed(f), **batch));
         let next = match of_many() {
-            Some(many) if probes < PROBES => Some(many),
-            _ if probes < PROBES && self.has_new_rows(now) => None, // one that was not sent yet
+            Some(many) if probes < most => Some(many),
+            _ if probes < most && self.has_new_rows(now) => None, // one that was not sent yet
             many => tried().or(many),
         };
         next.map(|(batch, _)| *batch)

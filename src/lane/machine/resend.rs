@@ -37,6 +37,9 @@ impl Lane {
                     batch = self.cut(batch, 1, actions).unwrap_or(batch);
                 }
                 let flight = self.flights.get_mut(&batch)?;
+                if let Some(slot) = flight.rows.first().and_then(|row| self.rows.get_mut(row)) {
+                    slot.probed += u32::from(permit == Permit::Probe);
+                }
                 flight.probe |= permit == Permit::Probe;
                 flight.attempt += 1;
                 flight.resend_at = None;

@@ -178,9 +178,9 @@ impl Delivery {
     }
 }
 
-/// How many attempts are kept of a row.
+/// How many attempts are kept of a row; a question is none.
 fn counted(tried: &[Tried]) -> i64 {
-    i64::try_from(tried.len()).unwrap_or(i64::MAX)
+    i64::try_from(tried.iter().filter(|tried| tried.attempt > 0).count()).unwrap_or(i64::MAX)
 }
 
 /// Which row a delivery is.

@@ -131,29 +131,34 @@ async fn what_was_under_way_when_a_gateway_ended_is_unknown() {
 
 #[tokio::test]
 async fn an_attempt_that_never_left_is_not_when_it_was_sent_last() {
-    let dir = tempfile::tempdir().expect("a temporary directory");
-    let (outbox, ended, mut work) = open(config(dir.path()));
-    let answer = |batch: &Outgoing, class, reason: &str, retry_after_ms| {
-        let outcomes = batch.keys.iter().map(|_| Outcome::new(class, reason)).collect();
-        let answer = Answer { outcomes, status: None, retry_after_ms, ..all(batch, class) };
-        outbox.answered(0, batch.batch, answer).expect("the writer runs");
-    };
-    outbox.capture(vec![counted("1", 1, "a")]).await.expect("there is room");
-    let first = next(&mut work).await;
-    outbox.capture(vec![counted("1", 2, "a")]).await.expect("there is room");
-    answer(&first, Class::Unknown, "sent, but no whole answer came: timeout", None);
-    let second = next(&mut work).await;
-    answer(&second, Class::Transient, "not sent: refused", Some(3_600_000));
-    outbox.pulse().await.expect("the writer answers");
+    for (class, why) in [(Class::Transient, "not sent: refused"), (Class::Auth, "not let in: no token")] {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let (outbox, ended, mut work) = open(config(dir.path()));
+        let answer = |batch: &Outgoing, class, reason: &str, retry_after_ms| {
+            let outcomes = batch.keys.iter().map(|_| Outcome::new(class, reason)).collect();
+            let answer = Answer { outcomes, status: None, retry_after_ms, ..all(batch, class) };
+            outbox.answered(0, batch.batch, answer).expect("the writer runs");
+        };
+        outbox.capture(vec![counted("1", 1, "a")]).await.expect("there is room");
+        let first = next(&mut work).await;
+        outbox.capture(vec![counted("1", 2, "a")]).await.expect("there is room");
+        answer(&first, Class::Unknown, "sent, but no whole answer came: timeout", None);
+        let second = next(&mut work).await;
+        answer(&second, class, why, Some(3_600_000));
+        outbox.pulse().await.expect("the writer answers");
 
-    let told = traced(dir.path(), "#1");
-    let sent: Vec<_> = told.attempts.iter().map(|attempt| attempt.sent_at).collect();
-    assert!(sent[1] > sent[0] && sent.len() == 2, "{sent:?}");
-    assert_eq!((told.delivery.state, told.delivery.since), ("unknown", sent[0]));
-    assert_eq!(told.delivery.attempts, Some(2));
-    let behind = traced(dir.path(), "#2").delivery.behind.expect("it waits for the first");
-    assert_eq!((behind.state, behind.reason.as_deref()), ("unknown", Some("transient: not sent: refused")));
-    stop(outbox, ended).await;
+        let told = traced(dir.path(), "#1");
+        let sent: Vec<_> = told.attempts.iter().map(|attempt| attempt.sent_at).collect();
+        assert!(sent[1] > sent[0] && sent.len() == 2, "{sent:?}");
+        assert_eq!((told.delivery.state, told.delivery.since), ("unknown", sent[0]));
+        assert_eq!(told.delivery.attempts, Some(2));
+        let behind = traced(dir.path(), "#2").delivery.behind.expect("it waits for the first");
+        assert_eq!(
+            (behind.state, behind.reason.as_deref()),
+            ("unknown", Some(format!("{}: {why}", class.name()).as_str()))
+        );
+        stop(outbox, ended).await;
+    }
 }
 
 #[tokio::test]
