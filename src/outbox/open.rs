@@ -222,12 +222,8 @@ pub(super) fn open(dir: &Path, site: &str, synchronous_normal: bool) -> Result<O
     // On a full disk the start itself needs the room.
     if disk_bytes(dir).is_some_and(is_short) {
         drop_ballast(dir);
-    } else if !keep_ballast(dir) {
-        tracing::warn!(
-            "no ballast is set aside, for which {} MiB have to be free: a disk that is filled to its last byte gets nothing back, and the \
-             gateway ends (74) until there is room",
-            BALLAST_WANTS >> 20
-        );
+    } else {
+        keep_ballast(dir);
     }
     let path = dir.join(DATABASE);
     // What SQLite lays beside the database gets the database's mode.
@@ -505,22 +501,25 @@ fn sync_dir(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()
 }
 
-/// Sets the ballast aside if there is room for it; whether it is there.
-pub(super) fn keep_ballast(dir: &Path) -> bool {
+/// Sets the ballast aside if there is room for it, or says why it is not there.
+pub(super) fn keep_ballast(dir: &Path) {
     let path = dir.join(BALLAST);
     if std::fs::metadata(&path).is_ok_and(|m| m.len() == BALLAST_BYTES) {
-        return true;
+        return;
     }
     let (free, _) = disk_bytes(dir).unwrap_or((0, 0));
     if free < BALLAST_WANTS {
-        return false;
+        tracing::warn!(
+            "no ballast is set aside, for which {} MiB have to be free: a disk that is filled to its last byte gets nothing back, and the \
+             gateway ends (74) until there is room",
+            BALLAST_WANTS >> 20
+        );
+        return;
     }
     let zeros = vec![0; usize::try_from(BALLAST_BYTES).unwrap_or(0)];
-    let written = private(&path).and_then(|mut file| file.write_all(&zeros));
-    if let Err(e) = &written {
+    if let Err(e) = private(&path).and_then(|mut file| file.write_all(&zeros)) {
         tracing::warn!(error = %e, "no ballast could be set aside");
     }
-    written.is_ok()
 }
 
 /// Gives the ballast back to the disk; `false` when there was none.
