@@ -34,12 +34,13 @@ fn there(path: &Path) -> Option<(PathBuf, u32)> {
 /// An error of reading the data directory's file `path`.
 pub(super) fn unread(path: &Path, error: io::Error) -> StorageError {
     match there(path).filter(|(_, owner)| error.kind() == io::ErrorKind::PermissionDenied && *owner != us()) {
-        Some((found, owner)) => StorageError::Denied(format!(
-            "user {} may not read {}, which belongs to {owner}: run this as root, as {owner}, or as one of its group",
-            user(us()),
-            found.display(),
-            owner = user(owner),
-        )),
+        Some((found, owner)) => {
+            let (us, found, name) = (user(us()), found.display(), user(owner));
+            let or = if owner == 0 { String::new() } else { format!(", as {name},") };
+            StorageError::Denied(format!(
+                "user {us} may not read {found}, which belongs to {name}: run this as root{or} or as one of its group"
+            ))
+        }
         None => StorageError::Directory(path.display().to_string(), error),
     }
 }
@@ -146,17 +147,18 @@ mod tests {
         let to_root = Path::new("/proc/version"); // of another user, unless this is root
         assert!(matches!(unread(&file, no()), StorageError::Directory(..)), "it is ours, and something else is wrong");
         if us() != 0 {
-            assert!(unread(to_root, no()).to_string().contains("which belongs to root: run this as root"));
+            let (us, told) = (user(us()), unread(to_root, no()).to_string());
+            let whole = "may not read /proc/version, which belongs to root: run this as root or as one of its group";
+            assert_eq!(told, format!("user {us} {whole}"));
             return Ok(());
         }
         std::fs::write(&file, "")?;
         chown(&file, Some(65_534), None)?;
         let (path, owner) = (file.display(), user(65_534));
-        let told = unread(&file, no()).to_string();
-        assert!(
-            told.contains(&format!("may not read {path}, which belongs to {owner}: run this as root, as {owner}")),
-            "{told}"
+        let whole = format!(
+            "may not read {path}, which belongs to {owner}: run this as root, as {owner}, or as one of its group"
         );
+        assert_eq!(unread(&file, no()).to_string(), format!("user root {whole}"));
         let told = unwritten(dir.path(), &file, no()).to_string();
         let (us, dir_shown) = (user(us()), dir.path().display());
         assert!(told.contains(&format!("may not write {path}, which belongs to {owner}")), "{told}");
