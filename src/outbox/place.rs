@@ -10,6 +10,9 @@ use rustix::process::geteuid;
 
 use crate::outbox::open::{DATABASE, StorageError, disk_bytes, reserve};
 
+/// The data directory where none is configured: systemd makes it for the service.
+pub const DEFAULT_DIR: &str = "/var/lib/floorgate";
+
 /// The name of a user of this machine; of one that only a directory service knows, the number.
 pub fn user(uid: u32) -> String {
     let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
@@ -86,14 +89,14 @@ pub fn doubts(dir: &Path, max_size: u64) -> Vec<(String, String)> {
         return vec![(what, "name another one".to_owned())];
     }
     let mut doubts = Vec::new();
+    let ours = if found == dir { owner == us() } else { dir != Path::new(DEFAULT_DIR) };
     if let Err(why) = access(&found, Access::WRITE_OK | Access::EXEC_OK)
-        && (found != dir || owner == us() || why == Errno::ROFS)
+        && (ours || why == Errno::ROFS)
     {
         let what = if found == dir { "written" } else { "made" };
         doubts.push((
             format!("the data directory {shown} can't be {what} by user {}: {place}: {}", user(us()), io::Error::from(why)),
-            "as a service systemd makes /var/lib/floorgate; another one is made as root: `install -d -m 0750 -o USER DIR`"
-                .to_owned(),
+            format!("as a service systemd makes {DEFAULT_DIR}; another one is made as root: `install -d -m 0750 -o USER DIR`"),
         ));
     }
     match disk_bytes(&found) {
@@ -174,6 +177,7 @@ mod tests {
         let dir = tempfile::tempdir()?;
         let of = |dir: &Path, size| doubts(dir, size).into_iter().map(|(what, _)| what).collect::<Vec<_>>().join("\n");
         assert_eq!(of(&dir.path().join("a/b"), 1), "", "it is made at a start");
+        assert_eq!(of(Path::new(DEFAULT_DIR), 1), "", "whoever looks: systemd makes it");
         let file = dir.path().join("file");
         std::fs::write(&file, "")?;
         assert!(of(&file.join("data"), 1).ends_with("file is no folder"));
