@@ -52,8 +52,8 @@ pub(super) fn run(args: &Args) -> ExitCode {
     let mut checked = config::check(&args.config.path);
     let mut faults = checked.config.as_ref().err().cloned().unwrap_or_default();
     if let Ok(config) = &checked.config {
-        let found = stored(config, &args.config.path).into_iter().chain(place(config, &args.config.path));
-        for (severity, fault) in found {
+        checked.warnings.extend(place(config, &checked.documents));
+        if let Some((severity, fault)) = stored(config, &args.config.path) {
             if severity == "fault" { &mut faults } else { &mut checked.warnings }.push(fault);
         }
     }
@@ -88,19 +88,23 @@ fn stored(config: &Config, file: &Path) -> Option<(&'static str, Fault)> {
         }
         _ => ("fault", why.to_string(), "a start is refused until then"),
     };
-    Some((severity, of_file(file, "", message, help)))
+    let (file, help) = (file.display().to_string(), help.to_owned());
+    Some((severity, Fault { file, span: 0..0, line: 1, column: 1, key: String::new(), message, help }))
 }
 
 /// Where the data directory is no good place for it.
-fn place(config: &Config, file: &Path) -> Vec<(&'static str, Fault)> {
+fn place(config: &Config, documents: &[Document]) -> Vec<Fault> {
     let doubts = outbox::doubts(&config.outbox.dir, config.outbox.max_size);
-    doubts.into_iter().map(|(message, help)| ("warning", of_file(file, "gateway.data_dir", message, &help))).collect()
-}
-
-/// A finding of the whole file.
-fn of_file(file: &Path, key: &str, message: String, help: &str) -> Fault {
-    let (file, key, help) = (file.display().to_string(), key.to_owned(), help.to_owned());
-    Fault { file, span: 0..0, line: 1, column: 1, key, message, help }
+    let mut told = Vec::new();
+    if let Some(document) = documents.first().filter(|_| !doubts.is_empty()) {
+        // Read once more for the place of that key alone: what else there is was read before.
+        drop(document.read(|root| {
+            let gateway = root.required_table("gateway")?;
+            told.extend(doubts.iter().map(|(message, help)| gateway.fault_at("data_dir", message, help)));
+            Some(())
+        }));
+    }
+    told
 }
 
 /// A finding as scripts read it.
@@ -467,6 +471,21 @@ mod tests {
     }
 
     #[test]
+    fn a_place_that_is_doubted_is_told_at_its_key() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/gateway.toml");
+        let mut checked = config::check(&path);
+        let mut config = checked.config.expect("the shipped file is without fault");
+        config.outbox.dir = "/proc/nix/data".into(); // where nothing can be made
+        checked.documents[0].text.insert_str(0, "\n\n");
+        let line =
+            checked.documents[0].text.lines().position(|line| line.starts_with("data_dir")).expect("it is there");
+        let told = place(&config, &checked.documents);
+        let no_room = told.last().expect("it is told");
+        assert_eq!((no_room.line, no_room.column, no_room.key.as_str()), (line + 1, 12, "gateway.data_dir"));
+        assert!(no_room.message.contains("has no room at all"), "{no_room}");
+    }
+
+    #[test]
     fn what_goes_where() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/gateway.toml");
         let checked = config::check(&path);
@@ -509,8 +528,27 @@ mod tests {
         let damaged = format!("{}: file is not a database: it was overwritten", dir.path().join("outbox.db").display());
         assert!(severity == "fault" && message.starts_with(&damaged), "{message}");
         std::fs::remove_file(dir.path().join("outbox.db")).expect("it is there");
-        let outs = config.targets.iter().map(|_| tokio::sync::mpsc::channel(1).0).collect();
-        drop(outbox::Outbox::open(config.outbox.clone(), config.lanes.clone(), outs).expect("it opens"));
+        let none_of_ours = |what: &str| {
+            let found = format!("{} is {what}, and no outbox", dir.path().join("outbox.db").display());
+            let (severity, message) = told(&config).expect("it is told");
+            assert!(severity == "fault" && message.starts_with(&found), "{message}");
+        };
+        std::fs::create_dir(dir.path().join("outbox.db")).expect("it is made");
+        none_of_ours("a folder");
+        std::fs::remove_dir(dir.path().join("outbox.db")).expect("it is empty");
+        let other = rusqlite::Connection::open(dir.path().join("outbox.db")).expect("it is made");
+        other.execute_batch("CREATE TABLE t (a)").expect("it is made");
+        none_of_ours("a database of something else");
+        let open = || {
+            let outs = config.targets.iter().map(|_| tokio::sync::mpsc::channel(1).0).collect();
+            outbox::Outbox::open(config.outbox.clone(), config.lanes.clone(), outs)
+        };
+        assert!(matches!(open().map(drop), Err(StorageError::Foreign(..))), "nor does a start make one of it");
+        let mode = other.pragma_query_value(None, "journal_mode", |r| r.get::<_, String>(0)).expect("it is told");
+        assert_eq!(mode, "delete", "it is as it was");
+        drop(other);
+        std::fs::remove_file(dir.path().join("outbox.db")).expect("it is there");
+        drop(open().expect("it opens"));
         assert_eq!(told(&config), None);
         config.outbox.site = "another".to_owned();
         let (severity, message) = told(&config).expect("it is refused");

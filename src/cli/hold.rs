@@ -20,6 +20,9 @@ use crate::outbox::{Acted, Hold, Scope};
 /// What is captured is kept and waits; devices notice nothing. What is under way is answered as ever, and what may have had
 /// effect is not sent again while its lane or system is held: a long hold may outlast the time for which the target remembers
 /// keys. `--list` lists what is held.
+///
+/// A subject that no posting has is refused, and the command ends with 1, where the name seems to mean another one: a barcode, or a
+/// subject without its class. --yes holds it as it is written; a name of which nothing has come yet is held without it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = HOLD)]
 pub(super) struct Args {

@@ -43,7 +43,7 @@ pub(super) struct Gateway {
 pub(super) fn gateway(root: &Table<'_>, reading: &Reading) -> Option<Gateway> {
     let table = root.required_table("gateway")?;
     let id = id(&table, "id");
-    let data_dir = reading.path(&table.or("data_dir", "/var/lib/floorgate".to_owned()));
+    let data_dir = reading.path(&table.or("data_dir", outbox::DEFAULT_DIR.to_owned()));
     if data_dir.exists() && !data_dir.is_dir() {
         table.refuse_key("data_dir", &format!("{} is not a directory", data_dir.display()), "name a directory");
     } else if let Some(doubt) = not_creatable(&data_dir) {

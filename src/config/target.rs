@@ -140,10 +140,12 @@ fn url(table: &Table<'_>, reading: &Reading) -> Option<String> {
 pub(super) fn address(entry: &Entry<'_>, reading: &Reading, clear: &str) -> Option<String> {
     let text: String = entry.read()?;
     let help = "write \"https://host/path\"";
-    // `http:///path` would be taken for the host `path`.
-    let hostless = text.split_once("://").is_some_and(|(_, rest)| rest.starts_with('/'));
+    // `http:///path`, `http:/path` and `http:path` would be taken for the host `path`.
+    let hosted = text.split_once("://").is_some_and(|(scheme, rest)| {
+        ["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known)) && !rest.starts_with(['/', '\\'])
+    });
     let url = match reqwest::Url::parse(&text) {
-        Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() && !hostless => url,
+        Ok(url) if hosted => url,
         other => {
             let why = other.err().filter(|_| text.contains("://")).map_or_else(String::new, |why| format!(": {why}"));
             entry.refuse(&format!("\"{text}\" is not an http or https address{why}"), help);

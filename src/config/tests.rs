@@ -422,6 +422,10 @@ fn an_address_has_a_host_and_a_port_that_there_is() {
     insta::assert_snapshot!(told(&[("https://erp.example.com", "http://")]), @r#"
     gateway.toml:55:7: target[1].url: "http:///floorgate/v1/events" is not an http or https address (write "https://host/path")
     "#);
+    for hostless in ["https:erp.example.com", "http:/erp.example.com", "https:/h://x", "http://\\\\erp.example.com"] {
+        let told = told(&[("https://erp.example.com", hostless)]);
+        assert!(told.contains("is not an http or https address (write"), "{hostless}: {told}");
+    }
 }
 
 #[test]

@@ -39,7 +39,7 @@ use crate::outbox::writer::Writer;
 pub use hold::{Hold, Scope};
 pub use open::{StorageError, fits};
 pub use operate::{Acted, Named, Order, Seen};
-pub use place::{doubts, user};
+pub use place::{DEFAULT_DIR, doubts, user};
 pub use tap::{Committed, Polled, Sight, Tap, Tapped, Watch};
 
 /// Commands that may wait for the writer: each source and each request in flight has one at most.

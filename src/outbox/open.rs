@@ -89,6 +89,9 @@ pub enum StorageError {
          it held something, that is lost"
     )]
     Empty(String),
+    /// Something else lies where the database does.
+    #[error("{0} is {1}, and no outbox: move it away, or name another data_dir")]
+    Foreign(String, &'static str),
     /// A later floorgate wrote the database.
     #[error("{path} has schema {found}, and this floorgate knows up to {known}: install the later version again")]
     Newer {
@@ -234,6 +237,7 @@ pub(super) fn open(dir: &Path, site: &str, synchronous_normal: bool) -> Result<O
         }
     }
     let mut db = Connection::open(&path)?;
+    let found = version(&db, &path)?;
     db.set_prepared_statement_cache_capacity(64);
     // Else SQLite plans a statement anew for other values that are bound to it: the one that reads a batch's rows, each time.
     db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
@@ -244,7 +248,7 @@ pub(super) fn open(dir: &Path, site: &str, synchronous_normal: bool) -> Result<O
     db.pragma_update(None, "journal_size_limit", 64 << 20)?;
     db.pragma_update(None, "cache_size", -CACHE_KIB)?;
     db.pragma_update(None, "temp_store", "MEMORY")?;
-    migrate(&mut db, &path)?;
+    migrate(&mut db, &path, found)?;
     sync_dir(dir).map_err(|e| refused(dir, e))?;
 
     db.execute("INSERT OR IGNORE INTO meta(k, v) VALUES ('site', ?)", [site])?;
@@ -392,7 +396,7 @@ pub(super) fn open_read_only(dir: &Path) -> Result<Connection, StorageError> {
 
 fn opened_to_read(dir: &Path, at_rest: bool) -> Result<Connection, StorageError> {
     let path = dir.join(DATABASE);
-    let opened = read_only(dir, at_rest).and_then(|db| Ok((version(&db)?, db)));
+    let opened = read_only(dir, at_rest).and_then(|db| Ok((version(&db, &path)?, db)));
     let (found, db) = opened.map_err(|e| match e {
         StorageError::Sql(why) if is_damage(&why) => StorageError::Damaged { path: path.display().to_string(), why },
         other => other,
@@ -410,15 +414,17 @@ fn opened_to_read(dir: &Path, at_rest: bool) -> Result<Connection, StorageError>
 
 fn read_only(dir: &Path, at_rest: bool) -> Result<Connection, StorageError> {
     let path = dir.join(DATABASE);
-    if let Err(e) = std::fs::metadata(&path) {
-        if e.kind() != io::ErrorKind::NotFound {
-            return Err(place::unread(&path, e));
+    match std::fs::metadata(&path) {
+        Ok(found) if found.is_dir() => return Err(StorageError::Foreign(path.display().to_string(), "a folder")),
+        Ok(_) => {}
+        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(place::unread(&path, e)),
+        Err(_) => {
+            let missing = io::Error::new(
+                io::ErrorKind::NotFound,
+                "there is no outbox.db here: has a gateway run with this data_dir?",
+            );
+            return Err(StorageError::Directory(dir.display().to_string(), missing));
         }
-        let missing = io::Error::new(
-            io::ErrorKind::NotFound,
-            "there is no outbox.db here: has a gateway run with this data_dir?",
-        );
-        return Err(StorageError::Directory(dir.display().to_string(), missing));
     }
     access(&path, Access::READ_OK).map_err(|e| place::unread(&path, e.into()))?;
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -452,16 +458,20 @@ pub(super) fn memory(db: &Connection, name: &str) -> Result<Option<Vec<u8>>, rus
     db.query_row("SELECT bytes FROM memory WHERE name = ?", [name], |r| r.get(0)).optional()
 }
 
-fn version(db: &Connection) -> Result<usize, rusqlite::Error> {
-    Ok(db.query_row("PRAGMA user_version", [], |r| r.get::<_, i64>(0))?.try_into().unwrap_or(usize::MAX))
+/// The database's version. An outbox has one from its first table on.
+fn version(db: &Connection, path: &Path) -> Result<usize, StorageError> {
+    let found = db.query_row("PRAGMA user_version", [], |r| r.get::<_, i64>(0))?.try_into().unwrap_or(usize::MAX);
+    if found == 0 && db.query_row("SELECT EXISTS (SELECT 1 FROM sqlite_master)", [], |r| r.get(0))? {
+        return Err(StorageError::Foreign(path.display().to_string(), "a database of something else"));
+    }
+    Ok(found)
 }
 
 fn newer(path: &Path, found: usize) -> StorageError {
     StorageError::Newer { path: path.display().to_string(), found, known: MIGRATIONS.len() }
 }
 
-fn migrate(db: &mut Connection, path: &Path) -> Result<(), StorageError> {
-    let found = version(db)?;
+fn migrate(db: &mut Connection, path: &Path, found: usize) -> Result<(), StorageError> {
     if found > MIGRATIONS.len() {
         return Err(newer(path, found));
     }

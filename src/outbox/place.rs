@@ -10,6 +10,9 @@ use rustix::process::geteuid;
 
 use crate::outbox::open::{DATABASE, StorageError, disk_bytes, reserve};
 
+/// The data directory where none is configured: systemd makes it for the service.
+pub const DEFAULT_DIR: &str = "/var/lib/floorgate";
+
 /// The name of a user of this machine; of one that only a directory service knows, the number.
 pub fn user(uid: u32) -> String {
     let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
@@ -34,12 +37,13 @@ fn there(path: &Path) -> Option<(PathBuf, u32)> {
 /// An error of reading the data directory's file `path`.
 pub(super) fn unread(path: &Path, error: io::Error) -> StorageError {
     match there(path).filter(|(_, owner)| error.kind() == io::ErrorKind::PermissionDenied && *owner != us()) {
-        Some((found, owner)) => StorageError::Denied(format!(
-            "user {} may not read {}, which belongs to {owner}: run this as root, as {owner}, or as one of its group",
-            user(us()),
-            found.display(),
-            owner = user(owner),
-        )),
+        Some((found, owner)) => {
+            let (us, found, name) = (user(us()), found.display(), user(owner));
+            let or = if owner == 0 { String::new() } else { format!(", as {name},") };
+            StorageError::Denied(format!(
+                "user {us} may not read {found}, which belongs to {name}: run this as root{or} or as one of its group"
+            ))
+        }
         None => StorageError::Directory(path.display().to_string(), error),
     }
 }
@@ -85,14 +89,14 @@ pub fn doubts(dir: &Path, max_size: u64) -> Vec<(String, String)> {
         return vec![(what, "name another one".to_owned())];
     }
     let mut doubts = Vec::new();
+    let ours = if found == dir { owner == us() } else { dir != Path::new(DEFAULT_DIR) };
     if let Err(why) = access(&found, Access::WRITE_OK | Access::EXEC_OK)
-        && (found != dir || owner == us() || why == Errno::ROFS)
+        && (ours || why == Errno::ROFS)
     {
         let what = if found == dir { "written" } else { "made" };
         doubts.push((
             format!("the data directory {shown} can't be {what} by user {}: {place}: {}", user(us()), io::Error::from(why)),
-            "as a service systemd makes /var/lib/floorgate; another one is made as root: `install -d -m 0750 -o USER DIR`"
-                .to_owned(),
+            format!("as a service systemd makes {DEFAULT_DIR}; another one is made as root: `install -d -m 0750 -o USER DIR`"),
         ));
     }
     match disk_bytes(&found) {
@@ -146,17 +150,18 @@ mod tests {
         let to_root = Path::new("/proc/version"); // of another user, unless this is root
         assert!(matches!(unread(&file, no()), StorageError::Directory(..)), "it is ours, and something else is wrong");
         if us() != 0 {
-            assert!(unread(to_root, no()).to_string().contains("which belongs to root: run this as root"));
+            let (us, told) = (user(us()), unread(to_root, no()).to_string());
+            let whole = "may not read /proc/version, which belongs to root: run this as root or as one of its group";
+            assert_eq!(told, format!("user {us} {whole}"));
             return Ok(());
         }
         std::fs::write(&file, "")?;
         chown(&file, Some(65_534), None)?;
         let (path, owner) = (file.display(), user(65_534));
-        let told = unread(&file, no()).to_string();
-        assert!(
-            told.contains(&format!("may not read {path}, which belongs to {owner}: run this as root, as {owner}")),
-            "{told}"
+        let whole = format!(
+            "may not read {path}, which belongs to {owner}: run this as root, as {owner}, or as one of its group"
         );
+        assert_eq!(unread(&file, no()).to_string(), format!("user root {whole}"));
         let told = unwritten(dir.path(), &file, no()).to_string();
         let (us, dir_shown) = (user(us()), dir.path().display());
         assert!(told.contains(&format!("may not write {path}, which belongs to {owner}")), "{told}");
@@ -172,6 +177,7 @@ mod tests {
         let dir = tempfile::tempdir()?;
         let of = |dir: &Path, size| doubts(dir, size).into_iter().map(|(what, _)| what).collect::<Vec<_>>().join("\n");
         assert_eq!(of(&dir.path().join("a/b"), 1), "", "it is made at a start");
+        assert_eq!(of(Path::new(DEFAULT_DIR), 1), "", "whoever looks: systemd makes it");
         let file = dir.path().join("file");
         std::fs::write(&file, "")?;
         assert!(of(&file.join("data"), 1).ends_with("file is no folder"));

@@ -32,7 +32,7 @@ pub(in crate::cli) struct Do {
     /// Why: the audit keeps it
     #[arg(long, value_name = "TEXT")]
     reason: String,
-    /// Do not ask before more than one is changed
+    /// Do not ask before more than one, or with --all any, is changed; take a name that was decided a moment ago for the next of its name
     #[arg(long)]
     yes: bool,
     /// Names the command: with the same id again nothing is done twice [default: a new one]

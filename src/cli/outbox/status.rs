@@ -24,9 +24,11 @@ pub(in crate::cli) use room::{Full, Room};
 /// Show the backlog, the room left, dead letters and bad input.
 ///
 /// Rows of each lane by state: ready (may be sent, or behind another row of its subject), sending (sent, not answered),
-/// accepted (the target has taken it over and will book it later: it is asked, and nothing is sent twice), unknown (may have had effect: resent under its key), waiting (had no effect, goes again later), rejected (a dead
-/// letter: needs a person), held (not sent until a person decides), delivered. A lane with too many parked subjects has
-/// stopped, and is named. Ends with 74 when there is no outbox or it can't be read, whether a gateway runs or not.
+/// accepted (the target has taken it over and will book it later: it is asked, and nothing is sent twice), unknown (may have had
+/// effect: resent under its key, or looked up; where the target can do neither a person's), waiting (had no effect, goes again
+/// later), rejected (a dead letter: needs a person), held (not sent until a person decides), delivered. A lane with too many parked
+/// subjects, or of which too many rows were refused, has stopped, and is named. Ends with 74 when there is no outbox or it can't
+/// be read, whether a gateway runs or not.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(in crate::cli) struct Args {

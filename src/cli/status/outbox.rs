@@ -52,7 +52,7 @@ pub(super) struct Unanswered {
     pub(super) timeout_ms: Option<u64>,
 }
 
-/// A gap is told for so long.
+/// A device with gaps is told for so long after the last one.
 const DAY_MS: u64 = 86_400_000;
 /// Devices with gaps that are told.
 const LISTED: usize = 5;
@@ -159,7 +159,8 @@ impl Outbox {
         told(text, &self.lanes, systems, "  ");
         for read::Count { source, n, last_at, .. } in self.gaps.iter().take(LISTED) {
             let (gaps, last) = (if *n == 1 { "1 gap".to_owned() } else { format!("{n} gaps") }, ago(*last_at, now));
-            line(text, &format!("  {}: {gaps} in its numbers, the last {last}: {}", clean(source), missing(source)));
+            let gaps = format!("{gaps} in its numbers since the outbox was made, the last {last}");
+            line(text, &format!("  {}: {gaps}: {}", clean(source), missing(source)));
         }
         if self.gaps.len() > LISTED {
             line(text, &format!("  and {} more with gaps: `floorgate outbox status`", self.gaps.len() - LISTED));

@@ -128,7 +128,7 @@ fn a_person_sees_who_is_away_and_why() {
       what helps: make room on the file system of /var/lib/floorgate; a gateway sees that within seconds
       tms has not answered a request for 12 s (timeout 60 s)
       lane outbound: STOPPED, 2 subjects are parked: `floorgate dead list` shows why
-      hand-A1: 2 gaps in its numbers, the last 60 s ago: `floorgate trace hand-A1` tells which numbers are missing
+      hand-A1: 2 gaps in its numbers since the outbox was made, the last 60 s ago: `floorgate trace hand-A1` tells which numbers are missing
     "#);
     let read: serde_json::Value = serde_json::from_str(&print::json(&report)).expect("it is JSON");
     assert_eq!(read["gateway"]["devices"][1]["errors"]["timeout"], 1);
