@@ -8,7 +8,7 @@ use std::path::Path;
 use rusqlite::{Connection, OptionalExtension as _, params};
 use serde::Serialize;
 
-use super::search::{BITE, Hits, Walk, search};
+use super::search::{BITE, Hits, Walk, named_so, search};
 use super::wanted::Wanted;
 use super::{Bounds, HELD, Held, LaneStatus, LastAnswer, holds, lanes, said, words};
 use crate::event::{Id, posting_id};
@@ -35,7 +35,7 @@ pub struct Found {
 }
 
 /// One event, and how far each lane is with it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub struct Event<D = Delivery> {
     /// Its number in the outbox.
     pub seq: i64,
@@ -213,13 +213,30 @@ pub struct Behind {
 /// # Errors
 /// When there is no outbox, or it can't be read.
 pub fn find(dir: &Path, wanted: &Wanted, limit: usize, bounds: Option<&Bounds>) -> Result<Found, StorageError> {
+    events(dir, limit, bounds, |db, walk| search(db, wanted, walk))
+}
+
+/// The newest `limit` events that have it as their subject, id or key. A name of which nothing has come costs no walk.
+///
+/// # Errors
+/// When there is no outbox, or it can't be read.
+pub fn named(dir: &Path, wanted: &Wanted, limit: usize) -> Result<Found, StorageError> {
+    events(dir, limit, None, |db, walk| named_so(db, wanted, walk))
+}
+
+fn events(
+    dir: &Path,
+    limit: usize,
+    bounds: Option<&Bounds>,
+    search: impl Fn(&Connection, &mut Walk<'_>) -> Result<Hits, rusqlite::Error>,
+) -> Result<Found, StorageError> {
     let walk = &mut Walk { limit, bite: BITE, progress: &mut |_| {} };
     told(
         dir,
         RAW,
         bounds,
         limit,
-        |db| search(db, wanted, walk),
+        |db| search(db, walk),
         |look, hits, more| {
             let mut events = Vec::new();
             for seq in hits.seqs {

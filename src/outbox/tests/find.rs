@@ -69,6 +69,9 @@ async fn an_event_is_found_and_what_keeps_it_is_told() {
         [5],
         "the number of its document"
     );
+    let so = |word| read::find::named(dir.path(), &Wanted::parse(word), 10).expect("it reads");
+    assert!(so("GI-7").events.is_empty(), "a reference is no name");
+    assert_eq!((so("x").looked_at, so("a").events.len()), (5, 2));
     assert!(found(dir.path(), "GI-").events.is_empty() && found(dir.path(), "").events.is_empty(), "the whole of it");
     let open = found(dir.path(), &first.key);
     assert_eq!(open.events.iter().map(|event| event.seq).collect::<Vec<_>>(), [1], "a key of a row that waits");
