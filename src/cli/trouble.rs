@@ -19,10 +19,13 @@ pub(super) fn once(systems: &mut [System], lanes: &[LaneStatus], bounds: Option<
     for System { system, standing, .. } in systems {
         let mut of = lanes.iter().filter(|lane| lane.system == *system).peekable();
         let all = of.peek().is_some() && of.all(|lane| bounds.once.contains(&lane.lane));
-        if let (true, Standing::Open { trouble, .. } | Standing::HalfOpen { trouble, .. }) = (all, standing)
-            && let Some(help) = trouble.help.strip_suffix("; the same bytes go again by themselves")
-        {
-            trouble.help = format!("{help}; {LOOK}");
+        if let (true, Standing::Open { trouble, .. } | Standing::HalfOpen { trouble, .. }) = (all, standing) {
+            let unknown =
+                |last: &LastAnswer| last.class == Class::Unknown.name() && last.help == Some(trouble.help.as_str());
+            let sent = lanes.iter().filter(|lane| lane.system == *system).filter_map(|lane| lane.last_answer.as_ref());
+            if trouble.help.ends_with("; the same bytes go again by themselves") || sent.into_iter().any(unknown) {
+                trouble.help = format!("{}; {LOOK}", while_held(&trouble.help));
+            }
         }
     }
 }
@@ -294,6 +297,14 @@ mod tests {
             [System { system: "erp".to_owned(), standing, per_minute: None, stopped: Vec::new(), late: Vec::new() }];
         once(&mut systems, from_ref(&lane), Some(&bounds));
         assert!(matches!(&systems[0].standing, Standing::Open { trouble, .. } if trouble.help == person));
+        let help = advice(Class::Unknown, Some(500), "").expect("there is some");
+        let last = LastAnswer { status: Some(500), help: Some(help), ..web_page() };
+        let failed = LaneStatus { last_answer: Some(last), ..lane.clone() };
+        let trouble = Trouble { help: help.to_owned(), ..Trouble::default() };
+        systems[0].standing = Standing::Open { trouble, next_try: None };
+        once(&mut systems, from_ref(&failed), Some(&bounds));
+        let told = format!("ask the ERP team for the error in its log; {LOOK}");
+        assert!(matches!(&systems[0].standing, Standing::Open { trouble, .. } if trouble.help == told));
         let parked = LaneStatus { ready: 3, behind: 3, ..lane };
         assert!(Kept::of(&parked, Some(&bounds), NOW).is_some(), "it parks nothing, and sends them");
         assert!(Kept::of(&parked, None, NOW).is_none(), "all of them wait for a person");
