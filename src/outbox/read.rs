@@ -416,7 +416,7 @@ fn lanes(db: &Connection) -> Result<Vec<LaneStatus>, rusqlite::Error> {
         lane.oldest_tx = db.query_row(OLDEST_TX, [id, goes_from], |r| words(r, 0)).optional()?;
         lane.last_answer = last_answer::of(db, id, good_at, lane.delivered > 0)?;
         if let Some(last) =
-            lane.last_answer.as_mut().filter(|_| held.iter().any(|h| h.keeps(&lane.lane, &lane.system, "")))
+            lane.last_answer.as_mut().filter(|_| held.iter().any(|h| h.keeps(&lane.lane, &lane.system)))
         {
             (last.again, last.help) = (None, last.help.map(lane::while_held)); // a person says when
         }

@@ -99,7 +99,7 @@ struct Waited {
 
 impl Waited {
     fn of(hold: Held, lanes: &[LaneStatus], subjects: &[holds::Kept], bounds: Option<&Bounds>) -> Option<Self> {
-        let whole = lanes.iter().filter(|lane| hold.keeps(&lane.lane, &lane.system, ""));
+        let whole = lanes.iter().filter(|lane| hold.keeps(&lane.lane, &lane.system));
         let whole = whole.map(|lane| (lane.going(Bounds::parks_in(bounds, &lane.lane)), lane.lane.clone()));
         let single = subjects.iter().filter(|kept| hold.scope == "subject" && hold.name == kept.subject);
         let single = single.map(|kept| (kept.rows, kept.lane.clone()));

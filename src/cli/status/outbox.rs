@@ -89,7 +89,7 @@ impl Outbox {
         let room = bounds.map(|bounds| Room::of(status, bounds.max_size));
         let full_by = Full::of(status, bounds, gateway);
         let lanes = status.lanes.iter().filter_map(|lane| {
-            let hold = status.holds.iter().find(|hold| hold.keeps(&lane.lane, &lane.system, ""));
+            let hold = status.holds.iter().find(|hold| hold.keeps(&lane.lane, &lane.system));
             let known = |trouble, since| {
                 let (lane, system) = (lane.lane.clone(), lane.system.clone());
                 Some(Kept { lane, system, trouble, since, help: None, seq: None, wide: None })

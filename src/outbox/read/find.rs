@@ -13,6 +13,7 @@ use super::wanted::Wanted;
 use super::{Bounds, HELD, Held, LaneStatus, LastAnswer, holds, lanes, said, words};
 use crate::event::{Id, posting_id};
 use crate::lane::{Class, RowKey, Storm};
+use crate::milestone::{order, orders};
 use crate::outbox::attempts::{NOBODY_HEARD, Tried, id_at};
 use crate::outbox::delivery::unpack;
 use crate::outbox::open::reading;
@@ -318,9 +319,15 @@ impl Look<'_> {
         let Some((id, mut event)) = event.optional()? else { return Ok(None) };
         event.deliveries = self.delivered(seq, id)?;
         let mut open = self.open(seq)?;
-        for told in open.iter_mut().filter(|told| matches!(told.state, "ready" | "waiting" | "unknown")) {
-            let hold = self.holds.iter().find(|hold| hold.keeps(&told.lane, &told.system, &event.subject));
-            told.hold = hold.cloned();
+        // What is under way when a gateway ends is unknown, and is held then.
+        for told in open.iter_mut().filter(|told| matches!(told.state, "ready" | "waiting" | "unknown" | "sending")) {
+            let order = order(&told.tx_type, &event.subject, &told.lane);
+            let parks = Bounds::parks_in(self.bounds, &told.lane);
+            let keeps = |hold: &&Held| match hold.scope.as_str() {
+                "subject" => parks && orders(&hold.name, &told.lane).contains(&order),
+                _ => hold.keeps(&told.lane, &told.system),
+            };
+            told.hold = self.holds.iter().find(keeps).cloned();
         }
         event.deliveries.extend(open);
         Ok(Some(event))
