@@ -6,7 +6,7 @@ use crate::cli::print::{age, clean, line};
 use crate::cli::status::shows;
 use crate::event::Millis;
 use crate::lane::{Category, Class, Standing, Storm, System, while_held};
-use crate::outbox::read::find::Unsure;
+use crate::outbox::read::find::{Delivery, Rest, Unsure};
 use crate::outbox::read::parked::Whose;
 use crate::outbox::read::{Bounds, LaneStatus, LastAnswer};
 
@@ -30,14 +30,19 @@ pub(super) fn once(systems: &mut [System], lanes: &[LaneStatus], bounds: Option<
     }
 }
 
-/// What becomes of a posting of which nobody knows whether it is there.
-pub(super) fn unanswered(unsure: Unsure) -> &'static str {
-    match unsure {
-        Unsure::Person => "a person decides: its target is sent nothing twice, and can't be asked",
-        Unsure::PersonAtStart => "no gateway runs: when one is started, a person decides",
-        Unsure::AgainAtStart => "no gateway runs: one that is started looks it up, or sends it again under its key",
-        Unsure::Again => "goes again by itself under its key",
-    }
+/// What becomes of a posting of which nobody knows whether it is there; `None`: nothing, while its lane or system is held.
+pub(super) fn unanswered(told: &Delivery) -> Option<&'static str> {
+    let held = told.hold.as_ref().is_some_and(|hold| hold.keeps(&told.lane, &told.system));
+    Some(match (told.unsure, told.rest) {
+        (_, Some(Rest::Copy)) => "nothing newer is known here: this is a copy, or the gateway has ended",
+        (Unsure::Person, None) => "a person decides: its target is sent nothing twice, and can't be asked",
+        _ if held => return None,
+        (Unsure::Person, Some(Rest::Ended)) => "no gateway runs: when one is started, a person decides",
+        (Unsure::Again, Some(Rest::Ended)) => {
+            "no gateway runs: one that is started looks it up, or sends it again under its key"
+        }
+        (Unsure::Again, None) => "goes again by itself under its key",
+    })
 }
 
 /// A lane that something keeps.

@@ -14,7 +14,7 @@ use super::{Bounds, HELD, Held, LaneStatus, LastAnswer, holds, lanes, said, word
 use crate::event::{Id, posting_id};
 use crate::lane::{Class, RowKey, Storm};
 use crate::milestone::{order, orders};
-use crate::outbox::attempts::{NOBODY_HEARD, Tried, id_at};
+use crate::outbox::attempts::{NOBODY_HEARD, NOTHING_CAME, Tried, id_at};
 use crate::outbox::delivery::unpack;
 use crate::outbox::open::reading;
 use crate::outbox::{StorageError, attempts};
@@ -142,6 +142,9 @@ pub struct Delivery {
     /// What becomes of it where nobody knows whether it is there.
     #[serde(skip)]
     pub unsure: Unsure,
+    /// No gateway runs that sees to it.
+    #[serde(skip)]
+    pub rest: Option<Rest>,
     /// What the lane's target said last, if that keeps it.
     pub trouble: Option<LastAnswer>,
     /// Where the row stands.
@@ -157,24 +160,36 @@ pub enum Unsure {
     Again,
     /// Its target is sent nothing twice, and can't be asked: a person decides.
     Person,
-    /// No gateway runs: when one is started it is looked up, or goes again.
-    AgainAtStart,
-    /// … a person decides.
-    PersonAtStart,
+}
+
+/// No gateway runs on the outbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rest {
+    /// It goes on when one is started.
+    Ended,
+    /// The directory itself was named: it may be a copy, and a gateway may run on what it is one of.
+    Copy,
+}
+
+impl Rest {
+    /// What that says of an answer that was not there yet.
+    pub(super) fn unheard(self) -> &'static str {
+        match self {
+            Self::Ended => NOBODY_HEARD,
+            Self::Copy => NOTHING_CAME,
+        }
+    }
 }
 
 impl Delivery {
     /// No gateway runs: nothing is under way, and of what was nobody has heard.
-    pub fn rest(&mut self) {
-        self.unsure = match self.unsure {
-            Unsure::Again | Unsure::AgainAtStart => Unsure::AgainAtStart,
-            Unsure::Person | Unsure::PersonAtStart => Unsure::PersonAtStart,
-        };
+    pub fn rest(&mut self, rest: Rest) {
+        (self.rest, self.next_at) = (Some(rest), None);
         if self.state == "sending" {
-            (self.state, self.reason) = ("unknown", Some(NOBODY_HEARD.to_owned()));
+            (self.state, self.reason) = ("unknown", Some(rest.unheard().to_owned()));
         }
         if let Some(behind) = self.behind.as_mut().filter(|behind| behind.state == "sending") {
-            (behind.state, behind.reason) = ("unknown", Some(NOBODY_HEARD.to_owned()));
+            (behind.state, behind.reason) = ("unknown", Some(rest.unheard().to_owned()));
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::outbox::open::open_read_only;
-use crate::outbox::read::find::{Found, find};
+use crate::outbox::read::find::{Found, Rest, find};
 use crate::outbox::read::search::{Walk, search};
 use crate::outbox::read::wanted::Wanted;
 
@@ -113,8 +113,8 @@ async fn what_was_under_way_when_a_gateway_ended_is_unknown() {
     let (mut first, mut later) = (traced(dir.path(), "#1"), traced(dir.path(), "#2"));
     assert_eq!((first.delivery.state, first.attempts[0].class.as_str()), ("sending", "under_way"), "it was, then");
     assert_eq!(first.delivery.attempts, Some(1));
-    first.rest();
-    later.rest();
+    first.rest(Rest::Ended);
+    later.rest(Rest::Ended);
     assert_eq!((first.delivery.state, first.attempts[0].class.as_str()), ("unknown", "unheard"));
     let nobody = "the gateway ended before an answer came";
     assert_eq!(first.attempts[0].reason.as_deref(), Some(nobody));
