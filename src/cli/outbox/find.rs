@@ -131,9 +131,9 @@ fn delivery_lines(text: &mut String, told: &Delivery, now: Millis) {
     let due = match (*state, told.next_at) {
         ("waiting", Some(at)) => next(at, now),
         ("accepted", Some(at)) => asked(at, now),
-        ("waiting" | "accepted", None) if told.rest == Some(Rest::Ended) && told.hold.is_none() => {
-            ", goes on at the next start".to_owned()
-        }
+        (_, None) if told.rest != Some(Rest::Ended) || told.hold.is_some() => String::new(),
+        ("waiting", None) => ", again at the next start".to_owned(),
+        ("accepted", None) => ", asked at the next start".to_owned(),
         _ => String::new(),
     };
     line(text, &format!("  {lane} -> {system}: {state}{since}{attempts}{due}"));
@@ -257,6 +257,20 @@ mod tests {
         let read: serde_json::Value = serde_json::from_str(&json(&found)).expect("it is JSON");
         assert_eq!((&read["events"][0]["deliveries"][0]["behind"]["seq"], &read["more"]), (&61.into(), &true.into()));
         assert_eq!(read["events"][0]["hex"], "7b22626172636f6465223a1b");
+    }
+
+    #[test]
+    fn what_waits_for_a_gateway_goes_on_when_one_is_started() {
+        let told = |state, rest| {
+            let mut told = Delivery { next_at: Some(NOW.0 - 1), ..delivery(state) };
+            told.rest(rest);
+            let mut text = String::new();
+            delivery_lines(&mut text, &told, NOW);
+            text.lines().next().unwrap_or_default().to_owned()
+        };
+        assert_eq!(told("waiting", Rest::Ended), "  outbound -> erp: waiting, again at the next start");
+        assert_eq!(told("accepted", Rest::Ended), "  outbound -> erp: accepted, asked at the next start");
+        assert_eq!(told("waiting", Rest::Copy), "  outbound -> erp: waiting");
     }
 
     #[test]
