@@ -108,6 +108,7 @@ async fn what_was_under_way_when_a_gateway_ended_is_unknown() {
     outbox.capture(vec![counted("1", 1, "a")]).await.expect("there is room");
     let under_way = next(&mut work).await;
     outbox.capture(vec![counted("1", 2, "a")]).await.expect("there is room");
+    assert!(holds::told(&outbox, holds::hold("h1", Scope::Lane, "outbound", true)).await.0);
     stop(outbox, ended).await;
 
     let (mut first, mut later) = (traced(dir.path(), "#1"), traced(dir.path(), "#2"));
@@ -119,6 +120,7 @@ async fn what_was_under_way_when_a_gateway_ended_is_unknown() {
     let nobody = "the gateway ended before an answer came";
     assert_eq!(first.attempts[0].reason.as_deref(), Some(nobody));
     assert_eq!(first.delivery.reason, Some(format!("unheard: {nobody}")));
+    assert!(first.delivery.hold.is_some(), "no start sends it again");
     let behind = later.delivery.behind.expect("it waits for the first");
     assert_eq!((behind.state, behind.reason.as_deref()), ("unknown", first.delivery.reason.as_deref()));
 
