@@ -10,7 +10,7 @@ use crate::cli::print::{self, ago, clean, line, quoted, without_control};
 use crate::control::Request;
 use crate::event::Millis;
 use crate::milestone::{order, orders};
-use crate::outbox::read::find::{Event, find};
+use crate::outbox::read::find::{Event, Found, named};
 use crate::outbox::read::holds::{self, Held};
 use crate::outbox::read::wanted::Wanted;
 use crate::outbox::{Acted, Hold, Scope};
@@ -113,12 +113,20 @@ pub(super) fn release(args: &Release) -> ExitCode {
 fn misnamed(command: &Command, name: &str) -> Option<String> {
     let (dir, _) = command.place.find().ok()?; // what is wrong is told by the command itself
     let wanted = Wanted::parse(name);
-    let mut found = find(&dir, &wanted, SHOWN, None).ok()?;
+    let mut found = named(&dir, &wanted, SHOWN).ok()?;
     if let Some((_, bare)) = name.split_once('/').filter(|_| found.events.is_empty()) {
-        found = find(&dir, &Wanted::parse(bare), SHOWN, None).ok()?;
+        found = named(&dir, &Wanted::parse(bare), SHOWN).ok()?;
     }
+    misses(name, &wanted, &found)
+}
+
+fn misses(name: &str, wanted: &Wanted, found: &Found) -> Option<String> {
     let fits = |event: &Event| {
-        event.deliveries.iter().any(|d| orders(name, &d.lane).contains(&order(&d.tx_type, &event.subject, &d.lane)))
+        event.subject == name
+            || event
+                .deliveries
+                .iter()
+                .any(|d| orders(name, &d.lane).contains(&order(&d.tx_type, &event.subject, &d.lane)))
     };
     let others: BTreeSet<&str> = found.events.iter().map(|event| event.subject.as_str()).collect();
     let meant = others
@@ -233,6 +241,15 @@ mod tests {
         let command = Command { request: None, place: Place::of(dir.path()), json: true };
         assert_eq!(tell(&command, Scope::Lane, "outbound", " ", true), Exit::Usage.into());
         assert_eq!(tell(&command, Scope::Lane, "outbound", "stock count", true), Exit::Unavailable.into());
+    }
+
+    #[test]
+    fn a_subject_of_which_no_lane_has_taken_an_event_is_held_by_its_name() {
+        let event = Event { subject: "SH-1".to_owned(), ..Event::default() };
+        let found = Found { events: vec![event], looked_at: 1, more: false };
+        let misses = |name| misses(name, &Wanted::parse(name), &found);
+        assert_eq!(misses("SH-1"), None);
+        assert!(misses("carton/SH-1").is_some_and(|why| why.contains("`floorgate hold subject SH-1`")));
     }
 
     #[test]

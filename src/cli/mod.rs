@@ -32,8 +32,10 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 use serde::de::DeserializeOwned;
 
 use crate::app::Exit;
+use crate::cli::place::Place;
 use crate::control::{self, Request, Unanswered};
 use crate::outbox::read::Bounds;
+use crate::outbox::read::find::Rest;
 #[cfg(feature = "sim")]
 use crate::sim::demo::{self, DemoArgs};
 use crate::{config, form};
@@ -105,11 +107,17 @@ fn decided<T: DeserializeOwned>(dir: &Path, request: Request) -> Result<T, (Stri
     })
 }
 
-/// The bounds of the outbox in `dir`, where no configuration says them those of the gateway that runs on it; and whether none runs.
-fn beside(dir: &Path, bounds: Option<Bounds>) -> (Option<Bounds>, bool) {
+/// The bounds of the outbox in `dir`, where no configuration says them those of the gateway that runs on it; and what it means if
+/// none runs.
+fn beside(dir: &Path, bounds: Option<Bounds>, place: &Place) -> (Option<Bounds>, Option<Rest>) {
     let gateway = control::ask(dir, Request::Status);
-    let rests = matches!(gateway, Err(Unanswered::NotRunning(_)));
-    (bounds.or_else(|| gateway.ok().map(|gateway: control::Status| gateway.bounds)), rests)
+    let rest = rest(gateway.as_ref().err(), place.names_dir());
+    (bounds.or_else(|| gateway.ok().map(|gateway: control::Status| gateway.bounds)), rest)
+}
+
+/// What it means that no gateway runs, if none does. `named`: the directory itself was.
+fn rest(unanswered: Option<&Unanswered>, named: bool) -> Option<Rest> {
+    matches!(unanswered, Some(Unanswered::NotRunning(_))).then_some(if named { Rest::Copy } else { Rest::Ended })
 }
 
 /// A new name for a command.

@@ -18,6 +18,7 @@ use crate::cli::trouble::once;
 use crate::control::{self, Request, Unanswered};
 use crate::event::Millis;
 use crate::outbox::StorageError;
+use crate::outbox::read::find::Rest;
 use crate::outbox::read::{self, Bounds, LaneStatus};
 use crate::source::health;
 
@@ -75,8 +76,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
             Err(why) => print::refuse(args.json, &why, Exit::Unavailable),
         };
     }
-    let named = args.place.names_dir();
-    let report = Report { named, ..Report::of(&dir, bounds, control::ask(&dir, Request::Status), now) };
+    let report = Report::of(&dir, bounds, control::ask(&dir, Request::Status), args.place.names_dir(), now);
     print::out(&if args.json { print::json(&report) } else { report.text(now) });
     match (&report.gateway, &report.outbox_error) {
         (None, _) => Exit::Unavailable.into(),
@@ -101,6 +101,9 @@ struct Report {
     named: bool,
     outbox: Option<Outbox>,
     outbox_error: Option<String>,
+    /// No gateway runs.
+    #[serde(skip)]
+    rest: Option<Rest>,
     /// A start would refuse what is stored.
     #[serde(skip)]
     refused: bool,
@@ -112,8 +115,14 @@ const START: &str = "  what helps: start it (as a service: `systemctl start floo
 const START_NO_COPY: &str = "  what helps: if this is the gateway's own data directory, start it (as a service: `systemctl start floorgate`); never one on a copy: it would post again";
 
 impl Report {
-    fn of(dir: &Path, bounds: Option<Bounds>, gateway: Result<control::Status, Unanswered>, now: Millis) -> Self {
-        let rests = matches!(gateway, Err(Unanswered::NotRunning(_)));
+    fn of(
+        dir: &Path,
+        bounds: Option<Bounds>,
+        gateway: Result<control::Status, Unanswered>,
+        named: bool,
+        now: Millis,
+    ) -> Self {
+        let rest = super::rest(gateway.as_ref().err(), named);
         let (mut gateway, gateway_error) = match gateway {
             Ok(gateway) => (Some(gateway), None),
             Err(why) => (None, Some(why.to_string())),
@@ -124,8 +133,9 @@ impl Report {
                 if let Some(gateway) = &mut gateway {
                     once(&mut gateway.systems, &status.lanes, bounds.as_ref());
                 }
-                status.lanes.iter_mut().filter(|_| rests).for_each(LaneStatus::rest);
-                (Some(Outbox::of(&status, bounds.as_ref(), gateway.as_ref(), now)), None)
+                status.lanes.iter_mut().filter(|_| rest.is_some()).for_each(LaneStatus::rest);
+                status.disk_left_bytes = status.disk_left_bytes.filter(|_| !named || gateway.is_some()); // a copy's disk fills nobody
+                (Some(Outbox::of(&status, bounds.as_ref(), gateway.as_ref(), rest, now)), None)
             }
             Err(e) => (None, Some(e)),
         };
@@ -134,7 +144,8 @@ impl Report {
             data_dir: dir.display().to_string(),
             last_written: at_rest.then(|| last_written(dir)).flatten(),
             last_stored: at_rest.then(|| read::last_stored(dir).ok()).flatten().flatten(),
-            named: false,
+            named,
+            rest,
             gateway,
             gateway_error,
             outbox,
@@ -166,7 +177,7 @@ impl Report {
                 _ => {}
             }
         }
-        if self.last_written.is_some() && !self.refused {
+        if self.rest.is_some() && self.last_written.is_some() && !self.refused {
             line(&mut text, if self.named { START_NO_COPY } else { START });
         }
         if let Some(outbox) = &self.outbox {

@@ -6,7 +6,7 @@ use crate::cli::print::{age, clean, line};
 use crate::cli::status::shows;
 use crate::event::Millis;
 use crate::lane::{Category, Class, Standing, Storm, System, while_held};
-use crate::outbox::read::find::Unsure;
+use crate::outbox::read::find::{Delivery, Rest, Unsure};
 use crate::outbox::read::parked::Whose;
 use crate::outbox::read::{Bounds, LaneStatus, LastAnswer};
 
@@ -19,22 +19,30 @@ pub(super) fn once(systems: &mut [System], lanes: &[LaneStatus], bounds: Option<
     for System { system, standing, .. } in systems {
         let mut of = lanes.iter().filter(|lane| lane.system == *system).peekable();
         let all = of.peek().is_some() && of.all(|lane| bounds.once.contains(&lane.lane));
-        if let (true, Standing::Open { trouble, .. } | Standing::HalfOpen { trouble, .. }) = (all, standing)
-            && let Some(help) = trouble.help.strip_suffix("; the same bytes go again by themselves")
-        {
-            trouble.help = format!("{help}; {LOOK}");
+        if let (true, Standing::Open { trouble, .. } | Standing::HalfOpen { trouble, .. }) = (all, standing) {
+            let unknown =
+                |last: &LastAnswer| last.class == Class::Unknown.name() && last.help == Some(trouble.help.as_str());
+            let sent = lanes.iter().filter(|lane| lane.system == *system).filter_map(|lane| lane.last_answer.as_ref());
+            if trouble.help.ends_with("; the same bytes go again by themselves") || sent.into_iter().any(unknown) {
+                trouble.help = format!("{}; {LOOK}", while_held(&trouble.help));
+            }
         }
     }
 }
 
-/// What becomes of a posting of which nobody knows whether it is there.
-pub(super) fn unanswered(unsure: Unsure) -> &'static str {
-    match unsure {
-        Unsure::Person => "a person decides: its target is sent nothing twice, and can't be asked",
-        Unsure::PersonAtStart => "no gateway runs: when one is started, a person decides",
-        Unsure::AgainAtStart => "no gateway runs: one that is started looks it up, or sends it again under its key",
-        Unsure::Again => "goes again by itself under its key",
-    }
+/// What becomes of a posting of which nobody knows whether it is there; `None`: nothing, while its lane or system is held.
+pub(super) fn unanswered(told: &Delivery) -> Option<&'static str> {
+    let held = told.hold.as_ref().is_some_and(|hold| hold.keeps(&told.lane, &told.system));
+    Some(match (told.unsure, told.rest) {
+        (_, Some(Rest::Copy)) => "nothing newer is known here: this is a copy, or the gateway has ended",
+        (Unsure::Person, None) => "a person decides: its target is sent nothing twice, and can't be asked",
+        _ if held => return None,
+        (Unsure::Person, Some(Rest::Ended)) => "no gateway runs: when one is started, a person decides",
+        (Unsure::Again, Some(Rest::Ended)) => {
+            "no gateway runs: one that is started looks it up, or sends it again under its key"
+        }
+        (Unsure::Again, None) => "goes again by itself under its key",
+    })
 }
 
 /// A lane that something keeps.
@@ -294,6 +302,14 @@ mod tests {
             [System { system: "erp".to_owned(), standing, per_minute: None, stopped: Vec::new(), late: Vec::new() }];
         once(&mut systems, from_ref(&lane), Some(&bounds));
         assert!(matches!(&systems[0].standing, Standing::Open { trouble, .. } if trouble.help == person));
+        let help = advice(Class::Unknown, Some(500), "").expect("there is some");
+        let last = LastAnswer { status: Some(500), help: Some(help), ..web_page() };
+        let failed = LaneStatus { last_answer: Some(last), ..lane.clone() };
+        let trouble = Trouble { help: help.to_owned(), ..Trouble::default() };
+        systems[0].standing = Standing::Open { trouble, next_try: None };
+        once(&mut systems, from_ref(&failed), Some(&bounds));
+        let told = format!("ask the ERP team for the error in its log; {LOOK}");
+        assert!(matches!(&systems[0].standing, Standing::Open { trouble, .. } if trouble.help == told));
         let parked = LaneStatus { ready: 3, behind: 3, ..lane };
         assert!(Kept::of(&parked, Some(&bounds), NOW).is_some(), "it parks nothing, and sends them");
         assert!(Kept::of(&parked, None, NOW).is_none(), "all of them wait for a person");

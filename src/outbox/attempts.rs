@@ -22,6 +22,8 @@ const WORDS: usize = 4_096;
 pub(super) const UNHEARD: &str = "unheard";
 /// Of this posting, and of one of which that is not written yet.
 pub(super) const NOBODY_HEARD: &str = "unheard: the gateway ended before an answer came";
+/// The same where a copy is looked at, perhaps.
+pub(super) const NOTHING_CAME: &str = "unheard: no answer is here";
 
 type Sql<T> = Result<T, rusqlite::Error>;
 

@@ -213,6 +213,7 @@ pub struct Sent {
 impl LaneStatus {
     /// No gateway runs: nothing is under way, and of what was nobody has heard.
     pub fn rest(&mut self) {
+        self.ask_at = None;
         self.unknown += std::mem::take(&mut self.sending);
         let sent = [self.oldest_unknown.take(), self.oldest_sending.take()];
         self.oldest_unknown = sent.into_iter().flatten().min_by_key(|sent| sent.sent_at);
@@ -415,8 +416,7 @@ fn lanes(db: &Connection) -> Result<Vec<LaneStatus>, rusqlite::Error> {
         }
         lane.oldest_tx = db.query_row(OLDEST_TX, [id, goes_from], |r| words(r, 0)).optional()?;
         lane.last_answer = last_answer::of(db, id, good_at, lane.delivered > 0)?;
-        if let Some(last) =
-            lane.last_answer.as_mut().filter(|_| held.iter().any(|h| h.keeps(&lane.lane, &lane.system, "")))
+        if let Some(last) = lane.last_answer.as_mut().filter(|_| held.iter().any(|h| h.keeps(&lane.lane, &lane.system)))
         {
             (last.again, last.help) = (None, last.help.map(lane::while_held)); // a person says when
         }

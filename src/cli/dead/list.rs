@@ -99,7 +99,7 @@ struct Waited {
 
 impl Waited {
     fn of(hold: Held, lanes: &[LaneStatus], subjects: &[holds::Kept], bounds: Option<&Bounds>) -> Option<Self> {
-        let whole = lanes.iter().filter(|lane| hold.keeps(&lane.lane, &lane.system, ""));
+        let whole = lanes.iter().filter(|lane| hold.keeps(&lane.lane, &lane.system));
         let whole = whole.map(|lane| (lane.going(Bounds::parks_in(bounds, &lane.lane)), lane.lane.clone()));
         let single = subjects.iter().filter(|kept| hold.scope == "subject" && hold.name == kept.subject);
         let single = single.map(|kept| (kept.rows, kept.lane.clone()));
@@ -175,7 +175,7 @@ impl List {
             0 if *waiting == 0 && shown > 0 => line(&mut text, "no single posting needs a person"),
             0 if *waiting == 0 && *wide > 0 => line(
                 &mut text,
-                "nothing is as was asked for, but other systems or lanes stand still: `floorgate dead list` shows them",
+                "nothing is as was asked for, but other systems, lanes or subjects stand still: `floorgate dead list` shows them",
             ),
             0 if *all == 0 => line(&mut text, &Filter::none_of(*waiting)),
             0 => line(&mut text, "`floorgate dead show KEY` tells more of one"),
@@ -341,7 +341,10 @@ mod tests {
         {
             let (systems, holds, last) = told(asked, word);
             assert_eq!((systems, holds), (0, 0), "{asked}");
-            assert!(last.starts_with("nothing is as was asked for, but other systems or lanes stand still"), "{last}");
+            assert!(
+                last.starts_with("nothing is as was asked for, but other systems, lanes or subjects stand still"),
+                "{last}"
+            );
         }
     }
 

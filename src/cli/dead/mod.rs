@@ -119,7 +119,7 @@ fn needs(place: &Place) -> Result<(PathBuf, Vec<Need>, Millis), (String, Exit)> 
 /// Where it is looked, and who looks after what there.
 fn bounded(place: &Place) -> Result<(PathBuf, Option<Bounds>), (String, Exit)> {
     let (dir, bounds) = place.find().map_err(|why| (why, Exit::Config))?;
-    let (bounds, _) = super::beside(&dir, bounds);
+    let (bounds, _) = super::beside(&dir, bounds, place);
     Ok((dir, bounds))
 }
 

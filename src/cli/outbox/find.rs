@@ -11,7 +11,7 @@ use crate::cli::place::Place;
 use crate::cli::print::{self, ago, asked, clean, line, next, on_one_line};
 use crate::cli::trouble;
 use crate::event::{Legible, Millis};
-use crate::outbox::read::find::{self, Behind, Delivery, Event, Found, Unsure};
+use crate::outbox::read::find::{self, Behind, Delivery, Event, Found, Rest, Unsure};
 use crate::outbox::read::wanted::Wanted;
 
 /// Tell where an event is, and what keeps it.
@@ -47,12 +47,14 @@ pub(super) fn run(args: &Args) -> ExitCode {
         Ok(place) => place,
         Err(why) => return print::refuse(args.json, &why, Exit::Config),
     };
-    let (bounds, rests) = beside(&dir, bounds);
+    let (bounds, rest) = beside(&dir, bounds, &args.place);
     let limit = usize::try_from(args.limit).unwrap_or(usize::MAX);
     match find::find(&dir, &Wanted::parse(&args.word), limit, bounds.as_ref()) {
         Ok(mut found) => {
             let deliveries = found.events.iter_mut().flat_map(|event| &mut event.deliveries);
-            deliveries.filter(|_| rests).for_each(Delivery::rest);
+            if let Some(rest) = rest {
+                deliveries.for_each(|told| told.rest(rest));
+            }
             let now = crate::source::now().wall;
             print::out(&if args.json { json(&found) } else { text(&found, &args.word, now) });
             if found.events.is_empty() { ExitCode::from(1) } else { Exit::Clean.into() }
@@ -126,11 +128,14 @@ fn delivery_lines(text: &mut String, told: &Delivery, now: Millis) {
         "skipped" | "auto_resolved" => String::new(),
         _ => format!(", attempt {n}"),
     });
-    let due = told.next_at.map_or_else(String::new, |at| match *state {
-        "waiting" => next(at, now),
-        "accepted" => asked(at, now),
+    let due = match (*state, told.next_at) {
+        ("waiting", Some(at)) => next(at, now),
+        ("accepted", Some(at)) => asked(at, now),
+        (_, None) if told.rest != Some(Rest::Ended) || told.hold.is_some() => String::new(),
+        ("waiting", None) => ", again at the next start".to_owned(),
+        ("accepted", None) => ", asked at the next start".to_owned(),
         _ => String::new(),
-    });
+    };
     line(text, &format!("  {lane} -> {system}: {state}{since}{attempts}{due}"));
     line(text, &format!("    key {key}"));
     let http = told.status.map_or_else(String::new, |status| format!(" (HTTP {status})"));
@@ -138,8 +143,9 @@ fn delivery_lines(text: &mut String, told: &Delivery, now: Millis) {
     if let Some(reason) = told.reason.as_ref().filter(|reason| reason != state) {
         line(text, &format!("    {}{http}{maybe}", clean(reason)));
     }
-    if *state == "unknown" && told.unsure != Unsure::Again {
-        line(text, &format!("    {}", trouble::unanswered(told.unsure)));
+    let goes = told.unsure == Unsure::Again && told.rest.is_none();
+    if let Some(words) = trouble::unanswered(told).filter(|_| *state == "unknown" && !goes) {
+        line(text, &format!("    {words}"));
     }
     if let Some(reference) = &told.reference {
         line(text, &format!("    reference {}", clean(reference)));
@@ -251,6 +257,20 @@ mod tests {
         let read: serde_json::Value = serde_json::from_str(&json(&found)).expect("it is JSON");
         assert_eq!((&read["events"][0]["deliveries"][0]["behind"]["seq"], &read["more"]), (&61.into(), &true.into()));
         assert_eq!(read["events"][0]["hex"], "7b22626172636f6465223a1b");
+    }
+
+    #[test]
+    fn what_waits_for_a_gateway_goes_on_when_one_is_started() {
+        let told = |state, rest| {
+            let mut told = Delivery { next_at: Some(NOW.0 - 1), ..delivery(state) };
+            told.rest(rest);
+            let mut text = String::new();
+            delivery_lines(&mut text, &told, NOW);
+            text.lines().next().unwrap_or_default().to_owned()
+        };
+        assert_eq!(told("waiting", Rest::Ended), "  outbound -> erp: waiting, again at the next start");
+        assert_eq!(told("accepted", Rest::Ended), "  outbound -> erp: accepted, asked at the next start");
+        assert_eq!(told("waiting", Rest::Copy), "  outbound -> erp: waiting");
     }
 
     #[test]

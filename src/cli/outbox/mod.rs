@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
-pub(super) use status::{Full, Room, missing, stopped};
+pub(super) use status::{Full, Room, at_start, missing, stopped};
 
 /// Look at what is kept, beside a running gateway or without one.
 #[derive(Debug, Subcommand)]

@@ -16,8 +16,10 @@ use crate::cli::trouble::once;
 use crate::control::{self, Request, Unanswered};
 use crate::event::Millis;
 use crate::lane::System;
+use crate::outbox::read::find::Rest;
 use crate::outbox::read::{self, Bounds, LISTED, LaneStatus, Status};
 
+pub(in crate::cli) use lanes::at_start;
 pub(in crate::cli) use lists::missing;
 pub(in crate::cli) use room::{Full, Room};
 
@@ -58,12 +60,14 @@ pub(super) fn run(args: &Args) -> ExitCode {
     let bounds = bounds.or_else(|| gateway.as_ref().ok().map(|gateway| gateway.bounds.clone()));
     match read::status_with(&dir, now.0, args.limit) {
         Ok(mut status) => {
-            let rests = matches!(gateway, Err(Unanswered::NotRunning(_)));
-            status.lanes.iter_mut().filter(|_| rests).for_each(LaneStatus::rest);
+            let named = args.place.names_dir();
+            let rest = crate::cli::rest(gateway.as_ref().err(), named);
+            status.lanes.iter_mut().filter(|_| rest.is_some()).for_each(LaneStatus::rest);
+            status.disk_left_bytes = status.disk_left_bytes.filter(|_| !named || gateway.is_ok()); // a copy's disk fills nobody
             if let Ok(gateway) = &mut gateway {
                 once(&mut gateway.systems, &status.lanes, bounds.as_ref());
             }
-            let report = Report::of(&dir, &status, bounds.as_ref(), gateway.as_ref());
+            let report = Report { rest, ..Report::of(&dir, &status, bounds.as_ref(), gateway.as_ref()) };
             print::out(&if args.json { print::json(&report) } else { report.text(now) });
             Exit::Clean.into()
         }
@@ -112,6 +116,9 @@ struct Report<'a> {
     stopped: Vec<&'a str>,
     #[serde(skip)]
     bounds: Option<&'a Bounds>,
+    /// No gateway runs.
+    #[serde(skip)]
+    rest: Option<Rest>,
     #[serde(flatten)]
     status: &'a Status,
 }
@@ -124,6 +131,7 @@ impl<'a> Report<'a> {
         gateway: Result<&control::Status, &Unanswered>,
     ) -> Self {
         let full_by = Full::of(status, bounds, gateway.ok());
+        let rest = crate::cli::rest(gateway.err(), false);
         Self {
             data_dir: dir.display().to_string(),
             gateway: Gateway::of(gateway),
@@ -131,6 +139,7 @@ impl<'a> Report<'a> {
             full_by,
             room: bounds.map(|bounds| Room::of(status, bounds.max_size)),
             bounds,
+            rest,
             stopped: bounds.map(|bounds| stopped(status, bounds)).unwrap_or_default(),
             status,
         }
@@ -155,11 +164,11 @@ impl<'a> Report<'a> {
         lanes::table(&mut text, &status.lanes, now);
         lanes::stops(&mut text, &self.stopped, &status.lanes);
         if systems.is_empty() {
-            lanes::storms(&mut text, &status.lanes);
+            lanes::storms(&mut text, &status.lanes, &status.holds, self.rest);
         }
         lanes::behind(&mut text, &status.lanes, self.bounds);
         hold::told(&mut text, &status.holds, now);
-        lanes::unknown(&mut text, &status.lanes, self.bounds, *running == Some(false), now);
+        lanes::unknown(&mut text, &status.lanes, (&status.holds, self.bounds), self.rest, now);
         lanes::accepted(&mut text, &status.lanes, now);
         lanes::troubles(&mut text, &status.lanes, (systems, self.bounds), now);
         let runs = *running != Some(false);

@@ -3,12 +3,13 @@
 use serde::Serialize;
 
 use crate::cli::hold;
-use crate::cli::outbox::{Full, Room, missing, stopped};
+use crate::cli::outbox::{Full, Room, at_start, missing, stopped};
 use crate::cli::print::{age, ago, clean, line};
 use crate::cli::trouble::{Kept, stopped_by, told};
 use crate::control;
 use crate::event::Millis;
 use crate::lane::System;
+use crate::outbox::read::find::Rest;
 use crate::outbox::read::{self, Bounds, GAP};
 
 /// The outbox in short; `floorgate outbox status` has all of it.
@@ -81,6 +82,7 @@ impl Outbox {
         status: &read::Status,
         bounds: Option<&Bounds>,
         gateway: Option<&control::Status>,
+        rest: Option<Rest>,
         now: Millis,
     ) -> Self {
         let parks = |lane: &read::LaneStatus| Bounds::parks_in(bounds, &lane.lane);
@@ -89,7 +91,7 @@ impl Outbox {
         let room = bounds.map(|bounds| Room::of(status, bounds.max_size));
         let full_by = Full::of(status, bounds, gateway);
         let lanes = status.lanes.iter().filter_map(|lane| {
-            let hold = status.holds.iter().find(|hold| hold.keeps(&lane.lane, &lane.system, ""));
+            let hold = status.holds.iter().find(|hold| hold.keeps(&lane.lane, &lane.system));
             let known = |trouble, since| {
                 let (lane, system) = (lane.lane.clone(), lane.system.clone());
                 Some(Kept { lane, system, trouble, since, help: None, seq: None, wide: None })
@@ -100,7 +102,7 @@ impl Outbox {
                 known(format!("STOPPED, {} subjects are parked: `floorgate dead list` shows why", lane.parked), None)
             } else if let Some(storm) = lane.storm.as_ref().filter(|_| gateway.is_none()) {
                 let why = stopped_by(Some(storm));
-                known(format!("STOPPED, {why}; one row is sent at the next start, to find out"), Some(storm.since.0))
+                known(format!("STOPPED, {why}{}", at_start(rest)), Some(storm.since.0))
             } else {
                 Kept::of(lane, bounds, now)
             }

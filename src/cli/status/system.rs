@@ -16,7 +16,7 @@ pub(in crate::cli) fn target(
     now: Millis,
 ) {
     // No lane has the empty name.
-    let held = |lane: &str| holds.iter().find(|hold| hold.keeps(lane, system, "")).map(|hold| hold::ends(hold, now));
+    let held = |lane: &str| holds.iter().find(|hold| hold.keeps(lane, system)).map(|hold| hold::ends(hold, now));
     let later = |at: &Option<Millis>| at.is_some_and(|at| at > now);
     for Late { lane, overdue: Overdue { rows, since } } in late {
         let since = age(since.0, now);

@@ -80,7 +80,7 @@ fn systems() -> Vec<System> {
 #[test]
 fn a_person_sees_who_is_away_and_why() {
     let dir = tempfile::tempdir().expect("a temp directory");
-    let mut report = Report::of(dir.path(), None, Ok(gateway()), NOW);
+    let mut report = Report::of(dir.path(), None, Ok(gateway()), false, NOW);
     report.data_dir = "/var/lib/floorgate".to_owned();
     report.outbox_error = None;
     report.outbox = Some(Outbox {
@@ -302,12 +302,15 @@ fn no_gateway_is_told_plainly_with_its_own_code() {
     assert_eq!(run(&Args { device: None, place: Place::of(dir.path()), json: true }), Exit::Unavailable.into());
     std::fs::write(dir.path().join("outbox.db"), "").expect("a file");
     let gateway = Err(Unanswered::NotRunning("/d".to_owned()));
-    let report = Report::of(dir.path(), None, gateway, crate::source::now().wall);
+    let report = Report::of(dir.path(), None, gateway, false, crate::source::now().wall);
     let text = report.text(crate::source::now().wall);
     assert!(text.starts_with("no gateway runs on /d\nits database was last written 0 s ago, at 2"), "{text}");
     assert!(text.contains("\n  what helps: start it "), "{text}");
+    let silent = Err(Unanswered::Silent { dir: "/d".to_owned(), pid: 7 });
+    let text = Report::of(dir.path(), None, silent, false, NOW).text(NOW);
+    assert!(text.starts_with("process 7 runs on /d") && !text.contains("start it "), "{text}");
     std::fs::write(dir.path().join("outbox.db"), "no database".repeat(999)).expect("a file");
-    let text = Report::of(dir.path(), None, Err(Unanswered::NotRunning("/d".to_owned())), NOW).text(NOW);
+    let text = Report::of(dir.path(), None, Err(Unanswered::NotRunning("/d".to_owned())), false, NOW).text(NOW);
     assert!(text.contains("file is not a database: it was overwritten") && !text.contains("start it "), "{text}");
 }
 
@@ -316,7 +319,7 @@ fn nobody_is_sent_to_start_a_gateway_on_a_copy() {
     let dir = tempfile::tempdir().expect("a temp directory");
     std::fs::write(dir.path().join("outbox.db"), "").expect("a file");
     let gateway = Err(Unanswered::NotRunning("/copy".to_owned()));
-    let report = Report { named: true, last_stored: Some(ago(7_200)), ..Report::of(dir.path(), None, gateway, NOW) };
+    let report = Report { last_stored: Some(ago(7_200)), ..Report::of(dir.path(), None, gateway, true, NOW) };
     let text = report.text(NOW);
     let told = "no gateway runs on /copy\nthe last event or attempt in its database was 2 h ago, at 2025-11-23T12:05:09.412Z\n";
     assert!(text.starts_with(told) && text.contains("never one on a copy: it would post again"), "{text}");

@@ -14,7 +14,7 @@ use crate::cli::beside;
 use crate::cli::place::Place;
 use crate::cli::print::{self, clean, line};
 use crate::event::{Legible, Millis};
-use crate::outbox::read::trace::{self, Followed, Trace, Traced};
+use crate::outbox::read::trace::{self, Trace, Traced};
 use crate::outbox::read::wanted::Wanted;
 
 /// Follow a shipment: what came, what was made of it, each attempt to post it, and where it stands.
@@ -64,7 +64,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
         Ok(zone) => zone,
         Err(why) => return print::refuse(args.json, &why, Exit::Usage),
     };
-    let (bounds, rests) = beside(&dir, bounds);
+    let (bounds, rest) = beside(&dir, bounds, &args.place);
     let limit = usize::try_from(args.limit).unwrap_or(usize::MAX);
     let mut told_at = crate::source::now().mono;
     let mut progress = |looked_at| {
@@ -77,7 +77,9 @@ pub(super) fn run(args: &Args) -> ExitCode {
     match trace::trace(&dir, &Wanted::parse(&args.word), limit, bounds.as_ref(), &mut progress) {
         Ok(mut found) => {
             let deliveries = found.events.iter_mut().flat_map(|event| &mut event.event.deliveries);
-            deliveries.filter(|_| rests).for_each(Followed::rest);
+            if let Some(rest) = rest {
+                deliveries.for_each(|told| told.rest(rest));
+            }
             let now = crate::source::now().wall;
             print::out(&if args.json { json(&found, now) } else { text(&found, &args.word, &dir, &zone, now) });
             if found.events.is_empty() { ExitCode::from(1) } else { Exit::Clean.into() }

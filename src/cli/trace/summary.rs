@@ -5,7 +5,7 @@ use crate::cli::trouble::unanswered;
 use crate::cli::{hold, trouble};
 use crate::event::Millis;
 use crate::lane::end_of;
-use crate::outbox::read::find::Unsure;
+use crate::outbox::read::find::{Delivery, Rest};
 use crate::outbox::read::trace::{Followed, Trace, Traced};
 
 /// A sentence for each subject, the one with the newest event first.
@@ -108,11 +108,10 @@ fn open(posting: &Followed, now: Millis) -> String {
         "rejected" => format!("{what} refused by {system}{since} because {}", because(&reason)),
         "held" => format!("{what} is held: {reason}"),
         "waiting" => {
-            format!("{what} goes to {system} again{}, in vain so far: {}", next(told.next_at, now), because(&reason))
+            format!("{what} goes to {system} again{}, in vain so far: {}", next(told, now), because(&reason))
         }
         "unknown" => {
-            let goes = told.hold.is_none() || told.unsure != Unsure::Again;
-            let again = if goes { format!(", and {}", unanswered(told.unsure)) } else { String::new() };
+            let again = unanswered(told).map_or_else(String::new, |words| format!(", and {words}"));
             let why = match (kept(posting, now), because(&reason)) {
                 (kept, why) if kept.is_empty() && !why.is_empty() => format!("; {why}"),
                 (kept, _) => kept,
@@ -120,10 +119,7 @@ fn open(posting: &Followed, now: Millis) -> String {
             format!("nobody knows yet whether the {what} is in {system}: it was last sent{since}{again}{why}")
         }
         "accepted" => {
-            format!(
-                "{system} has taken {what} over{since} and not booked it yet: it is asked{}",
-                next(told.next_at, now)
-            )
+            format!("{system} has taken {what} over{since} and not booked it yet: it is asked{}", next(told, now))
         }
         "sending" => format!("{what} was sent to {system}{since}, and is not answered yet"),
         _ => in_line(posting, &what, now),
@@ -164,8 +160,11 @@ fn because(reason: &str) -> &str {
     said.strip_prefix("the ERP says: ").unwrap_or(said)
 }
 
-fn next(at: Option<i64>, now: Millis) -> String {
-    match at {
+fn next(told: &Delivery, now: Millis) -> String {
+    match told.next_at {
+        _ if told.hold.is_some() => " when it is released".to_owned(),
+        _ if told.rest == Some(Rest::Ended) => " at the next start".to_owned(),
+        _ if told.rest == Some(Rest::Copy) => String::new(),
         Some(at) if at > now.0 => format!(" in {}", crate::cli::print::age(now.0, Millis(at))),
         _ => " now".to_owned(),
     }

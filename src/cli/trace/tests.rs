@@ -1,7 +1,7 @@
 use super::*;
 use crate::lane::Category;
 use crate::outbox::read::Held;
-use crate::outbox::read::find::{Behind, Delivery, Event};
+use crate::outbox::read::find::{Behind, Delivery, Event, Rest};
 use crate::outbox::read::parked::Deed;
 use crate::outbox::read::trace::{Attempt, Followed};
 
@@ -191,6 +191,11 @@ fn json_tells_the_same_facts() {
     assert!(refused.get("place").is_none(), "rows are the outbox's own matter");
 }
 
+fn hold(scope: &str) -> Held {
+    let (scope, name, actor) = (scope.to_owned(), "outbound".to_owned(), "root".to_owned());
+    Held { scope, name, at: NOW.0 - 3_000, actor, reason: "stock count".to_owned() }
+}
+
 #[test]
 fn a_sentence_says_where_each_lane_is() {
     let one = |posting| summary::sentences(&found(vec![event(1, "counted", 5, vec![posting])]), NOW).remove(0);
@@ -207,8 +212,20 @@ fn a_sentence_says_where_each_lane_is() {
         with("skipped", |_| {}),
         with("sending", |_| {}),
         with("unknown", |_| {}),
-        with("sending", Delivery::rest),
-        with("unknown", Delivery::rest),
+        with("sending", |told| told.rest(Rest::Ended)),
+        with("unknown", |told| told.rest(Rest::Ended)),
+        with("sending", |told| told.rest(Rest::Copy)),
+        with("unknown", |told| (told.hold, told.rest) = (Some(hold("lane")), Some(Rest::Ended))),
+        with("unknown", |told| told.hold = Some(hold("subject"))),
+        with("waiting", |told| {
+            (told.reason, told.hold) = (Some("transient: locked".to_owned()), Some(hold("subject")));
+        }),
+        with("waiting", |told| {
+            (told.next_at, told.reason) = (Some(NOW.0 - 1), Some("transient: locked".to_owned()));
+            told.rest(Rest::Ended);
+        }),
+        with("accepted", |told| told.rest(Rest::Ended)),
+        with("accepted", |told| told.rest(Rest::Copy)),
         with("waiting", |told| {
             (told.next_at, told.reason) = (Some(NOW.0 + 20_000), Some("transient: the ERP says: locked".to_owned()));
         }),
@@ -219,10 +236,7 @@ fn a_sentence_says_where_each_lane_is() {
         one(Followed { successors: 2, ..refused }),
         with("ready", |told| told.lane_stopped = true),
         with("ready", |_| {}),
-        with("ready", |told| {
-            let (scope, name, actor) = ("lane".to_owned(), "outbound".to_owned(), "root".to_owned());
-            told.hold = Some(Held { scope, name, at: NOW.0 - 3_000, actor, reason: "stock count".to_owned() });
-        }),
+        with("ready", |told| told.hold = Some(hold("lane"))),
         summary::sentences(&found(vec![event(1, "counted", 5, Vec::new())]), NOW).remove(0),
     ];
     insta::assert_snapshot!(told.join("\n"), @r"
@@ -233,6 +247,13 @@ fn a_sentence_says_where_each_lane_is() {
     Shipment SH-88121: nobody knows yet whether the stock count is in erp: it was last sent 3 min ago, and goes again by itself under its key.
     Shipment SH-88121: nobody knows yet whether the stock count is in erp: it was last sent 3 min ago, and no gateway runs: one that is started looks it up, or sends it again under its key; the gateway ended before an answer came.
     Shipment SH-88121: nobody knows yet whether the stock count is in erp: it was last sent 3 min ago, and no gateway runs: one that is started looks it up, or sends it again under its key.
+    Shipment SH-88121: nobody knows yet whether the stock count is in erp: it was last sent 3 min ago, and nothing newer is known here: this is a copy, or the gateway has ended; no answer is here.
+    Shipment SH-88121: nobody knows yet whether the stock count is in erp: it was last sent 3 min ago; lane outbound: HELD by root 3 s ago: stock count.
+    Shipment SH-88121: nobody knows yet whether the stock count is in erp: it was last sent 3 min ago, and goes again by itself under its key; subject outbound: HELD by root 3 s ago: stock count.
+    Shipment SH-88121: stock count goes to erp again when it is released, in vain so far: locked.
+    Shipment SH-88121: stock count goes to erp again at the next start, in vain so far: locked.
+    Shipment SH-88121: erp has taken stock count over 3 min ago and not booked it yet: it is asked at the next start.
+    Shipment SH-88121: erp has taken stock count over 3 min ago and not booked it yet: it is asked.
     Shipment SH-88121: stock count goes to erp again in 20 s, in vain so far: locked.
     Shipment SH-88121: erp has taken stock count over 3 min ago and not booked it yet: it is asked in 20 s.
     Shipment SH-88121: stock count is held: a repeat.

@@ -134,7 +134,11 @@ fn state(followed: &Followed, zone: &TimeZone, now: Millis) -> String {
         ("skipped", _) => format!("taken out by {}{since}", by()),
         ("sending", _) => format!("sending, no answer yet, since{since}"),
         ("unknown", _) => {
-            let again = followed.attempts.last().and_then(|last| last.next_at).filter(|_| told.unsure == Unsure::Again);
+            let again = followed
+                .attempts
+                .last()
+                .and_then(|last| last.next_at)
+                .filter(|_| told.unsure == Unsure::Again && told.rest.is_none());
             format!("unknown whether it is there, last sent{since}{}", next(again))
         }
         ("accepted", _) => format!("taken over by the target{since}, not booked yet{}", next(told.next_at)),

@@ -8,12 +8,13 @@ use std::path::Path;
 use rusqlite::{Connection, OptionalExtension as _, params};
 use serde::Serialize;
 
-use super::search::{BITE, Hits, Walk, search};
+use super::search::{BITE, Hits, Walk, named_so, search};
 use super::wanted::Wanted;
 use super::{Bounds, HELD, Held, LaneStatus, LastAnswer, holds, lanes, said, words};
 use crate::event::{Id, posting_id};
 use crate::lane::{Class, RowKey, Storm};
-use crate::outbox::attempts::{NOBODY_HEARD, Tried, id_at};
+use crate::milestone::{order, orders};
+use crate::outbox::attempts::{NOBODY_HEARD, NOTHING_CAME, Tried, id_at};
 use crate::outbox::delivery::unpack;
 use crate::outbox::open::reading;
 use crate::outbox::{StorageError, attempts};
@@ -35,7 +36,7 @@ pub struct Found {
 }
 
 /// One event, and how far each lane is with it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub struct Event<D = Delivery> {
     /// Its number in the outbox.
     pub seq: i64,
@@ -141,6 +142,9 @@ pub struct Delivery {
     /// What becomes of it where nobody knows whether it is there.
     #[serde(skip)]
     pub unsure: Unsure,
+    /// No gateway runs that sees to it.
+    #[serde(skip)]
+    pub rest: Option<Rest>,
     /// What the lane's target said last, if that keeps it.
     pub trouble: Option<LastAnswer>,
     /// Where the row stands.
@@ -156,24 +160,36 @@ pub enum Unsure {
     Again,
     /// Its target is sent nothing twice, and can't be asked: a person decides.
     Person,
-    /// No gateway runs: when one is started it is looked up, or goes again.
-    AgainAtStart,
-    /// … a person decides.
-    PersonAtStart,
+}
+
+/// No gateway runs on the outbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rest {
+    /// It goes on when one is started.
+    Ended,
+    /// The directory itself was named: it may be a copy, and a gateway may run on what it is one of.
+    Copy,
+}
+
+impl Rest {
+    /// What that says of an answer that was not there yet.
+    pub(super) fn unheard(self) -> &'static str {
+        match self {
+            Self::Ended => NOBODY_HEARD,
+            Self::Copy => NOTHING_CAME,
+        }
+    }
 }
 
 impl Delivery {
     /// No gateway runs: nothing is under way, and of what was nobody has heard.
-    pub fn rest(&mut self) {
-        self.unsure = match self.unsure {
-            Unsure::Again | Unsure::AgainAtStart => Unsure::AgainAtStart,
-            Unsure::Person | Unsure::PersonAtStart => Unsure::PersonAtStart,
-        };
+    pub fn rest(&mut self, rest: Rest) {
+        (self.rest, self.next_at) = (Some(rest), None);
         if self.state == "sending" {
-            (self.state, self.reason) = ("unknown", Some(NOBODY_HEARD.to_owned()));
+            (self.state, self.reason) = ("unknown", Some(rest.unheard().to_owned()));
         }
         if let Some(behind) = self.behind.as_mut().filter(|behind| behind.state == "sending") {
-            (behind.state, behind.reason) = ("unknown", Some(NOBODY_HEARD.to_owned()));
+            (behind.state, behind.reason) = ("unknown", Some(rest.unheard().to_owned()));
         }
     }
 }
@@ -213,13 +229,30 @@ pub struct Behind {
 /// # Errors
 /// When there is no outbox, or it can't be read.
 pub fn find(dir: &Path, wanted: &Wanted, limit: usize, bounds: Option<&Bounds>) -> Result<Found, StorageError> {
+    events(dir, limit, bounds, |db, walk| search(db, wanted, walk))
+}
+
+/// The newest `limit` events that have it as their subject, id or key. A name of which nothing has come costs no walk.
+///
+/// # Errors
+/// When there is no outbox, or it can't be read.
+pub fn named(dir: &Path, wanted: &Wanted, limit: usize) -> Result<Found, StorageError> {
+    events(dir, limit, None, |db, walk| named_so(db, wanted, walk))
+}
+
+fn events(
+    dir: &Path,
+    limit: usize,
+    bounds: Option<&Bounds>,
+    search: impl Fn(&Connection, &mut Walk<'_>) -> Result<Hits, rusqlite::Error>,
+) -> Result<Found, StorageError> {
     let walk = &mut Walk { limit, bite: BITE, progress: &mut |_| {} };
     told(
         dir,
         RAW,
         bounds,
         limit,
-        |db| search(db, wanted, walk),
+        |db| search(db, walk),
         |look, hits, more| {
             let mut events = Vec::new();
             for seq in hits.seqs {
@@ -301,9 +334,15 @@ impl Look<'_> {
         let Some((id, mut event)) = event.optional()? else { return Ok(None) };
         event.deliveries = self.delivered(seq, id)?;
         let mut open = self.open(seq)?;
-        for told in open.iter_mut().filter(|told| matches!(told.state, "ready" | "waiting" | "unknown")) {
-            let hold = self.holds.iter().find(|hold| hold.keeps(&told.lane, &told.system, &event.subject));
-            told.hold = hold.cloned();
+        // What is under way when a gateway ends is unknown, and is held then.
+        for told in open.iter_mut().filter(|told| matches!(told.state, "ready" | "waiting" | "unknown" | "sending")) {
+            let order = order(&told.tx_type, &event.subject, &told.lane);
+            let parks = Bounds::parks_in(self.bounds, &told.lane);
+            let keeps = |hold: &&Held| match hold.scope.as_str() {
+                "subject" => parks && orders(&hold.name, &told.lane).contains(&order),
+                _ => hold.keeps(&told.lane, &told.system),
+            };
+            told.hold = self.holds.iter().find(keeps).cloned();
         }
         event.deliveries.extend(open);
         Ok(Some(event))

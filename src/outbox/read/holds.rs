@@ -28,14 +28,13 @@ pub struct Held {
 }
 
 impl Held {
-    /// Whether a row of that lane, system and subject waits for it.
-    pub fn keeps(&self, lane: &str, system: &str, subject: &str) -> bool {
-        self.name
-            == match self.scope.as_str() {
-                "lane" => lane,
-                "system" => system,
-                _ => subject,
-            }
+    /// Whether that lane waits for it, or all of its system.
+    pub fn keeps(&self, lane: &str, system: &str) -> bool {
+        match self.scope.as_str() {
+            "lane" => self.name == lane,
+            "system" => self.name == system,
+            _ => false,
+        }
     }
 }
 

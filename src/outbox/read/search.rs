@@ -89,6 +89,11 @@ pub(in crate::outbox) fn search(db: &Connection, wanted: &Wanted, walk: &mut Wal
     Ok(hits)
 }
 
+/// The newest events that have it as their subject, id or key: no deliveries are walked for what is not there.
+pub(super) fn named_so(db: &Connection, wanted: &Wanted, walk: &mut Walk<'_>) -> Sql<Hits> {
+    by_name(db, wanted, ends(db)?, walk)
+}
+
 /// Where the finder says, and in what it does not cover.
 fn by_name(db: &Connection, wanted: &Wanted, (oldest, newest): (i64, i64), walk: &mut Walk<'_>) -> Sql<Hits> {
     let mut hits = Hits::default();

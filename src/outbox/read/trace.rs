@@ -6,7 +6,7 @@ use std::path::Path;
 use rusqlite::{Connection, OptionalExtension as _, params};
 use serde::Serialize;
 
-use super::find::{Delivery, Event, Look, Place, told};
+use super::find::{Delivery, Event, Look, Place, Rest, told};
 use super::parked::{Deed, deeds, rejected};
 use super::search::{BITE, Hits, Walk, search, within};
 use super::wanted::Wanted;
@@ -14,7 +14,7 @@ use super::{Bounds, said, words};
 use crate::event::{Id, posting_id, short_ref, traceparent};
 use crate::lane::{Category, Parked, sentence};
 use crate::outbox::StorageError;
-use crate::outbox::attempts::{self, NOBODY_HEARD, UNHEARD, id_at, sent_as};
+use crate::outbox::attempts::{self, UNHEARD, id_at, sent_as};
 
 /// Bytes of a sample that are told.
 const RAW: i64 = 65_536;
@@ -25,10 +25,10 @@ const SUCCESSORS: usize = 10;
 
 impl Followed {
     /// No gateway runs: as of [`Delivery::rest`].
-    pub fn rest(&mut self) {
-        self.delivery.rest();
+    pub fn rest(&mut self, rest: Rest) {
+        self.delivery.rest(rest);
         for attempt in self.attempts.iter_mut().filter(|attempt| attempt.class == UNDER_WAY) {
-            let (class, reason) = NOBODY_HEARD.split_once(": ").unwrap_or((UNHEARD, NOBODY_HEARD));
+            let (class, reason) = rest.unheard().split_once(": ").unwrap_or((UNHEARD, rest.unheard()));
             (attempt.class, attempt.reason) = (class.to_owned(), Some(reason.to_owned()));
         }
     }

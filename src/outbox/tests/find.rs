@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::outbox::open::open_read_only;
-use crate::outbox::read::find::{Found, find};
+use crate::outbox::read::find::{Found, Rest, find};
 use crate::outbox::read::search::{Walk, search};
 use crate::outbox::read::wanted::Wanted;
 
@@ -69,6 +69,9 @@ async fn an_event_is_found_and_what_keeps_it_is_told() {
         [5],
         "the number of its document"
     );
+    let so = |word| read::find::named(dir.path(), &Wanted::parse(word), 10).expect("it reads");
+    assert!(so("GI-7").events.is_empty(), "a reference is no name");
+    assert_eq!((so("x").looked_at, so("a").events.len()), (5, 2));
     assert!(found(dir.path(), "GI-").events.is_empty() && found(dir.path(), "").events.is_empty(), "the whole of it");
     let open = found(dir.path(), &first.key);
     assert_eq!(open.events.iter().map(|event| event.seq).collect::<Vec<_>>(), [1], "a key of a row that waits");
@@ -105,17 +108,19 @@ async fn what_was_under_way_when_a_gateway_ended_is_unknown() {
     outbox.capture(vec![counted("1", 1, "a")]).await.expect("there is room");
     let under_way = next(&mut work).await;
     outbox.capture(vec![counted("1", 2, "a")]).await.expect("there is room");
+    assert!(holds::told(&outbox, holds::hold("h1", Scope::Lane, "outbound", true)).await.0);
     stop(outbox, ended).await;
 
     let (mut first, mut later) = (traced(dir.path(), "#1"), traced(dir.path(), "#2"));
     assert_eq!((first.delivery.state, first.attempts[0].class.as_str()), ("sending", "under_way"), "it was, then");
     assert_eq!(first.delivery.attempts, Some(1));
-    first.rest();
-    later.rest();
+    first.rest(Rest::Ended);
+    later.rest(Rest::Ended);
     assert_eq!((first.delivery.state, first.attempts[0].class.as_str()), ("unknown", "unheard"));
     let nobody = "the gateway ended before an answer came";
     assert_eq!(first.attempts[0].reason.as_deref(), Some(nobody));
     assert_eq!(first.delivery.reason, Some(format!("unheard: {nobody}")));
+    assert!(first.delivery.hold.is_some(), "no start sends it again");
     let behind = later.delivery.behind.expect("it waits for the first");
     assert_eq!((behind.state, behind.reason.as_deref()), ("unknown", first.delivery.reason.as_deref()));
 

@@ -177,6 +177,9 @@ async fn what_is_held_stays_so_under_every_name_of_its_order() {
     assert!(told(&outbox, hold("h3", Scope::Subject, "asn/77", false)).await.0, "it is held as po/77 still");
     outbox.pulse().await.expect("it runs");
     assert!(work.try_recv().is_err(), "nothing of it is sent");
+    let found = find(dir.path(), &Wanted::parse("asn/77"), 10, None).expect("it reads");
+    let held = found.events.iter().map(|event| event.deliveries[0].hold.as_ref().map(|hold| hold.name.as_str()));
+    assert_eq!(held.collect::<Vec<_>>(), [Some("po/77"); 2]);
     assert!(told(&outbox, hold("h4", Scope::Subject, "po/77", false)).await.0);
     assert_eq!(next(&mut work).await.keys, first.keys);
     stop(outbox, ended).await;

@@ -4,7 +4,8 @@ use crate::cli::print::{self, age, ago, asked, line};
 use crate::cli::trouble::{Kept, stopped_by, told};
 use crate::event::Millis;
 use crate::lane::System;
-use crate::outbox::read::{Bounds, LaneStatus};
+use crate::outbox::read::find::Rest;
+use crate::outbox::read::{Bounds, Held, LaneStatus};
 
 pub(super) fn stops(text: &mut String, stopped: &[&str], lanes: &[LaneStatus]) {
     for lane in lanes.iter().filter(|lane| stopped.contains(&lane.lane.as_str())) {
@@ -22,11 +23,20 @@ pub(super) fn stops(text: &mut String, stopped: &[&str], lanes: &[LaneStatus]) {
 }
 
 /// Lanes in a storm, where no gateway says so.
-pub(super) fn storms(text: &mut String, lanes: &[LaneStatus]) {
-    for LaneStatus { lane, storm, .. } in lanes.iter().filter(|lane| lane.storm.is_some()) {
-        let why = stopped_by(storm.as_ref());
-        line(text, &format!("  {lane}: STOPPED, {why}; one row is sent at the next start, to find out"));
+pub(super) fn storms(text: &mut String, lanes: &[LaneStatus], holds: &[Held], rest: Option<Rest>) {
+    for lane in lanes.iter().filter(|lane| lane.storm.is_some()) {
+        let (id, why, rest) = (&lane.lane, stopped_by(lane.storm.as_ref()), rest.filter(|_| !is_held(lane, holds)));
+        line(text, &format!("  {id}: STOPPED, {why}{}", at_start(rest)));
     }
+}
+
+/// When a lane in a storm goes on, where that is known.
+pub(in crate::cli) fn at_start(rest: Option<Rest>) -> &'static str {
+    if rest == Some(Rest::Ended) { "; one row is sent at the next start, to find out" } else { "" }
+}
+
+fn is_held(lane: &LaneStatus, holds: &[Held]) -> bool {
+    holds.iter().any(|hold| hold.keeps(&lane.lane, &lane.system))
 }
 
 /// What the targets have taken over, and when they are asked what became of it.
@@ -39,16 +49,27 @@ pub(super) fn accepted(text: &mut String, lanes: &[LaneStatus], now: Millis) {
 }
 
 /// What may be there or not, and goes on by itself; how one of them is looked at.
-pub(super) fn unknown(text: &mut String, lanes: &[LaneStatus], bounds: Option<&Bounds>, rests: bool, now: Millis) {
-    for LaneStatus { lane, unknown, oldest_unknown, .. } in lanes.iter().filter(|lane| lane.unknown > 0) {
+pub(super) fn unknown(
+    text: &mut String,
+    lanes: &[LaneStatus],
+    (holds, bounds): (&[Held], Option<&Bounds>),
+    rest: Option<Rest>,
+    now: Millis,
+) {
+    for of in lanes.iter().filter(|lane| lane.unknown > 0) {
+        let LaneStatus { lane, unknown, oldest_unknown, .. } = of;
         let sent =
             oldest_unknown.as_ref().map_or_else(String::new, |row| format!(", the first {}", ago(row.sent_at, now)));
         let once = bounds.is_some_and(|bounds| bounds.once.contains(lane));
-        let then = match (once, rests) {
-            (true, false) => "a person decides, their target is sent nothing twice and can't be asked",
-            (true, true) => "when a gateway is started, a person decides",
-            (false, true) => "when a gateway is started, they are looked up, or sent again under their keys",
-            (false, false) => "looked up, or sent again under their keys",
+        let then = match (once, rest) {
+            (_, Some(Rest::Copy)) => "this is a copy, or the gateway has ended",
+            (true, None) => "a person decides, their target is sent nothing twice and can't be asked",
+            _ if is_held(of, holds) => "neither looked up nor sent again while that is held",
+            (true, Some(Rest::Ended)) => "when a gateway is started, a person decides",
+            (false, Some(Rest::Ended)) => {
+                "when a gateway is started, they are looked up, or sent again under their keys"
+            }
+            (false, None) => "looked up, or sent again under their keys",
         };
         line(
             text,

@@ -1,5 +1,6 @@
 use super::*;
-use crate::outbox::read::{BadInput, Count, HeldRow, LaneStatus, Letter, Sent, WaitingRow};
+use crate::lane::Storm;
+use crate::outbox::read::{BadInput, Count, Held, HeldRow, LaneStatus, Letter, Sent, WaitingRow};
 
 const NOW: Millis = Millis(1_763_906_709_412);
 
@@ -159,6 +160,33 @@ fn what_is_sent_once_needs_a_person_where_it_is_not_answered() {
         running.contains(": a person decides, their target is sent nothing twice and can't be asked\n"),
         "{running}"
     );
+}
+
+/// Neither what is held nor what may be a copy is said to go on when a gateway is started.
+#[test]
+fn nothing_is_promised_of_a_start_that_does_not_bring_it() {
+    let storm = Storm {
+        since: NOW,
+        class: "validation".to_owned(),
+        code: None,
+        words: "no item A-1".to_owned(),
+        rejected: 31,
+        next_try: NOW,
+    };
+    let lane = LaneStatus { storm: Some(storm), ..status().lanes.remove(0) };
+    let told = |holds: Vec<Held>, rest| {
+        let status = Status { lanes: vec![lane.clone()], holds, ..status() };
+        let none = Unanswered::NotRunning("/d".to_owned());
+        Report { rest: Some(rest), ..Report::of(Path::new("/d"), &status, None, Err(&none)) }.text(NOW)
+    };
+    let ended = told(Vec::new(), Rest::Ended);
+    assert!(ended.contains("when a gateway is started") && ended.contains("at the next start"), "{ended}");
+    let copy = told(Vec::new(), Rest::Copy);
+    assert!(copy.contains(": this is a copy, or the gateway has ended\n"), "{copy}");
+    let [scope, name, actor, reason] = ["system", "erp", "root", "ERP update"].map(str::to_owned);
+    let held = told(vec![Held { scope, name, at: NOW.0, actor, reason }], Rest::Ended);
+    assert!(held.contains(": neither looked up nor sent again while that is held\n"), "{held}");
+    assert!(![copy, held].iter().any(|told| told.contains("start")), "no start helps");
 }
 
 #[test]
