@@ -173,7 +173,7 @@ pub(super) fn stopped_by(storm: Option<&Storm>) -> String {
         return "too many subjects are parked".to_owned();
     };
     let code = code.as_ref().map_or_else(String::new, |code| format!(" {}", clean(code)));
-    format!("{rejected} rows were rejected ({class}{code}): {}", clean(words))
+    format!("{rejected} rows were rejected ({class}{code}): {}", clean(words).trim_end_matches('.'))
 }
 
 /// A line for each lane that its system does not speak for, and one for what helps where neighbours have that in common.
@@ -276,7 +276,7 @@ mod tests {
             since: NOW,
             class: "validation".to_owned(),
             code: Some("unknown_item".to_owned()),
-            words: "no item A-1".to_owned(),
+            words: "no item A-1.".to_owned(),
             rejected: 31,
             next_try: NOW,
         };
