@@ -149,7 +149,10 @@ impl Report {
             gateway,
             gateway_error,
             outbox,
-            refused: matches!(error, Some(StorageError::Damaged { .. } | StorageError::Newer { .. } | StorageError::Foreign { .. })),
+            refused: matches!(
+                error,
+                Some(StorageError::Damaged { .. } | StorageError::Newer { .. } | StorageError::Foreign { .. })
+            ),
             outbox_error: error.map(|e| e.to_string()),
         }
     }
