@@ -960,3 +960,21 @@ async fn instances_past_the_limit_count_as_their_device() {
     assert_eq!(counts, [("scanner", 3)]);
     stop(outbox, ended).await;
 }
+
+#[tokio::test]
+async fn a_database_of_something_else_is_no_outbox_and_stays_as_it_is() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let path = dir.path().join("outbox.db");
+    let other = rusqlite::Connection::open(&path).expect("it is made");
+    other.execute_batch("CREATE TABLE t (a)").expect("it is made");
+    let refused = Outbox::open(config(dir.path()), vec![lane()], vec![mpsc::channel(1).0]).map(drop);
+    for refused in [refused, fits(&config(dir.path()), &[lane()])] {
+        let why = refused.expect_err("it is none of ours").to_string();
+        assert!(
+            why.starts_with(&format!("{} is a database of something else, and no outbox", path.display())),
+            "{why}"
+        );
+    }
+    let mode = other.pragma_query_value(None, "journal_mode", |r| r.get::<_, String>(0)).expect("it is told");
+    assert_eq!(mode, "delete", "it is as it was");
+}
