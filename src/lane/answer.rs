@@ -186,21 +186,11 @@ fn later(status: u16, head: &Head, answer: &Answer) -> Option<Later> {
 /// [`Class::Unknown`] where nothing is known, now.
 pub fn classify_lookup(reply: &Reply, keys: &[Id], prints: &[String]) -> Answer {
     match reply {
-        Reply::NotSent(why) => asked(Class::Transient, &format!("{}: {why}", Outcome::NOT_SENT), keys),
-        Reply::Lost(why) => asked(Class::Transient, &format!("no answer: {why}"), keys),
-        Reply::Refused(why) => asked(Class::Auth, why, keys),
         Reply::Http { status: 200, body, .. } => match body::json(body) {
             Some(body) => items::found(&body, keys, prints),
             None => asked(Class::Contract, "the answer is not JSON (HTTP 200)", keys),
         },
-        Reply::Http { status, head, body } => {
-            let class = trouble_of_question(*status);
-            let words = body::json(body).as_ref().and_then(said).unwrap_or_default();
-            let mut answer = asked(class, &format!("HTTP {status} {words}"), keys);
-            answer.status = Some(*status);
-            answer.retry_after_ms = head.stay_away_ms(*status, false);
-            answer
-        }
+        _ => Answer { excerpt: String::new(), ..unanswered(reply, keys) }, // of a lookup the words are kept
     }
 }
 
