@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, Row, ToSql, params};
 use serde::Serialize;
 
 use super::wanted::Wanted;
@@ -238,9 +238,8 @@ pub fn behind(dir: &Path, need: &Need) -> Result<(i64, Option<i64>), StorageErro
 /// # Errors
 /// When there is no outbox, or it can't be read.
 pub fn audit(dir: &Path, of: Option<&str>, most: u32) -> Result<Vec<Deed>, StorageError> {
-    let sql = "SELECT CAST(at AS INTEGER), actor, act, lane, subject, posting, reason, outcome, request, seq FROM audit
-               WHERE ?1 IS NULL OR posting = ?1 OR subject = ?1 ORDER BY id DESC LIMIT ?2";
-    reading(dir, |db| db.prepare(sql)?.query_map(params![of, most], deed)?.collect::<Result<_, rusqlite::Error>>())
+    let which = "?1 IS NULL OR posting = ?1 OR subject = ?1 ORDER BY id DESC LIMIT ?2";
+    reading(dir, |db| deeds_where(db, which, params![of, most]))
 }
 
 /// What the command `request` has done, in order.
@@ -248,9 +247,7 @@ pub fn audit(dir: &Path, of: Option<&str>, most: u32) -> Result<Vec<Deed>, Stora
 /// # Errors
 /// When there is no outbox, or it can't be read.
 pub fn requested(dir: &Path, request: &str) -> Result<Vec<Deed>, StorageError> {
-    let sql = "SELECT CAST(at AS INTEGER), actor, act, lane, subject, posting, reason, outcome, request, seq FROM audit
-               WHERE request = ? ORDER BY id";
-    reading(dir, |db| db.prepare(sql)?.query_map([request], deed)?.collect::<Result<_, rusqlite::Error>>())
+    reading(dir, |db| deeds_where(db, "request = ? ORDER BY id", params![request]))
 }
 
 /// What persons did with a posting that needs one again, in order.
@@ -263,11 +260,14 @@ pub fn history(dir: &Path, need: &Need) -> Result<Vec<Deed>, StorageError> {
 
 /// What persons did with one posting, in order, whatever its key was then.
 pub(super) fn deeds(db: &Connection, lane: &str, seq: i64, tx_type: &str) -> Result<Vec<Deed>, rusqlite::Error> {
-    let mut statement = db.prepare_cached(
-        "SELECT CAST(at AS INTEGER), actor, act, lane, subject, posting, reason, outcome, request, seq FROM audit
-         WHERE seq = ? AND lane = ? AND tx_type = ? ORDER BY id",
-    )?;
-    statement.query_map(params![seq, lane, tx_type], deed)?.collect()
+    deeds_where(db, "seq = ? AND lane = ? AND tx_type = ? ORDER BY id", params![seq, lane, tx_type])
+}
+
+fn deeds_where(db: &Connection, which: &str, bound: &[&dyn ToSql]) -> Result<Vec<Deed>, rusqlite::Error> {
+    let sql = format!(
+        "SELECT CAST(at AS INTEGER), actor, act, lane, subject, posting, reason, outcome, request, seq FROM audit WHERE {which}"
+    );
+    db.prepare_cached(&sql)?.query_map(bound, deed)?.collect()
 }
 
 fn deed(r: &Row<'_>) -> Result<Deed, rusqlite::Error> {
