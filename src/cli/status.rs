@@ -14,12 +14,12 @@ use serde::Serialize;
 use crate::app::Exit;
 use crate::cli::place::Place;
 use crate::cli::print::{self, age, line};
-use crate::cli::trouble::once;
+use crate::cli::trouble::agree;
 use crate::control::{self, Request, Unanswered};
 use crate::event::Millis;
 use crate::outbox::StorageError;
 use crate::outbox::read::find::Rest;
-use crate::outbox::read::{self, Bounds, LaneStatus};
+use crate::outbox::read::{self, Bounds};
 use crate::source::health;
 
 use outbox::Outbox;
@@ -130,11 +130,7 @@ impl Report {
         let bounds = gateway.as_ref().map(|gateway| gateway.bounds.clone()).or(bounds);
         let (outbox, error) = match read::status(dir, now.0) {
             Ok(mut status) => {
-                if let Some(gateway) = &mut gateway {
-                    once(&mut gateway.systems, &status.lanes, bounds.as_ref());
-                }
-                status.lanes.iter_mut().filter(|_| rest.is_some()).for_each(LaneStatus::rest);
-                status.disk_left_bytes = status.disk_left_bytes.filter(|_| !named || gateway.is_some()); // a copy's disk fills nobody
+                agree(&mut status, gateway.as_mut(), bounds.as_ref(), (rest, named));
                 (Some(Outbox::of(&status, bounds.as_ref(), gateway.as_ref(), rest, now)), None)
             }
             Err(e) => (None, Some(e)),

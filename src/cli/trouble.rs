@@ -4,11 +4,12 @@ use serde::Serialize;
 
 use crate::cli::print::{age, clean, line};
 use crate::cli::status::shows;
+use crate::control;
 use crate::event::Millis;
 use crate::lane::{Category, Class, Standing, Storm, System, while_held};
 use crate::outbox::read::find::{Delivery, Rest, Unsure};
 use crate::outbox::read::parked::Whose;
-use crate::outbox::read::{Bounds, LaneStatus, LastAnswer};
+use crate::outbox::read::{Bounds, LaneStatus, LastAnswer, Status};
 
 /// What becomes of what a target has not answered that is sent nothing twice, and can't be asked.
 const LOOK: &str = "what was sent and is not answered goes to a person, who looks whether it is there";
@@ -27,6 +28,20 @@ pub(super) fn once(systems: &mut [System], lanes: &[LaneStatus], bounds: Option<
                 trouble.help = format!("{}; {LOOK}", while_held(&trouble.help));
             }
         }
+    }
+}
+
+/// What is stored and what its gateway says, made to agree. `rest`: no gateway runs; `named`: the directory itself was.
+pub(super) fn agree(
+    status: &mut Status,
+    gateway: Option<&mut control::Status>,
+    bounds: Option<&Bounds>,
+    (rest, named): (Option<Rest>, bool),
+) {
+    status.lanes.iter_mut().filter(|_| rest.is_some()).for_each(LaneStatus::rest);
+    status.disk_left_bytes = status.disk_left_bytes.filter(|_| !named || gateway.is_some()); // a copy's disk fills nobody
+    if let Some(gateway) = gateway {
+        once(&mut gateway.systems, &status.lanes, bounds);
     }
 }
 

@@ -12,12 +12,12 @@ use crate::cli::hold;
 use crate::cli::place::Place;
 use crate::cli::print::{self, age, line};
 use crate::cli::status::target;
-use crate::cli::trouble::once;
+use crate::cli::trouble::agree;
 use crate::control::{self, Request, Unanswered};
 use crate::event::Millis;
 use crate::lane::System;
 use crate::outbox::read::find::Rest;
-use crate::outbox::read::{self, Bounds, LISTED, LaneStatus, Status};
+use crate::outbox::read::{self, Bounds, LISTED, Status};
 
 pub(in crate::cli) use lanes::at_start;
 pub(in crate::cli) use lists::missing;
@@ -62,11 +62,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
         Ok(mut status) => {
             let named = args.place.names_dir();
             let rest = crate::cli::rest(gateway.as_ref().err(), named);
-            status.lanes.iter_mut().filter(|_| rest.is_some()).for_each(LaneStatus::rest);
-            status.disk_left_bytes = status.disk_left_bytes.filter(|_| !named || gateway.is_ok()); // a copy's disk fills nobody
-            if let Ok(gateway) = &mut gateway {
-                once(&mut gateway.systems, &status.lanes, bounds.as_ref());
-            }
+            agree(&mut status, gateway.as_mut().ok(), bounds.as_ref(), (rest, named));
             let report = Report { rest, ..Report::of(&dir, &status, bounds.as_ref(), gateway.as_ref()) };
             print::out(&if args.json { print::json(&report) } else { report.text(now) });
             Exit::Clean.into()

@@ -5,7 +5,7 @@ use super::parts::note;
 use super::*;
 use crate::cli::trouble::Kept;
 use crate::lane::{Late, Overdue, Standing, Stopped, Storm, System, Trouble, Why};
-use crate::outbox::read::{Count, Held, Sent};
+use crate::outbox::read::{Count, Held, LaneStatus, Sent};
 use crate::source::health::{Cause, Health, State};
 use crate::tagmap::points::{Standing as Alarm, Stands};
 
